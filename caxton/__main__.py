@@ -1,0 +1,50 @@
+"""`caxton`, from the first instruction: what can be said at once is said before anything slow is imported."""
+
+import os
+import sys
+
+HELP = ("--help", "-h", "help")
+VERSION = ("--version", "-V")
+BROKEN_PIPE = 141
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Runs the command of `sys.argv` and ends the process with its exit code."""
+    try:
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
+        code = BROKEN_PIPE
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors="replace")  # a terminal that has no ✓ shows a question mark
+    if "_CAXTON_COMPLETE" not in os.environ:
+        from caxton.cli import acknowledgement
+
+        if not arguments or (len(arguments) == 1 and arguments[0] in HELP):
+            from caxton.cli.commands import overview
+
+            sys.stdout.write(overview())
+            return 0
+        if len(arguments) == 1 and arguments[0] in VERSION:
+            from caxton import __version__
+
+            sys.stdout.write(f"caxton {__version__}\n")
+            return 0
+        acknowledgement.begin(arguments)
+    from caxton.cli.app import run
+
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Activities: what touches the world, as thin classes over ports."""

@@ -1,0 +1,80 @@
+"""What an agent's lifecycle needs of the world."""
+
+from temporalio import activity
+
+from caxton.activities import journal
+from caxton.domain import events
+from caxton.domain.errors import NotFound, ToolUnavailable
+from caxton.domain.events import Event, event_id
+from caxton.domain.ports import ModelGateway
+from caxton.domain.records import Records, Transaction
+from caxton.routing.directory import Directory
+from caxton.workflows.agent import COUNT_WORK_IN_HAND, LOAD_AGENT, PROJECT_AGENT_STATE, AgentChange, AgentInput
+
+
+class AgentActivities:
+    """Loads agents, and shows their state to routers."""
+
+    def __init__(self, records: Records, models: ModelGateway, directory: Directory) -> None:
+        """Work on `records`; `models` and `directory` tell whether an agent could work."""
+        self.records = records
+        self.models = models
+        self.directory = directory
+
+    @activity.defn(name=LOAD_AGENT)
+    async def load_agent(self, agent: AgentInput) -> None:
+        """Checks that the agent can work: its version exists, its model is configured, its tools run.
+
+        Raises:
+            NotFound: the version does not exist.
+            ModelNotConfigured: no model of its list can be used.
+            ToolUnavailable: a tool of its allowlist is not running.
+        """
+
+        def check(transaction: Transaction) -> None:
+            version = transaction.agent_versions(agent.scope, [agent.digest]).get(agent.digest)
+            if version is None:
+                raise NotFound(f'agent "{agent.name}" has no version {agent.digest[:12]}')
+            self.models.resolve(version)
+            registry = self.directory.registry(transaction, agent.scope)
+            for allowed in version.spec.tools:
+                tool = allowed.partition(".")[0]
+                if registry.running_tool(tool) is None:
+                    raise ToolUnavailable(f'tool "{tool}" of agent "{agent.name}" is not running')
+
+        await self.records.read(check)
+
+    @activity.defn(name=PROJECT_AGENT_STATE)
+    async def project_agent_state(self, change: AgentChange) -> None:
+        """Shows the agent's state in the registry, with its event."""
+
+        def show(transaction: Transaction) -> None:
+            component = transaction.component(change.scope, "agent", change.name)
+            if component is None or (component.state == change.state and component.reason == change.reason):
+                return
+            transaction.set_component_state(change.scope, "agent", change.name, change.state, change.reason)
+            moment = journal.now()
+            changed = Event(
+                event_id=event_id(
+                    events.AGENT_STATE_CHANGED, change.scope.workspace, change.name, change.state, moment.isoformat()
+                ),
+                event_type=events.AGENT_STATE_CHANGED,
+                timestamp=moment,
+                customer_id=change.scope.customer,
+                workspace=change.scope.workspace,
+                payload={
+                    "agent": change.name,
+                    "before": change.before,
+                    "state": change.state,
+                    "reason": change.reason,
+                },
+            )
+            transaction.add_events(change.scope, [changed])
+
+        await self.records.write(show)
+
+    @activity.defn(name=COUNT_WORK_IN_HAND)
+    async def count_work_in_hand(self, agent: AgentInput) -> int:
+        """How many executions the agent has begun and not ended."""
+        work = await self.records.read(lambda transaction: transaction.work_in_hand(agent.scope))
+        return work.get(agent.name, 0)

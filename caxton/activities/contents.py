@@ -1,0 +1,20 @@
+"""Content of any size: short texts travel in messages, long ones as blobs that messages refer to."""
+
+from caxton.domain.ids import Scope
+from caxton.domain.messages import INLINE_LIMIT, Content
+from caxton.domain.ports import BlobStore
+
+
+async def pack(blobs: BlobStore, scope: Scope, text: str) -> Content:
+    """`text` as a message carries it."""
+    encoded = text.encode()
+    if len(encoded) <= INLINE_LIMIT:
+        return Content(text=text, size=len(encoded))
+    return Content(digest=await blobs.put(scope.customer, encoded), size=len(encoded))
+
+
+async def unpack(blobs: BlobStore, scope: Scope, content: Content) -> str:
+    """The text that `content` stands for."""
+    if content.digest is None:
+        return content.text or ""
+    return (await blobs.get(scope.customer, content.digest)).decode()

@@ -1,0 +1,190 @@
+"""What a deployment needs of the world: check all, make all live at once, tell the agents' workflows."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from temporalio import activity
+
+from caxton.activities import journal
+from caxton.activities.releases import Release, read_release
+from caxton.activities.validation import validate_release
+from caxton.domain import events
+from caxton.domain.agents import AgentState, AgentVersion
+from caxton.domain.deployments import Bundle, Change, DeploymentState
+from caxton.domain.events import Event, event_id
+from caxton.domain.ids import Digest, Scope
+from caxton.domain.ports import BlobStore, ModelGateway, ToolSandbox
+from caxton.domain.records import ComponentKind, Records, Transaction
+from caxton.domain.tools import ToolState, ToolVersion
+from caxton.workflows.deployment import (
+    ACTIVATE_DEPLOYMENT,
+    FAIL_DEPLOYMENT,
+    NOTIFY_AGENTS,
+    VALIDATE_DEPLOYMENT,
+    DeploymentFailure,
+    DeploymentInput,
+)
+from caxton.workflows.policies import HEARTBEAT_TIMEOUT
+
+NOTIFY_AT_ONCE = 10
+"""Lifecycle workflows that are told at the same time."""
+
+Notify = Callable[[Scope, str, Digest | None], Awaitable[None]]
+"""Tells an agent's workflow that it was deployed (digest) or removed (None)."""
+
+
+@dataclass
+class DeploymentActivities:
+    """Deployments. `notify` reaches the agents' workflows."""
+
+    records: Records
+    blobs: BlobStore
+    sandbox: ToolSandbox
+    models: ModelGateway
+    notify: Notify = field(repr=False)
+
+    @activity.defn(name=VALIDATE_DEPLOYMENT)
+    async def validate_deployment(self, deployment: DeploymentInput) -> None:
+        """Checks everything and keeps the new versions, none of them active yet.
+
+        Raises:
+            InvalidDefinitions: with all problems of all files.
+        """
+
+        async def beat() -> None:
+            while True:
+                activity.heartbeat()
+                await asyncio.sleep(HEARTBEAT_TIMEOUT.total_seconds() / 3)
+
+        beating = asyncio.create_task(beat())
+        try:
+            scope = deployment.scope
+            release = await self.records.read(lambda tx: read_release(tx, scope, deployment.request))
+            versions = await validate_release(scope, release, self.blobs, self.sandbox, self.models)
+        finally:
+            beating.cancel()
+
+        def stage(transaction: Transaction) -> None:
+            for bundle, version in versions:
+                transaction.put_version(scope, bundle.kind, bundle, version)
+            transaction.set_deployment(scope, deployment.deployment_id, DeploymentState.DEPLOYING)
+
+        await self.records.write(stage)
+
+    @activity.defn(name=ACTIVATE_DEPLOYMENT)
+    async def activate_deployment(self, deployment: DeploymentInput) -> bool:
+        """Makes all changes live in one transaction. Returns whether there were any."""
+
+        def activate(transaction: Transaction) -> bool:
+            known = transaction.deployment(deployment.scope, deployment.deployment_id)
+            if known is not None and known.state is DeploymentState.RUNNING:
+                return bool([change for change in known.changes if change.action != "unchanged"])
+            release = read_release(transaction, deployment.scope, deployment.request)
+            changes = _apply(transaction, deployment, release)
+            transaction.set_deployment(
+                deployment.scope,
+                deployment.deployment_id,
+                DeploymentState.RUNNING,
+                changes=changes,
+                before=release.before,
+            )
+            if deployment.rollback_of is not None:
+                transaction.set_deployment(deployment.scope, deployment.rollback_of, DeploymentState.ROLLED_BACK)
+            transaction.add_events(deployment.scope, _events(deployment, changes))
+            return any(change.action != "unchanged" for change in changes)
+
+        return await self.records.write(activate)
+
+    @activity.defn(name=FAIL_DEPLOYMENT)
+    async def fail_deployment(self, failure: DeploymentFailure) -> None:
+        """Records why nothing was changed."""
+
+        def fail(transaction: Transaction) -> None:
+            known = transaction.deployment(failure.scope, failure.deployment_id)
+            if known is None or known.state is DeploymentState.FAILED:
+                return
+            transaction.set_deployment(
+                failure.scope, failure.deployment_id, DeploymentState.FAILED, error=failure.error
+            )
+            reason = {"reason": failure.error.code}
+            transaction.add_events(
+                failure.scope, [_event(failure.scope, failure.deployment_id, events.DEPLOYMENT_FAILED, reason)]
+            )
+
+        await self.records.write(fail)
+
+    @activity.defn(name=NOTIFY_AGENTS)
+    async def notify_agents(self, deployment: DeploymentInput) -> None:
+        """Tells the workflows of all agents that were deployed, updated or removed."""
+        done = await self.records.read(lambda tx: tx.deployment(deployment.scope, deployment.deployment_id))
+        assert done is not None
+        changed = [c for c in done.changes if c.kind == "agent" and c.action != "unchanged"]
+        free = asyncio.Semaphore(NOTIFY_AT_ONCE)
+
+        async def tell(change: Change) -> None:
+            async with free:
+                await self.notify(deployment.scope, change.name, change.digest)
+
+        await asyncio.gather(*(tell(change) for change in changed))
+
+
+def _apply(transaction: Transaction, deployment: DeploymentInput, release: Release) -> list[Change]:
+    scope, changes = deployment.scope, release.changes
+    for change in changes:
+        if change.action == "deleted":
+            transaction.remove_component(scope, change.kind, change.name)
+        elif change.action != "unchanged" and change.digest is not None:
+            version = _version_of(transaction, scope, change.kind, change.digest)
+            change.after = version.spec.version if isinstance(version, AgentVersion) else version.manifest.version
+            if isinstance(version, AgentVersion):
+                change.capabilities = [capability.name for capability in version.spec.capabilities]
+            transaction.put_component(
+                scope,
+                change.kind,
+                change.name,
+                digest=change.digest,
+                version=change.after,
+                state=AgentState.RUNNING if change.kind == "agent" else ToolState.RUNNING,
+                deployment_id=deployment.deployment_id,
+            )
+    return changes
+
+
+def _version_of(
+    transaction: Transaction, scope: Scope, kind: ComponentKind, digest: Digest
+) -> AgentVersion | ToolVersion:
+    if kind == "agent":
+        return transaction.agent_versions(scope, [digest])[digest]
+    return transaction.tool_versions(scope, [digest])[digest]
+
+
+def _events(deployment: DeploymentInput, changes: Sequence[Change]) -> list[Event]:
+    scope, identity = deployment.scope, deployment.deployment_id
+    counts = {action: sum(change.action == action for change in changes) for action in ("new", "modified", "deleted")}
+    found = [_event(scope, identity, events.DEPLOYMENT_ACTIVATED, counts, actor=deployment.actor)]
+    for change in changes:
+        if change.action == "unchanged":
+            continue
+        facts = {"kind": change.kind, "name": change.name, "from": change.before, "to": change.after}
+        event_type = events.VERSION_ROLLED_BACK if deployment.rollback_of else events.VERSION_UPGRADED
+        found.append(_event(scope, identity, event_type, facts, f"{change.kind}/{change.name}", deployment.actor))
+    return found
+
+
+def _event(
+    scope: Scope, deployment_id: str, event_type: str, payload: dict[str, object], part: str = "", actor: str = "system"
+) -> Event:
+    return Event(
+        event_id=event_id(event_type, scope.workspace, deployment_id, part),
+        event_type=event_type,
+        timestamp=journal.now(),
+        customer_id=scope.customer,
+        workspace=scope.workspace,
+        deployment_id=deployment_id,  # type: ignore[arg-type]
+        actor=actor or "system",
+        payload=payload,
+    )
+
+
+__all__ = ["Bundle", "DeploymentActivities", "Notify"]

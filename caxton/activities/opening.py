@@ -1,0 +1,246 @@
+"""Opening an execution: choose the agent, record the request."""
+
+from typing import Any
+
+from caxton.activities import journal
+from caxton.activities.contents import pack
+from caxton.activities.step import StepPorts
+from caxton.domain import events
+from caxton.domain.agents import AgentVersion
+from caxton.domain.capabilities import CapabilityRequest
+from caxton.domain.conversations import Conversation, ConversationState
+from caxton.domain.errors import DepthLimitReached, IdempotencyConflict, LoopDetected
+from caxton.domain.executions import (
+    Execution,
+    ExecutionState,
+    Plan,
+    RoutingStrategy,
+    StepInput,
+    StepResult,
+    Target,
+    TurnOutcome,
+    TurnRequest,
+)
+from caxton.domain.ids import Digest, MessageId
+from caxton.domain.messages import Content, Message, MessageType
+from caxton.domain.records import ExecutionRecord, Transaction
+from caxton.observability.metrics import METRICS
+from caxton.observability.tracing import current_trace
+from caxton.routing.decision import Decision, route
+
+
+class Opening:
+    """The first step of an execution."""
+
+    def __init__(self, step: StepInput, ports: StepPorts) -> None:
+        """Prepare to open."""
+        assert step.request is not None
+        self.input = step
+        self.ports = ports
+        self.request: TurnRequest = step.request
+        self.target = self.request.target
+        self.strategy = self.request.strategy
+        self.sender = self.request.sender
+        self.handed_over: str | None = None
+        self.content: Content = self.request.content
+        self.decision: Decision
+        self.agent: AgentVersion
+
+    def load(self, transaction: Transaction) -> StepResult | None:
+        """Finds the execution begun already, or decides who is to do it."""
+        found = transaction.executions(self.input.scope, [self.input.execution_id]).get(self.input.execution_id)
+        if found is not None:
+            return self._resume(transaction, found)
+        if self.input.parent_id is not None:
+            self._read_hand_over(transaction)
+        self._check_depth()
+        registry = self.ports.directory.registry(transaction, self.input.scope)
+        several = len(registry.index.providers.get(self.target.capability or "", ())) > 1
+        self.decision = route(
+            registry.index,
+            self.target,
+            self.strategy,
+            key=self.input.execution_id,
+            load=transaction.work_in_hand(self.input.scope) if several else None,
+            preferred=self.input.preferred,
+            excluded=self.input.chain,
+        )
+        self._check_loops()
+        self.agent = self._version(transaction, self.decision.agent, self.decision.digest)
+        return None
+
+    async def act(self) -> None:
+        """Packs the content that is handed over."""
+        if self.handed_over is not None:
+            self.content = await pack(self.ports.blobs, self.input.scope, self.handed_over)
+
+    def record(self, transaction: Transaction) -> StepResult:
+        """Records the execution, the request and how it was routed."""
+        scope, step = self.input.scope, self.input
+        message_id = self.request.message_id if step.parent_id is None else journal.request_id(step.execution_id)
+        started = journal.now()
+        trace_id, span_id = current_trace()
+        capability = self.decision.capability
+        execution = Execution(
+            id=step.execution_id,
+            parent_id=step.parent_id,
+            root_id=step.root_id,
+            conversation_id=self.request.conversation_id,
+            message_id=message_id,
+            agent=self.decision.agent,
+            agent_version=self.agent.spec.version,
+            agent_digest=self.agent.digest,
+            capability=capability,
+            state=ExecutionState.RUNNING,
+            depth=len(step.chain),
+            started_at=started,
+        )
+        fingerprint = self.request.fingerprint if step.parent_id is None else ""
+        transaction.add_execution(scope, ExecutionRecord(execution, fingerprint, None, dict(self.request.variables)))
+        self._record_conversation(transaction, capability)
+        transaction.add_message(
+            scope,
+            Message(
+                id=message_id,
+                conversation_id=self.request.conversation_id,
+                execution_id=step.execution_id,
+                type=MessageType.REQUEST,
+                sender=self.sender,
+                receiver=self.decision.agent,
+                content=self.content,
+                trace_id=trace_id,
+                span_id=span_id,
+                created_at=started,
+            ),
+        )
+        transaction.touch_conversation(
+            scope, self.request.conversation_id, messages=1, participants=(self.decision.agent,)
+        )
+        transaction.add_events(scope, self._events(message_id, trace_id))
+        return StepResult(plan=self._plan())
+
+    def after(self, result: StepResult) -> None:
+        """Counts the decision."""
+        METRICS.routed(self.decision.strategy)
+        self.ports.stream.publish(self.input.root_id, "step", {})
+
+    def _record_conversation(self, transaction: Transaction, capability: str | None) -> None:
+        if self.input.parent_id is not None:
+            return
+        moment = journal.now()
+        conversation = Conversation(
+            id=self.request.conversation_id,
+            state=ConversationState.INITIATED,
+            capability=capability,
+            agent=self.target.agent,
+            participants=[self.request.sender],
+            started_at=moment,
+            last_activity=moment,
+        )
+        transaction.add_conversation(self.input.scope, conversation, one_shot=self.request.one_shot)
+
+    def _events(self, message_id: MessageId, trace_id: str | None) -> list[events.Event]:
+        notes = journal.Journal(
+            self.input,
+            self.request.conversation_id,
+            capability=self.decision.capability,
+            capability_version=self.decision.capability_version,
+            actor="external_user" if self.sender == "user" else self.sender,
+            trace_id=trace_id,
+        )
+        agent = self.decision.agent
+        notes.add(
+            events.MESSAGE_SENT,
+            {"message_id": message_id, "from": self.sender, "to": agent, "size_bytes": self.content.size},
+        )
+        notes.add(events.EXECUTION_TRIGGERED, {"target": str(self.target), "parent_id": self.input.parent_id})
+        notes.add(
+            events.REQUEST_ROUTED,
+            {"message_id": message_id, "to_agent": agent, "strategy": self.decision.strategy},
+            actor="system",
+        )
+        notes.add(events.EXECUTION_PROCESSING, {"agent": agent, "version": self.agent.spec.version}, actor=agent)
+        return notes.events
+
+    def _plan(self) -> Plan:
+        limits = self.agent.spec.limits
+        return Plan(
+            execution_id=self.input.execution_id,
+            conversation_id=self.request.conversation_id,
+            agent=self.agent.name,
+            agent_version=self.agent.spec.version,
+            agent_digest=self.agent.digest,
+            fast=self.ports.models.is_scripted(self.agent),
+            max_steps=limits.steps,
+            max_depth=limits.depth,
+            max_loops=limits.loops,
+            max_tokens=limits.tokens,
+            max_time=limits.time,
+            model_timeout=self.agent.spec.model_settings.timeout,
+        )
+
+    def _resume(self, transaction: Transaction, found: ExecutionRecord) -> StepResult:
+        execution = found.execution
+        if self.input.parent_id is None and found.fingerprint != self.request.fingerprint:
+            raise IdempotencyConflict(
+                "the idempotency key was used before, for another request",
+                "use a new key for a new request",
+                details={"execution_id": execution.id},
+            )
+        if execution.state is not ExecutionState.RUNNING:
+            return StepResult(outcome=outcome_of(found))
+        assert execution.agent is not None
+        assert execution.agent_digest is not None
+        self.agent = transaction.agent_versions(self.input.scope, [execution.agent_digest])[execution.agent_digest]
+        return StepResult(plan=self._plan())
+
+    def _read_hand_over(self, transaction: Transaction) -> None:
+        parent, at, call = self.input.parent_id, self.input.parent_step, self.input.parent_call
+        assert parent is not None
+        steps = transaction.steps(self.input.scope, [parent])[parent]
+        asked = next(step for step in steps if step.step == at and step.call == 0)
+        wanted: dict[str, Any] = asked.payload["calls"][call - 1]
+        request = CapabilityRequest.parse(wanted["name"])
+        self.target = Target(capability=request.name, version_range=request.version_range)
+        self.strategy = RoutingStrategy.LOAD_BALANCED
+        self.handed_over = str(wanted["arguments"].get("content", ""))
+        self.sender = self.input.chain[-1]
+
+    def _check_depth(self) -> None:
+        depth = len(self.input.chain)
+        for level, (max_depth, _) in enumerate(self.input.chain_limits):
+            if depth - level > max_depth:
+                raise DepthLimitReached(
+                    f"work was handed over {depth - level} levels deep: {' → '.join(self.input.chain)}; "
+                    f'agent "{self.input.chain[level]}" allows {max_depth}',
+                    f'raise `depth` in [limits] of agent "{self.input.chain[level]}"',
+                    details={"limit": "depth", "value": max_depth, "chain": self.input.chain},
+                )
+
+    def _check_loops(self) -> None:
+        chosen = self.decision.agent
+        for agent, (_, max_loops) in zip(self.input.chain, self.input.chain_limits, strict=True):
+            if agent == chosen and self.input.chain.count(agent) + 1 > max_loops:
+                chain = [*self.input.chain, chosen]
+                raise LoopDetected(
+                    f"agents handed the work round in a circle: {' → '.join(chain)}",
+                    f'take "{self.target.capability}" out of `delegates` of agent "{self.input.chain[-1]}", '
+                    f'or raise `loops` in [limits] of agent "{agent}"',
+                    details={"limit": "loops", "value": max_loops, "chain": chain},
+                )
+
+    def _version(self, transaction: Transaction, agent: str, active: Digest) -> AgentVersion:
+        digest = self.input.pinned.get(agent, active)
+        return transaction.agent_versions(self.input.scope, [digest])[digest]
+
+
+def outcome_of(record: ExecutionRecord) -> TurnOutcome:
+    """How a finished execution ended."""
+    execution = record.execution
+    return TurnOutcome(
+        execution_id=execution.id,
+        conversation_id=execution.conversation_id,
+        state="completed" if execution.state is ExecutionState.COMPLETED else "failed",
+        reply_id=record.reply_id,
+        error=execution.error,
+    )

@@ -1,0 +1,230 @@
+"""What a model gets to see: read from the store in one go, rendered outside of the transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from caxton.activities.contents import unpack
+from caxton.activities.step import StepPorts
+from caxton.domain.agents import AgentVersion
+from caxton.domain.executions import Execution, ExecutionState, StepInput
+from caxton.domain.ids import ExecutionId, Scope, derived_id
+from caxton.domain.messages import Message
+from caxton.domain.ports import (
+    FunctionCall,
+    FunctionResult,
+    FunctionSpec,
+    ModelRequest,
+    PromptPart,
+)
+from caxton.domain.records import ExecutionRecord, StepRecord, Transaction
+from caxton.domain.tools import Artifact, ToolVersion
+from caxton.routing.directory import Directory, Registry
+
+HAND_OVER_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "content": {
+            "type": "string",
+            "description": "The whole task, with all data that it needs: the other agent sees nothing else.",
+        }
+    },
+    "required": ["content"],
+    "additionalProperties": False,
+}
+
+
+@dataclass
+class Prompt:
+    """Everything that a model request is made of."""
+
+    step: StepInput
+    record: ExecutionRecord
+    agent: AgentVersion
+    message: Message
+    history: list[Message]
+    steps: list[StepRecord]
+    children: dict[ExecutionId, tuple[Execution, Message | None]]
+    tools: dict[str, ToolVersion]
+    functions: list[FunctionSpec]
+    asked_by: str
+    artifacts: list[Artifact] = field(default_factory=list[Artifact])
+    any_scripted: bool = False
+
+    def is_fast_tool(self, name: str) -> bool:
+        """Whether the tool that "server.function" names is short and local."""
+        tool = self.tools.get(name.partition(".")[0])
+        # An unknown tool fails at once, so its step is fast.
+        return tool is None or tool.manifest.is_fast
+
+    async def request(self, ports: StepPorts) -> ModelRequest:
+        """The model request, with templates rendered and long contents fetched."""
+        scope = self.step.scope
+        text = await unpack(ports.blobs, scope, self.message.content)
+        history = [(message, await unpack(ports.blobs, scope, message.content)) for message in self.history]
+        variables: dict[str, Any] = {
+            "request": text,
+            "parameters": self.agent.spec.parameters,
+            "variables": self.record.variables,
+            "context": "\n".join(f"{message.sender}: {said}" for message, said in history),
+            "history": [{"sender": message.sender, "text": said} for message, said in history],
+            "agent": {"name": self.agent.name, "version": self.agent.spec.version},
+            "conversation": {"id": self.record.execution.conversation_id},
+        }
+        parts = [PromptPart("user" if message.sender == "user" else "assistant", said) for message, said in history]
+        parts.append(PromptPart("user", ports.templates.render(self.agent.spec.user_prompt_template, variables)))
+        parts += await self._exchanges(ports)
+        return ModelRequest(
+            agent=self.agent,
+            scope=scope,
+            execution_id=self.step.execution_id,
+            step=self.step.step,
+            request=text,
+            system_prompt=ports.templates.render(self.agent.spec.system_prompt, variables),
+            parts=parts,
+            functions=self.functions,
+            settings=self.agent.spec.model_settings,
+            variables=variables,
+        )
+
+    async def _exchanges(self, ports: StepPorts) -> list[PromptPart]:
+        """This execution's calls so far, each followed by its results."""
+        parts: list[PromptPart] = []
+        results = {(step.step, step.call): step for step in self.steps if step.kind == "tool"}
+        for step in self.steps:
+            if step.kind != "model":
+                continue
+            calls: list[dict[str, Any]] = step.payload["calls"]
+            parts.append(
+                PromptPart(
+                    "assistant",
+                    step.payload.get("text", ""),
+                    calls=[FunctionCall(c["id"], c["name"], c["kind"], c["arguments"]) for c in calls],
+                )
+            )
+            answers = [await self._result(ports, step, call, results.get((step.step, call["call"]))) for call in calls]
+            parts.append(PromptPart("results", results=answers))
+        return parts
+
+    async def _result(
+        self, ports: StepPorts, step: StepRecord, call: dict[str, Any], tool: StepRecord | None
+    ) -> FunctionResult:
+        if call["kind"] == "tool":
+            payload = tool.payload if tool else {"text": "the call has no result", "is_error": True}
+            return FunctionResult(
+                call["id"], call["name"], payload["text"], payload.get("structured"), bool(payload.get("is_error"))
+            )
+        child = self.children.get(child_id(step.execution_id, step.step, call["call"]))
+        if child is None or child[1] is None:
+            return FunctionResult(call["id"], call["name"], "the other agent gave no answer", None, is_error=True)
+        execution, message = child
+        text = await unpack(ports.blobs, self.step.scope, message.content)
+        return FunctionResult(call["id"], call["name"], text, None, execution.state is not ExecutionState.COMPLETED)
+
+
+def child_id(parent: ExecutionId, step: int, call: int) -> ExecutionId:
+    """The execution of a hand-over; the workflow derives the same (`caxton.workflows.turn.child_execution_id`)."""
+    return ExecutionId(derived_id("x", parent, str(step), str(call)))
+
+
+def read_prompt(
+    transaction: Transaction,
+    directory: Directory,
+    step: StepInput,
+    record: ExecutionRecord,
+    steps: list[StepRecord],
+) -> Prompt:
+    """Reads what the model is to see in this step."""
+    scope, execution = step.scope, record.execution
+    assert step.plan is not None
+    agent = transaction.agent_versions(scope, [step.plan.agent_digest])[step.plan.agent_digest]
+    registry = directory.registry(transaction, scope)
+    message = transaction.message(scope, execution.message_id)
+    assert message is not None
+    children = _children(transaction, scope, steps)
+    tools = {name.partition(".")[0]: None for name in agent.spec.tools}
+    available = {name: tool for name in tools if (tool := registry.running_tool(name)) is not None}
+    prompt = Prompt(
+        step=step,
+        record=record,
+        agent=agent,
+        message=message,
+        history=_history(transaction, scope, agent, execution, message) if execution.depth == 0 else [],
+        steps=steps,
+        children=children,
+        tools=available,
+        functions=[*_tool_functions(agent, available), *_hand_overs(agent, registry)],
+        asked_by=message.sender,
+    )
+    _collect(prompt)
+    return prompt
+
+
+def _children(
+    transaction: Transaction, scope: Scope, steps: Sequence[StepRecord]
+) -> dict[ExecutionId, tuple[Execution, Message | None]]:
+    ids = [
+        child_id(step.execution_id, step.step, call["call"])
+        for step in steps
+        if step.kind == "model"
+        for call in step.payload["calls"]
+        if call["kind"] == "capability"
+    ]
+    found = transaction.executions(scope, ids)
+    return {
+        record.execution.id: (
+            record.execution,
+            transaction.message(scope, record.reply_id) if record.reply_id else None,
+        )
+        for record in found.values()
+    }
+
+
+def _history(
+    transaction: Transaction, scope: Scope, agent: AgentVersion, execution: Execution, message: Message
+) -> list[Message]:
+    if not agent.spec.limits.history:
+        return []
+    return transaction.messages(
+        scope,
+        conversation_id=execution.conversation_id,
+        root_only=True,
+        before=message.created_at,
+        limit=agent.spec.limits.history,
+    )
+
+
+def _tool_functions(agent: AgentVersion, tools: dict[str, ToolVersion]) -> list[FunctionSpec]:
+    return [
+        FunctionSpec(f"{name}.{function.name}", "tool", function.description, function.inputSchema)
+        for name, tool in tools.items()
+        for function in tool.functions
+        if agent.spec.allows_tool(name, function.name)
+    ]
+
+
+def _hand_overs(agent: AgentVersion, registry: Registry) -> list[FunctionSpec]:
+    specs: list[FunctionSpec] = []
+    for request in agent.spec.delegates:
+        providers = registry.index.providers.get(request.name, ())
+        offered = next(
+            (registry.index.agents[provider.agent].spec.offers(request.name) for provider in providers), None
+        )
+        about = offered.description if offered and offered.description else f'the capability "{request.name}"'
+        specs.append(
+            FunctionSpec(str(request), "capability", f"Hands work over to another agent: {about}", HAND_OVER_SCHEMA)
+        )
+    return specs
+
+
+def _collect(prompt: Prompt) -> None:
+    """Files that tools made, here or below, belong to the reply; so does the fact that a script had a part in it."""
+    for step in prompt.steps:
+        if step.kind == "tool":
+            prompt.artifacts += [Artifact.model_validate(item) for item in step.payload.get("artifacts", [])]
+        elif step.payload.get("metadata", {}).get("scripted"):
+            prompt.any_scripted = True
+    for _, message in prompt.children.values():
+        if message is not None:
+            prompt.artifacts += message.artifacts
+            prompt.any_scripted = prompt.any_scripted or bool(message.metadata.get("scripted"))

@@ -1,0 +1,58 @@
+"""What a deployment amounts to: the workspace before, the workspace after, and the difference."""
+
+from dataclasses import dataclass
+
+from caxton.domain.agents import AgentVersion
+from caxton.domain.deployments import Bundle, Change, DeploymentRequest, compare
+from caxton.domain.ids import Digest, Scope
+from caxton.domain.records import Component, Transaction
+from caxton.domain.tools import ToolVersion
+
+
+@dataclass
+class Release:
+    """The outcome of applying a request to what is deployed."""
+
+    before: list[Bundle]
+    """Everything that is deployed now: what a rollback restores."""
+    changed: list[Bundle]
+    """Bundles that are new or modified."""
+    kept: list[Component]
+    """Components that stay as they are."""
+    changes: list[Change]
+    kept_agents: dict[Digest, AgentVersion]
+    kept_tools: dict[Digest, ToolVersion]
+
+
+def read_release(transaction: Transaction, scope: Scope, request: DeploymentRequest) -> Release:
+    """Compares `request` with what is deployed. Without `prune`, what the request does not name stays."""
+    components = {(c.kind, c.name): c for c in transaction.components(scope)}
+    present: dict[tuple[str, str], Digest] = {key: component.digest for key, component in components.items()}
+    bundles = {(bundle.kind, bundle.name): bundle for bundle in request.bundles}
+    wanted: dict[tuple[str, str], Digest] = {key: bundle.digest for key, bundle in bundles.items()}
+    if not request.prune:
+        wanted = {**present, **wanted}
+    actions = compare(wanted, present)
+    changes: list[Change] = []
+    for key, action in sorted(actions.items(), key=lambda item: (item[0][0] != "tool", item[0])):
+        component = components.get(key)  # type: ignore[arg-type]
+        changes.append(
+            Change(
+                kind=key[0],  # type: ignore[arg-type]
+                name=key[1],
+                action=action,  # type: ignore[arg-type]
+                digest=wanted.get(key),
+                before=component.version if component else None,
+                last_deployed=component.updated_at if component else None,
+            )
+        )
+    before = [
+        found
+        for (kind, _), component in components.items()
+        if (found := transaction.bundle(scope, kind, component.digest)) is not None
+    ]
+    kept = [component for key, component in components.items() if actions.get(key) == "unchanged"]
+    changed = [bundle for key, bundle in bundles.items() if actions[key] in ("new", "modified")]
+    agents = transaction.agent_versions(scope, [c.digest for c in kept if c.kind == "agent"])
+    tools = transaction.tool_versions(scope, [c.digest for c in kept if c.kind == "tool"])
+    return Release(before, changed, kept, changes, agents, tools)

@@ -1,0 +1,176 @@
+"""The activities that do steps: a batch of fast ones, or one slow one."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Sequence
+
+from temporalio import activity
+
+from caxton.activities.closing import Closing
+from caxton.activities.model_step import ModelStep
+from caxton.activities.opening import Opening
+from caxton.activities.step import Step, StepPorts
+from caxton.activities.tool_step import ToolStep
+from caxton.domain.errors import CaxtonError, DiskFull, ErrorReport, StoreUnavailable
+from caxton.domain.executions import StepInput, StepKind, StepResult
+from caxton.domain.records import Transaction
+from caxton.workflows.failures import to_failure
+from caxton.workflows.policies import HEARTBEAT_TIMEOUT
+from caxton.workflows.steps import CALL_MODEL, CALL_TOOL, RUN_FAST_STEPS
+
+log = logging.getLogger(__name__)
+
+KINDS: dict[StepKind, type[Opening] | type[ModelStep] | type[ToolStep] | type[Closing]] = {
+    StepKind.OPEN: Opening,
+    StepKind.MODEL: ModelStep,
+    StepKind.TOOL: ToolStep,
+    StepKind.CLOSE: Closing,
+}
+
+STORE_FAILURES = (StoreUnavailable, DiskFull)
+"""Not the step's fault: the whole batch is tried again until the store works."""
+
+
+class StepActivities:
+    """Does steps of executions."""
+
+    def __init__(self, ports: StepPorts) -> None:
+        """Work through `ports`."""
+        self.ports = ports
+
+    @activity.defn(name=RUN_FAST_STEPS)
+    async def run_fast_steps(self, batch: list[StepInput]) -> list[StepResult]:
+        """Does all steps of the batch: one read transaction, the work side by side, one write transaction."""
+        return await do_steps(self.ports, batch)
+
+    @activity.defn(name=CALL_MODEL)
+    async def call_model(self, step: StepInput) -> StepResult:
+        """Calls a model over the network. Heartbeats say that the worker lives."""
+        return await _alone(self.ports, step)
+
+    @activity.defn(name=CALL_TOOL)
+    async def call_tool(self, step: StepInput) -> StepResult:
+        """Calls a tool that may take long or use the network."""
+        return await _alone(self.ports, step)
+
+
+async def _alone(ports: StepPorts, step: StepInput) -> StepResult:
+    [result] = await with_heartbeats(do_steps(ports, [step]))
+    if result.error is not None:
+        raise to_failure(result.error)
+    return result
+
+
+async def do_steps(ports: StepPorts, batch: Sequence[StepInput]) -> list[StepResult]:
+    """Does `batch`. A step that fails becomes a result with its error; the others are not disturbed.
+
+    Raises:
+        StoreUnavailable: nothing could be read or written; the batch can be done again.
+        DiskFull: likewise.
+    """
+    results: dict[int, StepResult] = {}
+    # A step that lost a race against another attempt of itself is loaded again, and then finds itself recorded.
+    for _ in range(3):
+        waiting = [number for number in range(len(batch)) if number not in results]
+        if not waiting:
+            break
+        await _pass(ports, {number: batch[number] for number in waiting}, results)
+    return [results.get(number) or _lost_race() for number in range(len(batch))]
+
+
+async def _pass(ports: StepPorts, batch: dict[int, StepInput], results: dict[int, StepResult]) -> None:
+    steps: dict[int, Step] = {number: KINDS[step.kind](step, ports) for number, step in batch.items()}
+
+    def load(transaction: Transaction) -> None:
+        for number, step in steps.items():
+            try:
+                found = step.load(transaction)
+            except STORE_FAILURES:
+                raise
+            except Exception as error:
+                found = StepResult(error=_report(error, step))
+            if found is not None:
+                results[number] = found
+
+    await ports.records.read(load)
+    loaded = {number: step for number, step in steps.items() if number not in results}
+    done = await asyncio.gather(*(_act(step) for step in loaded.values()))
+    ready: dict[int, Step] = {}
+    for (number, step), error in zip(loaded.items(), done, strict=True):
+        if error is None:
+            ready[number] = step
+        else:
+            results[number] = StepResult(error=error)
+    if not ready:
+        return
+    written = await ports.records.write(lambda transaction: _record(transaction, ready))
+    for number, result in written.items():
+        results[number] = result
+        ready[number].after(result)
+
+
+def _record(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepResult]:
+    """Records all that nobody else has recorded meanwhile (another attempt of the same activity may have)."""
+    written: dict[int, StepResult] = {}
+    for number, step in steps.items():
+        key = step.input
+        if key.kind in (StepKind.MODEL, StepKind.TOOL):
+            taken = (key.execution_id, key.step, key.call) in transaction.recorded(key.scope, [key.execution_id])
+        elif key.kind is StepKind.OPEN:
+            taken = bool(transaction.executions(key.scope, [key.execution_id]))
+        else:
+            taken = False
+        if not taken:
+            written[number] = step.record(transaction)
+    return written
+
+
+async def _act(step: Step) -> ErrorReport | None:
+    try:
+        await step.act()
+    except STORE_FAILURES:
+        raise
+    except Exception as error:
+        return _report(error, step)
+    return None
+
+
+def _report(error: Exception, step: Step) -> ErrorReport:
+    if isinstance(error, CaxtonError):
+        return error.report()
+    # A bug of ours must not be tried for ever, and what it prints may hold content: the log gets the trace only.
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    log.error(
+        "a step failed unexpectedly",
+        extra={
+            "execution_id": step.input.execution_id,
+            "step": step.input.kind,
+            "error": type(error).__name__,
+            "where": f"{where.filename}:{where.lineno}",
+        },
+    )
+    return ErrorReport(
+        code="internal",
+        message="something went wrong inside Caxton",
+        reason=f"{type(error).__name__} in step {step.input.kind}",
+    )
+
+
+def _lost_race() -> StepResult:
+    return StepResult(error=ErrorReport(code="internal", message="the step is being done elsewhere", retryable=True))
+
+
+async def with_heartbeats(work: Awaitable[list[StepResult]]) -> list[StepResult]:
+    """Awaits `work`, and tells the engine meanwhile that it goes on."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(HEARTBEAT_TIMEOUT.total_seconds() / 3)
+
+    beating = asyncio.create_task(beat())
+    try:
+        return await work
+    finally:
+        beating.cancel()

@@ -1,0 +1,274 @@
+"""A tool call: allowed, valid, sandboxed, recorded."""
+
+import base64
+import binascii
+import mimetypes
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+from caxton.activities import journal
+from caxton.activities.step import StepPorts
+from caxton.domain import events
+from caxton.domain.agents import AgentVersion
+from caxton.domain.errors import (
+    CaxtonError,
+    ErrorReport,
+    Hint,
+    ToolAnswerInvalid,
+    ToolError,
+    ToolFuelExhausted,
+    ToolMemoryExceeded,
+    ToolMessageTooLarge,
+    ToolNotAllowed,
+    ToolTimeout,
+    ToolTrapped,
+    ToolUnavailable,
+)
+from caxton.domain.executions import ExecutionState, StepInput, StepResult, Usage
+from caxton.domain.ids import Scope
+from caxton.domain.ports import BlobStore
+from caxton.domain.records import StepRecord, Transaction
+from caxton.domain.tools import Artifact, ToolResult, ToolUsage, ToolVersion
+from caxton.observability.metrics import METRICS
+from caxton.observability.tracing import current_trace, tool_span
+from caxton.routing.similar import similar_names
+
+MAY_PASS = (ToolTrapped, ToolTimeout, ToolAnswerInvalid)
+"""Failures that another try may not meet; tried again only where a repeated call does no harm."""
+
+EXCEEDED = {
+    ToolMemoryExceeded.code: "Memory",
+    ToolFuelExhausted.code: "Cpu",
+    ToolTimeout.code: "Time",
+    ToolMessageTooLarge.code: "MessageSize",
+}
+
+
+class ToolStep:
+    """One tool call of one execution."""
+
+    def __init__(self, step: StepInput, ports: StepPorts) -> None:
+        """Prepare to call."""
+        assert step.plan is not None
+        self.input = step
+        self.ports = ports
+        self.plan = step.plan
+        self.name = ""
+        self.arguments: dict[str, Any] = {}
+        self.tool: ToolVersion | None = None
+        self.agent: AgentVersion
+        self.conversation_id = step.plan.conversation_id
+        self.capability: str | None = None
+        self.result = ToolResult()
+        self.artifacts: list[Artifact] = []
+        self.failure: ErrorReport | None = step.error
+        self.usage = Usage()
+
+    @property
+    def server(self) -> str:
+        """The tool server's name."""
+        return self.name.partition(".")[0]
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+        return self.name.partition(".")[2]
+
+    def load(self, transaction: Transaction) -> StepResult | None:
+        """Finds the call recorded already, or reads what was asked for."""
+        scope, execution_id = self.input.scope, self.input.execution_id
+        if (execution_id, self.input.step, self.input.call) in transaction.recorded(scope, [execution_id]):
+            return StepResult()
+        record = transaction.executions(scope, [execution_id])[execution_id]
+        if record.execution.state is not ExecutionState.RUNNING:
+            return StepResult()
+        self.usage = record.execution.usage
+        self.capability = record.execution.capability
+        steps = transaction.steps(scope, [execution_id])[execution_id]
+        asked = next(step for step in steps if step.step == self.input.step and step.call == 0)
+        call: dict[str, Any] = asked.payload["calls"][self.input.call - 1]
+        self.name, self.arguments = call["name"], call["arguments"]
+        self.agent = transaction.agent_versions(scope, [self.plan.agent_digest])[self.plan.agent_digest]
+        registry = self.ports.directory.registry(transaction, scope)
+        self.tool = registry.running_tool(self.server)
+        if self.failure is None:
+            self._check_allowed(sorted(registry.tools))
+        return None
+
+    async def act(self) -> None:
+        """Runs the tool."""
+        if self.failure is not None:
+            return
+        assert self.tool is not None
+        function = self.tool.function(self.function)
+        with tool_span(self.server, self.function, self.plan.agent) as span:
+            try:
+                self.result = await self.ports.sandbox.call(
+                    self.input.scope.customer, self.tool, self.function, self.arguments
+                )
+            except ToolError as error:
+                harmless = function is not None and function.is_idempotent(self.tool.manifest.idempotent)
+                if isinstance(error, MAY_PASS) and harmless:
+                    raise RetryableFailure(error.report().model_copy(update={"retryable": True})) from error
+                raise
+            span.answered(self.result)
+        self.result, self.artifacts = await extract_artifacts(self.ports.blobs, self.input.scope, self.result)
+
+    def record(self, transaction: Transaction) -> StepResult:
+        """Records the call and its result; a failure is a result too, for the model to see."""
+        scope = self.input.scope
+        notes = journal.Journal(
+            self.input,
+            self.conversation_id,
+            capability=self.capability,
+            actor=self.plan.agent,
+            trace_id=current_trace()[0],
+        )
+        transaction.add_step(scope, self._step_record())
+        self._note(notes)
+        transaction.add_events(scope, notes.events)
+        usage = self.usage.plus(Usage(tool_calls=1))
+        transaction.set_usage(scope, self.input.execution_id, usage)
+        return StepResult(artifacts=self.artifacts)
+
+    def after(self, result: StepResult) -> None:
+        """Counts the call, and tells listeners that there is news."""
+        if self.failure is not None:
+            METRICS.tool_call(self.server if self.tool else "", self.failure.code, None)
+        else:
+            METRICS.tool_call(self.server, "tool_error" if self.result.is_error else "ok", self.result.usage)
+        self.ports.stream.publish(self.input.root_id, "step", {})
+
+    def _check_allowed(self, deployed: list[str]) -> None:
+        details = {"agent": self.plan.agent, "tool": self.server, "function": self.function}
+        if not self.agent.spec.allows_tool(self.server, self.function):
+            raise ToolNotAllowed(
+                f'agent "{self.plan.agent}" may not use "{self.name}"',
+                Hint(text=f'add "{self.server}" to `tools` of agent "{self.plan.agent}"', command="caxton deploy"),
+                details=details,
+            )
+        if self.tool is None:
+            similar = similar_names(self.server, [name for name in deployed if name != self.server])
+            hints = [Hint(text=f'did you mean "{similar[0]}"?')] if similar else []
+            raise ToolUnavailable(
+                f'tool "{self.server}" is not running',
+                *hints,
+                Hint(text="see which tools there are", command="caxton tool list"),
+                details=details,
+            )
+
+    def _step_record(self) -> StepRecord:
+        used = self.result.usage if self.failure is None else None
+        text = self.result.text() if self.failure is None else f"error: {self.failure.message}"
+        payload: dict[str, Any] = {
+            "text": text,
+            "structured": self.result.structured,
+            "is_error": self.failure is not None or self.result.is_error,
+            "artifacts": [artifact.model_dump() for artifact in self.artifacts],
+            "log": self.result.log,
+        }
+        if self.failure is not None:
+            payload["error"] = self.failure.model_dump(mode="json", exclude_none=True)
+        return StepRecord(
+            execution_id=self.input.execution_id,
+            step=self.input.step,
+            call=self.input.call,
+            kind="tool",
+            ok=not payload["is_error"],
+            agent=self.plan.agent,
+            tool=self.server or None,
+            function=self.function or None,
+            error_code=self.failure.code if self.failure else "tool_error" if self.result.is_error else None,
+            duration_ms=used.wall_ms if used else None,
+            cpu_ms=used.cpu_ms if used else None,
+            fuel=used.fuel if used else None,
+            memory=used.memory if used else None,
+            payload=payload,
+        )
+
+    def _note(self, notes: journal.Journal) -> None:
+        action = {"action_type": "tool", "tool": self.server, "function": self.function, "agent": self.plan.agent}
+        part = str(self.input.call)
+        if self.failure is None:
+            used = self.result.usage
+            facts = {**action, "is_error": self.result.is_error, "resources_used": _resources(used)}
+            notes.add(events.ACTION_DISPATCHED, action, part=part)
+            notes.add(events.TOOL_EXECUTED, facts, part=part, latency_ms=used.wall_ms)
+            return
+        code = self.failure.code
+        notes.add(events.ACTION_FAILED, action, part=part, error_code=code)
+        event_type = events.TOOL_DENIED if code == ToolNotAllowed.code else events.TOOL_FAILED
+        notes.add(event_type, {**action, "reason": code}, part=part, error_code=code)
+        if code in EXCEEDED:
+            limit = {"limit_type": EXCEEDED[code], "limit": self.failure.details.get("value")}
+            notes.add(events.RESOURCE_LIMIT_EXCEEDED, {**action, **limit}, part=part, error_code=code)
+
+
+class RetryableFailure(CaxtonError):
+    """Carries another error's report, marked as retryable for this one call."""
+
+    code = "retryable_failure"
+    retryable = True
+
+    def __init__(self, report: ErrorReport) -> None:
+        """Wrap `report`."""
+        super().__init__(report.message, *report.hints, details=report.details)
+        self._report = report
+
+    def report(self) -> ErrorReport:
+        """The wrapped error's report."""
+        return self._report
+
+
+def _resources(used: ToolUsage) -> dict[str, Any]:
+    memory = None if used.memory is None else round(used.memory / (1 << 20), 2)
+    return {"memory_mb": memory, "cpu_ms": round(used.cpu_ms, 3), "fuel": used.fuel}
+
+
+async def extract_artifacts(blobs: BlobStore, scope: Scope, result: ToolResult) -> tuple[ToolResult, list[Artifact]]:
+    """Takes files and images out of a result: they become blobs that the reply refers to, and the model reads a note."""
+    content: list[dict[str, Any]] = []
+    artifacts: list[Artifact] = []
+    for number, part in enumerate(result.content, start=1):
+        found = _file_in(part, number)
+        if found is None:
+            content.append(part)
+            continue
+        name, media_type, data = found
+        digest = await blobs.put(scope.customer, data)
+        artifacts.append(Artifact(name=name, media_type=media_type, size=len(data), digest=digest))
+        content.append({"type": "text", "text": f"[file {name}, {media_type}, {len(data)} bytes, goes to the user]"})
+    return result.model_copy(update={"content": content}), artifacts
+
+
+def _file_in(part: dict[str, Any], number: int) -> tuple[str, str, bytes] | None:
+    if part.get("type") == "resource":
+        resource: dict[str, Any] = part.get("resource") or {}
+        media_type = str(resource.get("mimeType") or "application/octet-stream")
+        data = _bytes_of(resource.get("text"), resource.get("blob"))
+        name = safe_file_name(str(resource.get("uri", "")), f"file-{number}", media_type)
+    elif part.get("type") in ("image", "audio"):
+        media_type = str(part.get("mimeType") or "application/octet-stream")
+        data = _bytes_of(None, part.get("data"))
+        name = safe_file_name("", f"{part['type']}-{number}", media_type)
+    else:
+        return None
+    return None if data is None else (name, media_type, data)
+
+
+def _bytes_of(text: object, encoded: object) -> bytes | None:
+    if isinstance(text, str):
+        return text.encode()
+    if isinstance(encoded, str):
+        try:
+            return base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            return None
+    return None
+
+
+def safe_file_name(uri: str, fallback: str, media_type: str) -> str:
+    """A plain file name from a tool's URI: no folders, no odd characters, never hidden, never empty."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(uri).name).strip("-.")[:100]
+    return name or fallback + (mimetypes.guess_extension(media_type) or "")

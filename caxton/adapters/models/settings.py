@@ -1,0 +1,83 @@
+"""`[models]` of the server's settings: which providers there are and where their keys are.
+
+Keys themselves never stand in settings, only the names of the environment variables that hold them.
+"""
+
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from caxton.domain.ids import Name
+
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+
+RESERVED_PROVIDERS = frozenset({"auto", "scripted", "wasm"})
+"""What an agent's `model` says for something other than a provider."""
+
+_CONFIG = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # someone may have pasted a key
+
+
+class ModelPrice(BaseModel):
+    """What a model costs, in US dollars for a million tokens."""
+
+    model_config = _CONFIG
+
+    input_per_million: float = Field(ge=0)
+    output_per_million: float = Field(ge=0)
+
+
+class ProviderSettings(BaseModel):
+    """`[models.providers.NAME]`: a service that agents name as "NAME:model"."""
+
+    model_config = _CONFIG
+
+    kind: str = Field(
+        default="openai",
+        description='The dialect it speaks: "openai" (Chat Completions), "openai-responses", "anthropic", or another '
+        "provider that pydantic-ai knows.",
+    )
+    base_url: str | None = Field(default=None, description='Where it is, such as "http://127.0.0.1:11434/v1".')
+    api_key_env: EnvironmentName | None = Field(
+        default=None, description='Name of the environment variable that holds its key, such as "OPENAI_API_KEY".'
+    )
+    headers: dict[str, EnvironmentName] = Field(
+        default={}, description="Headers to send, each with the name of the environment variable that holds its value."
+    )
+    prices: dict[str, ModelPrice] = Field(
+        default={}, description="Prices by model, where the known ones are not yours."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http(cls, base_url: str | None) -> str | None:
+        if base_url is None:
+            return None
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError('a base URL begins with "http://" or "https://"')
+        if parts.username or parts.password:
+            raise ValueError("a base URL holds no key; put it in an environment variable and name that in api_key_env")
+        return base_url
+
+
+class ModelsSettings(BaseModel):
+    """`[models]`."""
+
+    model_config = _CONFIG
+
+    default: str | None = Field(
+        default=None,
+        description='The model of agents that say "auto", such as "openai:gpt-5"; without it their script.',
+    )
+    providers: dict[Name, ProviderSettings] = Field(
+        default={}, description="Providers beside the well-known ones, or in their place."
+    )
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        if self.default is not None and not all(self.default.partition(":")):
+            raise ValueError('default is "provider:model", such as "openai:gpt-5"')
+        if taken := sorted(RESERVED_PROVIDERS & set(self.providers)):
+            raise ValueError(f'no provider can be called "{taken[0]}"')
+        return self

@@ -1,0 +1,163 @@
+"""The compiler's child process: `python -P -m caxton.adapters.sandbox.compile FORM MODULE OUTPUT`.
+
+Compiling is the one step in which native code reads a stranger's bytes at length, so it happens here, where a limit
+ends a process that nobody else lives in. The child also checks that the module has the shape that Caxton calls, so
+that the server never inspects the types of a module that did not pass.
+
+Exit codes: 0 and OUTPUT is written; 3 and standard output says why the module cannot be a tool.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import wasmtime
+    from wasmtime.component import ComponentType
+
+MEMORY_LIMIT: Final = 6 << 30
+"""Bytes of address space: componentize-py's 18 MB take about 1.5 GB, an engine reserves more than it uses."""
+
+CPU_LIMIT: Final = 240
+"""Seconds of CPU, all threads together; componentize-py's 18 MB take about 35."""
+
+OUTPUT_LIMIT: Final = 512 << 20
+"""Bytes of compiled code."""
+
+REFUSED: Final = 3
+"""Exit code when the module is at fault."""
+
+HOST: Final = "caxton:tool/host@0.1."
+WASI: Final = "wasi_snapshot_preview1"
+
+
+class Refused(Exception):
+    """The module is not one that Caxton can run; the text says why."""
+
+
+def limit_process() -> None:
+    """Limits what this process may use, and lets the server go first."""
+    import contextlib
+    import resource
+
+    for kind, limit in (
+        (resource.RLIMIT_AS, MEMORY_LIMIT),
+        (resource.RLIMIT_CPU, CPU_LIMIT),
+        (resource.RLIMIT_FSIZE, OUTPUT_LIMIT),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # macOS knows some of them by name only
+            resource.setrlimit(kind, (limit, limit))
+    os.nice(5)
+
+
+def compile_component(engine: "wasmtime.Engine", content: bytes) -> bytes:
+    """The compiled code of a component of the world `caxton:tool/tool`.
+
+    Raises:
+        Refused: it imports or exports something else.
+        wasmtime.WasmtimeError: it is not valid.
+    """
+    from wasmtime.component import Component
+
+    component = Component(engine, content)
+    kind = component.type
+    for name in kind.imports(engine):
+        if not name.startswith(HOST):
+            raise Refused(f'it imports "{name}", and a tool may import nothing but "{HOST}0"')
+    _check_function(engine, kind, "describe", [], "string")
+    _check_function(engine, kind, "call", ["string", "string"], "result<string, string>")
+    return bytes(component.serialize())
+
+
+def _check_function(
+    engine: "wasmtime.Engine", component: "ComponentType", name: str, parameters: list[str], result: str
+) -> None:
+    from wasmtime.component import FuncType
+
+    wanted = f"{name}: func({', '.join(parameters)}) -> {result}"
+    export = component.exports(engine).get(name)
+    kind = export.ty if export is not None else None
+    if not isinstance(kind, FuncType):
+        raise Refused(f"it does not export {wanted}")
+    if [_wit(parameter) for _, parameter in kind.params] != parameters or _wit(kind.result) != result:
+        raise Refused(f'its export "{name}" has another type than {wanted}')
+
+
+def _wit(kind: object) -> str:
+    """How WIT writes the types that the world uses; "?" for any other."""
+    from wasmtime.component import ResultType, String
+
+    if isinstance(kind, String):
+        return "string"
+    if isinstance(kind, ResultType):
+        return f"result<{_wit(kind.ok)}, {_wit(kind.err)}>"
+    return "?"
+
+
+def compile_command(engine: "wasmtime.Engine", content: bytes) -> bytes:
+    """The compiled code of a WASI preview 1 command.
+
+    Raises:
+        Refused: it imports something else than WASI preview 1, or it is no command.
+        wasmtime.WasmtimeError: it is not valid.
+    """
+    import wasmtime
+
+    module = wasmtime.Module(engine, content)
+    for item in module.imports:
+        if item.module != WASI:
+            raise Refused(f'it imports "{item.name}" from "{item.module}", and a command may import "{WASI}" only')
+    kinds = {item.name: item.type for item in module.exports}
+    start = kinds.get("_start")
+    if not isinstance(start, wasmtime.FuncType) or start.params or start.results:
+        raise Refused('it does not export "_start: func()", so it is a library, not a command')
+    if not isinstance(kinds.get("memory"), wasmtime.MemoryType):
+        raise Refused('it does not export its memory as "memory"')
+    linker = wasmtime.Linker(engine)
+    linker.define_wasi()
+    try:
+        linker.instantiate_pre(module)
+    except wasmtime.WasmtimeError as error:
+        raise Refused(_first_line(str(error))) from error
+    return bytes(module.serialize())
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), text)
+
+
+def _summary(error: "wasmtime.WasmtimeError") -> str:
+    """wasmtime's message in one line: its own heading and the cause below it."""
+    lines: Iterator[str] = (line.strip() for line in str(error).splitlines())
+    return " ".join(line for line in lines if line and line != "Caused by:")[:500]
+
+
+def main(form: str, source: str, target: str) -> int:
+    """Compiles the file `source` into `target`; returns the exit code."""
+    limit_process()
+    import wasmtime
+
+    from caxton.adapters.sandbox.engine import new_engine
+
+    engine = new_engine()
+    content = Path(source).read_bytes()
+    try:
+        compiled = (compile_component if form == "component" else compile_command)(engine, content)
+    except Refused as error:
+        sys.stdout.write(str(error))
+        return REFUSED
+    except wasmtime.WasmtimeError as error:
+        sys.stdout.write(_summary(error))
+        return REFUSED
+    with Path(target).open("wb") as file:
+        file.write(compiled)
+        file.flush()
+        os.fsync(file.fileno())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

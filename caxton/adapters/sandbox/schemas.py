@@ -1,0 +1,261 @@
+"""Checks arguments and results against the JSON Schemas that a tool declared.
+
+A schema is a stranger's too: it could point at a file or an address (references are followed inside the schema only),
+hide a value in an error message (values are masked), or take exponential time (its cost is counted first).
+"""
+
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Protocol, cast
+
+from caxton.adapters.sandbox.results import MAX_DEPTH, Malformed, measure
+from caxton.domain.errors import InvalidModule, ToolAnswerInvalid, ToolInputInvalid
+from caxton.domain.tools import ToolFunction
+
+SCHEMA_LIMIT: Final = 256 << 10
+"""Characters of one schema as JSON."""
+
+WORK_LIMIT: Final = 20_000_000
+"""Subschemas times values that one check may take: about 0.4 s at the 18 ns that jsonschema-rs needs for one."""
+
+VIOLATION_LIMIT: Final = 50
+"""Violations that one error lists."""
+
+_BACKTRACKS: Final = 10_000
+"""Steps that a regular expression with look-around may take; others run in linear time."""
+
+_BELOW: Final = frozenset(
+    {"properties", "patternProperties", "additionalProperties", "unevaluatedProperties", "propertyNames"}
+    | {"items", "additionalItems", "prefixItems", "contains", "unevaluatedItems"}
+)
+"""Keywords that apply to what is inside the value, so that a reference back to the start ends with the value."""
+
+_DATA: Final = frozenset({"const", "enum", "default", "examples", "required", "$defs", "definitions", "$comment"})
+"""Keywords that hold data, or schemas that apply only where a reference names them."""
+
+
+class InvalidSchema(ValueError):
+    """A schema that cannot be used; the message says why."""
+
+
+class Violation(Protocol):
+    """What is read of jsonschema-rs's ValidationError."""
+
+    message: str
+    instance_path: list[str | int]
+
+
+class Validator(Protocol):
+    """What is used of jsonschema-rs's validators."""
+
+    def is_valid(self, instance: Any) -> bool:
+        """Whether `instance` fits."""
+        ...
+
+    def iter_errors(self, instance: Any) -> Iterator[Violation]:
+        """Everything in which it does not fit."""
+        ...
+
+
+@functools.lru_cache(maxsize=2_000)
+def _compiled(schema: str) -> tuple[Validator, int]:
+    """The validator of a schema (as JSON), and what it costs a value.
+
+    Raises:
+        InvalidSchema: it is not valid, refers outside itself, or costs too much.
+    """
+    import jsonschema_rs
+
+    if len(schema) > SCHEMA_LIMIT:
+        raise InvalidSchema(f"it has more than {SCHEMA_LIMIT:,} characters")
+    value = json.loads(schema)
+    try:
+        cost = _Cost(value).of_root()
+        validator = jsonschema_rs.validator_for(
+            value,
+            offline=True,
+            mask="the value",
+            pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKS),
+        )
+    except InvalidSchema:
+        raise
+    except RecursionError:
+        raise InvalidSchema("it is nested too deeply") from None
+    except ValueError as error:  # jsonschema-rs's ValidationError is one
+        raise InvalidSchema(str(error).partition("\n")[0][:500]) from None
+    return cast("Validator", validator), cost
+
+
+class _Cost:
+    """Counts how many subschemas may be applied to one value and to what is inside it along one path.
+
+    Without it, 30 definitions of which each refers twice to the next would take 2^30 steps. Properties count once,
+    because each value inside has one name; everything else adds up. A reference back to an enclosing schema is
+    followed as deep as a value can be.
+    """
+
+    def __init__(self, root: dict[str, Any]) -> None:
+        self._root = root
+        self._known: dict[tuple[int, int], int] = {}
+        self._open: set[tuple[int, int]] = set()
+
+    def of_root(self) -> int:
+        """The cost of the whole schema.
+
+        Raises:
+            InvalidSchema: it is too high, or a reference leads nowhere, outside or in circles.
+        """
+        return self._of(self._root, MAX_DEPTH)
+
+    def _of(self, schema: Any, levels: int) -> int:
+        """The cost of `schema` for a value with `levels` levels below it."""
+        if not isinstance(schema, dict) or levels <= 0:
+            return 1
+        key = (id(cast("object", schema)), levels)
+        if key in self._known:
+            return self._known[key]
+        if key in self._open:
+            raise InvalidSchema('a "$ref" leads back to itself without going into the value')
+        self._open.add(key)
+        total = 1
+        for keyword, value in cast("dict[str, Any]", schema).items():
+            if keyword not in _DATA:
+                total += self._of_keyword(keyword, value, levels)
+        if total > WORK_LIMIT:
+            raise InvalidSchema("checking it would take too long: its references multiply")
+        self._open.discard(key)
+        self._known[key] = total
+        return total
+
+    def _of_keyword(self, keyword: str, value: Any, levels: int) -> int:
+        if keyword == "$ref":
+            return self._of(self._target(value), levels)
+        if keyword in ("$dynamicRef", "$recursiveRef"):
+            raise InvalidSchema(f'"{keyword}" is not supported; use "$ref"')
+        if keyword == "$id" and value != self._root.get("$id"):
+            raise InvalidSchema('"$id" is supported at the top only')
+        levels -= keyword in _BELOW
+        if isinstance(value, dict):
+            mapping = cast("dict[str, Any]", value)
+            if keyword == "properties":
+                return max((self._of(item, levels) for item in mapping.values()), default=0)
+            if keyword in ("patternProperties", "dependentSchemas"):
+                return sum(self._of(item, levels) for item in mapping.values())
+            return self._of(mapping, levels)
+        if isinstance(value, list):
+            return sum(self._of(item, levels) for item in cast("list[Any]", value))
+        return 0
+
+    def _target(self, reference: Any) -> Any:
+        if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+            raise InvalidSchema('a "$ref" must name a place in the same schema, such as "#/$defs/point"')
+        place: Any = self._root
+        for step in reference[2:].split("/") if len(reference) > 1 else []:
+            name = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(place, list) and name.isascii() and name.isdigit():
+                items = cast("list[Any]", place)
+                place = items[int(name)] if int(name) < len(items) else None
+            else:
+                place = cast("dict[str, Any]", place).get(name) if isinstance(place, dict) else None
+            if place is None:
+                raise InvalidSchema(f'"$ref": "{reference[:100]}" leads nowhere')
+        return place
+
+
+def check_schemas(function: ToolFunction) -> None:
+    """Checks that the schemas of a function can be used.
+
+    Raises:
+        InvalidModule: one of them is not a valid JSON Schema, or none that is safe to check against.
+    """
+    for name, schema in (("inputSchema", function.inputSchema), ("outputSchema", function.outputSchema)):
+        if schema is None:
+            continue
+        problem = None
+        try:
+            _compiled(_as_json(schema))
+        except InvalidSchema as error:
+            problem = str(error)
+        if problem is None and schema.get("type") != "object":
+            problem = 'its "type" is not "object", and MCP passes objects only'
+        if problem:
+            raise InvalidModule(
+                f'{name} of the function "{function.name}" is not a JSON Schema that Caxton can check: {problem}',
+                "correct the schema in the tool's source and build it again",
+                details={"function": function.name, "schema": name},
+            )
+
+
+def validate_arguments(tool: str, function: ToolFunction, arguments: Mapping[str, Any]) -> None:
+    """Checks arguments before a call.
+
+    Raises:
+        ToolInputInvalid: they do not fit; `details["violations"]` has the path (JSON Pointer) and message of each
+            violation.
+    """
+    details: dict[str, Any] = {"tool": tool, "function": function.name}
+    try:
+        violations = _violations(function.inputSchema, dict(arguments))
+    except Malformed as error:
+        raise ToolInputInvalid(f'the arguments of "{function.name}" are refused: {error}', details=details) from None
+    except InvalidSchema as error:
+        raise ToolInputInvalid(
+            f'the arguments of "{function.name}" cannot be checked: {error}',
+            "deploy the tool again with a correct inputSchema",
+            details=details,
+        ) from None
+    if not violations:
+        return
+    first = violations[0]
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    raise ToolInputInvalid(
+        f'the arguments do not fit the schema of "{function.name}": {first["path"] or "/"}: {first["message"]}{more}',
+        "call it with arguments that fit its inputSchema",
+        details={**details, "violations": violations},
+    )
+
+
+def validate_structured(tool: str, function: ToolFunction, structured: Any) -> None:
+    """Checks structured content against the function's outputSchema, if it declares one.
+
+    Raises:
+        ToolAnswerInvalid: it does not fit, or is missing (MCP: servers must provide it).
+    """
+    if function.outputSchema is None:
+        return
+    details: dict[str, Any] = {"tool": tool, "function": function.name}
+    if structured is None:
+        raise ToolAnswerInvalid(
+            f'"{function.name}" declares an outputSchema but returned no structured content', details=details
+        )
+    try:
+        violations = _violations(function.outputSchema, structured)
+    except (Malformed, InvalidSchema) as error:
+        raise ToolAnswerInvalid(
+            f'the structured content of "{function.name}" cannot be checked: {error}', details=details
+        ) from None
+    if violations:
+        raise ToolAnswerInvalid(
+            f'the structured content of "{function.name}" does not fit its outputSchema: {violations[0]["message"]}',
+            details={**details, "violations": violations},
+        )
+
+
+def _violations(schema: Mapping[str, Any], value: Any) -> list[dict[str, str]]:
+    validator, cost = _compiled(_as_json(schema))
+    if measure(value) * cost > WORK_LIMIT:
+        raise InvalidSchema("the value is too large for so complex a schema")
+    if validator.is_valid(value):
+        return []
+    found: list[dict[str, str]] = []
+    for violation in validator.iter_errors(value):
+        if len(found) == VIOLATION_LIMIT:
+            break
+        path = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in violation.instance_path)
+        found.append({"path": path, "message": violation.message[:500]})
+    return found
+
+
+def _as_json(schema: Mapping[str, Any]) -> str:
+    return json.dumps(schema, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""Registry, messages, executions and events in SQLite or PostgreSQL."""

@@ -1,0 +1,163 @@
+"""The database: SQLite in the data folder, or PostgreSQL by URL, behind one SQLAlchemy code path.
+
+SQLite runs in WAL mode with `synchronous=normal`: a killed process loses nothing, a power cut may lose the last commits
+(`synchronous=full` prevents that and costs a disk flush a commit).
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from caxton.adapters.store.transaction import SqlTransaction
+from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT = 30.0
+"""Seconds that SQLite waits for another process's write to end."""
+
+WRITE_ATTEMPTS = 5
+"""A write is tried again when another one got in between (unique key taken, serialisation failure)."""
+
+READERS = 4
+
+
+class Database:
+    """Runs functions in transactions, off the event loop."""
+
+    def __init__(self, url: str, *, synchronous: Literal["normal", "full"] = "normal") -> None:
+        """Connect lazily to `url` (`sqlite:////path/caxton.db` or `postgresql+psycopg://…`)."""
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        self.engine = _sqlite_engine(url, synchronous) if self.is_sqlite else _postgres_engine(url)
+        # SQLite admits one writer at a time: one thread queues writes here instead of letting them poll for the lock.
+        self._writers = ThreadPoolExecutor(1 if self.is_sqlite else READERS, thread_name_prefix="store-write")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
+
+    async def read(self, work: Callable[[SqlTransaction], T]) -> T:
+        """Runs `work` in a read-only transaction.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_now, work)
+
+    async def write(self, work: Callable[[SqlTransaction], T]) -> T:
+        """Runs `work` in a transaction and commits. `work` may run more than once, so it must not have other effects.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+            DiskFull: there is no room to write.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._writers, self.write_now, work)
+
+    def read_now(self, work: Callable[[SqlTransaction], T]) -> T:
+        """Like :meth:`read`, in the calling thread."""
+        try:
+            with self.engine.connect() as connection:
+                return work(SqlTransaction(connection))
+        except DBAPIError as error:
+            raise _translate(error) from error
+
+    def write_now(self, work: Callable[[SqlTransaction], T]) -> T:
+        """Like :meth:`write`, in the calling thread."""
+        attempt = 1
+        while True:
+            try:
+                with self.engine.connect() as connection:
+                    self._begin(connection)
+                    transaction = SqlTransaction(connection)
+                    result = work(transaction)
+                    transaction.flush()
+                    connection.commit()
+                    return result
+            except DBAPIError as error:
+                if attempt >= WRITE_ATTEMPTS or not _is_race(error):
+                    raise _translate(error) from error
+                time.sleep(0.01 * attempt)
+                attempt += 1
+
+    def _begin(self, connection: Connection) -> None:
+        if self.is_sqlite:
+            # Take the write lock now: a read that turns into a write later could not wait for it.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def ping(self) -> None:
+        """Answers a trivial query.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+
+        def query(transaction: SqlTransaction) -> None:
+            transaction.connection.exec_driver_sql("SELECT 1")
+
+        self.read_now(query)
+
+    def close(self) -> None:
+        """Ends the threads and closes all connections."""
+        self._writers.shutdown()
+        self._readers.shutdown()
+        self.engine.dispose()
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of the SQLite database in `path`."""
+    return f"sqlite:///{path}"
+
+
+def _sqlite_engine(url: str, synchronous: str) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=READERS + 2,
+        max_overflow=8,
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT, "isolation_level": None},
+    )
+
+    def configure(connection: Any, _record: Any) -> None:
+        assert isinstance(connection, sqlite3.Connection)
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=wal",
+            f"synchronous={synchronous}",
+            "foreign_keys=on",
+            "cache_size=-16000",
+            "temp_store=memory",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    event.listen(engine, "connect", configure)
+    return engine
+
+
+def _postgres_engine(url: str) -> Engine:
+    try:
+        return create_engine(url, pool_size=READERS * 2, max_overflow=8, pool_pre_ping=True, pool_timeout=10)
+    except ModuleNotFoundError as error:
+        raise StoreUnavailable(
+            "PostgreSQL needs its driver, which is not installed", "install it: pip install 'caxton[postgres]'"
+        ) from error
+
+
+def _is_race(error: DBAPIError) -> bool:
+    if isinstance(error, IntegrityError):
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    return state in ("40001", "40P01") or "database is locked" in str(error.orig)
+
+
+def _translate(error: DBAPIError) -> CaxtonError:
+    reason = f"{type(error.orig).__name__}: {error.orig}".splitlines()[0]
+    if "disk is full" in reason or getattr(error.orig, "sqlstate", None) == "53100":
+        return DiskFull("the disk that holds the database is full", "free some room; nothing that was accepted is lost")
+    if isinstance(error, OperationalError):
+        return StoreUnavailable("the database does not answer", reason=reason)
+    return StoreUnavailable("the database refused an operation", reason=reason)

@@ -1,0 +1,136 @@
+"""Queries on deployments."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Row, select
+
+from caxton.adapters.store import clock
+from caxton.adapters.store.schema import deployments
+from caxton.adapters.store.session import Session, from_json, in_scope, scoped, to_json
+from caxton.domain.deployments import (
+    DEPLOYMENT_LIFECYCLE,
+    Bundle,
+    Change,
+    Deployment,
+    DeploymentRequest,
+    DeploymentState,
+    DeploymentSummary,
+)
+from caxton.domain.errors import ErrorReport
+from caxton.domain.ids import DeploymentId, Scope
+
+FINISHED = (DeploymentState.RUNNING, DeploymentState.FAILED, DeploymentState.ROLLED_BACK)
+
+
+class DeploymentQueries(Session):
+    """Deployments."""
+
+    def add_deployment(
+        self,
+        scope: Scope,
+        deployment_id: DeploymentId,
+        request: DeploymentRequest,
+        *,
+        actor: str,
+        rollback_of: DeploymentId | None,
+    ) -> bool:
+        """Records the beginning; False when it is recorded already."""
+        known = select(deployments.c.id).where(in_scope(deployments, scope), deployments.c.id == deployment_id)
+        if self.connection.execute(known).first():
+            return False
+        row = scoped(
+            scope,
+            id=deployment_id,
+            state=DeploymentState.VALIDATING,
+            message=request.message,
+            actor=actor,
+            request=to_json(request),
+            before="[]",
+            changes="[]",
+            rollback_of=rollback_of,
+            created_at=clock.now(),
+        )
+        self.connection.execute(deployments.insert(), row)
+        return True
+
+    def deployment(self, scope: Scope, deployment_id: DeploymentId) -> Deployment | None:
+        """The deployment of that id."""
+        query = select(deployments).where(in_scope(deployments, scope), deployments.c.id == deployment_id)
+        row = self.connection.execute(query).first()
+        return _deployment(row) if row else None
+
+    def deployments(self, scope: Scope, limit: int) -> list[Deployment]:
+        """The latest deployments, newest first."""
+        query = (
+            select(deployments)
+            .where(in_scope(deployments, scope))
+            .order_by(deployments.c.created_at.desc())
+            .limit(limit)
+        )
+        return [_deployment(row) for row in self.connection.execute(query)]
+
+    def deployment_before(self, scope: Scope, deployment_id: DeploymentId) -> list[Bundle] | None:
+        """What was deployed before it; None when there is no such deployment."""
+        query = select(deployments.c.before).where(in_scope(deployments, scope), deployments.c.id == deployment_id)
+        row = self.connection.execute(query).first()
+        return [Bundle.model_validate(bundle) for bundle in from_json(row.before)] if row else None
+
+    def set_deployment(
+        self,
+        scope: Scope,
+        deployment_id: DeploymentId,
+        state: DeploymentState,
+        *,
+        changes: Sequence[Change] | None = None,
+        before: Sequence[Bundle] | None = None,
+        error: ErrorReport | None = None,
+    ) -> None:
+        """Moves the deployment to `state`; being there already is no error, since an activity may run again.
+
+        Raises:
+            InvalidState: the state may not follow the present one.
+        """
+        present = self.deployment(scope, deployment_id)
+        if present is None:
+            return
+        if present.state is not state:
+            DEPLOYMENT_LIFECYCLE.change(present.state, state, name=deployment_id)
+        values: dict[str, object] = {"state": state}
+        if changes is not None:
+            values["changes"] = to_json(list(changes))
+        if before is not None:
+            values["before"] = to_json(list(before))
+        if error is not None:
+            values["error"] = to_json(error)
+        if state in FINISHED:
+            values["finished_at"] = clock.now()
+        self.connection.execute(
+            deployments.update().where(in_scope(deployments, scope), deployments.c.id == deployment_id).values(**values)
+        )
+
+
+def _deployment(row: Row[tuple[object, ...]]) -> Deployment:
+    changes = [Change.model_validate(change) for change in from_json(row.changes, [])]
+    return Deployment(
+        id=row.id,
+        state=row.state,
+        message=row.message,
+        actor=row.actor,
+        changes=changes,
+        summary=summarize(changes),
+        error=from_json(row.error),
+        rollback_of=row.rollback_of,
+        created_at=clock.to_datetime(row.created_at),
+        finished_at=clock.optional_datetime(row.finished_at),
+    )
+
+
+def summarize(changes: Sequence[Change]) -> DeploymentSummary:
+    """Counts of what happened."""
+    actions = [change.action for change in changes]
+    return DeploymentSummary(
+        deployed=actions.count("new"),
+        updated=actions.count("modified"),
+        removed=actions.count("deleted"),
+        unchanged=actions.count("unchanged"),
+    )

@@ -1,0 +1,175 @@
+"""Queries on versions and components: what is deployed."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from sqlalchemy import Row, func, select
+
+from caxton.adapters.store import clock
+from caxton.adapters.store.schema import components, generations, versions
+from caxton.adapters.store.session import Session, from_json, in_scope, scoped, to_json
+from caxton.domain.agents import AgentVersion
+from caxton.domain.deployments import Bundle
+from caxton.domain.ids import DeploymentId, Digest, Scope
+from caxton.domain.records import Component, ComponentKind
+from caxton.domain.tools import ToolVersion
+
+
+@lru_cache(maxsize=2048)
+def _agent_version(_digest: str, definition: str) -> AgentVersion:
+    return AgentVersion.model_validate_json(definition)
+
+
+@lru_cache(maxsize=2048)
+def _tool_version(_digest: str, definition: str) -> ToolVersion:
+    return ToolVersion.model_validate_json(definition)
+
+
+class RegistryQueries(Session):
+    """Agents and tools."""
+
+    def generation(self, scope: Scope) -> int:
+        """How often the workspace's components have changed."""
+        query = select(generations.c.generation).where(in_scope(generations, scope))
+        return self.connection.execute(query).scalar() or 0
+
+    def bump_generation(self, scope: Scope) -> None:
+        """Tells every index that the components have changed."""
+        changed = self.connection.execute(
+            generations.update().where(in_scope(generations, scope)).values(generation=generations.c.generation + 1)
+        )
+        if not changed.rowcount:
+            self.connection.execute(generations.insert(), scoped(scope, generation=1))
+
+    def components(self, scope: Scope, kind: ComponentKind | None = None) -> list[Component]:
+        """All components, by kind and name."""
+        query = select(components).where(in_scope(components, scope)).order_by(components.c.kind, components.c.name)
+        if kind is not None:
+            query = query.where(components.c.kind == kind)
+        return [_component(row) for row in self.connection.execute(query)]
+
+    def component(self, scope: Scope, kind: ComponentKind, name: str) -> Component | None:
+        """The component of that name."""
+        query = select(components).where(
+            in_scope(components, scope), components.c.kind == kind, components.c.name == name
+        )
+        row = self.connection.execute(query).first()
+        return _component(row) if row else None
+
+    def put_component(
+        self,
+        scope: Scope,
+        kind: ComponentKind,
+        name: str,
+        *,
+        digest: Digest,
+        version: str,
+        state: str,
+        deployment_id: DeploymentId | None,
+    ) -> None:
+        """Makes `digest` the active version, in `state`."""
+        values = {
+            "digest": digest,
+            "version": version,
+            "state": state,
+            "reason": None,
+            "deployment_id": deployment_id,
+            "updated_at": clock.now(),
+        }
+        changed = self.connection.execute(
+            components.update()
+            .where(in_scope(components, scope), components.c.kind == kind, components.c.name == name)
+            .values(**values)
+        )
+        if not changed.rowcount:
+            self.connection.execute(components.insert(), scoped(scope, kind=kind, name=name, **values))
+        self.bump_generation(scope)
+
+    def set_component_state(self, scope: Scope, kind: ComponentKind, name: str, state: str, reason: str | None) -> bool:
+        """Changes the state; False when there is no such component."""
+        changed = self.connection.execute(
+            components.update()
+            .where(in_scope(components, scope), components.c.kind == kind, components.c.name == name)
+            .values(state=state, reason=reason, updated_at=clock.now())
+        )
+        if changed.rowcount:
+            self.bump_generation(scope)
+        return bool(changed.rowcount)
+
+    def remove_component(self, scope: Scope, kind: ComponentKind, name: str) -> None:
+        """Undeploys it. Its versions stay, for conversations that began with them."""
+        self.connection.execute(
+            components.delete().where(in_scope(components, scope), components.c.kind == kind, components.c.name == name)
+        )
+        self.bump_generation(scope)
+
+    def put_version(
+        self, scope: Scope, kind: ComponentKind, bundle: Bundle, definition: AgentVersion | ToolVersion
+    ) -> None:
+        """Keeps a version. The same content again changes nothing."""
+        known = select(versions.c.digest).where(
+            in_scope(versions, scope), versions.c.kind == kind, versions.c.digest == bundle.digest
+        )
+        if self.connection.execute(known).first():
+            return
+        version = definition.spec.version if isinstance(definition, AgentVersion) else definition.manifest.version
+        row = scoped(
+            scope,
+            kind=kind,
+            digest=bundle.digest,
+            name=bundle.name,
+            version=version,
+            files=to_json(bundle.files),
+            definition=definition.model_dump_json(),
+            created_at=clock.now(),
+        )
+        self.connection.execute(versions.insert(), row)
+
+    def agent_versions(self, scope: Scope, digests: Sequence[Digest]) -> dict[Digest, AgentVersion]:
+        """Those of the versions that exist."""
+        return {digest: _agent_version(digest, text) for digest, text in self._definitions(scope, "agent", digests)}
+
+    def tool_versions(self, scope: Scope, digests: Sequence[Digest]) -> dict[Digest, ToolVersion]:
+        """Those of the versions that exist."""
+        return {digest: _tool_version(digest, text) for digest, text in self._definitions(scope, "tool", digests)}
+
+    def bundle(self, scope: Scope, kind: ComponentKind, digest: Digest) -> Bundle | None:
+        """The files of a version."""
+        query = select(versions.c.name, versions.c.files).where(
+            in_scope(versions, scope), versions.c.kind == kind, versions.c.digest == digest
+        )
+        row = self.connection.execute(query).first()
+        return Bundle(kind=kind, name=row.name, files=from_json(row.files)) if row else None
+
+    def workspaces(self, customer: str) -> list[str]:
+        """Names of the customer's workspaces that hold anything."""
+        query = select(components.c.workspace).where(components.c.customer == customer).distinct()
+        return sorted(self.connection.execute(query).scalars())
+
+    def count_components(self) -> dict[tuple[str, str], int]:
+        """How many components there are by (kind, state), over all customers: for metrics, which name no customer."""
+        query = select(components.c.kind, components.c.state, func.count()).group_by(
+            components.c.kind, components.c.state
+        )
+        return {(kind, state): count for kind, state, count in self.connection.execute(query)}
+
+    def _definitions(self, scope: Scope, kind: ComponentKind, digests: Sequence[Digest]) -> list[tuple[Digest, str]]:
+        if not digests:
+            return []
+        query = select(versions.c.digest, versions.c.definition).where(
+            in_scope(versions, scope), versions.c.kind == kind, versions.c.digest.in_(digests)
+        )
+        return [(Digest(digest), text) for digest, text in self.connection.execute(query)]
+
+
+def _component(row: Row[tuple[object, ...]]) -> Component:
+    return Component(
+        kind=row.kind,
+        name=row.name,
+        digest=row.digest,
+        version=row.version,
+        state=row.state,
+        reason=row.reason,
+        deployment_id=row.deployment_id,
+        updated_at=clock.to_datetime(row.updated_at),
+    )

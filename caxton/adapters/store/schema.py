@@ -1,0 +1,210 @@
+"""Tables. Every row carries its customer and workspace, and every key starts with them.
+
+Times are microseconds since the epoch; structured values are JSON text. Both mean the same in SQLite and PostgreSQL.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Identity, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+NAME = 64
+ID = 40
+DIGEST = 64
+
+
+def _scope() -> list[Column[str]]:
+    return [Column("customer", String(NAME), primary_key=True), Column("workspace", String(NAME), primary_key=True)]
+
+
+def _plain_scope() -> list[Column[str]]:
+    return [Column("customer", String(NAME), nullable=False), Column("workspace", String(NAME), nullable=False)]
+
+
+generations = Table("generations", metadata, *_scope(), Column("generation", BigInteger, nullable=False))
+"""Counts changes of a workspace's components, so that an index in memory knows when it is stale."""
+
+versions = Table(
+    "versions",
+    metadata,
+    *_scope(),
+    Column("kind", String(8), primary_key=True),
+    Column("digest", String(DIGEST), primary_key=True),
+    Column("name", String(NAME), nullable=False),
+    Column("version", String(NAME), nullable=False),
+    Column("files", Text, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("versions_by_name", "customer", "workspace", "kind", "name"),
+)
+"""Immutable versions of agents and tools, by content."""
+
+components = Table(
+    "components",
+    metadata,
+    *_scope(),
+    Column("kind", String(8), primary_key=True),
+    Column("name", String(NAME), primary_key=True),
+    Column("digest", String(DIGEST), nullable=False),
+    Column("version", String(NAME), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("deployment_id", String(ID)),
+    Column("updated_at", BigInteger, nullable=False),
+)
+"""What is deployed now: the active version and the state of each agent and tool."""
+
+deployments = Table(
+    "deployments",
+    metadata,
+    *_scope(),
+    Column("id", String(ID), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("actor", String(NAME), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("changes", Text, nullable=False),
+    Column("error", Text),
+    Column("rollback_of", String(ID)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Index("deployments_by_time", "customer", "workspace", "created_at"),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    *_scope(),
+    Column("id", String(ID), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("topic", Text),
+    Column("capability", String(NAME)),
+    Column("agent", String(NAME)),
+    Column("participants", Text, nullable=False),
+    Column("message_count", Integer, nullable=False),
+    Column("one_shot", Boolean, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("last_activity", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("end_reason", String(16)),
+    Column("metadata", Text, nullable=False),
+    Index("conversations_by_activity", "customer", "workspace", "last_activity"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    *_scope(),
+    Column("id", String(ID), primary_key=True),
+    Column("conversation_id", String(ID), nullable=False),
+    Column("execution_id", String(ID)),
+    Column("type", String(16), nullable=False),
+    Column("sender", String(NAME), nullable=False),
+    Column("receiver", String(NAME), nullable=False),
+    Column("reply_to", String(ID)),
+    Column("text", Text),
+    Column("digest", String(DIGEST)),
+    Column("size", Integer, nullable=False),
+    Column("artifacts", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("trace_id", String(32)),
+    Column("span_id", String(16)),
+    Column("created_at", BigInteger, nullable=False),
+    Index("messages_by_conversation", "customer", "workspace", "conversation_id", "created_at"),
+    Index("messages_by_sender", "customer", "workspace", "sender", "created_at"),
+    Index("messages_by_receiver", "customer", "workspace", "receiver", "created_at"),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    *_scope(),
+    Column("id", String(ID), primary_key=True),
+    Column("root_id", String(ID), nullable=False),
+    Column("parent_id", String(ID)),
+    Column("conversation_id", String(ID), nullable=False),
+    Column("message_id", String(ID), nullable=False),
+    Column("reply_id", String(ID)),
+    Column("fingerprint", String(DIGEST), nullable=False),
+    Column("agent", String(NAME)),
+    Column("agent_version", String(NAME)),
+    Column("agent_digest", String(DIGEST)),
+    Column("capability", String(NAME)),
+    Column("state", String(16), nullable=False),
+    Column("error", Text),
+    Column("usage", Text, nullable=False),
+    Column("depth", Integer, nullable=False),
+    Column("variables", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Index("executions_by_root", "customer", "workspace", "root_id"),
+    Index("executions_by_conversation", "customer", "workspace", "conversation_id", "started_at"),
+    Index("executions_by_state", "customer", "workspace", "state", "agent"),
+    Index("executions_by_capability", "customer", "workspace", "capability", "started_at"),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    *_scope(),
+    Column("execution_id", String(ID), primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("call", Integer, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("agent", String(NAME)),
+    Column("tool", String(NAME)),
+    Column("function", String(128)),
+    Column("ok", Boolean, nullable=False),
+    Column("error_code", String(64)),
+    Column("duration_ms", Float),
+    Column("cpu_ms", Float),
+    Column("fuel", BigInteger),
+    Column("memory", BigInteger),
+    Column("payload", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("steps_by_tool", "customer", "workspace", "tool", "created_at"),
+)
+"""What each step of an execution brought, under the key that makes it happen once: (execution, step, call)."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+    *_plain_scope(),
+    Column("event_id", String(ID), nullable=False),
+    Column("event_type", String(64), nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("deployment_id", String(ID)),
+    Column("skill_id", String(NAME)),
+    Column("skill_version", String(NAME)),
+    Column("execution_id", String(ID)),
+    Column("actor", String(NAME), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("correlation_id", String(ID)),
+    Column("conversation_id", String(ID)),
+    Column("risk_level", String(16)),
+    Column("approval_mode", String(16)),
+    Column("channel_type", String(16)),
+    Column("error_code", String(64)),
+    Column("latency_ms", Float),
+    Column("trace_id", String(32)),
+    Index("events_by_id", "customer", "event_id", unique=True),
+    Index("events_by_correlation", "customer", "workspace", "correlation_id", "position"),
+    Index("events_by_deployment", "customer", "deployment_id", "position"),
+    Index("events_by_type", "customer", "event_type", "position"),
+    Index("events_by_time", "customer", "timestamp"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("hash", String(DIGEST), primary_key=True),
+    Column("id", String(ID), nullable=False, unique=True),
+    Column("customer", String(NAME), nullable=False),
+    Column("name", String(NAME), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    Index("api_keys_by_customer", "customer"),
+)
+"""Keys by the SHA-256 of the key: 256 random bits need no slow hash."""

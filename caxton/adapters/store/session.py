@@ -1,0 +1,57 @@
+"""What all queries share: a connection, and inserts that wait until the transaction commits."""
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import Connection, Table, and_
+from sqlalchemy.sql.elements import ColumnElement
+
+from caxton.domain.ids import Scope
+
+
+class Session:
+    """One transaction. Inserts are collected and sent as one statement a table, which is what makes batches cheap."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Work on `connection`; whoever opened it commits."""
+        self.connection = connection
+        self._pending: dict[Table, list[dict[str, Any]]] = {}
+
+    def insert(self, table: Table, row: dict[str, Any]) -> None:
+        """Adds `row` when the transaction commits (or before the next read that needs it: :meth:`flush`)."""
+        self._pending.setdefault(table, []).append(row)
+
+    def flush(self) -> None:
+        """Sends the collected inserts."""
+        pending, self._pending = self._pending, {}
+        for table, rows in pending.items():
+            self.connection.execute(table.insert(), rows)
+
+
+def in_scope(table: Table, scope: Scope) -> ColumnElement[bool]:
+    """The condition that every query starts with."""
+    return and_(table.c.customer == scope.customer, table.c.workspace == scope.workspace)
+
+
+def scoped(scope: Scope, **values: Any) -> dict[str, Any]:
+    """A row of `values` in `scope`."""
+    return {"customer": scope.customer, "workspace": scope.workspace, **values}
+
+
+def to_json(value: Any) -> str:
+    """JSON text of models, and of lists and dictionaries of them."""
+    if isinstance(value, BaseModel):
+        return value.model_dump_json(exclude_none=True)
+    return json.dumps(value, default=_plain, separators=(",", ":"), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def from_json(text: str | None, default: Any = None) -> Any:
+    """The value of JSON `text`; `default` where the column is empty."""
+    return default if text is None else json.loads(text)

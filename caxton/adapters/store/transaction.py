@@ -1,0 +1,21 @@
+"""All queries of one transaction."""
+
+from caxton.adapters.store.conversations import ConversationQueries
+from caxton.adapters.store.deployments import DeploymentQueries
+from caxton.adapters.store.events import EventQueries
+from caxton.adapters.store.executions import ExecutionQueries
+from caxton.adapters.store.keys import KeyQueries
+from caxton.adapters.store.registry import RegistryQueries
+from caxton.adapters.store.statistics import StatisticsQueries
+
+
+class SqlTransaction(
+    RegistryQueries,
+    ExecutionQueries,
+    ConversationQueries,
+    DeploymentQueries,
+    StatisticsQueries,
+    EventQueries,
+    KeyQueries,
+):
+    """The :class:`caxton.domain.records.Transaction` port over SQLAlchemy."""

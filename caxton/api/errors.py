@@ -1,0 +1,109 @@
+"""Errors over HTTP: RFC 9457 problem details, one shape for all."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from caxton.domain.errors import CaxtonError, InvalidInput, NotFound, error_classes
+
+log = logging.getLogger(__name__)
+
+PROBLEM = "application/problem+json"
+
+
+def problem_response(error: CaxtonError, request_id: str | None) -> JSONResponse:
+    """The response that tells `error`."""
+    report = error.report()
+    body: dict[str, Any] = {
+        "type": report.help,
+        "title": error.title,
+        "status": error.status,
+        "detail": error.message,
+        "code": report.code,
+        "hints": [hint.model_dump(exclude_none=True) for hint in report.hints],
+        "details": report.details,
+        "retryable": report.retryable,
+        "request_id": request_id,
+        "help": report.help,
+    }
+    if report.reason:
+        body["reason"] = report.reason
+    headers: dict[str, str] = {}
+    if report.retry_after is not None:
+        body["retry_after"] = report.retry_after
+        headers["Retry-After"] = str(max(1, round(report.retry_after)))
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="caxton", Basic realm="caxton: any user, the API key as password"'
+    return JSONResponse(body, error.status, headers, media_type=PROBLEM)
+
+
+def request_id_of(request: Request) -> str | None:
+    """The id under which the request is logged."""
+    return getattr(request.state, "request_id", None)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Makes every error of `app` a problem response."""
+    handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
+        CaxtonError: _caxton_error,
+        RequestValidationError: _validation_error,
+        HTTPException: _http_error,
+        Exception: _unexpected,
+    }
+    for error_class, handler in handlers.items():
+        app.add_exception_handler(error_class, handler)
+
+
+async def _caxton_error(request: Request, error: CaxtonError) -> Response:
+    if error.status >= 500:
+        log.warning("%s: %s", error.code, error.message, extra={"error_code": error.code})
+    return problem_response(error, request_id_of(request))
+
+
+async def _validation_error(request: Request, error: RequestValidationError) -> Response:
+    problems = [
+        {"path": ".".join(str(part) for part in detail["loc"][1:]) or str(detail["loc"][0]), "message": detail["msg"]}
+        for detail in error.errors()
+    ]
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    found = InvalidInput(f"{first['path']}: {first['message']}{more}", details={"problems": problems})
+    return problem_response(found, request_id_of(request))
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    known: CaxtonError
+    if error.status_code == 404:
+        known = NotFound(f"there is no {request.url.path}", "see /docs for what there is")
+    elif error.status_code == 405:
+        known = InvalidInput(f"{request.method} does not go with {request.url.path}")
+        response = problem_response(known, request_id_of(request))
+        response.status_code = 405
+        return response
+    else:
+        known = InvalidInput(str(error.detail))
+    return problem_response(known, request_id_of(request))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("an unexpected error", exc_info=error)
+    found = CaxtonError(
+        "something went wrong inside Caxton",
+        "look into the server's log for the request id",
+        reason=type(error).__name__,
+    )
+    return problem_response(found, request_id_of(request))
+
+
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem: " + ", ".join(error_classes()),
+        "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/ErrorReport"}}},
+    }
+}
+"""For the OpenAPI description of every route."""

@@ -1,0 +1,138 @@
+"""The gate that every request passes: id, key, size, measure. Plain ASGI, since it is on the path of every message."""
+
+import base64
+import binascii
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from caxton.api.errors import problem_response
+from caxton.api.services import ApiLimits
+from caxton.domain.errors import CaxtonError, InvalidInput, NotAuthenticated, PayloadTooLarge
+from caxton.domain.ids import DEFAULT_WORKSPACE, is_name
+from caxton.domain.quantities import format_size
+from caxton.observability.logs import REQUEST_ID
+from caxton.observability.metrics import METRICS
+from caxton.observability.tracing import server_span
+from caxton.service.context import Caller
+from caxton.service.keys import Keys
+
+OPEN_PATHS = frozenset({"/health", "/ready"})
+"""The only paths that answer without a key."""
+
+MESSAGE_PATHS = ("/messages",)
+BLOB_PATHS = ("/v1/blobs/",)
+
+
+class Gate:
+    """Authenticates, limits and measures requests."""
+
+    def __init__(self, app: ASGIApp, keys: Keys, limits: ApiLimits) -> None:
+        """Guard `app`."""
+        self.app = app
+        self.keys = keys
+        self.limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        token = REQUEST_ID.set(request_id)
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        started = time.perf_counter()
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            with server_span(scope["method"], scope["path"], _headers(scope)) as span:
+                try:
+                    if scope["path"] not in OPEN_PATHS:
+                        state["caller"] = await self._authenticate(scope)
+                    await self.app(scope, self._limited(scope, receive), answer)
+                except CaxtonError as error:
+                    await problem_response(error, request_id)(scope, receive, answer)
+                span.answered(_route(scope), status)
+        finally:
+            METRICS.http_request(scope["method"], _route(scope), status, time.perf_counter() - started)
+            REQUEST_ID.reset(token)
+
+    async def _authenticate(self, scope: Scope) -> Caller:
+        headers = _headers(scope)
+        key = _key(headers.get("authorization", ""))
+        if key is None:
+            raise NotAuthenticated(
+                "an API key is needed", "send it as `Authorization: Bearer <key>`; the CLI finds it by itself"
+            )
+        workspace = headers.get("x-caxton-workspace", DEFAULT_WORKSPACE)
+        if not is_name(workspace):
+            raise InvalidInput("X-Caxton-Workspace is not a valid name of a workspace")
+        return await self.keys.authenticate(key, workspace)
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        limit = self._limit(scope["path"])
+        length = _headers(scope).get("content-length", "")
+        if length.isdigit() and int(length) > limit:
+            raise _too_large(limit)
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise _too_large(limit)
+            return message
+
+        return limited
+
+    def _limit(self, path: str) -> int:
+        if path.startswith(BLOB_PATHS):
+            return self.limits.blob_bytes
+        if path.endswith(MESSAGE_PATHS):
+            return self.limits.content_bytes + (64 << 10)
+        return self.limits.request_bytes
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"the request is larger than {format_size(limit)}",
+        "send less, or raise the limits in [limits] of the server's caxton.toml",
+        details={"limit": limit},
+    )
+
+
+def _headers(scope: Scope) -> Mapping[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _key(authorization: str) -> str | None:
+    kind, _, value = authorization.partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip() or None
+    if kind.lower() == "basic":  # browsers, for /docs: any user name, the key as password
+        try:
+            return base64.b64decode(value).decode().partition(":")[2] or None
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+    return None
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route ("/v1/agents/{name}"), which bounds labels; "other" for unknown paths."""
+    route = scope.get("route")
+    path = getattr(route, "path", None)
+    if isinstance(path, str):
+        return path
+    return scope["path"] if scope["path"] in OPEN_PATHS else "other"

@@ -1,0 +1,138 @@
+"""Conversations and the messages in them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from caxton.api.routes.messages import (
+    LONGEST_WAIT,
+    IdempotencyKey,
+    MessagePage,
+    TargetBody,
+    Wait,
+    answer,
+    check_size,
+)
+from caxton.api.services import CurrentCaller, UseCases
+from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, EndReason
+from caxton.domain.executions import Target, TurnView
+from caxton.domain.ids import ConversationId, Name
+from caxton.service.conversations import Start
+from caxton.service.turns import Ask
+
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+
+Before = Annotated[datetime | None, Query(description="Only what is older, for paging.")]
+Limit = Annotated[int, Query(ge=1, le=500)]
+
+
+class StartBody(TargetBody):
+    """A new conversation."""
+
+    topic: str | None = Field(default=None, max_length=500)
+    idle_timeout: float = Field(
+        default=IDLE_TIMEOUT, gt=0, le=365 * 86_400, description="Seconds without a message after which it expires."
+    )
+    metadata: dict[str, Any] = Field(default={})
+
+
+class MessageBody(BaseModel):
+    """A message into a conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    content: str = Field(min_length=1)
+    variables: dict[str, Any] = {}
+
+
+class EndBody(BaseModel):
+    """Why a conversation ends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: EndReason = EndReason.COMPLETED
+
+
+class ConversationPage(BaseModel):
+    """Conversations, the latest activity first; `next` pages to older ones."""
+
+    conversations: list[Conversation]
+    next: datetime | None = None
+
+
+@router.post("", status_code=201)
+async def start(
+    body: StartBody, caller: CurrentCaller, services: UseCases, idempotency_key: IdempotencyKey = None
+) -> Conversation:
+    """Starts a conversation: a durable workflow that waits for messages."""
+    wanted = Start(body.target, body.topic, body.idle_timeout, body.strategy, body.metadata, idempotency_key)
+    return await services.conversations.start(caller, wanted)
+
+
+@router.get("")
+async def conversations(
+    caller: CurrentCaller,
+    services: UseCases,
+    active: Annotated[bool | None, Query(description="Only those that go on, or only those that ended.")] = None,
+    agent: Annotated[Name | None, Query()] = None,
+    before: Before = None,
+    limit: Limit = 50,
+) -> ConversationPage:
+    """Conversations of the workspace."""
+    found = await services.conversations.list(caller.scope, active=active, agent=agent, before=before, limit=limit)
+    return ConversationPage(conversations=found, next=found[-1].last_activity if len(found) == limit else None)
+
+
+@router.get("/{conversation_id}")
+async def conversation(conversation_id: str, caller: CurrentCaller, services: UseCases) -> Conversation:
+    """One conversation."""
+    return await services.conversations.show(caller.scope, ConversationId(conversation_id))
+
+
+@router.get("/{conversation_id}/messages")
+async def messages(
+    conversation_id: str,
+    caller: CurrentCaller,
+    services: UseCases,
+    everything: Annotated[bool, Query(alias="all", description="Also what agents said to one another.")] = False,
+    before: Before = None,
+    limit: Limit = 100,
+) -> MessagePage:
+    """The latest messages of a conversation, oldest first."""
+    found = await services.conversations.messages(
+        caller.scope, ConversationId(conversation_id), everything=everything, before=before, limit=limit
+    )
+    return MessagePage(messages=found, next=found[0].created_at if len(found) == limit else None)
+
+
+@router.post("/{conversation_id}/messages", responses={202: {"model": TurnView}})
+async def send(
+    conversation_id: str,
+    body: MessageBody,
+    caller: CurrentCaller,
+    services: UseCases,
+    response: Response,
+    wait: Wait = True,
+    idempotency_key: IdempotencyKey = None,
+) -> TurnView:
+    """Writes into a conversation."""
+    check_size(body.content, services.limits.content_bytes)
+    asked = Ask(Target(), body.content, variables=body.variables, idempotency_key=idempotency_key)
+    view = await services.conversations.send(
+        caller, ConversationId(conversation_id), asked, wait=LONGEST_WAIT if wait else None
+    )
+    return answer(view, response, wait=wait)
+
+
+@router.post("/{conversation_id}/end")
+async def end(conversation_id: str, body: EndBody, caller: CurrentCaller, services: UseCases) -> Conversation:
+    """Ends a conversation, after the turn in hand."""
+    return await services.conversations.end(caller, ConversationId(conversation_id), body.reason)
+
+
+@router.post("/{conversation_id}/cancel")
+async def cancel(conversation_id: str, caller: CurrentCaller, services: UseCases) -> Conversation:
+    """Ends a conversation at once; the turn in hand is cancelled."""
+    return await services.conversations.end(caller, ConversationId(conversation_id), EndReason.CANCELLED)

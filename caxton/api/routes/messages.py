@@ -1,0 +1,193 @@
+"""One-shot messages, executions and their streams."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from caxton.api.services import CurrentCaller, UseCases
+from caxton.domain.capabilities import VersionRange
+from caxton.domain.errors import CaxtonError, PayloadTooLarge
+from caxton.domain.events import Event
+from caxton.domain.executions import RoutingStrategy, Target, TurnView
+from caxton.domain.ids import ExecutionId, Name
+from caxton.domain.messages import Message
+from caxton.domain.ports import StreamEvent
+from caxton.domain.quantities import format_size
+from caxton.service.turns import Ask
+
+router = APIRouter(tags=["messages"])
+
+LONGEST_WAIT = 600.0
+"""Seconds that a request waits for its reply before it answers that the turn is running."""
+
+KEEP_ALIVE = 15.0
+"""Seconds between comments in a silent event stream, so that proxies keep it open."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", max_length=200, description="The same key with the same request is answered once."),
+]
+Wait = Annotated[bool, Query(description="Wait for the reply (200), or answer once it is accepted (202).")]
+
+
+class TargetBody(BaseModel):
+    """Whom a request is for: a capability, or one agent by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    capability: Name | None = None
+    version_range: VersionRange = "*"
+    agent: Name | None = None
+    strategy: RoutingStrategy = RoutingStrategy.LOAD_BALANCED
+
+    @model_validator(mode="after")
+    def _has_target(self) -> Self:
+        if (self.capability is None) == (self.agent is None):
+            raise ValueError('give either "capability" or "agent"')
+        return self
+
+    @property
+    def target(self) -> Target:
+        """The target that the body names."""
+        return Target(capability=self.capability, version_range=self.version_range, agent=self.agent)
+
+
+class AskBody(TargetBody):
+    """A one-shot request."""
+
+    content: str = Field(min_length=1, description="What is asked.")
+    variables: dict[str, Any] = Field(default={}, description="Values for the agent's templates: {{ variables.x }}.")
+
+
+class MessagePage(BaseModel):
+    """Messages, oldest first; `next` pages to older ones."""
+
+    messages: list[Message]
+    next: datetime | None = None
+
+
+class EventPage(BaseModel):
+    """Events, oldest first."""
+
+    events: list[Event]
+
+
+def check_size(content: str, limit: int) -> None:
+    """Refuses content over the limit.
+
+    Raises:
+        PayloadTooLarge: it has more than `limit` bytes.
+    """
+    if len(content) > limit or len(content.encode()) > limit:
+        raise PayloadTooLarge(
+            f"the message is larger than {format_size(limit)}",
+            "put it into a file that a tool can read",
+            details={"limit": limit},
+        )
+
+
+def answer(view: TurnView, response: Response, *, wait: bool) -> TurnView:
+    """The turn as HTTP tells it: 200 when done, 202 while it runs, a problem when it was waited for and failed.
+
+    Raises:
+        CaxtonError: why the turn failed.
+    """
+    if view.state == "running":
+        response.status_code = 202
+        response.headers["Location"] = f"/v1/executions/{view.execution_id}"
+    if wait and view.state == "failed" and view.error is not None:
+        error = CaxtonError.from_report(view.error)
+        error.details = {
+            **error.details,
+            "execution_id": view.execution_id,
+            "conversation_id": view.conversation_id,
+        }
+        raise error
+    return view
+
+
+@router.post("/v1/messages", responses={202: {"model": TurnView}})
+async def ask(
+    body: AskBody,
+    caller: CurrentCaller,
+    services: UseCases,
+    response: Response,
+    wait: Wait = True,
+    idempotency_key: IdempotencyKey = None,
+) -> TurnView:
+    """Sends a request to whoever offers the capability (or to an agent by name)."""
+    check_size(body.content, services.limits.content_bytes)
+    asked = Ask(body.target, body.content, body.strategy, body.variables, idempotency_key)
+    view = await services.turns.ask(caller, asked, wait=LONGEST_WAIT if wait else None)
+    return answer(view, response, wait=wait)
+
+
+@router.get("/v1/messages")
+async def messages(
+    caller: CurrentCaller,
+    services: UseCases,
+    agent: Annotated[Name | None, Query()] = None,
+    before: Annotated[datetime | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> MessagePage:
+    """The latest messages, of all or of one agent."""
+    found = await services.conversations.messages_of(caller.scope, agent, before=before, limit=limit)
+    return MessagePage(messages=found, next=found[0].created_at if len(found) == limit else None)
+
+
+@router.get("/v1/executions/{execution_id}")
+async def execution(execution_id: str, caller: CurrentCaller, services: UseCases) -> TurnView:
+    """A turn as it stands."""
+    return await services.turns.show(caller.scope, ExecutionId(execution_id))
+
+
+@router.get("/v1/executions/{execution_id}/events")
+async def execution_events(execution_id: str, caller: CurrentCaller, services: UseCases) -> EventPage:
+    """What happened in a turn, from the event log."""
+    found = await services.turns.trace(caller.scope, ExecutionId(execution_id))
+    return EventPage(events=[event for _, event in found])
+
+
+@router.get("/v1/executions/{execution_id}/stream", response_class=StreamingResponse)
+async def stream(
+    execution_id: str,
+    caller: CurrentCaller,
+    services: UseCases,
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+) -> StreamingResponse:
+    """A turn as it happens (server-sent events `step`, `delta`, then `reply` or `error`); resumes after Last-Event-ID."""
+    identity = ExecutionId(execution_id)
+    await services.turns.show(caller.scope, identity)
+    events = services.turns.watch(caller.scope, identity, last_event_id, begun=True)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_encoded(events), media_type="text/event-stream", headers=headers)
+
+
+async def _encoded(events: AsyncIterator[StreamEvent]) -> AsyncIterator[str]:
+    pending: asyncio.Task[StreamEvent] | None = None
+    try:
+        while True:
+            pending = pending or asyncio.ensure_future(_next(events))
+            done, _ = await asyncio.wait({pending}, timeout=KEEP_ALIVE)
+            if not done:
+                yield ": still here\n\n"
+                continue
+            try:
+                event = pending.result()
+            except StopAsyncIteration:
+                return
+            pending = None
+            yield f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(event.data, ensure_ascii=False)}\n\n"
+    finally:
+        if pending is not None:
+            pending.cancel()
+
+
+async def _next(events: AsyncIterator[StreamEvent]) -> StreamEvent:
+    return await anext(events)

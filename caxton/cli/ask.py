@@ -1,0 +1,154 @@
+"""`caxton ask`"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caxton.cli.app import new_app
+from caxton.cli.completions import complete_agent, complete_capability
+from caxton.cli.invocation import connect, current
+from caxton.cli.output import complain, emit, remark, say
+
+if TYPE_CHECKING:
+    from caxton.cli.turns import TurnDisplay
+    from caxton.client import Caxton
+    from caxton.domain.executions import TurnView
+
+app = new_app()
+
+
+@app.command()
+def ask(
+    capability: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CAPABILITY[@RANGE]",
+            help='What to ask for, such as "analyze-data" or "analyze-data@^1.2". Left out with --agent.',
+            autocompletion=complete_capability,
+        ),
+    ] = None,
+    text: Annotated[str | None, typer.Argument(help='The request; "-" reads it from stdin.')] = None,
+    agent: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Ask this agent.", autocompletion=complete_agent)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where files of the reply go; here if left out.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files of the same name.")] = False,
+    variable: Annotated[
+        list[str] | None,
+        typer.Option("--variable", "-v", metavar="NAME=VALUE", help="A value for the agent's templates; repeatable."),
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(metavar="STRATEGY", help="Deterministic, LoadBalanced or Stochastic.")
+    ] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Hand the request in, and do not wait for the reply.")] = False,
+) -> None:
+    """Ask for a capability, or one agent, and get a reply.
+
+    On a terminal the steps and the text appear as they come; in a pipe the reply alone. Files that come with the reply are
+    written here, never over a file with other content.
+    """
+    target, request = _request(capability, text, agent)
+    options: dict[str, Any] = {**target, "strategy": _strategy(strategy), "variables": _variables(variable or [])}
+    from caxton.cli import turns
+    from caxton.domain.errors import CaxtonError
+
+    display = turns.TurnDisplay(quiet=current().json)
+    turn = None
+    with connect() as caxton:
+        try:
+            turn = caxton.ask(request, wait=not (no_wait or display.is_live), **options)
+            if no_wait:
+                _handed_in(turn)
+            else:
+                _show(caxton, turns.follow(caxton, turn, display), display, out or Path.cwd(), force=force)
+        except CaxtonError as error:
+            raise turns.with_trace(error) from None
+        except KeyboardInterrupt:
+            if turn is not None:
+                display.break_line()
+                complain(f"The request stays in hand; see how it went: caxton trace {turn.execution_id}")
+            raise
+
+
+def _show(caxton: "Caxton", turn: "TurnView", display: "TurnDisplay", folder: Path, *, force: bool) -> None:
+    """Shows the reply and writes its files."""
+    from caxton.cli import turns
+    from caxton.cli.artifacts import shown
+
+    text = caxton.text(turn.reply.content) if turn.reply else ""
+    files = turns.fetch_artifacts(caxton, turn.reply, folder, force=force) if turn.reply else []
+    scripted = turns.is_scripted(turn, display.steps)
+    if current().json:
+        emit({**turn.model_dump(mode="json"), "text": text, "scripted": scripted, "files": [str(file) for file in files]})
+        return
+    display.finish(text)
+    for file in files:
+        kind = "chart" if file.suffix == ".svg" else "file"
+        say(f"{kind}: {shown(file)}")
+    remark(turns.origin(turn, scripted=scripted))
+
+
+def _handed_in(turn: "TurnView") -> None:
+    if current().json:
+        emit(turn)
+        return
+    say(turn.execution_id)
+    remark(f"Handed in. Follow it with: caxton trace {turn.execution_id}")
+
+
+def _request(capability: str | None, text: str | None, agent: str | None) -> tuple[dict[str, Any], str]:
+    """Whom to ask, and what.
+
+    Raises:
+        UsageError: neither a capability nor an agent is named, or there is nothing to ask.
+    """
+    from caxton.domain.errors import UsageError
+
+    example = 'caxton ask analyze-data "How did sales develop?"'
+    if agent is not None:
+        if capability is not None and text is not None:
+            raise UsageError("with --agent, no capability is named", f'for example: caxton ask --agent {agent} "…"')
+        text, capability = capability if text is None else text, None
+    elif capability is None:
+        raise UsageError("what should be asked for?", f"for example: {example}")
+    if text == "-":
+        import sys
+
+        text = sys.stdin.read()
+    if not (text or "").strip():
+        raise UsageError("there is nothing to ask: the text is empty", f"for example: {example}")
+    if agent is not None:
+        return {"agent": agent}, text or ""
+    return target(capability or ""), text or ""
+
+
+def target(capability: str) -> dict[str, Any]:
+    """The arguments of a request for "name" or "name@range"."""
+    name, _, version_range = capability.partition("@")
+    return {"capability": name, "version_range": version_range or None}
+
+
+def _strategy(text: str | None) -> Any:
+    from caxton.domain.errors import UsageError
+    from caxton.domain.executions import RoutingStrategy
+
+    if text is None:
+        return None
+    by_name = {strategy.value.lower(): strategy for strategy in RoutingStrategy}
+    found = by_name.get(text.lower().replace("-", ""))
+    if found is None:
+        raise UsageError(f'unknown strategy "{text}"', f"known are {', '.join(RoutingStrategy)}")
+    return found
+
+
+def _variables(pairs: list[str]) -> dict[str, Any]:
+    from caxton.domain.errors import UsageError
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f'"{pair}" is no variable', "write NAME=VALUE")
+        values[name] = value
+    return values

@@ -1,0 +1,86 @@
+"""All commands: where each is written and what it does, in a line.
+
+Standard library only, for `caxton --help` reads nothing else.
+"""
+
+from dataclasses import dataclass
+
+from caxton import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEntry:
+    """A command, or a group of commands, of the first level."""
+
+    name: str
+    module: str
+    """Module in `caxton.cli`; its `app` is the command, or `app_NAME` where several share a module."""
+    summary: str
+    acknowledgement: str = ""
+    """What a terminal shows at once while the command still loads."""
+
+    @property
+    def attribute(self) -> str:
+        return "app" if self.module == self.name or self.module == f"{self.name}s" else f"app_{self.name}"
+
+
+SECTIONS: dict[str, list[CommandEntry]] = {
+    "Run the server": [
+        CommandEntry("serve", "serve", "Run everything here: API, worker and workflow engine"),
+        CommandEntry("api", "serve", "Run the API alone, against a Temporal service"),
+        CommandEntry("worker", "serve", "Run a worker alone, against a Temporal service"),
+        CommandEntry("health", "health", "Show how the server's parts are", "Asking the server"),
+        CommandEntry("config", "config", "Show the settings and where each comes from", "Reading the settings"),
+    ],
+    "Build and deploy": [
+        CommandEntry("init", "init", "Make an agent from a template", "Opening the templates"),
+        CommandEntry("validate", "validate", "Check the workspace's files", "Reading the workspace"),
+        CommandEntry("status", "status", "Show what differs from the server", "Comparing with the server"),
+        CommandEntry("deploy", "deploy", "Bring the workspace to the server", "Reading the workspace"),
+        CommandEntry("rollback", "deployments", "Undo a deployment", "Asking the server"),
+        CommandEntry("deployments", "deployments", "List past deployments, show one", "Asking the server"),
+    ],
+    "Talk to agents": [
+        CommandEntry("ask", "ask", "Ask for a capability, or one agent, and get a reply", "Asking"),
+        CommandEntry("chat", "chat", "Hold a conversation", "Connecting"),
+        CommandEntry("conversation", "conversations", "List, show and end conversations", "Asking the server"),
+        CommandEntry("trace", "trace", "Show what happened in a turn, step by step", "Asking the server"),
+    ],
+    "Look after agents and tools": [
+        CommandEntry("agent", "agents", "List, show, start and stop agents", "Asking the server"),
+        CommandEntry("capabilities", "capabilities", "List what agents offer", "Asking the server"),
+        CommandEntry("tool", "tools", "Deploy, list, show and call tools; their logs", "Asking the server"),
+        CommandEntry("key", "keys", "Make and revoke API keys", "Asking the server"),
+    ],
+    "And": [
+        CommandEntry("completion", "completion", "Complete commands and names in the shell"),
+        CommandEntry("version", "version", "Show the versions of Caxton and of the server", "Asking the server"),
+    ],
+}
+
+COMMANDS: dict[str, CommandEntry] = {entry.name: entry for entries in SECTIONS.values() for entry in entries}
+
+COMMON_OPTIONS = [
+    ("--json", "Machine-readable output; errors too, on stderr"),
+    ("--workspace NAME", "Workspace on the server"),
+    ("--url URL", "The server to talk to"),
+    ("--config FILE", "Settings file instead of the nearest caxton.toml"),
+    ("--debug", "Tracebacks and request ids with errors"),
+    ("--help", "Help for a command"),
+]
+
+
+def overview() -> str:
+    """What `caxton --help` shows."""
+    lines = [f"Caxton {__version__}: AI agents as durable workflows", "", "Usage: caxton COMMAND [OPTIONS]", ""]
+    for title, entries in SECTIONS.items():
+        lines.append(f"{title}:")
+        lines += [f"  {entry.name:<18}{entry.summary}" for entry in entries]
+        lines.append("")
+    lines.append("Options of every command:")
+    lines += [f"  {option:<18}{help_text}" for option, help_text in COMMON_OPTIONS]
+    lines += [
+        "",
+        "First steps: caxton serve, then in another terminal caxton init my-agent, caxton deploy, caxton ask.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,142 @@
+"""Errors on a terminal: what went wrong, why, and what to do next; and the exit codes.
+
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | something went wrong inside Caxton |
+| 2 | the command was not understood: unknown command, option or argument |
+| 3 | what was given is not valid: a definition, a setting, a request, a WebAssembly module |
+| 4 | not found: no such agent, conversation …, or no agent offers the capability |
+| 5 | the machine or a service does not play along: server unreachable or overloaded, port taken, disk full |
+| 6 | the API key is missing, wrong, or does not allow this |
+| 7 | not possible in the present state: conversation closed, server already running |
+| 8 | the agent's turn failed: its model, a tool, or one of its limits |
+| 9 | `caxton health`: the server runs, but some part of it is not well |
+| 130 | interrupted with Ctrl-C |
+| 141 | whoever read the output stopped reading |
+
+With `--json` the error is an object on stderr: `{"error": {"code", "message", "hints", "details", "exit_code", …}}`.
+"""
+
+import json as json_module
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import typer
+
+from caxton.cli.output import complain, say, style
+from caxton.domain.errors import CaxtonError, Hint, InvalidDefinitions, InvalidSettings, UsageError
+
+NOT_WELL = 9
+INTERRUPTED = 130
+_ISSUES = "https://github.com/caxton/caxton/issues"
+
+
+def report(error: BaseException, *, json: bool, debug: bool) -> int:
+    """Shows `error` and returns the exit code for it."""
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        if not json:
+            complain("interrupted")
+        return INTERRUPTED
+    if debug:
+        import traceback
+
+        complain("".join(traceback.format_exception(error)).rstrip())
+    if is_help_request(error):
+        say(str(error).rstrip())
+        return UsageError.exit_code
+    known = _known(error)
+    if json:
+        found = known.report().model_dump(mode="json", exclude_none=True)
+        complain(json_module.dumps({"error": {**found, "exit_code": known.exit_code}}, ensure_ascii=False))
+    else:
+        complain("\n".join(render(known, debug=debug)))
+    return known.exit_code
+
+
+def render(error: CaxtonError, *, debug: bool = False, root: Path | None = None) -> list[str]:
+    """The lines that tell a person of `error`.
+
+    Args:
+        error: what to tell.
+        debug: also tell the id under which the server's log has it.
+        root: folder that the files of problems are found in; the current one if None.
+    """
+    problems = _problems(error)
+    if problems:
+        from caxton.cli.problems import read_sources
+        from caxton.cli.problems import render as render_problems
+
+        lines = render_problems(problems, read_sources(problems, root or Path.cwd()), "Nothing was changed.")
+        return lines[:-1] if isinstance(error, InvalidSettings) else lines  # settings are not all in files to count
+    lines = [f"{style('error:', 'bold', 'red', stream=sys.stderr)} {error.message}"]
+    similar = _similar(error.details.get("similar"))
+    if similar:
+        lines.append(f"  similar: {similar}")
+    if error.reason and error.reason != error.message:
+        lines.append(f"  reason: {error.reason}")
+    lines += [f"  {style('hint:', 'cyan', stream=sys.stderr)} {hint_text(hint)}" for hint in error.hints]
+    if debug and "request_id" in error.details:
+        lines.append(f"  request: {error.details['request_id']}")
+    return lines
+
+
+def hint_text(hint: Hint) -> str:
+    """A hint in one line, with its command."""
+    if not hint.command or hint.command in hint.text:
+        return hint.text
+    return f"{hint.text}: {hint.command}"
+
+
+def is_help_request(error: BaseException) -> bool:
+    """Whether a group was named without a command: its help is the best answer."""
+    context = getattr(error, "ctx", None)
+    return isinstance(error, typer.TyperException) and context is not None and str(error) == context.get_help()
+
+
+def _known(error: BaseException) -> CaxtonError:
+    """`error` as one of ours."""
+    if isinstance(error, CaxtonError):
+        return error
+    if isinstance(error, typer.TyperException):
+        return _usage(error)
+    if isinstance(error, OSError) and error.filename:
+        return CaxtonError(f"{error.filename}: {error.strerror or error}")
+    return CaxtonError(
+        f"something went wrong inside Caxton: {type(error).__name__}: {error}",
+        "run the command again with --debug for the details",
+        f"if it stays so, please report it: {_ISSUES}",
+    )
+
+
+def _usage(error: typer.TyperException) -> UsageError:
+    message = error.format_message().strip().rstrip(".")
+    message = message[:1].lower() + message[1:]
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "caxton"
+    return UsageError(message.replace("'", '"'), f"see `{path} --help`")
+
+
+def _problems(error: CaxtonError) -> list[Any]:
+    from caxton.domain.problems import Problem
+
+    if not isinstance(error, (InvalidDefinitions, InvalidSettings)):
+        return []
+    return [Problem.model_validate(problem) for problem in error.details.get("problems", [])]
+
+
+def _similar(found: Any) -> str:
+    """Names of capabilities that do exist."""
+    if not isinstance(found, list):
+        return ""
+    names: list[str] = []
+    for entry in cast("list[Any]", found):
+        if isinstance(entry, dict):
+            capability = cast("dict[str, Any]", entry)
+            providers = cast("list[Any]", capability.get("agents") or capability.get("providers") or [])
+            name = str(capability.get("name") or capability.get("capability"))
+            names.append(f"{name} ({', '.join(map(str, providers))})" if providers else name)
+        else:
+            names.append(str(entry))
+    return ", ".join(names)

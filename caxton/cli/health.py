@@ -1,0 +1,40 @@
+"""`caxton health`"""
+
+import typer
+
+from caxton.cli.app import new_app
+from caxton.cli.errors import NOT_WELL
+from caxton.cli.invocation import connect, current
+from caxton.cli.output import emit, say, style, table
+
+app = new_app()
+
+
+@app.command()
+def health() -> None:
+    """Show how the server's parts are. Exit code 9 if one of them is not well."""
+    with connect(patience=0) as caxton:
+        readiness = caxton.ready()
+        url = caxton.connection.url
+    if current().json:
+        emit(readiness)
+    else:
+        colour = {"ready": "green", "starting": "yellow"}.get(readiness.status, "red")
+        say(f"{style(readiness.status, 'bold', colour)}  {url}")
+        rows = [
+            [
+                _mark(part.status),
+                name,
+                part.detail or part.status,
+                f"{part.latency_ms:.0f} ms" if part.latency_ms else "",
+            ]
+            for name, part in readiness.components.items()
+        ]
+        for line in table(rows, indent="  "):
+            say(line)
+    if readiness.status != "ready":
+        raise typer.Exit(NOT_WELL)
+
+
+def _mark(status: str) -> str:
+    return {"ok": style("✓", "green"), "starting": style("…", "yellow")}.get(status, style("✗", "red"))

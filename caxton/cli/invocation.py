@@ -1,0 +1,105 @@
+"""What every command has in common: its options, the settings, the connection to the server."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from caxton.client import Caxton
+    from caxton.runtime.settings import LoadedSettings
+
+
+@dataclass
+class Invocation:
+    """The options that every command takes."""
+
+    json: bool = False
+    debug: bool = False
+    config: Path | None = None
+    url: str | None = None
+    workspace: str | None = None
+    _loaded: dict[str, "LoadedSettings"] = field(default_factory=dict[str, "LoadedSettings"])
+
+    def settings(self, **flags: Any) -> "LoadedSettings":
+        """The settings, with the common options and the command's own `flags` (dots of names as two underscores).
+
+        Raises:
+            InvalidSettings: something in them is wrong.
+        """
+        from caxton.runtime.settings import load_settings
+
+        given = {name.replace("__", "."): value for name, value in flags.items()}
+        key = repr(given)
+        if key not in self._loaded:
+            common = {"url": self.url, "workspace": self.workspace}
+            self._loaded[key] = load_settings({**common, **given}, config=self.config)
+        return self._loaded[key]
+
+
+_current: ContextVar[Invocation] = ContextVar("invocation")
+
+
+def begin(*, json: bool = False, debug: bool = False) -> Invocation:
+    """A fresh invocation, which becomes the current one."""
+    invocation = Invocation(json=json, debug=debug)
+    _current.set(invocation)
+    return invocation
+
+
+def current() -> Invocation:
+    """The invocation that runs."""
+    return _current.get()
+
+
+def connect(*, patience: float = 15.0) -> "Caxton":
+    """A client for the server that the settings name, or that runs on the data folder.
+
+    Args:
+        patience: seconds for which a request is repeated after the connection was lost.
+    """
+    from caxton.client.discovery import locate
+    from caxton.client.sync_client import Caxton
+    from caxton.client.transport_sync import Transport
+
+    loaded = current().settings()
+    settings = loaded.settings
+    connection = locate(
+        settings.data_dir,
+        settings.url,
+        settings.api_key.get_secret_value() if settings.api_key else None,
+        settings.workspace,
+        url_from=loaded.origins["url"],
+    )
+    return Caxton(transport=Transport(connection, patience=patience))
+
+
+def _remember(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    if value and not context.resilient_parsing and param.name:
+        setattr(current(), param.name, value)
+    return value
+
+
+def common_options(
+    json: Annotated[
+        bool, typer.Option("--json", help="Machine-readable output.", callback=_remember, expose_value=False)
+    ] = False,
+    workspace: Annotated[
+        str | None,
+        typer.Option("--workspace", metavar="NAME", help="Workspace.", callback=_remember, expose_value=False),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="The server to talk to.", callback=_remember, expose_value=False),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings file.", callback=_remember, expose_value=False),
+    ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Tracebacks with errors.", callback=_remember, expose_value=False)
+    ] = False,
+) -> None:
+    """Never called: its parameters are added to those of every command."""

@@ -1,0 +1,226 @@
+"""`caxton tool deploy|list|show|call|logs`"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caxton.cli.agents import success
+from caxton.cli.app import new_app
+from caxton.cli.completions import complete_function, complete_tool
+from caxton.cli.invocation import connect, current
+from caxton.cli.output import ago, clock, columns, complain, emit, milliseconds, remark, say, shorten, style, table
+
+if TYPE_CHECKING:
+    from caxton.client.views import ToolCallResult, ToolView
+
+app = new_app(help="Deploy, list, show and call tools; their logs.", no_args_is_help=True)
+
+ToolName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_tool)]
+
+
+@app.command()
+def deploy(
+    path: Annotated[Path, typer.Argument(help="Folder of a tool, with its tool.toml.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change.")] = False,
+    message: Annotated[str, typer.Option("--message", "-m", help="Why, for the list of deployments.")] = "",
+) -> None:
+    """Deploy one tool from its folder, without the rest of a workspace."""
+    from caxton.cli.deploy import deploy_bundles
+    from caxton.cli.workspace import read_single_tool
+
+    tool = read_single_tool(path)
+    deploy_bundles(tool, [bundle for bundle in tool.bundles if bundle.kind == "tool"], dry_run=dry_run, message=message)
+
+
+@app.command("list")
+def list_tools() -> None:
+    """List the tools that are deployed."""
+    with connect() as caxton:
+        tools = caxton.tools()
+    if current().json:
+        emit({"tools": tools})
+        return
+    if not tools:
+        say("no tools are deployed")
+        remark("Next: put one into tools/ of the workspace and run caxton deploy, or caxton tool deploy FOLDER")
+        return
+    rows = [
+        [
+            tool.name,
+            tool.version,
+            tool.state if tool.state != "Running" else style(tool.state, "green"),
+            ", ".join(function.name for function in tool.functions),
+            success(tool.statistics),
+        ]
+        for tool in tools
+    ]
+    for line in table(rows, ["tool", "version", "state", "functions", "calls"]):
+        say(line)
+
+
+@app.command()
+def show(name: ToolName) -> None:
+    """Show one tool: its functions with their parameters, limits, permissions, how it has done."""
+    with connect() as caxton:
+        tool = caxton.tool(name)
+    if current().json:
+        emit(tool)
+        return
+    say(f"{style(tool.name, 'bold')} {tool.version}  {tool.state}{f'  {tool.reason}' if tool.reason else ''}")
+    if tool.description:
+        say(f"  {tool.description}")
+    for function in tool.functions:
+        say()
+        say(f"  {style(f'{tool.name}.{function.name}', 'bold')}  {shorten(function.description, columns() - 40)}".rstrip())
+        for line in table(_parameters(function.inputSchema), indent="    "):
+            say(line)
+    say()
+    for line in table(_facts(tool), indent="  "):
+        say(line)
+
+
+@app.command()
+def call(
+    function: Annotated[str, typer.Argument(metavar="NAME.FUNCTION", autocompletion=complete_function)],
+    argument: Annotated[
+        list[str] | None,
+        typer.Option("--arg", "-a", metavar="KEY=VALUE", help="An argument; JSON if it can be read so. Repeatable."),
+    ] = None,
+    args: Annotated[str | None, typer.Option(metavar="JSON", help='All arguments; "-" reads them from stdin.')] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where files of the result go; here if left out.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files of the same name.")] = False,
+) -> None:
+    """Call a function of a tool in its sandbox, without an agent."""
+    from caxton.cli.artifacts import shown, write
+    from caxton.domain.errors import ToolError, UsageError
+
+    name, dot, function_name = function.partition(".")
+    if not dot:
+        raise UsageError(f'"{function}" names no function', f"see them with `caxton tool show {function}`")
+    with connect() as caxton:
+        result = caxton.call_tool(name, function_name, _arguments(args, argument or []))
+        files = [write(out or Path.cwd(), each.name, caxton.blob(each.digest), force=force) for each in result.artifacts]
+    if current().json:
+        emit({**result.model_dump(mode="json"), "files": [str(file) for file in files]})
+    else:
+        _show_result(result)
+        for file in files:
+            say(f"file: {shown(file)}")
+        remark(style(f"({_usage(result)})", "dim"))
+    if result.is_error:
+        raise typer.Exit(ToolError.exit_code)
+
+
+@app.command()
+def logs(
+    name: ToolName,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many lines.")] = 50,
+) -> None:
+    """Show the latest calls of a tool and what it logged, oldest first."""
+    with connect() as caxton:
+        lines = caxton.tool_logs(name, limit)
+    if current().json:
+        emit({"lines": lines})
+        return
+    if not lines:
+        say(f"{name} has not been called yet")
+    for line in sorted(lines, key=lambda each: each.at):
+        outcome = "ok" if line.ok else style(line.error_code or "failed", "red")
+        parts = [clock(line.at), line.agent or "–", line.function or "", outcome, milliseconds(line.duration_ms)]
+        say("  ".join([*parts, line.line or "", style(line.execution_id or "", "dim")]).rstrip())
+
+
+def _arguments(text: str | None, pairs: list[str]) -> dict[str, Any]:
+    """The arguments of a call.
+
+    Raises:
+        UsageError: they are not a JSON object, or not KEY=VALUE.
+    """
+    import json
+    import sys
+    from typing import cast
+
+    from caxton.domain.errors import UsageError
+
+    values: Any = {}
+    if text is not None:
+        try:
+            values = json.loads(sys.stdin.read() if text == "-" else text)
+        except ValueError as error:
+            raise UsageError(f"--args is not JSON: {error}", 'for example: --args \'{"text": "a,b"}\'') from None
+        if not isinstance(values, dict):
+            raise UsageError("--args is not a JSON object", 'for example: --args \'{"text": "a,b"}\'')
+    found = cast("dict[str, Any]", values)
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f'"{pair}" is no argument', "write -a KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def _show_result(result: "ToolCallResult") -> None:
+    import json
+
+    for line in result.log:
+        complain(style(f"log: {line}", "dim"))
+    texts = [str(part.get("text", "")) for part in result.content if part.get("type") == "text"]
+    text = "\n".join(texts)
+    if result.is_error:
+        complain(f"{style('error:', 'bold', 'red')} the tool reported: {text}")
+    elif text:
+        say(text)
+    elif result.structured is not None:
+        say(json.dumps(result.structured, indent=2, ensure_ascii=False))
+
+
+def _usage(result: "ToolCallResult") -> str:
+    from caxton.domain.quantities import format_size
+
+    usage = result.usage
+    memory = f" · {format_size(usage.memory)} memory" if usage.memory else ""
+    return f"{usage.wall_ms:.1f} ms · {usage.cpu_ms:.1f} ms CPU · {usage.fuel:,} fuel{memory}"
+
+
+def _parameters(schema: dict[str, Any]) -> list[list[str]]:
+    required = set(schema.get("required", []))
+    rows: list[list[str]] = []
+    for name, parameter in schema.get("properties", {}).items():
+        kind = parameter.get("type", "any")
+        kind = "|".join(kind) if isinstance(kind, list) else str(kind)
+        needed = "required" if name in required else f"default {parameter['default']}" if "default" in parameter else ""
+        rows.append([name, kind, needed, shorten(str(parameter.get("description", "")), columns() - 50)])
+    return rows
+
+
+def _facts(tool: "ToolView") -> list[list[str]]:
+    from caxton.domain.quantities import format_duration, format_size
+
+    limits = dict(tool.limits)
+    shown = {
+        "memory": format_size(limits["memory"]) if "memory" in limits else "",
+        "fuel": f"{limits['fuel']:,}" if "fuel" in limits else "",
+        "wall time": format_duration(limits["wall_time"]) if "wall_time" in limits else "",
+        "message": format_size(limits["message_size"]) if "message_size" in limits else "",
+    }
+    granted = [*tool.permissions.get("network", []), *tool.permissions.get("environment", [])]
+    granted += [f"{grant['at']}{' (write)' if grant.get('write') else ''}" for grant in tool.permissions.get("files", [])]
+    facts = [
+        ["limits", ", ".join(f"{name} {value}" for name, value in shown.items() if value)],
+        ["granted", ", ".join(granted) or "nothing: no network, no files, no environment"],
+        ["form", tool.form],
+        ["used", success(tool.statistics)],
+        ["deployed", f"{ago(tool.updated_at)}  {tool.deployment_id or ''}".rstrip()],
+        ["digest", tool.digest[:12]],
+    ]
+    statistics = tool.statistics
+    if statistics and statistics.calls:
+        more = [f"p95 {milliseconds(statistics.p95_ms)}"] if statistics.p95_ms is not None else []
+        more += [f"CPU {milliseconds(statistics.mean_cpu_ms)}"] if statistics.mean_cpu_ms is not None else []
+        more += [f"memory {format_size(statistics.peak_memory)}"] if statistics.peak_memory else []
+        facts.insert(4, ["", ", ".join([*more, f"last {ago(statistics.last_used)}"])])
+    return facts

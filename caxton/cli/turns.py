@@ -1,0 +1,154 @@
+"""A turn on the terminal: steps and text while it runs, the reply, the files that came of it."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caxton.cli.output import columns, is_terminal, say, style, width
+from caxton.domain.errors import CaxtonError, ExecutionFailed
+from caxton.domain.quantities import format_duration
+
+if TYPE_CHECKING:
+    from caxton.client import Caxton
+    from caxton.client.sse import StreamEvent
+    from caxton.domain.executions import TurnView
+    from caxton.domain.messages import Message
+
+
+@dataclass
+class TurnDisplay:
+    """Shows one turn while it streams. In a pipe nothing but the reply is written."""
+
+    quiet: bool = False
+    steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    text: str = ""
+    """What has been shown of the reply so far."""
+    _in_line: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a person watches."""
+        return is_terminal() and not self.quiet
+
+    def show(self, event: "StreamEvent") -> None:
+        """Shows a step or a piece of text."""
+        if event.kind == "step":
+            self.steps.append(event.data)
+            line = step_line(event.data)
+            if line and self.is_live:
+                self.break_line()
+                say(line)
+        elif event.kind == "delta":
+            piece = str(event.data.get("text", ""))
+            self.text += piece
+            if self.is_live:
+                say(piece, end="")
+                self._in_line = not self.text.endswith("\n")
+
+    def break_line(self) -> None:
+        """Begins a new line if text stands on the present one."""
+        if self._in_line:
+            say()
+            self._in_line = False
+
+    def finish(self, reply: str) -> None:
+        """Shows of the reply what has not been shown yet.
+
+        What streamed may be less than the reply (pieces get lost, a script does not stream) or another text (the model
+        spoke before it called a tool).
+        """
+        if not self.is_live:
+            say(reply.rstrip("\n"))
+            return
+        shown = self.text
+        if shown and reply.startswith(shown):
+            say(reply[len(shown) :].rstrip("\n"), end="")
+            self._in_line = True
+        elif not shown.endswith(reply):
+            self.break_line()
+            say(reply.rstrip("\n"), end="")
+            self._in_line = True
+        self.break_line()
+
+
+def step_line(step: dict[str, Any]) -> str | None:
+    """The line for a step of a turn; None for those that tell a person nothing."""
+    agent = str(step.get("agent") or "")
+    kind = step.get("kind")
+    depth = int(step.get("depth") or 0)
+    if kind == "tool":
+        what = f"⚙ {step.get('tool')} {step.get('function') or ''}".rstrip()
+    elif kind == "open" and step.get("by"):
+        what = f"→ {agent} ({step.get('capability')})"
+        agent = str(step["by"])
+        depth = max(0, depth - 1)
+    elif kind == "handover" and not step.get("ok", True):
+        what = f"→ {step.get('to')} ({step.get('capability')})"
+    else:
+        return None
+    duration = step.get("duration_ms")
+    time = format_duration(duration / 1000) if isinstance(duration, (int, float)) else ""
+    failed = "" if step.get("ok", True) else style(f"  {step.get('error_code') or 'failed'}", "red")
+    left = f"{'  ' * depth}{style(agent, 'cyan')}  {what} …"
+    space = max(2, min(columns(), 72) - width(left) - width(time) - 1)
+    return f"{left}{' ' * space}{style(time, 'dim')}{failed}"
+
+
+def follow(caxton: "Caxton", turn: "TurnView", display: TurnDisplay) -> "TurnView":
+    """Waits for the end of a turn, and shows on a terminal how it comes about.
+
+    Raises:
+        CaxtonError: the turn failed; `details` has execution_id.
+    """
+    if turn.state == "running" or display.is_live:
+        turn = _stream(caxton, turn.execution_id, display)
+    if turn.state == "failed":
+        raise _failed(turn)
+    return turn
+
+
+def with_trace(error: CaxtonError) -> CaxtonError:
+    """`error` with the command that shows what happened, if it befell a turn."""
+    execution_id = error.details.get("execution_id")
+    return error.with_hint("see what happened", f"caxton trace {execution_id}") if execution_id else error
+
+
+def _stream(caxton: "Caxton", execution_id: str, display: TurnDisplay) -> "TurnView":
+    for event in caxton.stream(execution_id):
+        if event.kind == "error":
+            display.break_line()
+            error = event.error()
+            error.details.setdefault("execution_id", execution_id)
+            raise error
+        if event.kind == "reply":
+            return event.turn()
+        display.show(event)
+    raise AssertionError("a stream ends with a reply or an error")
+
+
+def _failed(turn: "TurnView") -> CaxtonError:
+    error = CaxtonError.from_report(turn.error) if turn.error else ExecutionFailed("the turn failed")
+    error.details.setdefault("execution_id", turn.execution_id)
+    return error
+
+
+def fetch_artifacts(caxton: "Caxton", message: "Message", folder: Path, *, force: bool) -> list[Path]:
+    """Writes the files that came with a reply into `folder` and says where they are."""
+    from caxton.cli.artifacts import write
+
+    return [write(folder, each.name, caxton.blob(each.digest), force=force) for each in message.artifacts]
+
+
+def origin(turn: "TurnView", *, scripted: bool) -> str:
+    """The line that says where a reply came from: "(scripted model · conversation c_… · caxton trace x_…)"."""
+    metadata = turn.reply.metadata if turn.reply else {}
+    model = "scripted model" if scripted else str(metadata.get("model") or "")
+    parts = [model, f"conversation {turn.conversation_id}", f"caxton trace {turn.execution_id}"]
+    return style(f"({' · '.join(part for part in parts if part)})", "dim", stream=sys.stdout)
+
+
+def is_scripted(turn: "TurnView", steps: list[dict[str, Any]]) -> bool:
+    """Whether a script made the reply, or had a part in it."""
+    metadata = turn.reply.metadata if turn.reply else {}
+    return bool(metadata.get("scripted")) or any(step.get("scripted") for step in steps)

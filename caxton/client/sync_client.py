@@ -1,0 +1,359 @@
+"""The client, one method an operation of the API.
+
+Generated from `async_client.py` by `python -m caxton.client.unasync`.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from caxton.client.discovery import Connection, discover
+from caxton.client.sse import StreamEvent
+from caxton.client.transport_sync import Transport
+from caxton.client.views import (
+    AgentView,
+    CapabilityView,
+    Health,
+    KeyView,
+    NewKey,
+    Readiness,
+    ServerInfo,
+    ToolCallResult,
+    ToolLogLine,
+    ToolView,
+)
+from caxton.domain.conversations import Conversation, EndReason
+from caxton.domain.deployments import Deployment, DeploymentPlan, DeploymentRequest
+from caxton.domain.events import Event
+from caxton.domain.executions import RoutingStrategy, TurnView
+from caxton.domain.ids import new_id
+from caxton.domain.messages import Content, Message
+
+TURN_TIMEOUT = 900.0
+"""Seconds to wait for a turn. The agent's own limits end it long before; this keeps a dead connection from lasting."""
+DEPLOY_TIMEOUT = 600.0
+"""Seconds to wait for a deployment: compiling a large module takes half a minute."""
+
+
+class Caxton:
+    """Talks to a Caxton server.
+
+    Every method raises :class:`caxton.domain.errors.ServerUnreachable` when there is no server, and the error that the
+    server answered with as the class of its code, such as :class:`caxton.domain.errors.NoCapableAgent`.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        workspace: str | None = None,
+        data_dir: Path | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        """Find the server and prepare to talk to it.
+
+        Args:
+            url: the server; without it from `CAXTON_URL`, `caxton.toml` or the data folder of a server on this machine.
+            api_key: without it from `CAXTON_API_KEY`, or the admin key of a server on this machine.
+            workspace: without it from `CAXTON_WORKSPACE` or `caxton.toml`; else "default".
+            data_dir: data folder of a server on this machine, to find its address and key.
+            transport: use this one and ignore all else.
+        """
+        self._transport = transport or Transport(discover(url, api_key, workspace, data_dir))
+
+    @property
+    def connection(self) -> Connection:
+        """Where this client connects to."""
+        return self._transport.connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._transport.close()
+
+    # --- the server --------------------------------------------------------------------------------------------------
+
+    def health(self) -> Health:
+        """Whether the server lives."""
+        return Health.model_validate(self._get("/health"))
+
+    def ready(self) -> Readiness:
+        """How the server's parts are; also when they are not well."""
+        response = self._transport.request("GET", "/ready", accept=(503,))
+        return Readiness.model_validate(response.json())
+
+    def server(self) -> ServerInfo:
+        """What the server is and runs on."""
+        return ServerInfo.model_validate(self._get("/v1/server"))
+
+    # --- agents and capabilities -------------------------------------------------------------------------------------
+
+    def agents(self) -> list[AgentView]:
+        """All agents of the workspace."""
+        return [AgentView.model_validate(agent) for agent in self._get("/v1/agents")["agents"]]
+
+    def agent(self, name: str) -> AgentView:
+        """One agent, with its documentation, limits and versions."""
+        return AgentView.model_validate(self._get(f"/v1/agents/{name}"))
+
+    def start_agent(self, name: str) -> AgentView:
+        """Starts a stopped agent."""
+        return AgentView.model_validate(self._post(f"/v1/agents/{name}/start", {}))
+
+    def stop_agent(self, name: str, grace: float | None = None) -> AgentView:
+        """Stops an agent; work in hand has `grace` seconds to finish (None: the server's own)."""
+        return AgentView.model_validate(self._post(f"/v1/agents/{name}/stop", {"grace": grace}, timeout=None))
+
+    def restart_agent(self, name: str, grace: float | None = None) -> AgentView:
+        """Stops an agent and starts it again."""
+        return AgentView.model_validate(self._post(f"/v1/agents/{name}/restart", {"grace": grace}, timeout=None))
+
+    def capabilities(self, query: str | None = None) -> list[CapabilityView]:
+        """Capabilities of the workspace; with `query` those whose name or description fits."""
+        found = self._get("/v1/capabilities", query=query)
+        return [CapabilityView.model_validate(capability) for capability in found["capabilities"]]
+
+    # --- deployments -------------------------------------------------------------------------------------------------
+
+    def plan(self, request: DeploymentRequest) -> DeploymentPlan:
+        """What a deployment would do, and which content the server lacks for it."""
+        return DeploymentPlan.model_validate(self._post("/v1/deployments/plan", request.model_dump(mode="json")))
+
+    def put_blob(self, digest: str, content: bytes) -> None:
+        """Uploads content under its address."""
+        self._transport.request("PUT", f"/v1/blobs/{digest}", content=content, timeout=DEPLOY_TIMEOUT)
+
+    def blob(self, digest: str) -> bytes:
+        """Content by its address: of an artifact, or of a message too large to travel inside."""
+        return self._transport.request("GET", f"/v1/blobs/{digest}", timeout=DEPLOY_TIMEOUT).content
+
+    def deploy(self, request: DeploymentRequest, *, idempotency_key: str | None = None) -> Deployment:
+        """Deploys; returns when everything runs, or raises and nothing has changed."""
+        return Deployment.model_validate(
+            self._post(
+                "/v1/deployments",
+                request.model_dump(mode="json"),
+                key=idempotency_key or new_id("i"),
+                timeout=DEPLOY_TIMEOUT,
+            )
+        )
+
+    def deployments(self, limit: int = 20) -> list[Deployment]:
+        """The latest deployments, newest first."""
+        found = self._get("/v1/deployments", limit=limit)
+        return [Deployment.model_validate(deployment) for deployment in found["deployments"]]
+
+    def deployment(self, deployment_id: str) -> Deployment:
+        """One deployment."""
+        return Deployment.model_validate(self._get(f"/v1/deployments/{deployment_id}"))
+
+    def rollback(self, deployment_id: str, *, idempotency_key: str | None = None) -> Deployment:
+        """Restores what was there before that deployment."""
+        path = f"/v1/deployments/{deployment_id}/rollback"
+        answer = self._post(path, None, key=idempotency_key or new_id("i"), timeout=DEPLOY_TIMEOUT)
+        return Deployment.model_validate(answer)
+
+    # --- tools -------------------------------------------------------------------------------------------------------
+
+    def tools(self) -> list[ToolView]:
+        """All tool servers of the workspace."""
+        return [ToolView.model_validate(tool) for tool in self._get("/v1/tools")["tools"]]
+
+    def tool(self, name: str) -> ToolView:
+        """One tool server."""
+        return ToolView.model_validate(self._get(f"/v1/tools/{name}"))
+
+    def call_tool(self, name: str, function: str, arguments: Mapping[str, Any]) -> ToolCallResult:
+        """Calls a function of a tool server in its sandbox, without an agent."""
+        body = {"function": function, "arguments": dict(arguments)}
+        return ToolCallResult.model_validate(self._post(f"/v1/tools/{name}/call", body, timeout=TURN_TIMEOUT))
+
+    def tool_logs(self, name: str, limit: int = 100) -> list[ToolLogLine]:
+        """The latest calls of a tool server and what it logged."""
+        found = self._get(f"/v1/tools/{name}/logs", limit=limit)
+        return [ToolLogLine.model_validate(line) for line in found["lines"]]
+
+    # --- messages ----------------------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        content: str,
+        *,
+        capability: str | None = None,
+        agent: str | None = None,
+        version_range: str | None = None,
+        strategy: RoutingStrategy | None = None,
+        variables: Mapping[str, Any] | None = None,
+        wait: bool = True,
+        idempotency_key: str | None = None,
+    ) -> TurnView:
+        """One request, one reply: by capability, or of one agent by name.
+
+        Args:
+            content: the request.
+            capability: what is asked for; give this or `agent`.
+            agent: who is asked.
+            version_range: versions of the capability that will do, such as "^1.2".
+            strategy: how to choose among several agents.
+            variables: values for the agent's templates.
+            wait: return with the reply; otherwise at once, with `state` "running".
+            idempotency_key: the same key gives the same answer; one is made if None.
+        """
+        body = {
+            "capability": capability,
+            "agent": agent,
+            "version_range": version_range,
+            "strategy": strategy,
+            "content": content,
+            "variables": dict(variables) if variables else None,
+        }
+        return self._turn("/v1/messages", body, wait, idempotency_key)
+
+    def agent_messages(self, agent: str, *, before: str | None = None, limit: int = 50) -> list[Message]:
+        """Messages that an agent got or sent, newest first."""
+        found = self._get("/v1/messages", agent=agent, before=before, limit=limit)
+        return [Message.model_validate(message) for message in found["messages"]]
+
+    def start_conversation(
+        self,
+        *,
+        capability: str | None = None,
+        agent: str | None = None,
+        version_range: str | None = None,
+        topic: str | None = None,
+        idle_timeout: float | None = None,
+        strategy: RoutingStrategy | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Conversation:
+        """Starts a conversation of any number of turns.
+
+        Args:
+            capability: what the conversation is about; give this or `agent`.
+            agent: whom it is with.
+            version_range: versions of the capability that will do.
+            topic: for people.
+            idle_timeout: seconds without a message after which it expires.
+            strategy: how to choose among several agents.
+            metadata: values of your own, kept with the conversation.
+            idempotency_key: the same key gives the same conversation; one is made if None.
+        """
+        body = {
+            "capability": capability,
+            "agent": agent,
+            "version_range": version_range,
+            "topic": topic,
+            "idle_timeout": idle_timeout,
+            "strategy": strategy,
+            "metadata": dict(metadata) if metadata else None,
+        }
+        answer = self._post("/v1/conversations", _given(body), key=idempotency_key or new_id("i"))
+        return Conversation.model_validate(answer)
+
+    def send(
+        self,
+        conversation_id: str,
+        content: str,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        wait: bool = True,
+        idempotency_key: str | None = None,
+    ) -> TurnView:
+        """One turn of a conversation; arguments as those of `ask`."""
+        body = {"content": content, "variables": dict(variables) if variables else None}
+        return self._turn(f"/v1/conversations/{conversation_id}/messages", body, wait, idempotency_key)
+
+    def conversations(
+        self, *, active: bool | None = None, agent: str | None = None, before: str | None = None, limit: int = 20
+    ) -> list[Conversation]:
+        """Conversations, the most recently active first."""
+        found = self._get("/v1/conversations", active=active, agent=agent, before=before, limit=limit)
+        return [Conversation.model_validate(conversation) for conversation in found["conversations"]]
+
+    def conversation(self, conversation_id: str) -> Conversation:
+        """One conversation."""
+        return Conversation.model_validate(self._get(f"/v1/conversations/{conversation_id}"))
+
+    def messages(
+        self, conversation_id: str, *, before: str | None = None, limit: int = 100, everything: bool = False
+    ) -> list[Message]:
+        """Messages of a conversation, oldest first; with `everything` also those among agents."""
+        path = f"/v1/conversations/{conversation_id}/messages"
+        found = self._get(path, before=before, limit=limit, all=everything or None)
+        return [Message.model_validate(message) for message in found["messages"]]
+
+    def end_conversation(self, conversation_id: str, reason: EndReason = EndReason.COMPLETED) -> Conversation:
+        """Ends a conversation."""
+        answer = self._post(f"/v1/conversations/{conversation_id}/end", {"reason": reason})
+        return Conversation.model_validate(answer)
+
+    def cancel_conversation(self, conversation_id: str) -> Conversation:
+        """Stops the turn that runs and ends the conversation."""
+        return Conversation.model_validate(self._post(f"/v1/conversations/{conversation_id}/cancel", None))
+
+    def text(self, content: Content) -> str:
+        """The text of a message, fetched if it was too large to travel inside."""
+        if content.text is not None or content.digest is None:
+            return content.text or ""
+        return self.blob(content.digest).decode()
+
+    # --- executions --------------------------------------------------------------------------------------------------
+
+    def execution(self, execution_id: str) -> TurnView:
+        """How a turn is or was."""
+        return TurnView.model_validate(self._get(f"/v1/executions/{execution_id}"))
+
+    def events(self, execution_id: str) -> list[Event]:
+        """What happened in a turn, oldest first."""
+        found = self._get(f"/v1/executions/{execution_id}/events")
+        return [Event.model_validate(event) for event in found["events"]]
+
+    def stream(self, execution_id: str, *, last_event_id: str | None = None) -> Iterator[StreamEvent]:
+        """Follows a turn: steps and pieces of text as they come, at last the reply or the error."""
+        return self._transport.stream(f"/v1/executions/{execution_id}/stream", last_event_id=last_event_id)
+
+    # --- keys --------------------------------------------------------------------------------------------------------
+
+    def keys(self) -> list[KeyView]:
+        """All API keys of the customer, without the keys themselves."""
+        return [KeyView.model_validate(key) for key in self._get("/v1/keys")["keys"]]
+
+    def create_key(self, name: str, role: str) -> NewKey:
+        """Makes an API key. It is in the answer and nowhere else."""
+        return NewKey.model_validate(self._post("/v1/keys", {"name": name, "role": role}))
+
+    def revoke_key(self, key_id: str) -> None:
+        """Makes a key worthless."""
+        self._transport.request("DELETE", f"/v1/keys/{key_id}")
+
+    # --- what all of them do -----------------------------------------------------------------------------------------
+
+    def _get(self, path: str, **params: Any) -> Any:
+        return self._transport.request("GET", path, params=params).json()
+
+    def _post(self, path: str, body: Any, *, key: str | None = None, timeout: float | None = 60.0) -> Any:
+        return self._transport.request("POST", path, json=body, idempotency_key=key, timeout=timeout).json()
+
+    def _turn(self, path: str, body: Mapping[str, Any], wait: bool, key: str | None) -> TurnView:
+        response = self._transport.request(
+            "POST",
+            path,
+            params={"wait": "true" if wait else "false"},
+            json=_given(body),
+            idempotency_key=key or new_id("i"),
+            timeout=TURN_TIMEOUT if wait else 60.0,
+        )
+        return TurnView.model_validate(response.json())
+
+
+def _given(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None}

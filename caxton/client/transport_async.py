@@ -1,0 +1,157 @@
+"""HTTP to a Caxton server: retries, errors, streams.
+
+`transport_sync.py` is generated from this file by `python -m caxton.client.unasync`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from caxton.client.discovery import Connection, is_loopback
+from caxton.client.failures import Attempts, error_of, unreachable
+from caxton.client.sse import EventParser, StreamEvent
+
+READ_TIMEOUT = 30.0
+"""Seconds to wait for an ordinary answer."""
+STREAM_SILENCE = 60.0
+"""Seconds without a byte after which a stream is taken for dead and opened again."""
+
+
+class AsyncTransport:
+    """One connection pool to one server."""
+
+    def __init__(
+        self, connection: Connection, *, patience: float = 15.0, http: httpx.AsyncClient | None = None
+    ) -> None:
+        """Prepare the connection; nothing is sent yet.
+
+        Args:
+            connection: where to and as whom.
+            patience: seconds for which a request that may be repeated is tried again after the connection was lost.
+            http: the HTTP client to use instead of one of our own.
+        """
+        self.connection = connection
+        self.patience = patience
+        self._http = http or httpx.AsyncClient(trust_env=not is_loopback(connection.url))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._http.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        content: bytes | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = READ_TIMEOUT,
+        accept: tuple[int, ...] = (),
+    ) -> httpx.Response:
+        """Sends a request and returns the answer, if it is a good one.
+
+        A request that may be repeated without harm (all but POST, and POST with an idempotency key) is repeated when
+        the connection is lost, and when the server asks to come again later.
+
+        Args:
+            method: HTTP method.
+            path: below the server's URL.
+            params: query parameters; None leaves one out.
+            json: body as data.
+            content: body as bytes.
+            idempotency_key: makes a POST repeatable.
+            timeout: seconds to wait for the answer; None waits for ever.
+            accept: statuses of failure to return like an answer.
+
+        Raises:
+            ServerUnreachable: there is no server, or the connection was lost for good.
+            CaxtonError: what the server answered, as the class of its code.
+        """
+        headers = self._headers({"Idempotency-Key": idempotency_key} if idempotency_key else {})
+        repeatable = method != "POST" or idempotency_key is not None
+        attempts = Attempts(self.patience)
+        while True:
+            try:
+                response = await self._http.request(
+                    method,
+                    self.connection.url + path,
+                    params={name: value for name, value in (params or {}).items() if value is not None},
+                    json=json,
+                    content=content,
+                    headers=headers,
+                    timeout=httpx.Timeout(timeout, connect=5.0),
+                )
+            except httpx.HTTPError as error:
+                pause = attempts.after_loss(error) if repeatable else None
+                if pause is None:
+                    raise unreachable(self.connection, error) from error
+            else:
+                if response.is_success or response.status_code in accept:
+                    return response
+                pause = attempts.after_refusal(response) if repeatable else None
+                if pause is None:
+                    raise error_of(response, self.connection)
+            await asyncio.sleep(pause)
+
+    async def stream(self, path: str, *, last_event_id: str | None = None) -> AsyncIterator[StreamEvent]:
+        """Events of a stream until its last one; a lost connection is opened again where it broke off.
+
+        Raises:
+            ServerUnreachable: there is no server, or it did not come back.
+            CaxtonError: what the server answered, as the class of its code.
+        """
+        parser = EventParser()
+        parser.last_id = last_event_id or ""
+        attempts = Attempts(self.patience)
+        while True:
+            try:
+                async for event in self._events(path, parser):
+                    attempts.succeeded()
+                    yield event
+                    if event.is_last:
+                        return
+                pause = attempts.after_loss(None)
+            except httpx.HTTPError as error:
+                pause = attempts.after_loss(error)
+                if pause is None:
+                    raise unreachable(self.connection, error) from error
+            if pause is None:
+                raise unreachable(self.connection, None)
+            await asyncio.sleep(parser.retry or pause)
+
+    async def _events(self, path: str, parser: EventParser) -> AsyncIterator[StreamEvent]:
+        headers = self._headers({"Accept": "text/event-stream"})
+        if parser.last_id:
+            headers["Last-Event-ID"] = parser.last_id
+        async with self._http.stream(
+            "GET",
+            self.connection.url + path,
+            headers=headers,
+            timeout=httpx.Timeout(STREAM_SILENCE, connect=5.0),
+        ) as response:
+            if not response.is_success:
+                await response.aread()
+                raise error_of(response, self.connection)
+            async for line in response.aiter_lines():
+                event = parser.feed(line)
+                if event:
+                    yield event
+
+    def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
+        headers = {"X-Caxton-Workspace": self.connection.workspace, **more}
+        if self.connection.api_key:
+            headers["Authorization"] = f"Bearer {self.connection.api_key}"
+        return headers

@@ -1,0 +1,181 @@
+"""What the API answers with, where it is no model of the domain. Fields that this version does not know are ignored."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from caxton.domain.capabilities import Capability
+from caxton.domain.tools import Artifact, ToolFunction, ToolUsage
+
+
+class View(BaseModel):
+    """Base of the views."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Health(View):
+    """`GET /health`"""
+
+    status: str
+    version: str
+
+
+class ComponentHealth(View):
+    """How one part of the server is."""
+
+    status: Literal["ok", "failed", "starting"] | str
+    detail: str | None = None
+    latency_ms: float | None = None
+
+
+class Readiness(View):
+    """`GET /ready`"""
+
+    status: Literal["ready", "starting", "degraded"] | str
+    components: dict[str, ComponentHealth] = {}
+
+
+class EngineInfo(View):
+    """The workflow engine behind a server."""
+
+    kind: Literal["embedded", "external"] | str
+    version: str | None = None
+    address: str | None = None
+    ui_url: str | None = None
+    namespace: str | None = None
+
+
+class ServerInfo(View):
+    """`GET /v1/server`"""
+
+    version: str
+    engine: EngineInfo
+    store: str | dict[str, Any] | None = None
+    metrics_url: str | None = None
+    data_folder: str | None = None
+    started_at: datetime | None = None
+    customer: str | None = None
+    workspace: str | None = None
+    model: dict[str, Any] = {}
+
+
+class Statistics(View):
+    """How calls went. Times are milliseconds of the clock (`cpu`: of the processor), memory is bytes."""
+
+    calls: int = 0
+    succeeded: int = 0
+    mean_ms: float | None = None
+    p95_ms: float | None = None
+    mean_cpu_ms: float | None = None
+    peak_memory: int | None = None
+    last_used: datetime | None = None
+
+
+class ModelChoice(View):
+    """The model that an agent uses."""
+
+    configured: str | list[str]
+    resolved: str | list[str] | None = None
+    scripted: bool = False
+    note: str | None = None
+
+
+class AgentView(View):
+    """An agent as deployed. The last four fields come with one agent only, not in lists."""
+
+    name: str
+    version: str
+    digest: str
+    state: str
+    reason: str | None = None
+    description: str = ""
+    capabilities: list[Capability] = []
+    tools: list[str] = []
+    delegates: list[Any] = []
+    model: ModelChoice | None = None
+    deployment_id: str | None = None
+    updated_at: datetime | None = None
+    statistics: Statistics | None = None
+    running: int = 0
+    documentation: str | None = None
+    limits: dict[str, Any] | None = None
+    versions: list[Any] | None = None
+
+
+class Provider(View):
+    """An agent that offers a capability."""
+
+    agent: str
+    version: str
+    state: str
+
+
+class CapabilityView(View):
+    """A capability, in all versions that are offered."""
+
+    name: str
+    versions: list[str] = []
+    description: str = ""
+    providers: list[Provider] = []
+    statistics: Statistics | None = None
+
+
+class ToolView(View):
+    """A tool server as deployed."""
+
+    name: str
+    version: str
+    digest: str
+    state: str
+    reason: str | None = None
+    description: str = ""
+    form: str = "component"
+    functions: list[ToolFunction] = []
+    limits: dict[str, Any] = {}
+    permissions: dict[str, Any] = {}
+    deployment_id: str | None = None
+    updated_at: datetime | None = None
+    statistics: Statistics | None = None
+
+
+class ToolCallResult(View):
+    """What a direct call of a tool brought."""
+
+    content: list[dict[str, Any]] = []
+    structured: Any = None
+    is_error: bool = False
+    usage: ToolUsage = ToolUsage()
+    log: list[str] = []
+    artifacts: list[Artifact] = []
+
+
+class ToolLogLine(View):
+    """One call of a tool, or one line that it logged."""
+
+    at: datetime
+    execution_id: str | None = None
+    agent: str | None = None
+    function: str | None = None
+    ok: bool = True
+    error_code: str | None = None
+    duration_ms: float | None = None
+    line: str | None = None
+
+
+class KeyView(View):
+    """An API key without the key."""
+
+    id: str
+    customer: str
+    name: str
+    role: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class NewKey(KeyView):
+    """An API key as it is shown once."""
+
+    key: str

@@ -1,0 +1,155 @@
+"""What can only be checked when all agents and tools are known: on one's machine, and on the server for all together."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from caxton.definitions.agents import AgentSource
+from caxton.definitions.circles import find_circles
+from caxton.definitions.reading import sorted_problems
+from caxton.definitions.suggestions import did_you_mean, listed
+from caxton.definitions.toml_positions import Path
+from caxton.domain.capabilities import CapabilityRequest, version_matches
+from caxton.domain.problems import Problem
+
+_SEE_TOOLS = "Run `caxton tool list` to see what is deployed."
+
+
+def crosscheck(
+    agents: Sequence[AgentSource], tools: Mapping[str, Collection[str] | None], *, all_tools_known: bool = True
+) -> list[Problem]:
+    """Problems between agents and tools.
+
+    Args:
+        agents: all agents that there will be.
+        tools: all tools that there will be: the names of their functions, or None where they are not known yet.
+        all_tools_known: False where the server may have more tools; a missing tool is then a warning.
+
+    Returns:
+        Errors: names given twice, missing tools and functions, hand-overs in a circle. Warnings: capabilities that
+        nobody offers, for somebody may come who does.
+    """
+    problems: list[Problem] = [*_duplicates(agents)]
+    offers = _offers(agents)
+    all_offers_known = not any("capabilities" in agent.doubtful for agent in agents)
+    for agent in agents:
+        problems += _check_tools(agent, tools, all_tools_known)
+        problems += _check_script(agent, tools)
+        if all_offers_known:
+            problems += _check_delegates(agent, offers)
+    problems += _check_circles(agents, offers)
+    return sorted_problems(problems)
+
+
+def _duplicates(agents: Sequence[AgentSource]) -> Iterator[Problem]:
+    first: dict[str, AgentSource] = {}
+    named = [agent for agent in agents if "name" not in agent.doubtful]
+    for agent in sorted(named, key=lambda agent: agent.file):
+        earlier = first.setdefault(agent.name, agent)
+        if earlier is not agent:
+            place = f"{earlier.file}:{earlier.toml.line_of(('name',))}" if earlier.toml else earlier.file
+            message = f'the agent "{agent.name}" is defined twice, first in {place}'
+            yield agent.problem(("name",), message, "give one of them another name")
+
+
+# --- tools ---
+
+
+def _check_tools(
+    agent: AgentSource, tools: Mapping[str, Collection[str] | None], all_tools_known: bool
+) -> Iterator[Problem]:
+    for index, tool in enumerate(agent.version.spec.tools):
+        server, _, function = tool.partition(".")
+        path: Path = ("tools", index)
+        if server not in tools:
+            guess = did_you_mean(server, tools)
+            if all_tools_known:
+                hint = f"{guess} {_SEE_TOOLS}" if guess else f"put it into tools/{server}. {_SEE_TOOLS}"
+                yield agent.problem(path, f'unknown tool "{server}"', hint)
+            else:
+                hint = guess or "it is not in tools/; the server may have it"
+                yield agent.problem(path, f'unknown tool "{server}"', hint, warning=True)
+        elif function and not _has(tools[server], function):
+            message, hint = _no_function(server, function, tools[server])
+            yield agent.problem(path, message, hint)
+
+
+def _check_script(agent: AgentSource, tools: Mapping[str, Collection[str] | None]) -> Iterator[Problem]:
+    """Functions that the script calls. Whether the agent may use the tools was checked with the script itself."""
+    rules: list[dict[str, Any]] = (agent.version.script or {}).get("rules", [])
+    for rule_index, rule in enumerate(rules):
+        for step_index, step in enumerate(rule["steps"]):
+            server, _, function = str(step.get("tool", "")).partition(".")
+            if server in tools and not _has(tools[server], function):
+                message, hint = _no_function(server, function, tools[server])
+                yield agent.script_problem(("rules", rule_index, "steps", step_index, "tool"), message, hint)
+
+
+def _has(functions: Collection[str] | None, function: str) -> bool:
+    return functions is None or function in functions
+
+
+def _no_function(server: str, function: str, functions: Collection[str] | None) -> tuple[str, str]:
+    known = sorted(functions or ())
+    hint = did_you_mean(function, known) or (f"it has {listed(known)}" if known else "it has none")
+    return f'the tool "{server}" has no function "{function}"', hint
+
+
+# --- capabilities ---
+
+_Offers = Mapping[str, Sequence[tuple[str, str]]]
+"""Agent and version of each offer, by the capability's name."""
+
+
+def _offers(agents: Sequence[AgentSource]) -> _Offers:
+    offers: dict[str, list[tuple[str, str]]] = {}
+    for agent in agents:
+        for capability in () if "capabilities" in agent.doubtful else agent.version.spec.capabilities:
+            offers.setdefault(capability.name, []).append((agent.name, capability.version))
+    return offers
+
+
+def _takers(request: CapabilityRequest, offers: _Offers) -> list[str]:
+    """Agents to which the request can go."""
+    found = offers.get(request.name, ())
+    return [name for name, version in found if version_matches(version, request.version_range)]
+
+
+def _check_delegates(agent: AgentSource, offers: _Offers) -> Iterator[Problem]:
+    for index, request in enumerate(agent.version.spec.delegates):
+        if _takers(request, offers):
+            continue
+        found = offers.get(request.name)
+        if found:
+            versions = listed(sorted({version for _, version in found}))
+            message = f'no agent offers "{request.name}" in version {request.version_range}: there is {versions}'
+            hint = "take a range that holds the version, or deploy an agent that offers it"
+        else:
+            message = f'no agent offers the capability "{request.name}"'
+            hint = (
+                did_you_mean(request.name, offers)
+                or "handing over to it fails until an agent that offers it is deployed"
+            )
+        yield agent.problem(("delegates", index), message, hint, warning=True)
+
+
+def _check_circles(agents: Sequence[AgentSource], offers: _Offers) -> Iterator[Problem]:
+    """Circles in which every agent may appear but once: work that goes round can only fail."""
+    strict = {agent.name: agent for agent in agents if agent.version.spec.limits.loops == 1}
+    followers = {
+        name: {
+            taker: None
+            for request in agent.version.spec.delegates
+            for taker in _takers(request, offers)
+            if taker in strict
+        }
+        for name, agent in strict.items()
+    }
+    for circle in find_circles(followers):
+        agent, following = strict[circle[0]], circle[1 % len(circle)]
+        requests = agent.version.spec.delegates
+        index = next(index for index, request in enumerate(requests) if following in _takers(request, offers))
+        yield agent.problem(
+            ("delegates", index),
+            f"work is handed over in a circle: {' → '.join([*circle, circle[0]])}",
+            "remove one of the hand-overs, or write loops = 2 under [limits] in one of the agents if it is meant",
+        )

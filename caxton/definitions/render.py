@@ -1,0 +1,85 @@
+"""Problems as plain text for a terminal: where, what, the lines around it, what to do."""
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+
+from caxton.definitions.reading import errors_of, sorted_problems
+from caxton.domain.problems import Problem
+
+_WIDEST = 120
+"""Characters of a source line that are shown; of a longer one, the part around the marker."""
+
+
+def render_problems(
+    problems: Sequence[Problem], sources: Mapping[str, str], *, outcome: str = "Nothing was changed."
+) -> str:
+    """`problems` sorted, each with two lines of its file, and counted at the end.
+
+    Args:
+        problems: what was found.
+        sources: text of the files by the names that the problems give them; one that is not there is not shown.
+        outcome: the sentence after the count when there are errors.
+
+    Returns:
+        Text without colours, which ends with a newline; empty when there are no problems.
+    """
+    if not problems:
+        return ""
+    found = sorted_problems(problems)
+    lines = [line for problem in found for line in _render(problem, sources.get(problem.file))]
+    return "\n".join([*lines, count_problems(found, outcome)]) + "\n"
+
+
+def count_problems(problems: Sequence[Problem], outcome: str = "Nothing was changed.") -> str:
+    """How many there are in how many files: "2 errors and 1 warning in 2 files. Nothing was changed." """
+    errors = len(errors_of(problems))
+    parts = [_plural(errors, "error"), _plural(len(problems) - errors, "warning")]
+    counts = " and ".join(part for part in parts if part)
+    text = f"{counts} in {_plural(len({problem.file for problem in problems}), 'file')}."
+    return f"{text} {outcome}" if errors and outcome else text
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}" if count else ""
+
+
+def _render(problem: Problem, source: str | None) -> Iterator[str]:
+    place = f"{problem.file}:{problem.line}:{problem.column}" if problem.width else problem.file
+    yield f"{problem.severity}: {_clean(place)}: {_clean(problem.message)}"
+    if source is not None and problem.width:
+        yield from _context(problem, source.replace("\r\n", "\n").removeprefix("\ufeff").split("\n"))
+    if problem.hint:
+        yield f"  hint: {_clean(problem.hint)}"
+
+
+def _context(problem: Problem, lines: Sequence[str]) -> Iterator[str]:
+    """The line of the problem, the one before it, and a marker."""
+    if problem.line > len(lines):
+        return
+    gutter = max(5, len(str(problem.line)) + 2)
+    line = lines[problem.line - 1]
+    start = max(0, min(problem.column - 1, len(line)))
+    cut = max(0, start - _WIDEST // 2) if len(line) > _WIDEST else 0
+    if problem.line > 1:
+        before = lines[problem.line - 2]
+        yield f"{problem.line - 1:>{gutter}} │ {_shown(before, 0)}".rstrip()
+    yield f"{problem.line:>{gutter}} │ {_shown(line, cut)}".rstrip()
+    indent = _columns(line[cut:start]) + (1 if cut else 0)
+    width = max(1, min(_columns(line[start : start + problem.width]), _WIDEST - indent))
+    yield f"{'':>{gutter}} │ {' ' * indent}{'^' * width}"
+
+
+def _shown(line: str, cut: int) -> str:
+    text = _clean(line[cut : cut + _WIDEST])
+    return f"{'…' if cut else ''}{text}{'…' if len(line) > cut + _WIDEST else ''}"
+
+
+def _clean(text: str) -> str:
+    """`text` without what would move the cursor or colour the terminal."""
+    return "".join(" " if c == "\t" else c if unicodedata.category(c) not in ("Cc", "Cf") else "�" for c in text)
+
+
+def _columns(text: str) -> int:
+    """Columns that `text` takes on a terminal: two for wide characters, none for combining ones."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)

@@ -1,0 +1,153 @@
+"""Reading and checking the script of an agent."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from caxton.definitions.model_problems import validate
+from caxton.definitions.reading import Reading, errors_of
+from caxton.definitions.suggestions import did_you_mean, listed
+from caxton.definitions.template_check import check_template
+from caxton.definitions.template_language import SCRIPT_VARIABLES, TemplateScope
+from caxton.definitions.toml_positions import Path
+from caxton.definitions.toml_source import TomlSource
+from caxton.definitions.values import unfit_values
+from caxton.domain.agents import AgentSpec
+from caxton.domain.problems import Problem
+from caxton.domain.scripts import Script, ScriptStep
+
+
+def read_script(source: TomlSource, agent: AgentSpec | None) -> Reading[Script]:
+    """The script in `source`, checked against the agent that names it.
+
+    Args:
+        source: the script file.
+        agent: None when the agent's own file is not valid: what depends on it is then left unchecked.
+    """
+    script, problems = validate(Script, source)
+    if script is not None:
+        problems += _check_order(script, source)
+    for path, rule in _tables(source, (), "rules"):
+        problems += _check_rule(rule, path, source, agent)
+    return Reading(None if errors_of(problems) else script, problems)
+
+
+def ends_turn(step: ScriptStep) -> bool:
+    """Whether nothing comes after the step."""
+    return step.reply is not None or step.fail is not None
+
+
+def _check_order(script: Script, source: TomlSource) -> Iterator[Problem]:
+    """Rules after one that always holds."""
+    always = next((i for i, rule in enumerate(script.rules) if not rule.when.matches and not rule.when.contains), None)
+    if always is None or always == len(script.rules) - 1:
+        return
+    line = source.line_of(("rules", always))
+    yield source.problem(
+        ("rules", always + 1),
+        f"rule {always + 2} is never reached: the rule on line {line} holds for every request",
+        'move the rule without "when" to the end',
+        severity="warning",
+    )
+
+
+def _check_rule(rule: Mapping[str, Any], path: Path, source: TomlSource, agent: AgentSpec | None) -> Iterator[Problem]:
+    """Checks of a rule that do not need the rest of the script, or even of the rule, to be valid."""
+    groups: Collection[str | int] | None = ()
+    pattern = source.get((*path, "when", "matches"))
+    if isinstance(pattern, str):
+        groups, problem = _check_pattern(source, (*path, "when", "matches"), pattern)
+        if problem:
+            yield problem
+    parameters = list(agent.parameters) if agent else None
+    steps: list[tuple[Path, ScriptStep | None]] = []
+    for place, data in _tables(source, path, "steps"):
+        try:
+            steps.append((place, ScriptStep.model_validate(data, strict=True)))
+        except ValidationError:
+            steps.append((place, None))
+    for index, (place, step) in enumerate(steps):
+        if step is not None:
+            for key, text in _texts(step, place):
+                results = index + 1 if key[-1] == "on_error" else index
+                scope = TemplateScope(SCRIPT_VARIABLES, parameters, results, groups)
+                yield from check_template(source, key, text, scope)
+            yield from unfit_values(source, (*place, "arguments"), step.arguments)
+            if agent is not None:
+                yield from _check_action(step, place, source, agent)
+    yield from _check_end(steps, source)
+
+
+def _check_end(steps: Sequence[tuple[Path, ScriptStep | None]], source: TomlSource) -> Iterator[Problem]:
+    """Whether the last step ends the turn, and no other does."""
+    end = next((index for index, (_, step) in enumerate(steps) if step and ends_turn(step)), None)
+    if end is not None and end < len(steps) - 1:
+        message = f"step {end + 2} is never reached: step {end + 1} ends the turn"
+        yield source.problem(steps[end + 1][0], message, "remove it")
+    elif end is None and steps and steps[-1][1] is not None:
+        hint = 'add a step such as: reply = "{{ results[-1].text }}"'
+        yield source.problem(steps[-1][0], "the last step of a rule must reply", hint)
+
+
+def _tables(source: TomlSource, path: Path, key: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The tables of the list `key` at `path`, as far as they are tables."""
+    entries = source.get((*path, key))
+    for index, entry in enumerate(cast("list[Any]", entries) if isinstance(entries, list) else []):
+        if isinstance(entry, dict):
+            yield (*path, key, index), cast("dict[str, Any]", entry)
+
+
+def _check_pattern(source: TomlSource, path: Path, pattern: str) -> tuple[Collection[str | int] | None, Problem | None]:
+    """The groups of a regular expression, or what is wrong with it."""
+    import regex  # the library that the scripted model searches with
+
+    try:
+        compiled = regex.compile(pattern)
+    except (regex.error, RecursionError, OverflowError) as error:
+        message: str = getattr(error, "msg", "it is too complicated")
+        position: int | None = getattr(error, "pos", None)
+        hint = "a bracket or dot that is meant as itself needs a backslash before it"
+        text = f"this is not a regular expression: {message}"
+        if position is None:
+            return None, source.problem(path, text, hint)
+        span = source.inside_string(path, min(position, len(pattern) - 1), min(position, len(pattern) - 1) + 1)
+        return None, source.problem_at(span, path, text, hint)
+    return [*range(compiled.groups + 1), *compiled.groupindex], None
+
+
+def _texts(step: ScriptStep, path: Path) -> Iterator[tuple[Path, str]]:
+    for key in ("content", "reply", "fail", "on_error"):
+        text = getattr(step, key)
+        if text is not None:
+            yield (*path, key), text
+    yield from _texts_in(step.arguments, (*path, "arguments"))
+
+
+def _texts_in(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in cast("dict[str, Any]", value).items():
+            yield from _texts_in(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(cast("list[Any]", value)):
+            yield from _texts_in(inner, (*path, index))
+
+
+def _check_action(step: ScriptStep, path: Path, source: TomlSource, agent: AgentSpec) -> Iterator[Problem]:
+    """Whether the agent may do what the step does."""
+    if step.tool is not None:
+        server, _, function = step.tool.partition(".")
+        if not agent.allows_tool(server, function):
+            near = {tool.partition(".")[0] for tool in agent.tools} - {server}
+            meant = [f"{name}.{function}" for name in near] + [tool for tool in agent.tools if "." in tool]
+            hint = did_you_mean(step.tool, meant) or f'add "{server}" to tools in the agent\'s file'
+            yield source.problem((*path, "tool"), f'the agent may not use the tool "{server}"', hint)
+    if step.capability is not None:
+        name = step.capability.partition("@")[0]
+        offered = [request.name for request in agent.delegates]
+        if name not in offered:
+            hint = did_you_mean(name, offered) or f'add "{step.capability}" to delegates in the agent\'s file'
+            have = f"its delegates are {listed(offered)}" if offered else "it has no delegates"
+            yield source.problem((*path, "capability"), f'the agent may not hand work over to "{name}": {have}', hint)

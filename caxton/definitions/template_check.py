@@ -1,0 +1,279 @@
+"""Checks of templates: syntax, and whether what they refer to exists. Problems point into the string of the TOML file."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+from caxton.definitions.suggestions import closest, did_you_mean, listed
+from caxton.definitions.template_language import (
+    FILTERS,
+    FORBIDDEN_TAGS,
+    GLOBALS,
+    RESULT_ATTRIBUTES,
+    TAGS,
+    TemplateScope,
+)
+from caxton.definitions.toml_positions import Path
+from caxton.definitions.toml_source import TomlSource
+from caxton.domain.problems import Problem
+
+if TYPE_CHECKING:  # Jinja2 takes 0.1 s to import: only when there is a template to check
+    from jinja2 import Environment, TemplateSyntaxError, nodes
+
+_TAG = re.compile(r"\{\{.*?(?:\}\}|$)|\{%.*?(?:%\}|$)|\{#.*?(?:#\}|$)")
+_OPENING = re.compile(r"\{[{%#]")
+_MISSING_END = re.compile(r"The innermost block that needs to be closed is '(\w+)'")
+_UNKNOWN_TAG = re.compile(r"Encountered unknown tag '(\w+)'")
+_NO_FILTER = re.compile(r"No (filter|test) named '(\w+)'")
+_TOKENS = {
+    "end of print statement": "}}",
+    "end of statement block": "%}",
+    "begin of print statement": "{{",
+    "begin of statement block": "{%",
+}
+
+
+def check_template(source: TomlSource, path: Path, text: str, scope: TemplateScope) -> list[Problem]:
+    """Problems of the template `text`, which is the value at `path` of `source`."""
+    if not _OPENING.search(text):
+        return []
+    from jinja2 import TemplateSyntaxError
+
+    check = _TemplateCheck(source, path, text, scope)
+    try:
+        tree = _environment().parse(text)
+        problems = list(check.tree(tree))
+        if not problems:
+            _environment().compile(tree)  # finds what parsing does not, such as unknown tests
+        return problems
+    except TemplateSyntaxError as error:
+        return [check.syntax(error)]
+    except (RecursionError, SyntaxError, ValueError, MemoryError):
+        return [source.problem(path, "the template is too complicated", "let a tool do the work")]
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment
+
+    return Environment(autoescape=False)  # noqa: S701 - nothing is rendered here, and prompts are no HTML
+
+
+class _TemplateCheck:
+    def __init__(self, source: TomlSource, path: Path, text: str, scope: TemplateScope) -> None:
+        self.source = source
+        self.path = path
+        self.text = text
+        self.scope = scope
+
+    # --- what the tree refers to ---
+
+    def tree(self, tree: "nodes.Template") -> Iterator[Problem]:
+        """Problems of a template whose syntax is right."""
+        yield from self._tags(tree)
+        yield from self._names(tree)
+        yield from self._filters(tree)
+        yield from self._parameters(tree)
+        yield from self._results(tree)
+        yield from self._groups(tree)
+
+    def _tags(self, tree: "nodes.Template") -> Iterator[Problem]:
+        from jinja2 import nodes
+
+        forbidden = (
+            nodes.Macro,
+            nodes.CallBlock,
+            nodes.Include,
+            nodes.Import,
+            nodes.FromImport,
+            nodes.Extends,
+            nodes.Block,
+        )
+        for node in tree.find_all((*forbidden, nodes.ScopedEvalContextModifier)):
+            found = re.compile(rf"\{{%[-+]?\s*({'|'.join(FORBIDDEN_TAGS)})\b").search(
+                self.text, self._line_start(node.lineno)
+            )
+            name = found[1] if found else "that"
+            yield self._problem(node.lineno, name, f'templates have no tag "{name}"', f"they have {listed(TAGS)}")
+        for node in tree.find_all(nodes.For):
+            if node.recursive:
+                yield self._problem(node.lineno, "recursive", "templates have no recursive loops")
+
+    def _names(self, tree: "nodes.Template") -> Iterator[Problem]:
+        from jinja2 import meta, nodes
+
+        unknown = meta.find_undeclared_variables(tree) - set(self.scope.variables) - set(GLOBALS)
+        for node in tree.find_all(nodes.Name):
+            if node.name in unknown:
+                unknown.remove(node.name)  # once is enough
+                yield self._problem(
+                    node.lineno, node.name, f'unknown variable "{node.name}"', self._name_hint(node.name)
+                )
+
+    def _name_hint(self, name: str) -> str:
+        guess = closest(name, self.scope.variables)
+        if name in (self.scope.parameters or ()):
+            return f"write parameters.{name}"
+        if guess:
+            return f'did you mean "{guess}"?'
+        return f"a value that callers send is variables.{name}, a value of the agent is parameters.{name}"
+
+    def _filters(self, tree: "nodes.Template") -> Iterator[Problem]:
+        from jinja2 import nodes
+
+        for node in tree.find_all(nodes.Filter):
+            if node.name not in FILTERS:
+                hint = did_you_mean(node.name, FILTERS) or f"there are {', '.join(sorted(FILTERS))}"
+                yield self._problem(node.lineno, node.name, f'unknown filter "{node.name}"', hint)
+
+    def _parameters(self, tree: "nodes.Template") -> Iterator[Problem]:
+        """`parameters.x` that the agent does not have, unless the template itself provides for that."""
+        from jinja2 import nodes
+
+        if self.scope.parameters is None:
+            return
+        guarded: set[str] = set()
+        for node in tree.find_all((nodes.Filter, nodes.Test)):
+            if node.name in ("default", "d", "defined", "undefined"):
+                guarded |= {found.attr for found in _with_self(node, nodes.Getattr)}
+        seen: set[str] = set()
+        for node in tree.find_all(nodes.Getattr):
+            is_parameter = isinstance(node.node, nodes.Name) and node.node.name == "parameters"
+            if is_parameter and node.attr not in {
+                *self.scope.parameters,
+                *guarded,
+                *seen,
+                "get",
+                "items",
+                "keys",
+                "values",
+            }:
+                seen.add(node.attr)
+                hint = did_you_mean(node.attr, self.scope.parameters) or f"add it: [parameters] {node.attr} = …"
+                yield self._problem(
+                    node.lineno, node.attr, f'[parameters] has no "{node.attr}"', hint, after="parameters."
+                )
+
+    def _results(self, tree: "nodes.Template") -> Iterator[Problem]:
+        from jinja2 import nodes
+
+        for node in tree.find_all(nodes.Getitem):
+            if not (isinstance(node.node, nodes.Name) and node.node.name == "results"):
+                continue
+            index = node.arg.value if isinstance(node.arg, nodes.Const) else None
+            if isinstance(index, int) and not -self.scope.results <= index < self.scope.results:
+                yield self._problem(
+                    node.lineno, f"results[{index}]", f"there is no results[{index}] at this step", self._results_hint()
+                )
+        for node in tree.find_all(nodes.Getattr):
+            inner = node.node
+            on_result = (
+                isinstance(inner, nodes.Getitem) and isinstance(inner.node, nodes.Name) and inner.node.name == "results"
+            )
+            if on_result and node.attr not in RESULT_ATTRIBUTES:
+                hint = did_you_mean(node.attr, RESULT_ATTRIBUTES) or f"it has {listed(RESULT_ATTRIBUTES)}"
+                yield self._problem(node.lineno, node.attr, f'a result has no "{node.attr}"', hint)
+
+    def _groups(self, tree: "nodes.Template") -> Iterator[Problem]:
+        """Groups of the pattern that it does not have."""
+        from jinja2 import nodes
+
+        groups = self.scope.groups
+        if groups is None:
+            return
+        for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+            if not (isinstance(node.node, nodes.Name) and node.node.name == "match"):
+                continue
+            group: object = node.attr if isinstance(node, nodes.Getattr) else None
+            if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+                group = node.arg.value
+            if isinstance(group, (str, int)) and group not in groups and group != "get":
+                names = [name for name in groups if isinstance(name, str)]
+                hint = did_you_mean(str(group), names) or f'write "(?P<{group}>…)" around what it stands for'
+                if not groups:
+                    hint = 'give the rule a pattern: when = { matches = "…" }'
+                yield self._problem(node.lineno, str(group), f'the pattern of the rule has no group "{group}"', hint)
+
+    def _results_hint(self) -> str:
+        if not self.scope.results:
+            return "no step that brings a result comes before it"
+        return f"the steps before it have results[0] to results[{self.scope.results - 1}]"
+
+    # --- syntax ---
+
+    def syntax(self, error: "TemplateSyntaxError") -> Problem:
+        """What Jinja2 says, with a place in the line and a hint."""
+        message = (error.message or "the template cannot be understood").rstrip(".")
+        if found := _NO_FILTER.search(message):
+            name = found[2]
+            tests: list[str] = list(_environment().tests)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+            return self._problem(error.lineno, name, f'unknown {found[1]} "{name}"', did_you_mean(name, tests))
+        if found := _UNKNOWN_TAG.search(message):
+            name = found[1]
+            hint = did_you_mean(name, TAGS) or f"templates have {listed(TAGS)}"
+            if name.startswith("end"):
+                hint = f"there is no {{% {name[3:]} %}} before it that it could end"
+            return self._problem(error.lineno, name, f'unknown tag "{name}"', hint)
+        if found := _MISSING_END.search(message):
+            name = found[1]
+            return self._problem(error.lineno, name, f"{{% {name} %}} has no end", f"add {{% end{name} %}}")
+        start, end = self._broken_tag(error.lineno)
+        tag = self.text[start:end]
+        closing = {"{{": "}}", "{%": "%}", "{#": "#}"}.get(tag[:2])
+        message = message[:1].lower() + message[1:]
+        for theirs, ours in _TOKENS.items():
+            message = message.replace(f"'{theirs}'", f'"{ours}"')
+        hint = None
+        if closing and not tag.endswith(closing):
+            message, hint = f"{tag[:2]} has no {closing}", f"close it with {closing}"
+        return self._at(start, end, f"the template is not valid: {message}", hint)
+
+    def _broken_tag(self, line: int) -> tuple[int, int]:
+        """The first tag on `line` that is not valid for itself; the line if there is none."""
+        from jinja2 import TemplateSyntaxError
+
+        start = self._line_start(line)
+        text = self.text[start:].partition("\n")[0]
+        tags = [(start + tag.start(), start + tag.end()) for tag in _TAG.finditer(text)]
+        for tag in tags:
+            if self.text.startswith("{%", tag[0]):
+                continue  # a block's beginning is never valid for itself
+            try:
+                _environment().parse(self.text[slice(*tag)])
+            except TemplateSyntaxError:
+                return tag
+        return tags[0] if tags else (start, start + len(text))
+
+    # --- places ---
+
+    def _line_start(self, line: int) -> int:
+        start = 0
+        for _ in range(line - 1):
+            start = self.text.find("\n", start) + 1
+        return start
+
+    def _problem(self, line: int, word: str, message: str, hint: str | None = None, *, after: str = "") -> Problem:
+        """A problem with `word`, which stands inside a tag on or below `line`."""
+        start = self._line_start(line)
+        for tag in re.compile(r"\{[{%].*?[}%]\}", re.DOTALL).finditer(self.text):
+            if tag.end() <= start:
+                continue
+            begin = max(start, tag.start())
+            found = re.compile(rf"(?<![\w.]){re.escape(after)}{re.escape(word)}(?!\w)").search(
+                self.text, begin, tag.end()
+            )
+            found = found or re.compile(rf"\b{re.escape(word)}(?!\w)").search(self.text, begin, tag.end())
+            if found:
+                return self._at(found.end() - len(word), found.end(), message, hint)
+        return self._at(start, start + len(self.text[start:].partition("\n")[0]), message, hint)
+
+    def _at(self, start: int, end: int, message: str, hint: str | None) -> Problem:
+        span = self.source.inside_string(self.path, start, end)
+        return self.source.problem_at(span, self.path, message, hint)
+
+
+def _with_self(node: "nodes.Node", kind: type["nodes.Getattr"]) -> Iterator["nodes.Getattr"]:
+    if isinstance(node, kind):
+        yield node
+    yield from node.find_all(kind)

@@ -1,0 +1,134 @@
+"""Agents: the definition that a developer writes, and the lifecycle that the server keeps."""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from caxton.domain.capabilities import Capability, CapabilityRequest, SemanticVersion
+from caxton.domain.ids import Digest, Name
+from caxton.domain.lifecycle import StateMachine
+from caxton.domain.quantities import Seconds
+
+ParameterValue = str | int | float | bool | list[Any] | dict[str, Any]
+
+
+class AgentLimits(BaseModel):
+    """`[limits]`: what one turn of the agent may use."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(default=12, ge=1, le=200, description="Model calls in one turn.")
+    depth: int = Field(default=5, ge=0, le=20, description="How many hand-overs may be nested below this agent.")
+    loops: int = Field(default=1, ge=1, le=10, description="How often the agent may appear in one chain of hand-overs.")
+    tokens: int = Field(
+        default=200_000, ge=1, description="Tokens (in and out) that all model calls of a turn may use."
+    )
+    time: Seconds = Field(default=300.0, gt=0, le=86_400, description='Time for a turn, such as "5m".')
+    history: int = Field(
+        default=40, ge=0, le=500, description="Earlier messages of the conversation that the model sees."
+    )
+
+
+class ModelSettings(BaseModel):
+    """`[model_settings]`: sent to the model's provider as they are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float | None = Field(default=None, ge=0, le=2, description="How freely the model chooses its words.")
+    top_p: float | None = Field(
+        default=None, gt=0, le=1, description="Share of the likeliest words that it chooses from."
+    )
+    max_tokens: int | None = Field(default=None, ge=1, description="Most tokens that one answer may have.")
+    seed: int | None = Field(default=None, description="For providers that can repeat an answer.")
+    timeout: Seconds = Field(default=60.0, gt=0, le=3600, description='Time for one model call, such as "60s".')
+
+
+class AgentSpec(BaseModel):
+    """An agent as its TOML file defines it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name = Field(description="Lower-case letters, digits, - and _; unique in the workspace.")
+    version: SemanticVersion = Field(description='A semantic version, such as "1.0.0".')
+    description: str = Field(default="", max_length=2_000, description="One sentence for people and for other agents.")
+    capabilities: list[Capability] = Field(min_length=1, max_length=100, description="What the agent offers.")
+    tools: list[str] = Field(
+        default=[],
+        max_length=100,
+        description='Allowed tools: "csv-tools" for a whole server, "csv-tools.parse" for one.',
+    )
+    delegates: list[CapabilityRequest] = Field(
+        default=[],
+        max_length=100,
+        description='Capabilities that the agent may request of others, such as "analyze-data" or "translate@^2".',
+    )
+    model: str | list[str] = Field(
+        default="auto", description='"auto", "scripted", or "provider:model"; a list is tried in order.'
+    )
+    script: str | None = Field(default=None, description="File with the rules of the scripted model, beside this file.")
+    model_settings: ModelSettings = ModelSettings()
+    parameters: dict[str, ParameterValue] = Field(
+        default={}, description="Free values for the templates: {{ parameters.x }}."
+    )
+    system_prompt: str = Field(default="", max_length=100_000, description="A template; who the agent is.")
+    user_prompt_template: str = Field(
+        default="{{ request }}", max_length=100_000, description="A template; how a request is put to the model."
+    )
+    documentation: str = Field(default="", max_length=200_000, description="Markdown for people.")
+    limits: AgentLimits = AgentLimits()
+
+    @property
+    def models(self) -> list[str]:
+        """The models to try, in order."""
+        return [self.model] if isinstance(self.model, str) else self.model
+
+    def allows_tool(self, tool: str, function: str) -> bool:
+        """Whether the allowlist names the tool server `tool` or its one function."""
+        return tool in self.tools or f"{tool}.{function}" in self.tools
+
+    def offers(self, capability: str) -> Capability | None:
+        """The agent's capability of that name."""
+        return next((offered for offered in self.capabilities if offered.name == capability), None)
+
+
+class AgentVersion(BaseModel):
+    """One immutable version of an agent: its definition and the digest of all files that make it up."""
+
+    model_config = ConfigDict(frozen=True)
+
+    spec: AgentSpec
+    script: dict[str, Any] | None = None
+    """The parsed script (:class:`caxton.domain.scripts.Script` as data), when the agent has one."""
+    digest: Digest
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+class AgentState(StrEnum):
+    """States of an agent's lifecycle (architecture 1.0, "Agent Lifecycle Management")."""
+
+    UNLOADED = "Unloaded"
+    LOADED = "Loaded"
+    RUNNING = "Running"
+    DRAINING = "Draining"
+    STOPPED = "Stopped"
+    FAILED = "Failed"
+
+
+AGENT_LIFECYCLE = StateMachine(
+    "agent",
+    AgentState,
+    {
+        AgentState.UNLOADED: {AgentState.LOADED, AgentState.FAILED},
+        AgentState.LOADED: {AgentState.RUNNING, AgentState.UNLOADED, AgentState.FAILED},
+        AgentState.RUNNING: {AgentState.DRAINING, AgentState.FAILED},
+        AgentState.DRAINING: {AgentState.STOPPED, AgentState.RUNNING, AgentState.FAILED},
+        AgentState.STOPPED: {AgentState.LOADED, AgentState.UNLOADED},
+        AgentState.FAILED: {AgentState.LOADED, AgentState.UNLOADED, AgentState.STOPPED},
+    },
+)
+
+ModelKind = Literal["scripted", "provider"]

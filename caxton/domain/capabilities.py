@@ -1,0 +1,102 @@
+"""Capabilities: what agents offer and how others ask for it."""
+
+from functools import lru_cache
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from semantic_version import NpmSpec, Version
+
+from caxton.domain.ids import Name, is_name
+
+
+def check_version(text: str) -> str:
+    """`text` if it is a semantic version.
+
+    Raises:
+        ValueError: with the version that was probably meant.
+    """
+    try:
+        Version(text)
+    except ValueError:
+        try:
+            meant = str(Version.coerce(text))
+        except ValueError:
+            meant = "1.0.0"
+        raise ValueError(f'version "{text}" is not a semantic version; write "{meant}"') from None
+    return text
+
+
+def check_version_range(text: str) -> str:
+    """`text` if it is a version range in npm's notation ("^1.2", ">=1 <3", "*")."""
+    try:
+        NpmSpec(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is not a version range; write for example "^1.0.0" or ">=1.2.0"') from None
+    return text
+
+
+SemanticVersion = Annotated[str, AfterValidator(check_version)]
+VersionRange = Annotated[str, AfterValidator(check_version_range)]
+
+
+@lru_cache(maxsize=4096)
+def version_matches(version: str, version_range: str) -> bool:
+    """Whether `version` lies in `version_range` (npm's rules, https://github.com/npm/node-semver#ranges)."""
+    return Version(version) in NpmSpec(version_range)
+
+
+@lru_cache(maxsize=4096)
+def version_key(version: str) -> Version:
+    """A key that sorts versions by precedence (https://semver.org/#spec-item-11)."""
+    return Version(version)
+
+
+class Capability(BaseModel):
+    """One thing that an agent offers to do. In TOML a plain string is the short form."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name = Field(description='What others ask for, such as "analyze-data".')
+    version: SemanticVersion = Field(default="1.0.0", description="A semantic version, which requests may narrow.")
+    description: str = Field(default="", max_length=2_000, description="One sentence for people and for other agents.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class CapabilityRequest(BaseModel):
+    """What a caller asks for: a capability and the versions that will do. "analyze-data@^1.2" is the short form."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name = Field(description='The capability, such as "analyze-data".')
+    version_range: VersionRange = Field(default="*", description='Versions that will do, such as "^1.2".')
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        name, _, version_range = value.partition("@")
+        return {"name": name, "version_range": version_range or "*"}
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The request that "name" or "name@range" stands for."""
+        return cls.model_validate(text)
+
+    def __str__(self) -> str:
+        return self.name if self.version_range == "*" else f"{self.name}@{self.version_range}"
+
+
+__all__ = [
+    "Capability",
+    "CapabilityRequest",
+    "SemanticVersion",
+    "VersionRange",
+    "is_name",
+    "version_key",
+    "version_matches",
+]

@@ -1,0 +1,75 @@
+"""Conversations: a user and one or more agents, over any number of turns."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel
+
+from caxton.domain.ids import ConversationId
+from caxton.domain.lifecycle import StateMachine
+
+IDLE_TIMEOUT = 24 * 3600.0
+"""Seconds without a message after which a conversation expires, unless its start says otherwise."""
+
+
+class ConversationState(StrEnum):
+    """States of a conversation (architecture 1.0, "Message Flow State Machine")."""
+
+    INITIATED = "Initiated"
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    EXPIRED = "Expired"
+
+
+class EndReason(StrEnum):
+    """Why a conversation ended (event model 2.0, EndConversation)."""
+
+    COMPLETED = "Completed"
+    CANCELLED = "Cancelled"
+    TIMEOUT = "Timeout"
+    FAILED = "Failed"
+
+
+CONVERSATION_LIFECYCLE = StateMachine(
+    "conversation",
+    ConversationState,
+    {
+        ConversationState.INITIATED: {
+            ConversationState.IN_PROGRESS,
+            ConversationState.COMPLETED,
+            ConversationState.FAILED,
+            ConversationState.EXPIRED,
+        },
+        ConversationState.IN_PROGRESS: {
+            ConversationState.COMPLETED,
+            ConversationState.FAILED,
+            ConversationState.EXPIRED,
+        },
+    },
+)
+
+STATE_AFTER = {
+    EndReason.COMPLETED: ConversationState.COMPLETED,
+    EndReason.CANCELLED: ConversationState.COMPLETED,
+    EndReason.TIMEOUT: ConversationState.EXPIRED,
+    EndReason.FAILED: ConversationState.FAILED,
+}
+
+
+class Conversation(BaseModel):
+    """A conversation as views show it."""
+
+    id: ConversationId
+    state: ConversationState
+    topic: str | None = None
+    capability: str | None = None
+    agent: str | None = None
+    participants: list[str] = []
+    message_count: int = 0
+    started_at: datetime
+    last_activity: datetime
+    ended_at: datetime | None = None
+    end_reason: EndReason | None = None
+    metadata: dict[str, Any] = {}

@@ -1,0 +1,219 @@
+"""Executions: one agent at work on one request. A hand-over is an execution below another.
+
+A turn is the tree of executions that one message sets off. Each step of an execution (open, model call, tool call, close) is
+recorded in one transaction under (execution, step, call); a step that is already recorded is never done again.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from caxton.domain.errors import ErrorReport
+from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
+from caxton.domain.messages import Content, Message
+from caxton.domain.tools import Artifact
+
+
+class RoutingStrategy(StrEnum):
+    """How the router chooses among agents that offer the same capability (event model 2.0, phase 3)."""
+
+    DETERMINISTIC = "Deterministic"
+    LOAD_BALANCED = "LoadBalanced"
+    STOCHASTIC = "Stochastic"
+
+
+class Target(BaseModel):
+    """Whom a request is for: any agent with the capability, or one agent by name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    capability: str | None = None
+    version_range: str = "*"
+    agent: str | None = None
+
+    def __str__(self) -> str:
+        return self.agent or self.capability or "?"
+
+
+class TurnRequest(BaseModel):
+    """A message that was admitted: what a workflow needs to answer it."""
+
+    scope: Scope
+    conversation_id: ConversationId
+    execution_id: ExecutionId
+    message_id: MessageId
+    content: Content
+    target: Target
+    strategy: RoutingStrategy = RoutingStrategy.LOAD_BALANCED
+    sender: str = "user"
+    fingerprint: str = ""
+    """Digest of what was asked, to tell a retry from another request under the same idempotency key."""
+    one_shot: bool = False
+    """Whether the conversation consists of this one turn and ends with it."""
+    variables: dict[str, Any] = {}
+    """Values for the agent's templates."""
+    traceparent: str | None = None
+
+
+class Usage(BaseModel):
+    """What model calls used. `cost_usd` is None where the price is not known."""
+
+    model_calls: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    def plus(self, other: "Usage") -> "Usage":
+        """The sum of both."""
+        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        return Usage(
+            model_calls=self.model_calls + other.model_calls,
+            tool_calls=self.tool_calls + other.tool_calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost_usd=sum(costs) if costs else None,
+        )
+
+
+class ExecutionState(StrEnum):
+    """States of an execution."""
+
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+
+
+class Execution(BaseModel):
+    """An execution as views show it."""
+
+    id: ExecutionId
+    parent_id: ExecutionId | None = None
+    root_id: ExecutionId
+    conversation_id: ConversationId
+    message_id: MessageId
+    agent: str | None = None
+    agent_version: str | None = None
+    agent_digest: Digest | None = None
+    capability: str | None = None
+    state: ExecutionState
+    error: ErrorReport | None = None
+    usage: Usage = Usage()
+    depth: int = 0
+    started_at: datetime
+    finished_at: datetime | None = None
+
+
+class TurnOutcome(BaseModel):
+    """How a turn ended: small, for it is kept in workflow history. The reply itself is in the store."""
+
+    execution_id: ExecutionId
+    conversation_id: ConversationId
+    state: Literal["completed", "failed", "running"]
+    reply_id: MessageId | None = None
+    error: ErrorReport | None = None
+
+
+class TurnView(BaseModel):
+    """A turn as callers get it."""
+
+    execution_id: ExecutionId
+    conversation_id: ConversationId
+    state: Literal["completed", "failed", "running"]
+    reply: Message | None = None
+    error: ErrorReport | None = None
+    usage: Usage = Usage()
+    agent: str | None = None
+    duration_ms: float | None = None
+
+
+class StepKind(StrEnum):
+    """What a step of an execution does."""
+
+    OPEN = "open"
+    MODEL = "model"
+    TOOL = "tool"
+    CLOSE = "close"
+
+
+class RequestedCall(BaseModel):
+    """A call that a model asked for. Its arguments are in the store with the model's step."""
+
+    call: int
+    """Position among the step's calls, from 1."""
+    kind: Literal["tool", "capability"]
+    name: str
+    """"server.function", or the capability with its version range."""
+    fast: bool = False
+    """Whether the call may run inside a batch."""
+
+
+class Plan(BaseModel):
+    """What opening an execution settled: who works on it, within which limits."""
+
+    execution_id: ExecutionId
+    conversation_id: ConversationId
+    agent: str
+    agent_version: str
+    agent_digest: Digest
+    fast: bool
+    """Whether its model calls may run inside a batch (a script) or need an activity of their own (a provider)."""
+    max_steps: int
+    max_depth: int
+    max_loops: int
+    max_tokens: int
+    max_time: float
+    model_timeout: float
+    pool: str = "default"
+
+
+class StepInput(BaseModel):
+    """One step to do. Which fields count depends on `kind`."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=False)
+
+    kind: StepKind
+    scope: Scope
+    execution_id: ExecutionId
+    root_id: ExecutionId
+    step: int = 0
+    call: int = 0
+    request: TurnRequest | None = None
+    """open: the request. For a hand-over its content is empty: it stands in the parent's step."""
+    parent_id: ExecutionId | None = None
+    parent_step: int = 0
+    parent_call: int = 0
+    chain: list[str] = []
+    """open: names of the agents above, outermost first, for the limits on depth and loops."""
+    chain_limits: list[tuple[int, int]] = []
+    """open: (depth, loops) limits of the agents in `chain`."""
+    pinned: dict[str, Digest] = {}
+    """open: versions that the conversation began with, by agent."""
+    preferred: str | None = None
+    """open: the agent that the conversation has been with."""
+    plan: Plan | None = None
+    """model, tool, close: the execution's plan."""
+    error: ErrorReport | None = None
+    """close: why the execution failed."""
+    one_shot: bool = False
+
+
+class StepResult(BaseModel):
+    """What a step brought. An `error` that is retryable may be tried again by workflow policy."""
+
+    plan: Plan | None = None
+    """open: the plan."""
+    outcome: TurnOutcome | None = None
+    """The execution's end, when the step ended it or found it ended."""
+    calls: list[RequestedCall] = Field(default=[])
+    """model: calls to make before the next model call."""
+    usage: Usage = Usage()
+    """model: what the whole turn has used so far."""
+    error: ErrorReport | None = None
+    artifacts: list[Artifact] = []

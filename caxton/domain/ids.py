@@ -1,0 +1,74 @@
+"""Identifiers.
+
+Every record belongs to a customer and a workspace, so almost every function takes a :class:`Scope`. Ids that must be
+the same after a retry are derived from their parts; ids that only have to be new are random and sort by time.
+"""
+
+import hashlib
+import os
+import re
+import time
+from typing import Annotated, NewType
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+ExecutionId = NewType("ExecutionId", str)
+ConversationId = NewType("ConversationId", str)
+MessageId = NewType("MessageId", str)
+DeploymentId = NewType("DeploymentId", str)
+Digest = NewType("Digest", str)
+"""Lower-case hexadecimal SHA-256 of some content (64 characters)."""
+
+NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"
+"""Names of customers, workspaces, agents, tools and capabilities: safe in URLs, file names, workflow ids and labels."""
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+DEFAULT_CUSTOMER = "local"
+DEFAULT_WORKSPACE = "default"
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread
+_NAME = re.compile(NAME_PATTERN)
+
+
+class Scope(BaseModel):
+    """Whose data an operation touches. A query cannot be written without one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    customer: Name = DEFAULT_CUSTOMER
+    workspace: Name = DEFAULT_WORKSPACE
+
+    def __str__(self) -> str:
+        return f"{self.customer}/{self.workspace}"
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` may name a customer, workspace, agent, tool or capability."""
+    return _NAME.match(text) is not None
+
+
+def _base32(number: int, length: int) -> str:
+    characters: list[str] = []
+    for _ in range(length):
+        number, rest = divmod(number, 32)
+        characters.append(_ALPHABET[rest])
+    return "".join(reversed(characters))
+
+
+def new_id(prefix: str) -> str:
+    """A new id such as `c_01jb2…`: 48 bits of milliseconds, 62 random bits, 22 base-32 characters, sorted by time."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds << 62) | (int.from_bytes(os.urandom(8), "big") >> 2)
+    return f"{prefix}_{_base32(value, 22)}"
+
+
+def derived_id(prefix: str, *parts: str) -> str:
+    """An id that is the same whenever it is made from the same parts (110 bits of SHA-256)."""
+    digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
+    return f"{prefix}_{_base32(int.from_bytes(digest[:14], 'big') >> 2, 22)}"
+
+
+def digest_of(content: bytes) -> Digest:
+    """The content address of `content`."""
+    return Digest(hashlib.sha256(content).hexdigest())

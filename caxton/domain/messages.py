@@ -1,0 +1,57 @@
+"""Messages between users and agents."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId
+from caxton.domain.tools import Artifact
+
+INLINE_LIMIT = 64 << 10
+"""Bytes of content that travel inside a message; what is larger travels as a reference (Temporal: 2 MB a payload)."""
+
+CONTENT_LIMIT = 16 << 20
+"""Bytes of content that a message may have at all."""
+
+
+class MessageType(StrEnum):
+    """Types of message (architecture 2.0, "Message Structure")."""
+
+    REQUEST = "Request"
+    RESPONSE = "Response"
+    NOTIFICATION = "Notification"
+    ERROR = "Error"
+
+
+class Content(BaseModel):
+    """Text of a message: here (`text`), or under a content address (`digest`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str | None = None
+    digest: Digest | None = None
+    size: int = 0
+    """Bytes of the text in UTF-8."""
+
+
+class Message(BaseModel):
+    """One message of a conversation."""
+
+    id: MessageId
+    conversation_id: ConversationId
+    execution_id: ExecutionId | None = None
+    type: MessageType
+    sender: str
+    """"user", or the name of an agent."""
+    receiver: str
+    reply_to: MessageId | None = None
+    content: Content
+    artifacts: list[Artifact] = []
+    metadata: dict[str, Any] = Field(
+        default={}, description="Facts on how it came about: model, tokens, whether scripted."
+    )
+    trace_id: str | None = None
+    span_id: str | None = None
+    created_at: datetime

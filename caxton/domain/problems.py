@@ -1,0 +1,20 @@
+"""Problems found in files: where, what and how to mend it."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class Problem(BaseModel):
+    """One thing that is wrong in one file. Lines and columns count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+    width: int = 1
+    """How many characters the marker under the line is wide; 0 when no one place of the file is wrong."""
+    message: str
+    hint: str | None = None
+    severity: Literal["error", "warning"] = "error"
+    path: str = ""
+    """The dotted path of the value, such as `limits.steps`."""

@@ -1,0 +1,208 @@
+"""Tools: MCP servers that are WebAssembly modules, what they may use and what a call brings back."""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from caxton.domain.capabilities import SemanticVersion
+from caxton.domain.ids import Digest, Name
+from caxton.domain.lifecycle import StateMachine
+from caxton.domain.quantities import ByteSize, Seconds
+
+FAST_WALL_TIME = 5.0
+"""Seconds. A tool that may take longer, or that may use the network, runs as an activity of its own."""
+
+
+class ToolLimits(BaseModel):
+    """`[limits]` of a tool.toml: what one call may use."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    memory: ByteSize = Field(default=64 << 20, ge=1 << 20, le=4 << 30, description='Linear memory, such as "64MB".')
+    fuel: int = Field(
+        default=5_000_000_000, ge=1_000, le=10**15, description="WebAssembly instructions; about 10^9 a second of CPU."
+    )
+    wall_time: Seconds = Field(default=2.0, gt=0, le=600, description='Time on the clock, such as "2s".')
+    message_size: ByteSize = Field(
+        default=1 << 20, ge=1 << 10, le=16 << 20, description='Arguments and result, each, such as "1MB".'
+    )
+
+
+class FileGrant(BaseModel):
+    """A folder that a tool may read (or write). A relative `path` lies in the tool's own folder and travels with it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(
+        min_length=1, description="Folder inside the tool's own folder, or an absolute one on the server."
+    )
+    at: str = Field(pattern=r"^/", description='Where the tool sees it, such as "/data".')
+    write: bool = Field(default=False, description="Whether the tool may also write there.")
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        if ".." in path.split("/"):
+            raise ValueError('a path may not contain ".."')
+        return path
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the folder travels with the tool."""
+        return not self.path.startswith("/")
+
+
+class ToolPermissions(BaseModel):
+    """`[permissions]` of a tool.toml. Nothing is granted unless it stands here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: list[str] = Field(
+        default=[], description='Origins it may call, such as "https://api.example.com" or "http://127.0.0.1:8099".'
+    )
+    environment: list[str] = Field(default=[], description="Environment variables of the worker that it may read.")
+    files: list[FileGrant] = Field(default=[], description="Folders that it may read, or write.")
+
+    @field_validator("network")
+    @classmethod
+    def _origins(cls, origins: list[str]) -> list[str]:
+        from urllib.parse import urlsplit
+
+        for origin in origins:
+            parts = urlsplit(origin)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+                raise ValueError(f'"{origin}" is not an origin; write for example "https://api.example.com"')
+        return origins
+
+
+class ToolManifest(BaseModel):
+    """A tool.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name = Field(description="Lower-case letters, digits, - and _; unique in the workspace.")
+    version: SemanticVersion = Field(description='A semantic version, such as "1.0.0".')
+    description: str = Field(default="", max_length=2_000, description="One sentence for people.")
+    module: str = Field(description="The WebAssembly file, beside tool.toml.")
+    form: Literal["component", "command"] = Field(
+        default="component",
+        description='"component" (the caxton:tool world) or "command" (MCP lines on stdin and stdout).',
+    )
+    idempotent: bool = Field(
+        default=True,
+        description="Whether a call may be repeated after a crash. MCP's idempotentHint of a function wins.",
+    )
+    limits: ToolLimits = ToolLimits()
+    permissions: ToolPermissions = ToolPermissions()
+
+    @field_validator("module")
+    @classmethod
+    def _beside(cls, module: str) -> str:
+        if "/" in module or module.startswith("."):
+            raise ValueError("the module lies beside tool.toml: give its file name only")
+        return module
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether calls are short and local, so that they can run inside a batch."""
+        return self.limits.wall_time <= FAST_WALL_TIME and not self.permissions.network
+
+
+class ToolFunction(BaseModel):
+    """One function of a tool server, as MCP's tools/list describes it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str = Field(min_length=1, max_length=128)
+    description: str = ""
+    inputSchema: dict[str, Any] = Field(default={"type": "object"})  # noqa: N815 - MCP's own name
+    outputSchema: dict[str, Any] | None = None  # noqa: N815
+    annotations: dict[str, Any] = {}
+
+    def is_idempotent(self, default: bool) -> bool:
+        """MCP's hint for this function, else the server's `default`."""
+        if self.annotations.get("readOnlyHint"):
+            return True
+        hint = self.annotations.get("idempotentHint")
+        return default if hint is None else bool(hint)
+
+
+class ToolVersion(BaseModel):
+    """One immutable version of a tool server: manifest, files by content hash and what it described."""
+
+    model_config = ConfigDict(frozen=True)
+
+    manifest: ToolManifest
+    files: dict[str, Digest]
+    """Every file that makes it up (module, bundled folders) by its path below the tool's folder."""
+    functions: list[ToolFunction] = []
+    digest: Digest
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def module_digest(self) -> Digest:
+        return self.files[self.manifest.module]
+
+    def function(self, name: str) -> ToolFunction | None:
+        """The function of that name."""
+        return next((function for function in self.functions if function.name == name), None)
+
+
+class ToolState(StrEnum):
+    """States of a tool server (architecture 2.0, "MCP Server Domain Model")."""
+
+    UNLOADED = "Unloaded"
+    LOADED = "Loaded"
+    RUNNING = "Running"
+    DRAINING = "Draining"
+    FAILED = "Failed"
+
+
+TOOL_LIFECYCLE = StateMachine(
+    "tool",
+    ToolState,
+    {
+        ToolState.UNLOADED: {ToolState.LOADED, ToolState.FAILED},
+        ToolState.LOADED: {ToolState.RUNNING, ToolState.UNLOADED, ToolState.FAILED},
+        ToolState.RUNNING: {ToolState.DRAINING, ToolState.FAILED},
+        ToolState.DRAINING: {ToolState.UNLOADED, ToolState.RUNNING, ToolState.FAILED},
+        ToolState.FAILED: {ToolState.LOADED, ToolState.UNLOADED},
+    },
+)
+
+
+class ToolUsage(BaseModel):
+    """What one call used."""
+
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    fuel: int = 0
+    memory: int | None = None
+    """Peak of linear memory in bytes; None for components, where the runtime does not tell."""
+
+
+class Artifact(BaseModel):
+    """A file that a tool made for the user."""
+
+    name: str
+    media_type: str
+    size: int
+    digest: Digest
+
+
+class ToolResult(BaseModel):
+    """MCP's tools/call result, and what the call used."""
+
+    content: list[dict[str, Any]] = []
+    structured: Any = None
+    is_error: bool = False
+    usage: ToolUsage = ToolUsage()
+    log: list[str] = []
+
+    def text(self) -> str:
+        """All text parts, joined by newlines."""
+        return "\n".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")

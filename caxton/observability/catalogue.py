@@ -1,0 +1,111 @@
+"""Every metric that Caxton has: the one place for names, labels, help texts and buckets.
+
+docs/reference/metrics.md is made of it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds, for what takes milliseconds: tool calls (aim: 1 ms), HTTP requests (p99 aim: 100 ms), deployments."""
+
+SLOW = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
+"""Seconds, for what may wait for a model: from a scripted turn (aim: 20 ms) to the longest that limits allow."""
+
+MEMORY = tuple(float(size << 20) for size in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096))
+"""Bytes, from one megabyte to the largest memory that a tool can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricInfo:
+    """One metric."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+CATALOGUE = (
+    MetricInfo(
+        "caxton_messages_accepted_total",
+        "counter",
+        "Messages that were accepted: they are durable and will be answered once.",
+    ),
+    MetricInfo(
+        "caxton_messages_in_flight", "gauge", "Messages that callers of this process are waiting to have answered."
+    ),
+    MetricInfo(
+        "caxton_executions_total",
+        "counter",
+        "Executions that ended: one agent at work on one request; a hand-over is an execution of its own.",
+        ("agent", "state"),
+    ),
+    MetricInfo(
+        "caxton_execution_seconds",
+        "histogram",
+        "Time from the start of an execution to its reply.",
+        ("agent",),
+        SLOW,
+    ),
+    MetricInfo(
+        "caxton_routing_decisions_total",
+        "counter",
+        "Requests that were routed to an agent, by strategy.",
+        ("strategy",),
+    ),
+    MetricInfo(
+        "caxton_routing_failures_total",
+        "counter",
+        "Requests for which no agent could be chosen, by error code.",
+        ("reason",),
+    ),
+    MetricInfo("caxton_model_calls_total", "counter", "Model calls that were answered.", ("model",)),
+    MetricInfo("caxton_model_call_seconds", "histogram", "Time until a model had answered.", ("model",), SLOW),
+    MetricInfo("caxton_model_tokens_total", "counter", "Tokens that models read and wrote.", ("model", "direction")),
+    MetricInfo(
+        "caxton_model_cost_usd_total",
+        "counter",
+        "Cost of model calls in US dollars, where prices are known.",
+        ("model",),
+    ),
+    MetricInfo(
+        "caxton_tool_calls_total",
+        "counter",
+        'Tool calls by outcome: "ok", "tool_error" (the tool says that it failed), or the code of the error.',
+        ("tool", "outcome"),
+    ),
+    MetricInfo("caxton_tool_call_seconds", "histogram", "Time on the clock of a tool call.", ("tool",), FAST),
+    MetricInfo("caxton_tool_cpu_seconds_total", "counter", "CPU time that tools used in their sandboxes.", ("tool",)),
+    MetricInfo(
+        "caxton_tool_memory_bytes",
+        "histogram",
+        "Peak of a tool's linear memory in one call, where the runtime tells.",
+        ("tool",),
+        MEMORY,
+    ),
+    MetricInfo(
+        "caxton_http_requests_total", "counter", "HTTP requests that were answered.", ("method", "route", "status")
+    ),
+    MetricInfo(
+        "caxton_http_request_seconds",
+        "histogram",
+        "Time until an HTTP request was answered, to the end of the answer.",
+        ("method", "route"),
+        FAST,
+    ),
+    MetricInfo(
+        "caxton_deployments_total", "counter", "Deployments that ended, by the state they ended in.", ("state",)
+    ),
+    MetricInfo("caxton_deployment_seconds", "histogram", "Time that a deployment took.", (), FAST),
+    MetricInfo("caxton_components", "gauge", "Deployed agents and tools by state.", ("kind", "state")),
+    MetricInfo(
+        "caxton_component_healthy", "gauge", "Whether a part of the server works (1) or does not (0).", ("component",)
+    ),
+    MetricInfo(
+        "caxton_engine_restarts_total", "counter", "Times that the embedded workflow engine died and was started again."
+    ),
+)
+
+BY_NAME = {info.name: info for info in CATALOGUE}

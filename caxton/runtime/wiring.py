@@ -1,0 +1,149 @@
+"""Joins ports and adapters: the parts of a server, built from settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from caxton.activities.agents import AgentActivities
+from caxton.activities.conversations import ConversationActivities
+from caxton.activities.deployments import DeploymentActivities
+from caxton.activities.step import StepPorts
+from caxton.activities.steps import StepActivities
+from caxton.adapters.blobs import FileBlobs
+from caxton.adapters.models import Models
+from caxton.adapters.sandbox import WasmtimeSandbox
+from caxton.adapters.store.database import Database, sqlite_url
+from caxton.adapters.store.migrate import migrate
+from caxton.adapters.streams import LocalStream
+from caxton.adapters.templates import Templates
+from caxton.api.services import ApiLimits, Services
+from caxton.routing.directory import Directory
+from caxton.runtime.data_folder import DataFolder
+from caxton.runtime.settings import Settings
+from caxton.service.agents import Agents
+from caxton.service.conversations import Conversations
+from caxton.service.deployments import Deployments
+from caxton.service.engine import Engine
+from caxton.service.inbox import InboxSender
+from caxton.service.keys import Keys
+from caxton.service.system import Health
+from caxton.service.tools import Tools
+from caxton.service.turns import Turns
+from caxton.workflows.agent import AgentWorkflow
+from caxton.workflows.conversation import ConversationWorkflow
+from caxton.workflows.deployment import DeploymentWorkflow
+from caxton.workflows.inbox import InboxWorkflow
+from caxton.workflows.policies import GRACEFUL_STOP, STICKY_TIMEOUT
+
+WORKFLOWS = (ConversationWorkflow, InboxWorkflow, AgentWorkflow, DeploymentWorkflow)
+
+
+@dataclass
+class Parts:
+    """What API and worker of one process share."""
+
+    settings: Settings
+    database: Database
+    blobs: FileBlobs
+    sandbox: WasmtimeSandbox
+    models: Models
+    templates: Templates
+    stream: LocalStream
+    directory: Directory
+
+    async def close(self) -> None:
+        """Gives everything up."""
+        await self.models.aclose()
+        self.sandbox.close()
+        self.database.close()
+
+
+def build_parts(settings: Settings, folder: DataFolder) -> Parts:
+    """Opens the database (migrating it) and prepares everything else.
+
+    Raises:
+        StoreUnavailable: the database does not answer, or is of a newer version.
+    """
+    database = Database(settings.store.url or sqlite_url(folder.database), synchronous=settings.store.synchronous)
+    migrate(database)
+    blobs = FileBlobs(folder.blobs)
+    templates = Templates()
+    return Parts(
+        settings=settings,
+        database=database,
+        blobs=blobs,
+        sandbox=WasmtimeSandbox(
+            blobs,
+            folder.cache / "tools",
+            size=settings.tools.sandboxes,
+            allowed_paths=[Path(path) for path in settings.tools.allowed_paths],
+        ),
+        models=Models(settings.models, templates),
+        templates=templates,
+        stream=LocalStream(),
+        directory=Directory(),
+    )
+
+
+def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
+    """A worker for workflows and activities."""
+    engine = Engine(client, task_queue)
+    ports = StepPorts(
+        records=parts.database,
+        blobs=parts.blobs,
+        sandbox=parts.sandbox,
+        models=parts.models,
+        templates=parts.templates,
+        stream=parts.stream,
+        directory=parts.directory,
+    )
+    agents = Agents(parts.database, parts.models, parts.directory, engine)
+    steps = StepActivities(ports)
+    lifecycle = AgentActivities(parts.database, parts.models, parts.directory)
+    deployments = DeploymentActivities(parts.database, parts.blobs, parts.sandbox, parts.models, agents.notify)
+    conversations = ConversationActivities(parts.database)
+    activities: list[Any] = [
+        steps.run_fast_steps,
+        steps.call_model,
+        steps.call_tool,
+        lifecycle.load_agent,
+        lifecycle.project_agent_state,
+        lifecycle.count_work_in_hand,
+        deployments.validate_deployment,
+        deployments.activate_deployment,
+        deployments.fail_deployment,
+        deployments.notify_agents,
+        conversations.end_conversation,
+    ]
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=WORKFLOWS,
+        activities=activities,
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        graceful_shutdown_timeout=GRACEFUL_STOP,
+        max_cached_workflows=1000,
+    )
+
+
+def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[str, object]) -> Services:
+    """The use cases, for the API."""
+    engine = Engine(client, task_queue)
+    limits = parts.settings.limits
+    inbox = InboxSender(engine, most_waiting=limits.waiting)
+    turns = Turns(parts.database, parts.blobs, parts.stream, parts.directory, inbox)
+    return Services(
+        turns=turns,
+        conversations=Conversations(parts.database, parts.directory, engine, turns),
+        agents=Agents(parts.database, parts.models, parts.directory, engine),
+        deployments=Deployments(parts.database, parts.blobs, engine),
+        tools=Tools(parts.database, parts.blobs, parts.sandbox),
+        keys=Keys(parts.database),
+        health=Health(),
+        blobs=parts.blobs,
+        facts=facts,
+        limits=ApiLimits(limits.request_bytes, limits.content_bytes, limits.blob_bytes),
+    )

@@ -1,0 +1,256 @@
+"""Agents: what is deployed, in which state, and how it does."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from temporalio.common import WorkflowIDConflictPolicy
+
+from caxton.domain.agents import AgentLimits, AgentState, AgentVersion
+from caxton.domain.capabilities import Capability
+from caxton.domain.errors import CaxtonError, Hint, NotFound
+from caxton.domain.ids import Digest, Scope
+from caxton.domain.ports import ModelGateway
+from caxton.domain.records import CallStatistics, Component, Records, Transaction
+from caxton.routing.directory import Directory
+from caxton.routing.index import CapabilityIndex, Provider
+from caxton.routing.similar import similar_names
+from caxton.service.context import Caller, Role
+from caxton.service.engine import Engine
+from caxton.service.views import StatisticsView, statistics_view
+from caxton.workflows.agent import AgentInput, AgentStatus, AgentWorkflow, StopRequest
+from caxton.workflows.names import agent_workflow_id, search_attributes
+from caxton.workflows.policies import TASK_TIMEOUT
+
+
+class ModelView(BaseModel):
+    """Which model an agent uses."""
+
+    configured: list[str]
+    resolved: list[str]
+    scripted: bool
+    note: str | None = None
+
+
+class AgentView(BaseModel):
+    """An agent as callers see it."""
+
+    name: str
+    version: str
+    digest: Digest
+    state: AgentState
+    reason: str | None = None
+    description: str
+    capabilities: list[Capability]
+    tools: list[str]
+    delegates: list[str]
+    model: ModelView
+    deployment_id: str | None = None
+    updated_at: str
+    statistics: StatisticsView | None = None
+    running: int = 0
+    documentation: str | None = None
+    limits: AgentLimits | None = None
+
+
+class ProviderView(BaseModel):
+    """An agent that offers a capability."""
+
+    agent: str
+    version: str
+    state: AgentState
+
+
+class CapabilityView(BaseModel):
+    """A capability as callers see it."""
+
+    name: str
+    versions: list[str]
+    description: str
+    providers: list[ProviderView]
+    statistics: StatisticsView | None = None
+
+
+class Agents:
+    """Use cases on agents and capabilities."""
+
+    def __init__(self, records: Records, models: ModelGateway, directory: Directory, engine: Engine) -> None:
+        """Join what agents need."""
+        self.records = records
+        self.models = models
+        self.directory = directory
+        self.engine = engine
+
+    async def list(self, caller: Caller) -> list[AgentView]:
+        """All agents of the workspace."""
+        scope = caller.scope
+
+        def read(transaction: Transaction) -> list[AgentView]:
+            components = transaction.components(scope, "agent")
+            versions = transaction.agent_versions(scope, [component.digest for component in components])
+            statistics = {found.name: found for found in transaction.agent_statistics(scope)}
+            work = transaction.work_in_hand(scope)
+            return [
+                self._view(component, versions[component.digest], statistics.get(component.name), work)
+                for component in components
+            ]
+
+        return await self.records.read(read)
+
+    async def show(self, caller: Caller, name: str) -> AgentView:
+        """One agent, with its documentation and limits.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        scope = caller.scope
+
+        def read(transaction: Transaction) -> AgentView:
+            component = self._component(transaction, scope, name)
+            version = transaction.agent_versions(scope, [component.digest])[component.digest]
+            statistics = {found.name: found for found in transaction.agent_statistics(scope)}
+            view = self._view(component, version, statistics.get(name), transaction.work_in_hand(scope))
+            return view.model_copy(update={"documentation": version.spec.documentation, "limits": version.spec.limits})
+
+        return await self.records.read(read)
+
+    async def start(self, caller: Caller, name: str) -> AgentView:
+        """Starts an agent."""
+        return await self._command(caller, name, "start", None)
+
+    async def stop(self, caller: Caller, name: str, grace: float | None) -> AgentView:
+        """Stops an agent; work in hand gets `grace` seconds."""
+        return await self._command(caller, name, "stop", grace)
+
+    async def restart(self, caller: Caller, name: str, grace: float | None) -> AgentView:
+        """Stops and starts an agent."""
+        return await self._command(caller, name, "restart", grace)
+
+    async def capabilities(self, caller: Caller, query: str | None) -> list[CapabilityView]:
+        """What can be asked for; with `query`, what it resembles by name or description."""
+        scope = caller.scope
+
+        def read(transaction: Transaction) -> tuple[CapabilityIndex, dict[str, CallStatistics]]:
+            statistics = {found.name: found for found in transaction.capability_statistics(scope)}
+            return self.directory.registry(transaction, scope).index, statistics
+
+        index, statistics = await self.records.read(read)
+        names = _matching(index, query) if query else index.capabilities
+        return [_capability(index, name, index.providers[name], statistics.get(name)) for name in names]
+
+    async def notify(self, scope: Scope, name: str, digest: Digest | None) -> None:
+        """Tells an agent's lifecycle workflow that it was deployed (`digest`) or removed (None)."""
+        await self.engine.client.start_workflow(
+            AgentWorkflow.run,
+            AgentInput(scope=scope, name=name, digest=digest or Digest(""), state=AgentState.RUNNING),
+            id=agent_workflow_id(scope, name),
+            task_queue=self.engine.task_queue,
+            task_timeout=TASK_TIMEOUT,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=search_attributes(scope, agent=name, state=AgentState.RUNNING),
+            static_summary=f"lifecycle of {name}",
+            start_signal="deployed" if digest else "removed",
+            start_signal_args=[digest] if digest else [],
+        )
+
+    async def _command(self, caller: Caller, name: str, command: str, grace: float | None) -> AgentView:
+        caller.require(Role.OPERATOR)
+        scope = caller.scope
+        component = await self.records.read(lambda transaction: self._component(transaction, scope, name))
+        from temporalio.client import WithStartWorkflowOperation
+
+        arguments: list[Any] = []
+        if command != "start":
+            arguments = [StopRequest() if grace is None else StopRequest(grace=grace)]
+
+        async def update() -> AgentStatus:
+            start = WithStartWorkflowOperation(
+                AgentWorkflow.run,
+                AgentInput(scope=scope, name=name, digest=component.digest, state=AgentState(component.state)),
+                id=agent_workflow_id(scope, name),
+                task_queue=self.engine.task_queue,
+                task_timeout=TASK_TIMEOUT,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                search_attributes=search_attributes(scope, agent=name, state=component.state),
+                static_summary=f"lifecycle of {name}",
+            )
+            return await self.engine.client.execute_update_with_start_workflow(
+                command, args=arguments, start_workflow_operation=start, result_type=AgentStatus
+            )
+
+        await self.engine.call(update)
+        return await self.show(caller, name)
+
+    def _component(self, transaction: Transaction, scope: Scope, name: str) -> Component:
+        found = transaction.component(scope, "agent", name)
+        if found is not None:
+            return found
+        names = [component.name for component in transaction.components(scope, "agent")]
+        similar = similar_names(name, names)
+        hints = [Hint(text=f'did you mean "{similar[0]}"?')] if similar else []
+        raise NotFound(
+            f'there is no agent "{name}"',
+            *hints,
+            Hint(text="see which agents there are", command="caxton agent list"),
+            details={"agent": name, "similar": similar},
+        )
+
+    def _view(
+        self, component: Component, version: AgentVersion, statistics: CallStatistics | None, work: dict[str, int]
+    ) -> AgentView:
+        spec = version.spec
+        return AgentView(
+            name=component.name,
+            version=component.version,
+            digest=component.digest,
+            state=AgentState(component.state),
+            reason=component.reason,
+            description=spec.description,
+            capabilities=spec.capabilities,
+            tools=spec.tools,
+            delegates=[str(request) for request in spec.delegates],
+            model=self._model(version),
+            deployment_id=component.deployment_id,
+            updated_at=component.updated_at.isoformat(),
+            statistics=statistics_view(statistics),
+            running=work.get(component.name, 0),
+        )
+
+    def _model(self, version: AgentVersion) -> ModelView:
+        try:
+            resolved = list(self.models.resolve(version))
+        except CaxtonError as error:
+            return ModelView(configured=version.spec.models, resolved=[], scripted=False, note=error.message)
+        scripted = resolved[:1] == ["scripted"]
+        note = None
+        if scripted and version.spec.models == ["auto"]:
+            note = "no model is configured, so the agent's script answers"
+        return ModelView(configured=version.spec.models, resolved=resolved, scripted=scripted, note=note)
+
+
+def _matching(index: CapabilityIndex, query: str) -> list[str]:
+    wanted = query.lower()
+    found: list[str] = []
+    for name in index.capabilities:
+        described = " ".join(
+            offered.description
+            for provider in index.providers[name]
+            if (offered := index.agents[provider.agent].spec.offers(name)) is not None
+        )
+        if wanted in name or wanted in described.lower():
+            found.append(name)
+    return found or similar_names(query, index.providers, limit=10)
+
+
+def _capability(
+    index: CapabilityIndex, name: str, providers: tuple[Provider, ...], statistics: CallStatistics | None
+) -> CapabilityView:
+    offered = index.agents[providers[0].agent].spec.offers(name)
+    return CapabilityView(
+        name=name,
+        versions=list(dict.fromkeys(provider.version for provider in providers)),
+        description=offered.description if offered else "",
+        providers=[
+            ProviderView(agent=provider.agent, version=provider.version, state=provider.state) for provider in providers
+        ],
+        statistics=statistics_view(statistics),
+    )

@@ -1,0 +1,42 @@
+"""Who asks: the customer and workspace, what the key may do, and how to follow the request."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from caxton.domain.errors import NotPermitted
+from caxton.domain.ids import Scope
+
+
+class Role(StrEnum):
+    """What a key may do; each role includes those before it."""
+
+    VIEWER = "viewer"
+    DEVELOPER = "developer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+RANK = {role: rank for rank, role in enumerate(Role)}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The one on whose behalf a use case runs."""
+
+    scope: Scope
+    role: Role
+    key_id: str
+    name: str
+
+    def require(self, role: Role) -> None:
+        """Refuses callers of a lesser role.
+
+        Raises:
+            NotPermitted: the key's role is not enough.
+        """
+        if RANK[self.role] < RANK[role]:
+            raise NotPermitted(
+                f'this needs the role "{role}", and the key "{self.name}" has the role "{self.role}"',
+                "use another key, or ask an administrator for one",
+                details={"needed": role, "role": self.role},
+            )

@@ -1,0 +1,310 @@
+"""Conversations: start, write, end, look."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateStage
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+
+from caxton.domain import events
+from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, ConversationState, EndReason
+from caxton.domain.errors import ConversationClosed, NotFound
+from caxton.domain.events import Event, event_id
+from caxton.domain.executions import RoutingStrategy, Target, TurnOutcome, TurnRequest, TurnView
+from caxton.domain.ids import ConversationId, Scope, derived_id, new_id
+from caxton.domain.messages import Message
+from caxton.domain.records import Records, Transaction
+from caxton.observability.metrics import METRICS
+from caxton.routing.decision import route
+from caxton.routing.directory import Directory
+from caxton.service.context import Caller, Role
+from caxton.service.engine import Engine, WorkflowMissingError
+from caxton.service.turns import Ask, Turns, outcome_error
+from caxton.workflows.conversation import ConversationInput, ConversationWorkflow, EndInput
+from caxton.workflows.names import conversation_workflow_id, search_attributes
+from caxton.workflows.policies import TASK_TIMEOUT
+
+ENDED = (ConversationState.COMPLETED, ConversationState.FAILED, ConversationState.EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A conversation as a caller wants it."""
+
+    target: Target
+    topic: str | None = None
+    idle_timeout: float = IDLE_TIMEOUT
+    strategy: RoutingStrategy = RoutingStrategy.LOAD_BALANCED
+    metadata: dict[str, Any] | None = None
+    idempotency_key: str | None = None
+
+
+class Conversations:
+    """Use cases on conversations."""
+
+    def __init__(self, records: Records, directory: Directory, engine: Engine, turns: Turns) -> None:
+        """Join what conversations need."""
+        self.records = records
+        self.directory = directory
+        self.engine = engine
+        self.turns = turns
+
+    async def start(self, caller: Caller, start: Start) -> Conversation:
+        """Starts a conversation, or finds the one that the idempotency key stands for.
+
+        Raises:
+            RoutingFailed: nobody could answer in it.
+        """
+        caller.require(Role.DEVELOPER)
+        scope, key = caller.scope, start.idempotency_key
+        identity = derived_id("c", scope.customer, scope.workspace, key) if key else new_id("c")
+        conversation_id = ConversationId(identity)
+
+        def check(transaction: Transaction) -> Conversation | None:
+            found = transaction.conversation(scope, conversation_id)
+            if found is None:
+                index = self.directory.registry(transaction, scope).index
+                route(index, start.target, start.strategy, key=conversation_id)
+            return found
+
+        found = await self.records.read(check)
+        if found is not None:
+            return found
+        moment = datetime.now(UTC)
+        conversation = Conversation(
+            id=conversation_id,
+            state=ConversationState.INITIATED,
+            topic=start.topic,
+            capability=start.target.capability,
+            agent=start.target.agent,
+            participants=["user"],
+            started_at=moment,
+            last_activity=moment,
+            metadata={
+                **(start.metadata or {}),
+                "routing": {"version_range": start.target.version_range, "strategy": start.strategy},
+                "idle_timeout": start.idle_timeout,
+            },
+        )
+        await self.engine.call(lambda: self._start_workflow(scope, conversation))
+        await self.records.write(lambda transaction: _record_start(transaction, scope, conversation, caller.name))
+        return conversation
+
+    async def send(self, caller: Caller, conversation_id: ConversationId, ask: Ask, *, wait: float | None) -> TurnView:
+        """Sends a message into a conversation; its `target` is the conversation's.
+
+        Args:
+            caller: who writes.
+            conversation_id: where.
+            ask: what (its target does not count).
+            wait: seconds to wait for the reply; None not to wait.
+
+        Raises:
+            NotFound: there is no such conversation.
+            ConversationClosed: it has ended.
+            IdempotencyConflict: the key was used for another message.
+        """
+        caller.require(Role.DEVELOPER)
+        scope = caller.scope
+        conversation = await self.show(scope, conversation_id)
+        routing = conversation.metadata.get("routing", {})
+        target = Target(
+            capability=conversation.capability,
+            agent=conversation.agent,
+            version_range=routing.get("version_range", "*"),
+        )
+        ask = Ask(
+            target,
+            ask.content,
+            RoutingStrategy(routing.get("strategy", RoutingStrategy.LOAD_BALANCED)),
+            ask.variables,
+            ask.idempotency_key,
+            ask.traceparent,
+        )
+        execution_id = self.turns.execution_id(scope, conversation_id, ask.idempotency_key)
+        request = await self.turns.request(caller, ask, execution_id, conversation_id, one_shot=False)
+        known = await self.turns.find(scope, request, check_route=False)
+        if known is None:
+            if conversation.state in ENDED:
+                raise _closed(conversation)
+            outcome = await self._submit(conversation, request, accepted_only=wait is None)
+            METRICS.messages_accepted()
+            error = outcome_error(outcome) if outcome else None
+            if error is not None:
+                raise error
+        return await self.turns.reply(scope, execution_id, conversation_id, wait)
+
+    async def end(self, caller: Caller, conversation_id: ConversationId, reason: EndReason) -> Conversation:
+        """Ends a conversation: after the turn in hand, or at once when `reason` is Cancelled.
+
+        Raises:
+            NotFound: there is no such conversation.
+            ConversationClosed: it has ended.
+        """
+        caller.require(Role.DEVELOPER)
+        conversation = await self.show(caller.scope, conversation_id)
+        if conversation.state in ENDED:
+            raise _closed(conversation)
+        request = EndInput(scope=caller.scope, conversation_id=conversation_id, reason=reason, actor=caller.name)
+        handle = self.engine.client.get_workflow_handle_for(
+            ConversationWorkflow.run, conversation_workflow_id(caller.scope, conversation_id)
+        )
+        try:
+            await self.engine.call(lambda: handle.signal(ConversationWorkflow.end, request))
+            if reason is EndReason.CANCELLED or not await self._is_busy(conversation_id, caller.scope):
+                await self.engine.call(lambda: handle.result(rpc_timeout=timedelta(seconds=10)))
+        except WorkflowMissingError:
+            await self.records.write(
+                lambda transaction: transaction.end_conversation(caller.scope, conversation_id, reason)
+            )
+        return await self.show(caller.scope, conversation_id)
+
+    async def show(self, scope: Scope, conversation_id: ConversationId) -> Conversation:
+        """A conversation.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+        found = await self.records.read(lambda transaction: transaction.conversation(scope, conversation_id))
+        if found is None:
+            raise NotFound(f'there is no conversation "{conversation_id}"', details={"conversation": conversation_id})
+        return found
+
+    async def list(
+        self, scope: Scope, *, active: bool | None, agent: str | None, before: datetime | None, limit: int
+    ) -> list[Conversation]:
+        """Conversations, the latest activity first."""
+        return await self.records.read(
+            lambda transaction: transaction.conversations(scope, active=active, agent=agent, before=before, limit=limit)
+        )
+
+    async def messages(
+        self, scope: Scope, conversation_id: ConversationId, *, everything: bool, before: datetime | None, limit: int
+    ) -> list[Message]:
+        """The latest messages, oldest first; with `everything` also those between agents.
+
+        Raises:
+            NotFound: there is no such conversation.
+        """
+        await self.show(scope, conversation_id)
+        return await self.records.read(
+            lambda transaction: transaction.messages(
+                scope, conversation_id=conversation_id, root_only=not everything, before=before, limit=limit
+            )
+        )
+
+    async def messages_of(
+        self, scope: Scope, agent: str | None, *, before: datetime | None, limit: int
+    ) -> list[Message]:
+        """The latest messages from and to an agent (of all, for None), oldest first."""
+        return await self.records.read(
+            lambda transaction: transaction.messages(scope, agent=agent, before=before, limit=limit)
+        )
+
+    async def _is_busy(self, conversation_id: ConversationId, scope: Scope) -> bool:
+        handle = self.engine.client.get_workflow_handle_for(
+            ConversationWorkflow.run, conversation_workflow_id(scope, conversation_id)
+        )
+        status = await self.engine.call(lambda: handle.query(ConversationWorkflow.status))
+        return status.running is not None or status.waiting > 0
+
+    async def _start_workflow(self, scope: Scope, conversation: Conversation) -> None:
+        await self.engine.client.start_workflow(
+            ConversationWorkflow.run,
+            _input(scope, conversation),
+            id=conversation_workflow_id(scope, conversation.id),
+            task_queue=self.engine.task_queue,
+            task_timeout=TASK_TIMEOUT,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            search_attributes=_attributes(scope, conversation),
+            static_summary=_summary(conversation),
+        )
+
+    async def _submit(
+        self, conversation: Conversation, request: TurnRequest, *, accepted_only: bool
+    ) -> TurnOutcome | None:
+        scope = request.scope
+        handle = self.engine.client.get_workflow_handle_for(
+            ConversationWorkflow.run, conversation_workflow_id(scope, conversation.id)
+        )
+
+        async def submit() -> TurnOutcome | None:
+            if not accepted_only:
+                return await handle.execute_update(ConversationWorkflow.submit, request, id=request.execution_id)
+            await handle.start_update(
+                ConversationWorkflow.submit,
+                request,
+                id=request.execution_id,
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+            )
+            return None
+
+        try:
+            return await self.engine.call(submit)
+        except WorkflowMissingError:
+            present = await self.show(scope, conversation.id)
+            if present.state in ENDED:
+                raise _closed(present) from None
+            return await self.engine.call(lambda: self._submit_with_start(present, request))
+
+    async def _submit_with_start(self, conversation: Conversation, request: TurnRequest) -> TurnOutcome:
+        """For a conversation that is recorded as open, but whose workflow is gone (a restored database, for instance)."""
+        scope = request.scope
+        start = WithStartWorkflowOperation(
+            ConversationWorkflow.run,
+            _input(scope, conversation),
+            id=conversation_workflow_id(scope, conversation.id),
+            task_queue=self.engine.task_queue,
+            task_timeout=TASK_TIMEOUT,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=_attributes(scope, conversation),
+            static_summary=_summary(conversation),
+        )
+        return await self.engine.client.execute_update_with_start_workflow(
+            ConversationWorkflow.submit, request, start_workflow_operation=start, id=request.execution_id
+        )
+
+
+def _input(scope: Scope, conversation: Conversation) -> ConversationInput:
+    idle = float(conversation.metadata.get("idle_timeout", IDLE_TIMEOUT))
+    return ConversationInput(scope=scope, conversation_id=conversation.id, idle_timeout=idle)
+
+
+def _attributes(scope: Scope, conversation: Conversation) -> Any:
+    return search_attributes(
+        scope,
+        agent=conversation.agent,
+        capability=conversation.capability,
+        state=ConversationState.IN_PROGRESS,
+    )
+
+
+def _summary(conversation: Conversation) -> str:
+    return f"conversation about {conversation.capability or conversation.agent}"
+
+
+def _closed(conversation: Conversation) -> ConversationClosed:
+    return ConversationClosed(
+        f'conversation "{conversation.id}" has ended ({conversation.end_reason})',
+        "start a new one",
+        details={"conversation": conversation.id, "reason": conversation.end_reason},
+    )
+
+
+def _record_start(transaction: Transaction, scope: Scope, conversation: Conversation, actor: str) -> None:
+    if not transaction.add_conversation(scope, conversation, one_shot=False):
+        return
+    started = Event(
+        event_id=event_id(events.CONVERSATION_STARTED, scope.workspace, conversation.id),
+        event_type=events.CONVERSATION_STARTED,
+        timestamp=conversation.started_at,
+        customer_id=scope.customer,
+        workspace=scope.workspace,
+        actor=actor,
+        conversation_id=conversation.id,
+        skill_id=conversation.capability,
+        payload={"initiator": "user", "participants": conversation.participants},
+    )
+    transaction.add_events(scope, [started])

@@ -1,0 +1,175 @@
+"""Sends one-shot requests to inbox shards, with natural batching.
+
+While an update of a shard is under way, what arrives waits and travels in the next one. So the cost of a request falls as
+load rises, and at low load a request waits for nobody.
+"""
+
+import asyncio
+import zlib
+from collections import deque
+from dataclasses import dataclass
+
+
+from temporalio.client import WithStartWorkflowOperation
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+
+from caxton.domain.errors import CaxtonError, EngineUnavailable, Overloaded
+from caxton.domain.executions import TurnOutcome, TurnRequest
+from caxton.domain.ids import Scope, derived_id
+from caxton.service.engine import Engine, WorkflowMissingError
+from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
+from caxton.workflows.names import inbox_workflow_id, search_attributes
+from caxton.workflows.policies import TASK_TIMEOUT
+
+SHARDS = 2
+"""Inbox workflows a customer: one keeps a core busy, two hide each other's commits."""
+
+BATCH_REQUESTS = 100
+"""Requests in one update at the most."""
+
+BATCH_BYTES = 1 << 20
+"""Bytes of content in one update at the most (Temporal: 2 MB a payload)."""
+
+SECOND_UPDATE_AFTER = 0.1
+"""Seconds after which another update of a shard may start although the first is under way: a slow batch holds up nobody."""
+
+UPDATES_AT_ONCE = 8
+"""Updates of one shard under way at the most."""
+
+
+@dataclass
+class _Waiting:
+    request: TurnRequest
+    done: asyncio.Future[TurnOutcome]
+
+
+class _Shard:
+    def __init__(self, customer: str, number: int, engine: Engine) -> None:
+        self.customer = customer
+        self.number = number
+        self.engine = engine
+        self.queue: deque[_Waiting] = deque()
+        self.arrived = asyncio.Event()
+        self.updates: set[asyncio.Task[None]] = set()
+        self.sender: asyncio.Task[None] | None = None
+
+    def put(self, request: TurnRequest) -> asyncio.Future[TurnOutcome]:
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        self.queue.append(waiting)
+        self.arrived.set()
+        if self.sender is None or self.sender.done():
+            self.sender = asyncio.create_task(self._send_all())
+        return waiting.done
+
+    async def _send_all(self) -> None:
+        while self.queue:
+            batch = self._take_batch()
+            update = asyncio.create_task(self._send(batch))
+            self.updates.add(update)
+            update.add_done_callback(self.updates.discard)
+            await asyncio.wait({update}, timeout=SECOND_UPDATE_AFTER)
+            while len(self.updates) >= UPDATES_AT_ONCE:
+                await asyncio.wait(self.updates, return_when=asyncio.FIRST_COMPLETED)
+
+    def _take_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self.queue and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
+            waiting = self.queue.popleft()
+            if waiting.done.cancelled():
+                continue
+            size += waiting.request.content.size
+            batch.append(waiting)
+        return batch
+
+    async def _send(self, batch: list[_Waiting]) -> None:
+        if not batch:
+            return
+        try:
+            outcomes = await self._update(InboxBatch(requests=[waiting.request for waiting in batch]))
+        except BaseException as error:
+            for waiting in batch:
+                if not waiting.done.done():
+                    waiting.done.set_exception(error if isinstance(error, CaxtonError) else _unsent(error))
+            if not isinstance(error, Exception):
+                raise
+            return
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if not waiting.done.done():
+                waiting.done.set_result(outcome)
+
+    async def _update(self, batch: InboxBatch) -> list[TurnOutcome]:
+        # The same id when the same batch is sent again after a broken connection: the engine then runs it once.
+        update_id = derived_id("u", *(request.execution_id for request in batch.requests))
+        for _ in range(200):
+            try:
+                return await self.engine.call(lambda: self._update_running(batch, update_id))
+            except WorkflowMissingError:
+                try:
+                    return await self.engine.call(lambda: self._update_with_start(batch, update_id))
+                except WorkflowMissingError:
+                    await asyncio.sleep(0.02)
+            except Overloaded as error:
+                # The shard is about to continue as new, or full: the same batch comes again.
+                await asyncio.sleep(error.retry_after or 0.05)
+        raise Overloaded("the inbox stayed full", "try again later", retry_after=2.0)
+
+    async def _update_running(self, batch: InboxBatch, update_id: str) -> list[TurnOutcome]:
+        handle = self.engine.client.get_workflow_handle_for(
+            InboxWorkflow.run, inbox_workflow_id(self.customer, self.number)
+        )
+        return await handle.execute_update(InboxWorkflow.submit, batch, id=update_id)
+
+    async def _update_with_start(self, batch: InboxBatch, update_id: str) -> list[TurnOutcome]:
+        start = WithStartWorkflowOperation(
+            InboxWorkflow.run,
+            InboxInput(customer=self.customer, shard=self.number),
+            id=inbox_workflow_id(self.customer, self.number),
+            task_queue=self.engine.task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            task_timeout=TASK_TIMEOUT,
+            search_attributes=search_attributes(Scope(customer=self.customer), state="Running"),
+            static_summary=f"requests of {self.customer}, shard {self.number}",
+        )
+        return await self.engine.client.execute_update_with_start_workflow(
+            InboxWorkflow.submit, batch, start_workflow_operation=start, id=update_id
+        )
+
+
+def _unsent(error: BaseException) -> CaxtonError:
+    return EngineUnavailable(
+        "the request could not be handed to the workflow engine", reason=type(error).__name__, retry_after=1.0
+    )
+
+
+class InboxSender:
+    """All shards of all customers."""
+
+    def __init__(self, engine: Engine, *, most_waiting: int) -> None:
+        """Send through `engine`; refuse more than `most_waiting` requests that wait."""
+        self.engine = engine
+        self.most_waiting = most_waiting
+        self.waiting = 0
+        self._shards: dict[tuple[str, int], _Shard] = {}
+
+    async def submit(self, request: TurnRequest) -> TurnOutcome:
+        """Hands `request` to its shard. It is durable when this returns.
+
+        Raises:
+            Overloaded: too many requests wait.
+            EngineUnavailable: the engine stayed away; the request may or may not have been accepted, and sending it again
+                with the same idempotency key is safe.
+        """
+        if self.waiting >= self.most_waiting:
+            raise Overloaded(f"{self.waiting} requests wait already", "try again in a moment", retry_after=1.0)
+        number = zlib.crc32(request.execution_id.encode()) % SHARDS
+        key = (request.scope.customer, number)
+        shard = self._shards.get(key)
+        if shard is None:
+            shard = self._shards[key] = _Shard(request.scope.customer, number, self.engine)
+        self.waiting += 1
+        try:
+            return await shard.put(request)
+        finally:
+            self.waiting -= 1

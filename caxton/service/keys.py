@@ -1,0 +1,78 @@
+"""API keys: made here, kept as hashes, shown once."""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime
+
+from caxton.domain.errors import InvalidState, NotAuthenticated, NotFound
+from caxton.domain.ids import Scope, new_id
+from caxton.domain.records import ApiKey, Records
+from caxton.service.context import Caller, Role
+
+PREFIX = "cx_"
+
+
+def hash_key(key: str) -> str:
+    """The SHA-256 under which a key is kept. Keys are 256 random bits, so a fast hash is enough."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def new_key() -> str:
+    """A new API key."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+class Keys:
+    """Use cases on API keys."""
+
+    def __init__(self, records: Records) -> None:
+        """Keep keys in `records`."""
+        self.records = records
+
+    async def authenticate(self, key: str, workspace: str) -> Caller:
+        """The caller that a key stands for.
+
+        Raises:
+            NotAuthenticated: the key is unknown or revoked.
+        """
+        hashed = hash_key(key)
+        found = await self.records.read(lambda transaction: transaction.find_key(hashed))
+        if found is None or found.revoked_at is not None:
+            raise NotAuthenticated(
+                "the API key is not valid" if found is None else "the API key was revoked",
+                "use a key of this server: `caxton serve` writes the first one to the data folder",
+            )
+        scope = Scope(customer=found.customer, workspace=workspace)
+        return Caller(scope, Role(found.role), found.id, found.name)
+
+    async def list(self, caller: Caller) -> list[ApiKey]:
+        """The customer's keys."""
+        caller.require(Role.ADMIN)
+        return await self.records.read(lambda transaction: transaction.keys(caller.scope.customer))
+
+    async def create(self, caller: Caller, name: str, role: Role) -> tuple[ApiKey, str]:
+        """A new key of the caller's customer, and its text, which is not kept."""
+        caller.require(Role.ADMIN)
+        return await self.create_for(caller.scope.customer, name, role)
+
+    async def create_for(self, customer: str, name: str, role: Role, text: str | None = None) -> tuple[ApiKey, str]:
+        """A new key of `customer`; for the server itself, which makes the first one."""
+        text = text or new_key()
+        key = ApiKey(new_id("k"), customer, name, role, datetime.now(UTC))
+        hashed = hash_key(text)
+        await self.records.write(lambda transaction: transaction.add_key(hashed, key))
+        return key, text
+
+    async def revoke(self, caller: Caller, key_id: str) -> None:
+        """Ends a key.
+
+        Raises:
+            NotFound: the customer has no such valid key.
+            InvalidState: it is the key that the caller is using.
+        """
+        caller.require(Role.ADMIN)
+        if key_id == caller.key_id:
+            raise InvalidState("this is the key that you are using", "revoke it with another administrator's key")
+        customer = caller.scope.customer
+        if not await self.records.write(lambda transaction: transaction.revoke_key(customer, key_id)):
+            raise NotFound(f'there is no valid key "{key_id}"', details={"key": key_id})

@@ -1,0 +1,338 @@
+"""Turns: one-shot requests, waiting for replies, watching a turn as it runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from caxton.activities.contents import pack
+from caxton.domain.errors import CaxtonError, ErrorReport, IdempotencyConflict, NotFound
+from caxton.domain.events import Event
+from caxton.domain.executions import (
+    Execution,
+    ExecutionState,
+    RoutingStrategy,
+    Target,
+    TurnOutcome,
+    TurnRequest,
+    TurnView,
+)
+from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, derived_id, digest_of, new_id
+from caxton.domain.messages import Message
+from caxton.domain.ports import BlobStore, DeltaStream, StreamEvent
+from caxton.domain.records import ExecutionRecord, Records, Transaction
+from caxton.observability.metrics import METRICS
+from caxton.routing.decision import route
+from caxton.routing.directory import Directory
+from caxton.service.context import Caller, Role
+from caxton.service.inbox import InboxSender
+from caxton.service.timeline import Entry, timeline
+
+FIRST_POLL = 0.05
+LAST_POLL = 1.0
+"""Seconds between looks at the store while a turn runs. In one process the stream wakes the wait at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request as a caller makes it."""
+
+    target: Target
+    content: str
+    strategy: RoutingStrategy = RoutingStrategy.LOAD_BALANCED
+    variables: dict[str, Any] | None = None
+    idempotency_key: str | None = None
+    traceparent: str | None = None
+
+
+class Turns:
+    """Use cases on turns."""
+
+    def __init__(
+        self, records: Records, blobs: BlobStore, stream: DeltaStream, directory: Directory, inbox: InboxSender
+    ) -> None:
+        """Join what turns need."""
+        self.records = records
+        self.blobs = blobs
+        self.stream = stream
+        self.directory = directory
+        self.inbox = inbox
+
+    async def ask(self, caller: Caller, ask: Ask, *, wait: float | None) -> TurnView:
+        """Sends a one-shot request.
+
+        Args:
+            caller: who asks.
+            ask: what, of whom.
+            wait: seconds to wait for the reply; None not to wait.
+
+        Returns:
+            The turn: done, or running when it was not waited for or took longer.
+
+        Raises:
+            RoutingFailed: nobody can do it now; nothing was accepted.
+            IdempotencyConflict: the key was used for another request.
+            Overloaded: too much waits.
+        """
+        caller.require(Role.DEVELOPER)
+        scope = caller.scope
+        execution_id = self.execution_id(scope, "", ask.idempotency_key)
+        conversation_id = ConversationId(derived_id("c", execution_id))
+        request = await self.request(caller, ask, execution_id, conversation_id, one_shot=True)
+        known = await self.find(scope, request)
+        if known is None:
+            outcome = await self.inbox.submit(request)
+            METRICS.messages_accepted()
+            error = outcome_error(outcome)
+            if error is not None:
+                raise error
+        return await self.reply(scope, execution_id, conversation_id, wait)
+
+    def execution_id(self, scope: Scope, conversation_id: str, key: str | None) -> ExecutionId:
+        """The execution that a request stands for: with an idempotency key, the same each time."""
+        if key is None:
+            return ExecutionId(new_id("x"))
+        return ExecutionId(derived_id("x", scope.customer, scope.workspace, conversation_id, key))
+
+    async def request(
+        self,
+        caller: Caller,
+        ask: Ask,
+        execution_id: ExecutionId,
+        conversation_id: ConversationId,
+        *,
+        one_shot: bool,
+    ) -> TurnRequest:
+        """The request as workflows take it: long content goes to the blob store first."""
+        target = f"{ask.target.agent}\x1f{ask.target.capability}\x1f{ask.target.version_range}"
+        return TurnRequest(
+            scope=caller.scope,
+            conversation_id=conversation_id,
+            execution_id=execution_id,
+            message_id=MessageId(derived_id("m", execution_id, "request")),
+            content=await pack(self.blobs, caller.scope, ask.content),
+            target=ask.target,
+            strategy=ask.strategy,
+            fingerprint=digest_of(f"{target}\x1f{conversation_id}\x1f{ask.content}".encode()),
+            one_shot=one_shot,
+            variables=ask.variables or {},
+            traceparent=ask.traceparent,
+        )
+
+    async def find(self, scope: Scope, request: TurnRequest, *, check_route: bool = True) -> ExecutionRecord | None:
+        """The execution that is there already for `request`; checks that a new one could be routed.
+
+        Raises:
+            IdempotencyConflict: the key was used for another request.
+            RoutingFailed: nobody can do it now.
+        """
+
+        def look(transaction: Transaction) -> ExecutionRecord | None:
+            found = transaction.executions(scope, [request.execution_id]).get(request.execution_id)
+            if found is None and check_route:
+                index = self.directory.registry(transaction, scope).index
+                route(index, request.target, request.strategy, key=request.execution_id)
+            return found
+
+        found = await self.records.read(look)
+        if found is not None and found.fingerprint != request.fingerprint:
+            raise IdempotencyConflict(
+                "the idempotency key was used before, for another request",
+                "use a new key for a new request",
+                details={"execution_id": found.execution.id},
+            )
+        return found
+
+    async def reply(
+        self, scope: Scope, execution_id: ExecutionId, conversation_id: ConversationId, wait: float | None
+    ) -> TurnView:
+        """The turn, after waiting up to `wait` seconds for its end."""
+        if wait is None:
+            try:
+                return await self.show(scope, execution_id)
+            except NotFound:  # accepted, and not begun yet
+                return TurnView(execution_id=execution_id, conversation_id=conversation_id, state="running")
+        news = asyncio.Event()
+        unsubscribe = self.stream.subscribe(execution_id, lambda _event: news.set())
+        pause = FIRST_POLL
+        try:
+            async with asyncio.timeout(wait):
+                while True:
+                    news.clear()
+                    view = await self.reply(scope, execution_id, conversation_id, None)
+                    if view.state != "running":
+                        return view
+                    await _pause(news, pause)
+                    pause = min(pause * 1.5, LAST_POLL)
+        except TimeoutError:
+            return await self.reply(scope, execution_id, conversation_id, None)
+        finally:
+            unsubscribe()
+
+    async def show(self, scope: Scope, execution_id: ExecutionId) -> TurnView:
+        """A turn as it stands.
+
+        Raises:
+            NotFound: there is none of that id.
+        """
+
+        def read(transaction: Transaction) -> tuple[ExecutionRecord, Message | None]:
+            found = transaction.executions(scope, [execution_id]).get(execution_id)
+            if found is None:
+                raise _unknown(execution_id)
+            return found, transaction.message(scope, found.reply_id) if found.reply_id else None
+
+        record, reply = await self.records.read(read)
+        return turn_view(record.execution, reply)
+
+    async def trace(self, scope: Scope, execution_id: ExecutionId) -> list[tuple[int, Event]]:
+        """The events of a turn, oldest first.
+
+        Raises:
+            NotFound: there is no execution of that id.
+        """
+
+        def read(transaction: Transaction) -> list[tuple[int, Event]]:
+            found = transaction.executions(scope, [execution_id]).get(execution_id)
+            if found is None:
+                raise _unknown(execution_id)
+            return transaction.events(scope, correlation_id=found.execution.root_id, limit=10_000)
+
+        return await self.records.read(read)
+
+    async def steps(self, scope: Scope, execution_id: ExecutionId) -> tuple[Execution | None, list[Entry]]:
+        """The turn's root execution (None before it began), and its steps so far."""
+
+        def read(transaction: Transaction) -> tuple[Execution | None, list[Entry]]:
+            executions = transaction.executions_of_turn(scope, execution_id)
+            if not executions:
+                return None, []
+            steps = transaction.steps(scope, [record.execution.id for record in executions])
+            return executions[0].execution, timeline(executions, steps)
+
+        return await self.records.read(read)
+
+    async def watch(
+        self, scope: Scope, execution_id: ExecutionId, last_event_id: str | None, *, begun: bool = False
+    ) -> AsyncIterator[StreamEvent]:
+        """A turn as it happens: its steps, the text as it is made, and at the end the reply or the error.
+
+        Args:
+            scope: whose turn.
+            execution_id: the turn's root execution.
+            last_event_id: the last event that the listener has, to go on behind it.
+            begun: whether the turn is known to exist.
+
+        Raises:
+            NotFound: there is no such turn (only when `begun` is False).
+        """
+        if not begun:
+            await self.show(scope, execution_id)
+        queue: asyncio.Queue[StreamEvent] = asyncio.Queue(maxsize=10_000)
+        unsubscribe = self.stream.subscribe(execution_id, lambda event: _offer(queue, event))
+        progress = _Progress(last_event_id)
+        pause = FIRST_POLL
+        try:
+            while True:
+                root, entries = await self.steps(scope, execution_id)
+                for event in progress.new_steps(entries):
+                    yield event
+                if root is not None and root.state is not ExecutionState.RUNNING:
+                    view = await self.show(scope, execution_id)
+                    yield _end(view)
+                    return
+                try:
+                    event = await asyncio.wait_for(queue.get(), pause)
+                    pause = FIRST_POLL
+                except TimeoutError:
+                    pause = min(pause * 1.5, LAST_POLL)
+                    continue
+                while True:
+                    if event.kind == "delta":
+                        delta = progress.new_text(event)
+                        if delta is not None:
+                            yield delta
+                    if queue.empty():
+                        break
+                    event = queue.get_nowait()
+        finally:
+            unsubscribe()
+
+
+class _Progress:
+    """What a listener has seen. Event ids are `<last step>` or `<last step>+<characters of text since>`."""
+
+    def __init__(self, last_event_id: str | None) -> None:
+        self.step, _, offset = (last_event_id or "").partition("+")
+        self.offset = int(offset) if offset.isdigit() else 0
+        self.resuming = bool(self.step)
+
+    def new_steps(self, entries: list[Entry]) -> list[StreamEvent]:
+        ids = [entry.id for entry in entries]
+        if self.resuming and self.step not in ids:
+            return []
+        start = ids.index(self.step) + 1 if self.step in ids else 0
+        self.resuming = False
+        fresh = entries[start:]
+        if fresh:
+            self.step, self.offset = fresh[-1].id, 0
+        return [StreamEvent(entry.id, "step", entry.data) for entry in fresh]
+
+    def new_text(self, event: StreamEvent) -> StreamEvent | None:
+        end, text = int(event.id or 0), str(event.data["text"])
+        fresh = text[max(0, self.offset - (end - len(text))) :]
+        if not fresh:
+            return None
+        self.offset = end
+        return StreamEvent(f"{self.step}+{end}", "delta", {**event.data, "text": fresh})
+
+
+def _offer(queue: asyncio.Queue[StreamEvent], event: StreamEvent) -> None:
+    if not queue.full():  # a listener that does not keep up loses deltas, never the reply
+        queue.put_nowait(event)
+
+
+async def _pause(news: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(news.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def _end(view: TurnView) -> StreamEvent:
+    if view.state == "failed":
+        error = view.error or ErrorReport(code="execution_failed", message="the turn failed")
+        data = error.model_dump(mode="json", exclude_none=True)
+        return StreamEvent("end", "error", {**data, "turn": view.model_dump(mode="json", exclude_none=True)})
+    return StreamEvent("end", "reply", view.model_dump(mode="json", exclude_none=True))
+
+
+def _unknown(execution_id: str) -> NotFound:
+    return NotFound(f'there is no execution "{execution_id}"', details={"execution": execution_id})
+
+
+def turn_view(execution: Execution, reply: Message | None) -> TurnView:
+    """An execution and its reply, as callers get them."""
+    took = None
+    if execution.finished_at is not None:
+        took = round((execution.finished_at - execution.started_at).total_seconds() * 1000, 3)
+    states = {ExecutionState.COMPLETED: "completed", ExecutionState.FAILED: "failed"}
+    return TurnView.model_validate(
+        {
+            "execution_id": execution.id,
+            "conversation_id": execution.conversation_id,
+            "state": states.get(execution.state, "running"),
+            "reply": reply,
+            "error": execution.error,
+            "usage": execution.usage,
+            "agent": execution.agent,
+            "duration_ms": took,
+        }
+    )
+
+
+def outcome_error(outcome: TurnOutcome) -> CaxtonError | None:
+    """The error of a turn that was refused before it was recorded."""
+    if outcome.state == "failed" and outcome.reply_id is None and outcome.error is not None:
+        return CaxtonError.from_report(outcome.error)
+    return None

@@ -1,0 +1,33 @@
+"""Errors across Temporal: a :class:`CaxtonError` travels as an application error that carries its report."""
+
+from datetime import timedelta
+
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, FailureError
+
+from caxton.domain.errors import CaxtonError, ErrorReport
+
+
+def to_failure(error: CaxtonError | ErrorReport) -> ApplicationError:
+    """The failure that stands for `error` in workflow history."""
+    report = error.report() if isinstance(error, CaxtonError) else error
+    return ApplicationError(
+        report.message,
+        report.model_dump(mode="json", exclude_none=True),
+        type=report.code,
+        non_retryable=not report.retryable,
+        next_retry_delay=None if report.retry_after is None else timedelta(seconds=report.retry_after),
+    )
+
+
+def report_of(error: BaseException) -> ErrorReport:
+    """The report that a failure carries; a general one for failures that carry none."""
+    cause: BaseException | None = error
+    while isinstance(cause, ActivityError | ChildWorkflowError) and cause.cause is not None:
+        cause = cause.cause
+    if isinstance(cause, CaxtonError):
+        return cause.report()
+    if isinstance(cause, ApplicationError) and cause.details:
+        return ErrorReport.model_validate(cause.details[0])
+    kind = cause.type if isinstance(cause, ApplicationError) else type(cause).__name__
+    text = str(cause) if isinstance(cause, FailureError) else type(cause).__name__
+    return ErrorReport(code="internal", message="something went wrong inside Caxton", reason=f"{kind}: {text}"[:500])

@@ -1,0 +1,137 @@
+"""Runs the steps of turns: fast ones together as one local activity, slow ones as activities of their own.
+
+Whatever turns of one workflow want done at the same moment travels in one batch, so the cost of a step falls as load
+rises (docs/architecture.md, "Natural batching").
+"""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.workflow import ActivityCancellationType
+
+from caxton.domain.executions import StepInput, StepKind, StepResult
+from caxton.workflows.failures import report_of
+from caxton.workflows.policies import (
+    FAST_BATCH_TIMEOUT,
+    HEARTBEAT_TIMEOUT,
+    RECORDS_RETRY,
+    STEP_POLICIES,
+)
+
+RUN_FAST_STEPS = "run_fast_steps"
+CALL_MODEL = "call_model"
+CALL_TOOL = "call_tool"
+
+BATCH_STEPS = 200
+"""Steps in one batch at the most, so that history stays far below its limit of 2 MB a payload."""
+
+CONCURRENT_BATCHES = 4
+"""Batches of one workflow under way at once: a batch that takes long does not hold up the next."""
+
+
+class NeedsOwnWorkflowError(Exception):
+    """A turn reached a slow step in a workflow that only does fast ones."""
+
+
+class StepRunner:
+    """Does steps for all turns of one workflow."""
+
+    def __init__(self, *, fast_only: bool = False) -> None:
+        """Create the runner; with `fast_only` a slow step raises :class:`NeedsOwnWorkflowError`."""
+        self.fast_only = fast_only
+        self._waiting: list[tuple[StepInput, asyncio.Future[StepResult]]] = []
+        self._batches = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, step: StepInput, *, fast: bool) -> StepResult:
+        """Does a step, again as often as its policy allows while it fails in a way that may pass.
+
+        Raises:
+            NeedsOwnWorkflowError: the step is slow and this workflow does only fast ones.
+        """
+        if not fast:
+            if self.fast_only:
+                raise NeedsOwnWorkflowError
+            return await self._run_alone(step)
+        policy = STEP_POLICIES[step.kind]
+        attempt = 1
+        while True:
+            result = await self._run_in_batch(step)
+            if result.error is None or not result.error.retryable or attempt >= policy.attempts:
+                return result
+            wait = policy.wait(attempt)
+            if result.error.retry_after is not None:
+                wait = timedelta(seconds=result.error.retry_after)
+            if wait:
+                await workflow.sleep(wait)
+            attempt += 1
+
+    async def _run_in_batch(self, step: StepInput) -> StepResult:
+        done: asyncio.Future[StepResult] = asyncio.get_running_loop().create_future()
+        self._waiting.append((step, done))
+        if self._batches < CONCURRENT_BATCHES:
+            self._batches += 1
+            # The new task runs after all turns that are ready now, so it finds the steps of all of them.
+            task = asyncio.create_task(self._send_batches())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await done
+
+    async def _send_batches(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:BATCH_STEPS], self._waiting[BATCH_STEPS:]
+                try:
+                    results = await self._send(batch)
+                except BaseException as error:
+                    for _, done in batch:
+                        if not done.done():
+                            done.set_exception(error)
+                    raise
+                for (_, done), result in zip(batch, results, strict=True):
+                    if not done.done():
+                        done.set_result(result)
+        finally:
+            self._batches -= 1
+
+    async def _send(self, batch: list[tuple[StepInput, asyncio.Future[StepResult]]]) -> list[StepResult]:
+        return await workflow.execute_local_activity(
+            RUN_FAST_STEPS,
+            [step for step, _ in batch],
+            result_type=list[StepResult],
+            start_to_close_timeout=FAST_BATCH_TIMEOUT,
+            retry_policy=RECORDS_RETRY,
+            summary=_batch_summary([step for step, _ in batch]),
+        )
+
+    async def _run_alone(self, step: StepInput) -> StepResult:
+        plan = step.plan
+        timeout = plan.model_timeout + 30 if plan and step.kind is StepKind.MODEL else 630
+        try:
+            return await workflow.execute_activity(
+                CALL_MODEL if step.kind is StepKind.MODEL else CALL_TOOL,
+                step,
+                result_type=StepResult,
+                start_to_close_timeout=timedelta(seconds=timeout),
+                schedule_to_close_timeout=timedelta(seconds=max(plan.max_time, timeout)) if plan else None,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                retry_policy=STEP_POLICIES[step.kind].retry_policy(),
+                cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                summary=_summary(step),
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from error
+            return StepResult(error=report_of(error))
+
+
+def _summary(step: StepInput) -> str:
+    agent = step.plan.agent if step.plan else step.request and str(step.request.target)
+    what = f"{step.kind} {step.step}" + (f".{step.call}" if step.call else "")
+    return f"{agent or 'hand-over'}: {what}"
+
+
+def _batch_summary(batch: list[StepInput]) -> str:
+    return _summary(batch[0]) if len(batch) == 1 else f"{len(batch)} steps"
