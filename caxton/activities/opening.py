@@ -176,7 +176,7 @@ class Opening:
             max_loops=limits.loops,
             max_tokens=limits.tokens,
             max_time=limits.time,
-            model_timeout=self.agent.spec.model_settings.timeout,
+            model_timeout=self.agent.spec.model_settings.timeout * len(self.agent.spec.models),
         )
 
     def _resume(self, transaction: Transaction, found: ExecutionRecord) -> StepResult:

@@ -15,6 +15,7 @@ from caxton.activities.tool_step import ToolStep
 from caxton.domain.errors import CaxtonError, DiskFull, ErrorReport, StoreUnavailable
 from caxton.domain.executions import StepInput, StepKind, StepResult
 from caxton.domain.records import Transaction
+from caxton.observability.tracing import in_trace
 from caxton.workflows.failures import to_failure
 from caxton.workflows.policies import HEARTBEAT_TIMEOUT
 from caxton.workflows.steps import CALL_MODEL, CALL_TOOL, RUN_FAST_STEPS
@@ -122,13 +123,15 @@ def _record(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepR
         else:
             taken = False
         if not taken:
-            written[number] = step.record(transaction)
+            with in_trace(key.traceparent):
+                written[number] = step.record(transaction)
     return written
 
 
 async def _act(step: Step) -> ErrorReport | None:
     try:
-        await step.act()
+        with in_trace(step.input.traceparent):
+            await step.act()
     except STORE_FAILURES:
         raise
     except Exception as error:

@@ -16,7 +16,7 @@ from caxton.domain.ids import DEFAULT_WORKSPACE, is_name
 from caxton.domain.quantities import format_size
 from caxton.observability.logs import REQUEST_ID
 from caxton.observability.metrics import METRICS
-from caxton.observability.tracing import server_span
+from caxton.observability.tracing import extract_traceparent, server_span
 from caxton.service.context import Caller
 from caxton.service.keys import Keys
 
@@ -56,14 +56,15 @@ class Gate:
             await send(message)
 
         try:
-            with server_span(scope["method"], scope["path"], _headers(scope)) as span:
+            traceparent = extract_traceparent(_headers(scope))
+            with server_span(scope["method"], traceparent=traceparent) as span:
                 try:
                     if scope["path"] not in OPEN_PATHS:
                         state["caller"] = await self._authenticate(scope)
                     await self.app(scope, self._limited(scope, receive), answer)
                 except CaxtonError as error:
                     await problem_response(error, request_id)(scope, receive, answer)
-                span.answered(_route(scope), status)
+                span.answered(status, _route(scope))
         finally:
             METRICS.http_request(scope["method"], _route(scope), status, time.perf_counter() - started)
             REQUEST_ID.reset(token)

@@ -17,7 +17,9 @@ app = new_app(help="List, show, start and stop agents.", no_args_is_help=True)
 AgentName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_agent)]
 Grace = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help='Time for work in hand to finish, such as "30s"; new work goes elsewhere at once.'),
+    typer.Option(
+        metavar="TIME", help='Time for work in hand to finish, such as "30s"; new work goes elsewhere at once.'
+    ),
 ]
 
 _COLOURS = {"Running": "green", "Failed": "red", "Draining": "yellow", "Stopped": "dim"}
@@ -128,7 +130,10 @@ def _changed(agent: "AgentView") -> None:
 
 
 def _facts(agent: "AgentView") -> list[list[str]]:
-    rows = [[capability.name, f"{capability.version}  {capability.description}".rstrip()] for capability in agent.capabilities]
+    rows = [
+        [capability.name, f"{capability.version}  {capability.description}".rstrip()]
+        for capability in agent.capabilities
+    ]
     facts = [["offers" if index == 0 else "", "  ".join(row)] for index, row in enumerate(rows)]
     if agent.tools:
         facts.append(["tools", ", ".join(agent.tools)])

@@ -32,7 +32,9 @@ def ask(
     agent: Annotated[
         str | None, typer.Option(metavar="NAME", help="Ask this agent.", autocompletion=complete_agent)
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where files of the reply go; here if left out.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where files of the reply go; here if left out.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files of the same name.")] = False,
     variable: Annotated[
         list[str] | None,
@@ -41,7 +43,9 @@ def ask(
     strategy: Annotated[
         str | None, typer.Option(metavar="STRATEGY", help="Deterministic, LoadBalanced or Stochastic.")
     ] = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Hand the request in, and do not wait for the reply.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Hand the request in, and do not wait for the reply.")
+    ] = False,
 ) -> None:
     """Ask for a capability, or one agent, and get a reply.
 
@@ -80,7 +84,9 @@ def _show(caxton: "Caxton", turn: "TurnView", display: "TurnDisplay", folder: Pa
     files = turns.fetch_artifacts(caxton, turn.reply, folder, force=force) if turn.reply else []
     scripted = turns.is_scripted(turn, display.steps)
     if current().json:
-        emit({**turn.model_dump(mode="json"), "text": text, "scripted": scripted, "files": [str(file) for file in files]})
+        emit(
+            {**turn.model_dump(mode="json"), "text": text, "scripted": scripted, "files": [str(file) for file in files]}
+        )
         return
     display.finish(text)
     for file in files:

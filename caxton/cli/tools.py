@@ -72,7 +72,9 @@ def show(name: ToolName) -> None:
         say(f"  {tool.description}")
     for function in tool.functions:
         say()
-        say(f"  {style(f'{tool.name}.{function.name}', 'bold')}  {shorten(function.description, columns() - 40)}".rstrip())
+        say(
+            f"  {style(f'{tool.name}.{function.name}', 'bold')}  {shorten(function.description, columns() - 40)}".rstrip()
+        )
         for line in table(_parameters(function.inputSchema), indent="    "):
             say(line)
     say()
@@ -88,7 +90,9 @@ def call(
         typer.Option("--arg", "-a", metavar="KEY=VALUE", help="An argument; JSON if it can be read so. Repeatable."),
     ] = None,
     args: Annotated[str | None, typer.Option(metavar="JSON", help='All arguments; "-" reads them from stdin.')] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where files of the result go; here if left out.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where files of the result go; here if left out.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files of the same name.")] = False,
 ) -> None:
     """Call a function of a tool in its sandbox, without an agent."""
@@ -100,7 +104,9 @@ def call(
         raise UsageError(f'"{function}" names no function', f"see them with `caxton tool show {function}`")
     with connect() as caxton:
         result = caxton.call_tool(name, function_name, _arguments(args, argument or []))
-        files = [write(out or Path.cwd(), each.name, caxton.blob(each.digest), force=force) for each in result.artifacts]
+        files = [
+            write(out or Path.cwd(), each.name, caxton.blob(each.digest), force=force) for each in result.artifacts
+        ]
     if current().json:
         emit({**result.model_dump(mode="json"), "files": [str(file) for file in files]})
     else:
@@ -208,7 +214,9 @@ def _facts(tool: "ToolView") -> list[list[str]]:
         "message": format_size(limits["message_size"]) if "message_size" in limits else "",
     }
     granted = [*tool.permissions.get("network", []), *tool.permissions.get("environment", [])]
-    granted += [f"{grant['at']}{' (write)' if grant.get('write') else ''}" for grant in tool.permissions.get("files", [])]
+    granted += [
+        f"{grant['at']}{' (write)' if grant.get('write') else ''}" for grant in tool.permissions.get("files", [])
+    ]
     facts = [
         ["limits", ", ".join(f"{name} {value}" for name, value in shown.items() if value)],
         ["granted", ", ".join(granted) or "nothing: no network, no files, no environment"],

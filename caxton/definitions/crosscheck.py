@@ -1,4 +1,4 @@
-"""What can only be checked when all agents and tools are known: on one's machine, and on the server for all together."""
+"""What can only be checked when all agents and tools are known: in a workspace, and on the server for all together."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any

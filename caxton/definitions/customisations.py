@@ -44,7 +44,9 @@ class Customisation(BaseModel):
 
 
 def convert(customisation: Customisation, value: Any) -> Any:
-    """`value` as the type that the customisation has; text is read as that type, with commas between the entries of a list.
+    """`value` as the type that the customisation has.
+
+    Text is read as that type; the entries of a list are set apart by commas.
 
     Raises:
         InvalidInput: it is not of that type, or not one of the choices.

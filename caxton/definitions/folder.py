@@ -1,7 +1,6 @@
 """Reading files below one folder, and nothing outside it."""
 
 import hashlib
-import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ class Folder:
     def entries(self, below: str) -> list[str]:
         """Sorted names in the folder `below`, without hidden ones; none if there is no such folder."""
         try:
-            return sorted(name for name in os.listdir(self.root / below) if not name.startswith("."))
+            return sorted(path.name for path in (self.root / below).iterdir() if not path.name.startswith("."))
         except (FileNotFoundError, NotADirectoryError):
             return []
 

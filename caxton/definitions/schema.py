@@ -1,7 +1,7 @@
 """JSON Schemas of the files that people write, for editors that complete and check TOML.
 
-`python -m caxton.definitions.schema` writes them; a test says when they are stale. They are made from the domain's models, with
-the short forms that the models take.
+`python -m caxton.definitions.schema` writes them; a test says when they are stale. They are made from the domain's models,
+with the short forms that the models take.
 """
 
 import json
@@ -81,7 +81,7 @@ class _TomlSchema(GenerateJsonSchema):
         examples = _EXAMPLES.get(schema["function"]["function"])
         return {**full, "examples": examples} if examples else full
 
-    def field_title_should_be_set(self, schema: Any) -> bool:
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's own signature
         """No titles: editors show a key's name anyway."""
         return False
 

@@ -28,8 +28,8 @@ def read_script(source: TomlSource, agent: AgentSpec | None) -> Reading[Script]:
     script, problems = validate(Script, source)
     if script is not None:
         problems += _check_order(script, source)
-    for path, rule in _tables(source, (), "rules"):
-        problems += _check_rule(rule, path, source, agent)
+    for path, _ in _tables(source, (), "rules"):
+        problems += _check_rule(path, source, agent)
     return Reading(None if errors_of(problems) else script, problems)
 
 
@@ -52,7 +52,7 @@ def _check_order(script: Script, source: TomlSource) -> Iterator[Problem]:
     )
 
 
-def _check_rule(rule: Mapping[str, Any], path: Path, source: TomlSource, agent: AgentSpec | None) -> Iterator[Problem]:
+def _check_rule(path: Path, source: TomlSource, agent: AgentSpec | None) -> Iterator[Problem]:
     """Checks of a rule that do not need the rest of the script, or even of the rule, to be valid."""
     groups: Collection[str | int] | None = ()
     pattern = source.get((*path, "when", "matches"))

@@ -1,4 +1,4 @@
-"""Checks of templates: syntax, and whether what they refer to exists. Problems point into the string of the TOML file."""
+"""Checks of templates: syntax, and whether what they refer to exists. Problems point into the TOML file's string."""
 
 import re
 from collections.abc import Iterator

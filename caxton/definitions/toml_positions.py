@@ -1,7 +1,7 @@
 """Where every key and value of a TOML document stands.
 
 `tomllib` gives values without positions, and no maintained parser with positions is small and quick to import. Since
-`tomllib` has accepted the text before this scanner sees it, the scanner need not check anything: it only walks the text.
+`tomllib` has accepted the text before this scanner sees it, the scanner need not check anything: it only walks it.
 Grammar: https://toml.io/en/v1.0.0. A property test holds it to the paths that `tomllib` finds.
 """
 

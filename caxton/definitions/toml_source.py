@@ -47,7 +47,7 @@ class TomlSource:
         return path
 
     def span(self, path: Path, at: Literal["key", "value"] = "value") -> Span:
-        """Where the key or value of the longest known part of `path` stands; the first character if nothing is known."""
+        """Where the key or value of the longest known part of `path` stands; the file's beginning if nothing is known."""
         path = self.known_part(path)
         if at == "key" and path in self.positions.keys:
             return self.positions.keys[path]
@@ -92,7 +92,7 @@ class TomlSource:
         return locate(self._lines, self.span(path).start)[0]
 
     def inside_string(self, path: Path, start: int, end: int) -> Span:
-        """The span of the characters `start` to `end` of the text value at `path`; the whole value if it has none there."""
+        """The span of the characters `start` to `end` of the text at `path`; the whole value if it has none there."""
         whole = self.span(path)
         offsets = string_offsets(self.text[whole.start : whole.end])
         if not 0 <= start < end <= len(offsets):
@@ -101,7 +101,7 @@ class TomlSource:
 
 
 def read_toml(file: str, text: str) -> TomlSource | Problem:
-    """`text` as data with positions, or what is wrong with its syntax (TOML has no way to go on after the first mistake).
+    """`text` as data with positions, or what is wrong with its syntax: one problem, for what follows cannot be told.
 
     Args:
         file: how problems call the file.

@@ -1,7 +1,7 @@
 """What is wrong with a file that is not TOML, in words that help.
 
-`tomllib` stops at the first mistake and says little on it. Here its messages are read together with the text around the
-mistake, for the mistakes that people make most: a missing quote or equals sign, text without quotes, the same key twice.
+`tomllib` stops at the first mistake and says little on it. Here its messages are read together with the text around
+the mistake, for those that people make most: a missing quote or equals sign, text without quotes, the same key twice.
 """
 
 import re

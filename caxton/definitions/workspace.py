@@ -226,7 +226,7 @@ class _Loader:
     def finish(self, known_tools: Mapping[str, Collection[str] | None] | None) -> Workspace:
         """The workspace, after the checks between its parts."""
         tools: dict[str, Collection[str] | None] = {**(known_tools or {})}
-        tools |= {name: None for name in (*self.broken_tools, *(tool.name for tool in self.workspace.tools))}
+        tools |= dict.fromkeys((*self.broken_tools, *(tool.name for tool in self.workspace.tools)))
         found = crosscheck(self.checked, tools, all_tools_known=known_tools is not None)
         if self.incomplete_agents:  # who offers what is not known
             found = [

@@ -202,6 +202,8 @@ class StepInput(BaseModel):
     error: ErrorReport | None = None
     """close: why the execution failed."""
     one_shot: bool = False
+    traceparent: str | None = None
+    """The trace that the turn belongs to."""
 
 
 class StepResult(BaseModel):

@@ -41,7 +41,7 @@ from caxton.observability.trace_context import (
 )
 
 if TYPE_CHECKING:
-    from caxton.observability.temporal import TraceInterceptor
+    from temporalio.contrib.opentelemetry import TracingInterceptor
 
 __all__ = [
     "ModelSpan",
@@ -334,11 +334,13 @@ def tracer() -> Tracer | None:
     return _tracer
 
 
-def temporal_interceptors() -> "list[TraceInterceptor]":
+def temporal_interceptors() -> "list[TracingInterceptor]":
     """What Temporal's client needs to carry traces through workflows; workers take it over from their client."""
-    from caxton.observability.temporal import TraceInterceptor
+    if _tracer is None:
+        return []
+    from temporalio.contrib.opentelemetry import TracingInterceptor
 
-    return [TraceInterceptor()]
+    return [TracingInterceptor(_tracer)]
 
 
 def split_model(model: str) -> tuple[str, str]:

@@ -15,6 +15,8 @@ from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from caxton.adapters.models.settings import ModelsSettings
+from caxton.adapters.models.settings import ModelsSettings
 from caxton.domain.ids import DEFAULT_CUSTOMER, DEFAULT_WORKSPACE, Name
 from caxton.runtime.settings_sections import (
     EngineSettings,
@@ -56,7 +58,7 @@ class _Shared(BaseModel):
     temporal: TemporalSettings = TemporalSettings()
     engine: EngineSettings = EngineSettings()
     store: StoreSettings = StoreSettings()
-    models: dict[str, Any] = Field(default={}, description="Model providers and the default model.")
+    models: ModelsSettings = ModelsSettings()
     tools: ToolsSettings = ToolsSettings()
     limits: LimitsSettings = LimitsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

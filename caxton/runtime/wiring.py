@@ -13,12 +13,12 @@ from caxton.activities.deployments import DeploymentActivities
 from caxton.activities.step import StepPorts
 from caxton.activities.steps import StepActivities
 from caxton.adapters.blobs import FileBlobs
+from caxton.adapters import templates
 from caxton.adapters.models import Models
-from caxton.adapters.sandbox import WasmtimeSandbox
+from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
 from caxton.adapters.store.database import Database, sqlite_url
 from caxton.adapters.store.migrate import migrate
 from caxton.adapters.streams import LocalStream
-from caxton.adapters.templates import Templates
 from caxton.api.services import ApiLimits, Services
 from caxton.routing.directory import Directory
 from caxton.runtime.data_folder import DataFolder
@@ -50,7 +50,6 @@ class Parts:
     blobs: FileBlobs
     sandbox: WasmtimeSandbox
     models: Models
-    templates: Templates
     stream: LocalStream
     directory: Directory
 
@@ -70,7 +69,6 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
     database = Database(settings.store.url or sqlite_url(folder.database), synchronous=settings.store.synchronous)
     migrate(database)
     blobs = FileBlobs(folder.blobs)
-    templates = Templates()
     return Parts(
         settings=settings,
         database=database,
@@ -82,7 +80,6 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
             allowed_paths=[Path(path) for path in settings.tools.allowed_paths],
         ),
         models=Models(settings.models, templates),
-        templates=templates,
         stream=LocalStream(),
         directory=Directory(),
     )
@@ -96,7 +93,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
         blobs=parts.blobs,
         sandbox=parts.sandbox,
         models=parts.models,
-        templates=parts.templates,
+        templates=templates,
         stream=parts.stream,
         directory=parts.directory,
     )
@@ -141,7 +138,7 @@ def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[st
         agents=Agents(parts.database, parts.models, parts.directory, engine),
         deployments=Deployments(parts.database, parts.blobs, engine),
         tools=Tools(parts.database, parts.blobs, parts.sandbox),
-        keys=Keys(parts.database),
+        keys=Keys(parts.database, home_customer=parts.settings.customer),
         health=Health(),
         blobs=parts.blobs,
         facts=facts,

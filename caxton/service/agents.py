@@ -80,7 +80,7 @@ class Agents:
         self.directory = directory
         self.engine = engine
 
-    async def list(self, caller: Caller) -> list[AgentView]:
+    async def list_agents(self, caller: Caller) -> list[AgentView]:
         """All agents of the workspace."""
         scope = caller.scope
 

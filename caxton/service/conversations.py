@@ -171,7 +171,7 @@ class Conversations:
             raise NotFound(f'there is no conversation "{conversation_id}"', details={"conversation": conversation_id})
         return found
 
-    async def list(
+    async def list_conversations(
         self, scope: Scope, *, active: bool | None, agent: str | None, before: datetime | None, limit: int
     ) -> list[Conversation]:
         """Conversations, the latest activity first."""

@@ -112,7 +112,7 @@ class Deployments:
             raise NotFound(f'there is no deployment "{deployment_id}"', details={"deployment": deployment_id})
         return found
 
-    async def list(self, caller: Caller, limit: int) -> list[Deployment]:
+    async def list_deployments(self, caller: Caller, limit: int) -> list[Deployment]:
         """The latest deployments, newest first."""
         return await self.records.read(lambda transaction: transaction.deployments(caller.scope, limit))
 

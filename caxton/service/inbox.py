@@ -16,6 +16,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from caxton.domain.errors import CaxtonError, EngineUnavailable, Overloaded
 from caxton.domain.executions import TurnOutcome, TurnRequest
 from caxton.domain.ids import Scope, derived_id
+from caxton.observability.tracing import in_trace_of_batch
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
 from caxton.workflows.names import inbox_workflow_id, search_attributes
@@ -85,8 +86,10 @@ class _Shard:
     async def _send(self, batch: list[_Waiting]) -> None:
         if not batch:
             return
+        requests = [waiting.request for waiting in batch]
         try:
-            outcomes = await self._update(InboxBatch(requests=[waiting.request for waiting in batch]))
+            with in_trace_of_batch(request.traceparent for request in requests):
+                outcomes = await self._update(InboxBatch(requests=requests))
         except BaseException as error:
             for waiting in batch:
                 if not waiting.done.done():

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from datetime import UTC, datetime
 
-from caxton.domain.errors import InvalidState, NotAuthenticated, NotFound
+from caxton.domain.errors import InvalidState, NotAuthenticated, NotFound, NotPermitted
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.records import ApiKey, Records
 from caxton.service.context import Caller, Role
@@ -25,9 +25,10 @@ def new_key() -> str:
 class Keys:
     """Use cases on API keys."""
 
-    def __init__(self, records: Records) -> None:
-        """Keep keys in `records`."""
+    def __init__(self, records: Records, *, home_customer: str) -> None:
+        """Keep keys in `records`. Administrators of `home_customer`, whose server it is, make keys for others too."""
         self.records = records
+        self.home_customer = home_customer
 
     async def authenticate(self, key: str, workspace: str) -> Caller:
         """The caller that a key stands for.
@@ -45,15 +46,23 @@ class Keys:
         scope = Scope(customer=found.customer, workspace=workspace)
         return Caller(scope, Role(found.role), found.id, found.name)
 
-    async def list(self, caller: Caller) -> list[ApiKey]:
+    async def list_keys(self, caller: Caller) -> list[ApiKey]:
         """The customer's keys."""
         caller.require(Role.ADMIN)
         return await self.records.read(lambda transaction: transaction.keys(caller.scope.customer))
 
-    async def create(self, caller: Caller, name: str, role: Role) -> tuple[ApiKey, str]:
-        """A new key of the caller's customer, and its text, which is not kept."""
+    async def create(
+        self, caller: Caller, name: str, role: Role, customer: str | None = None
+    ) -> tuple[ApiKey, str]:
+        """A new key of the caller's customer (or of `customer`), and its text, which is not kept.
+
+        Raises:
+            NotPermitted: the caller may not make keys for another customer.
+        """
         caller.require(Role.ADMIN)
-        return await self.create_for(caller.scope.customer, name, role)
+        if customer not in (None, caller.scope.customer) and caller.scope.customer != self.home_customer:
+            raise NotPermitted("keys for other customers are made by the administrator of the server")
+        return await self.create_for(customer or caller.scope.customer, name, role)
 
     async def create_for(self, customer: str, name: str, role: Role, text: str | None = None) -> tuple[ApiKey, str]:
         """A new key of `customer`; for the server itself, which makes the first one."""

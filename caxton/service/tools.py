@@ -75,7 +75,7 @@ class Tools:
         self.blobs = blobs
         self.sandbox = sandbox
 
-    async def list(self, caller: Caller) -> list[ToolView]:
+    async def list_tools(self, caller: Caller) -> list[ToolView]:
         """All tools of the workspace."""
         scope = caller.scope
 

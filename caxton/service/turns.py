@@ -22,6 +22,7 @@ from caxton.domain.messages import Message
 from caxton.domain.ports import BlobStore, DeltaStream, StreamEvent
 from caxton.domain.records import ExecutionRecord, Records, Transaction
 from caxton.observability.metrics import METRICS
+from caxton.observability.tracing import current_traceparent
 from caxton.routing.decision import route
 from caxton.routing.directory import Directory
 from caxton.service.context import Caller, Role
@@ -116,7 +117,7 @@ class Turns:
             fingerprint=digest_of(f"{target}\x1f{conversation_id}\x1f{ask.content}".encode()),
             one_shot=one_shot,
             variables=ask.variables or {},
-            traceparent=ask.traceparent,
+            traceparent=ask.traceparent or current_traceparent(),
         )
 
     async def find(self, scope: Scope, request: TurnRequest, *, check_route: bool = True) -> ExecutionRecord | None:

@@ -69,6 +69,7 @@ class Turn:
             pinned=self.pinned,
             preferred=self.preferred,
             one_shot=self.request.one_shot,
+            traceparent=self.request.traceparent,
         )
         return await self._execute(opening)
 
@@ -162,6 +163,7 @@ class Turn:
             chain=[*opening.chain, plan.agent],
             chain_limits=[*opening.chain_limits, (plan.max_depth, plan.max_loops)],
             pinned=self.pinned,
+            traceparent=opening.traceparent,
         )
         await self._execute(child)
 
@@ -175,6 +177,7 @@ class Turn:
             call=call,
             plan=plan,
             one_shot=opening.one_shot,
+            traceparent=opening.traceparent,
         )
 
     async def _close(self, opening: StepInput, error: ErrorReport | None) -> TurnOutcome:

@@ -34,7 +34,7 @@ class GraceBody(BaseModel):
 @router.get("/agents")
 async def agents(caller: CurrentCaller, services: UseCases) -> AgentPage:
     """All agents of the workspace."""
-    return AgentPage(agents=await services.agents.list(caller))
+    return AgentPage(agents=await services.agents.list_agents(caller))
 
 
 @router.get("/agents/{name}")

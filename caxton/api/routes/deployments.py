@@ -56,7 +56,7 @@ async def deployments(
     caller: CurrentCaller, services: UseCases, limit: Annotated[int, Query(ge=1, le=500)] = 20
 ) -> DeploymentPage:
     """The history of deployments."""
-    return DeploymentPage(deployments=await services.deployments.list(caller, limit))
+    return DeploymentPage(deployments=await services.deployments.list_deployments(caller, limit))
 
 
 @router.get("/deployments/{deployment_id}")

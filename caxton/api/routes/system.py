@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from caxton import __version__
 from caxton.api.services import CurrentCaller, UseCases
@@ -54,6 +54,7 @@ class KeyBody(BaseModel):
 
     name: Name
     role: Role = Role.DEVELOPER
+    customer: Name | None = Field(default=None, description="Whose key; only the server's own administrator may say.")
 
 
 @router.get("/health")
@@ -92,13 +93,13 @@ async def server(caller: CurrentCaller, services: UseCases) -> dict[str, Any]:
 @router.get("/v1/keys")
 async def keys(caller: CurrentCaller, services: UseCases) -> KeyPage:
     """The customer's API keys."""
-    return KeyPage(keys=[_view(key) for key in await services.keys.list(caller)])
+    return KeyPage(keys=[_view(key) for key in await services.keys.list_keys(caller)])
 
 
 @router.post("/v1/keys", status_code=201)
 async def create_key(body: KeyBody, caller: CurrentCaller, services: UseCases) -> NewKeyView:
     """Makes an API key; its text is shown this once."""
-    key, text = await services.keys.create(caller, body.name, body.role)
+    key, text = await services.keys.create(caller, body.name, body.role, body.customer)
     return NewKeyView(**_view(key).model_dump(), key=text)
 
 

@@ -35,7 +35,7 @@ class LogPage(BaseModel):
 @router.get("")
 async def tools(caller: CurrentCaller, services: UseCases) -> ToolPage:
     """All tools of the workspace, with their schemas and statistics."""
-    return ToolPage(tools=await services.tools.list(caller))
+    return ToolPage(tools=await services.tools.list_tools(caller))
 
 
 @router.get("/{name}")

@@ -6,6 +6,7 @@ Revision: 0001, after None.
 import sqlalchemy as sa
 from alembic import op
 
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -145,7 +146,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("customer", "workspace", "id"),
     )
     with op.batch_alter_table("executions", schema=None) as batch_op:
-        batch_op.create_index("executions_by_state", ["customer", "workspace", "agent", "state"], unique=False)
         batch_op.create_index(
             "executions_by_capability", ["customer", "workspace", "capability", "started_at"], unique=False
         )
@@ -153,6 +153,7 @@ def upgrade() -> None:
             "executions_by_conversation", ["customer", "workspace", "conversation_id", "started_at"], unique=False
         )
         batch_op.create_index("executions_by_root", ["customer", "workspace", "root_id"], unique=False)
+        batch_op.create_index("executions_by_state", ["customer", "workspace", "state", "agent"], unique=False)
 
     op.create_table(
         "generations",
@@ -250,10 +251,10 @@ def downgrade() -> None:
     op.drop_table("messages")
     op.drop_table("generations")
     with op.batch_alter_table("executions", schema=None) as batch_op:
+        batch_op.drop_index("executions_by_state")
         batch_op.drop_index("executions_by_root")
         batch_op.drop_index("executions_by_conversation")
         batch_op.drop_index("executions_by_capability")
-        batch_op.drop_index("executions_by_state")
 
     op.drop_table("executions")
     with op.batch_alter_table("events", schema=None) as batch_op:

@@ -1,0 +1,120 @@
+"""One real server for the whole test run, shared by all pytest workers; each test has a workspace of its own."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A `caxton serve` process."""
+
+    url: str
+    api_key: str
+    data_dir: Path
+    pid: int
+    metrics_url: str | None = None
+
+    def client(self, workspace: str = "default", *, key: str | None = None) -> httpx.Client:
+        """An HTTP client that acts in `workspace`."""
+        headers = {"Authorization": f"Bearer {key or self.api_key}", "X-Caxton-Workspace": workspace}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+
+
+def start_server(data_dir: Path, *flags: str, env: dict[str, str] | None = None) -> tuple[subprocess.Popen[bytes], RunningServer]:
+    """Starts `caxton serve` on free ports and waits until it is ready."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log = (data_dir / "serve.log").open("ab")
+    command = [sys.executable, "-m", "caxton", "serve", "--data-dir", str(data_dir), "--port", "0", "--metrics-port", "0"]
+    environment = {**os.environ, "CAXTON_ENGINE__UI_PORT": "0", **(env or {})}
+    (data_dir / "server.json").unlink(missing_ok=True)
+    process = subprocess.Popen([*command, *flags], stdout=log, stderr=log, env=environment, cwd=data_dir)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"caxton serve ended: {(data_dir / 'serve.log').read_text()[-2000:]}")
+        if (data_dir / "server.json").exists():
+            return process, running_server(data_dir)
+        time.sleep(0.05)
+    process.kill()
+    raise RuntimeError("caxton serve was not ready within 60 s")
+
+
+def running_server(data_dir: Path) -> RunningServer:
+    """The server that runs on `data_dir`."""
+    facts = json.loads((data_dir / "server.json").read_text())
+    key = (data_dir / "admin.key").read_text().strip()
+    return RunningServer(facts["url"], key, data_dir, facts["pid"], facts.get("metrics_url"))
+
+
+def stop_server(process: subprocess.Popen[bytes]) -> int:
+    """Stops a server as Ctrl-C does, and returns its exit code."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+@pytest.fixture(scope="session")
+def caxton_server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[RunningServer]:
+    """The server that all tests share. The first pytest worker starts it, the last one stops it."""
+    root = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        root = root.parent
+    data_dir, users = root / "shared-server", root / "shared-server.users"
+    process: subprocess.Popen[bytes] | None = None
+    with _locked(root / "shared-server.lock"):
+        count = int(users.read_text()) if users.exists() else 0
+        if count == 0:
+            process, server = start_server(data_dir)
+        else:
+            server = running_server(data_dir)
+        users.write_text(str(count + 1))
+    yield server
+    with _locked(root / "shared-server.lock"):
+        left = int(users.read_text()) - 1
+        users.write_text(str(left))
+    # Whoever started it waits for the others: a server must not go away under them.
+    if process is not None:
+        deadline = time.monotonic() + 600
+        while int(users.read_text()) > 0 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        stop_server(process)
+
+
+@pytest.fixture()
+def workspace() -> str:
+    """A workspace that no other test uses."""
+    return f"w-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture()
+def api(caxton_server: RunningServer, workspace: str) -> Iterator[httpx.Client]:
+    """A client of the shared server, in a workspace of its own."""
+    with caxton_server.client(workspace) as client:
+        yield client
+
+
+class _locked:  # noqa: N801
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        self.file = self.path.open("w")
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
