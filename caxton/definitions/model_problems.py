@@ -1,8 +1,8 @@
 """What pydantic finds, in the words of somebody who writes TOML.
 
 Pydantic names a model's Python types; here each of its errors becomes a problem at the right characters of the file,
-with the fix. Paths in its errors hold parts that the file does not have (the branch of a union, the key of a short form):
-they are dropped, and the errors of all branches of one union become one problem.
+with the fix. Paths in its errors hold parts that the file does not have (the branch of a union, the key of a short
+form): they are dropped, and the errors of all branches of one union become one problem.
 """
 
 import math

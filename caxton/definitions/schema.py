@@ -1,7 +1,7 @@
 """JSON Schemas of the files that people write, for editors that complete and check TOML.
 
-`python -m caxton.definitions.schema` writes them; a test says when they are stale. They are made from the domain's models,
-with the short forms that the models take.
+`python -m caxton.definitions.schema` writes them; a test says when they are stale. They are made from the domain's
+models, with the short forms that the models take.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The gallery of templates, and making an agent from one.
 
-A template is a folder with `template.toml`, `agent.toml` and perhaps `agent.script.toml`. Its files are valid definitions
-as they stand. Instead of placeholders, the values that a user chooses (the agent's name, customisations) are put in the
-place of those in the file, so comments and layout stay.
+A template is a folder with `template.toml`, `agent.toml` and perhaps `agent.script.toml`. Its files are valid
+definitions as they stand. Instead of placeholders, the values that a user chooses (the agent's name, customisations) are
+put in the place of those in the file, so comments and layout stay.
 """
 
 from collections.abc import Iterator, Mapping

@@ -47,7 +47,7 @@ class TomlSource:
         return path
 
     def span(self, path: Path, at: Literal["key", "value"] = "value") -> Span:
-        """Where the key or value of the longest known part of `path` stands; the file's beginning if nothing is known."""
+        """Where the key or value of the longest known part of `path` stands; the file's beginning if none is."""
         path = self.known_part(path)
         if at == "key" and path in self.positions.keys:
             return self.positions.keys[path]

@@ -51,9 +51,7 @@ class Keys:
         caller.require(Role.ADMIN)
         return await self.records.read(lambda transaction: transaction.keys(caller.scope.customer))
 
-    async def create(
-        self, caller: Caller, name: str, role: Role, customer: str | None = None
-    ) -> tuple[ApiKey, str]:
+    async def create(self, caller: Caller, name: str, role: Role, customer: str | None = None) -> tuple[ApiKey, str]:
         """A new key of the caller's customer (or of `customer`), and its text, which is not kept.
 
         Raises:

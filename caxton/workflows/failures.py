@@ -2,7 +2,13 @@
 
 from datetime import timedelta
 
-from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, FailureError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ApplicationErrorCategory,
+    ChildWorkflowError,
+    FailureError,
+)
 
 from caxton.domain.errors import CaxtonError, ErrorReport
 
@@ -15,6 +21,7 @@ def to_failure(error: CaxtonError | ErrorReport) -> ApplicationError:
         report.model_dump(mode="json", exclude_none=True),
         type=report.code,
         non_retryable=not report.retryable,
+        category=ApplicationErrorCategory.BENIGN,  # expected: no line in the worker's log
         next_retry_delay=None if report.retry_after is None else timedelta(seconds=report.retry_after),
     )
 

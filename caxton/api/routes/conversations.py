@@ -81,7 +81,9 @@ async def conversations(
     limit: Limit = 50,
 ) -> ConversationPage:
     """Conversations of the workspace."""
-    found = await services.conversations.list_conversations(caller.scope, active=active, agent=agent, before=before, limit=limit)
+    found = await services.conversations.list_conversations(
+        caller.scope, active=active, agent=agent, before=before, limit=limit
+    )
     return ConversationPage(conversations=found, next=found[-1].last_activity if len(found) == limit else None)
 
 
