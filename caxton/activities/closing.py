@@ -81,7 +81,7 @@ class Closing:
         journal.end_one_shot(transaction, step, execution.conversation_id)
         return StepResult(outcome=self._outcome(message.id))
 
-    def after(self, result: StepResult) -> None:
+    def after(self, _result: StepResult) -> None:
         """Counts the failure."""
         METRICS.execution(self.input.plan.agent if self.input.plan else "", "failed", None)
         self.ports.stream.publish(self.input.root_id, "step", {})

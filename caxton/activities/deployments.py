@@ -1,7 +1,7 @@
 """What a deployment needs of the world: check all, make all live at once, tell the agents' workflows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from temporalio import activity
@@ -11,9 +11,9 @@ from caxton.activities.releases import Release, read_release
 from caxton.activities.validation import validate_release
 from caxton.domain import events
 from caxton.domain.agents import AgentState, AgentVersion
-from caxton.domain.deployments import Bundle, Change, DeploymentState
+from caxton.domain.deployments import Change, DeploymentState
 from caxton.domain.events import Event, event_id
-from caxton.domain.ids import Digest, Scope
+from caxton.domain.ids import DeploymentId, Digest, Scope
 from caxton.domain.ports import BlobStore, ModelGateway, ToolSandbox
 from caxton.domain.records import ComponentKind, Records, Transaction
 from caxton.domain.tools import ToolState, ToolVersion
@@ -173,7 +173,12 @@ def _events(deployment: DeploymentInput, changes: Sequence[Change]) -> list[Even
 
 
 def _event(
-    scope: Scope, deployment_id: str, event_type: str, payload: dict[str, object], part: str = "", actor: str = "system"
+    scope: Scope,
+    deployment_id: DeploymentId,
+    event_type: str,
+    payload: Mapping[str, object],
+    part: str = "",
+    actor: str = "system",
 ) -> Event:
     return Event(
         event_id=event_id(event_type, scope.workspace, deployment_id, part),
@@ -181,10 +186,7 @@ def _event(
         timestamp=journal.now(),
         customer_id=scope.customer,
         workspace=scope.workspace,
-        deployment_id=deployment_id,  # type: ignore[arg-type]
+        deployment_id=deployment_id,
         actor=actor or "system",
-        payload=payload,
+        payload=dict(payload),
     )
-
-
-__all__ = ["Bundle", "DeploymentActivities", "Notify"]

@@ -119,7 +119,7 @@ class Opening:
         transaction.add_events(scope, self._events(message_id, trace_id))
         return StepResult(plan=self._plan())
 
-    def after(self, result: StepResult) -> None:
+    def after(self, _result: StepResult) -> None:
         """Counts the decision."""
         METRICS.routed(self.decision.strategy)
         self.ports.stream.publish(self.input.root_id, "step", {})

@@ -110,14 +110,14 @@ class Prompt:
         self, ports: StepPorts, step: StepRecord, call: dict[str, Any], tool: StepRecord | None
     ) -> FunctionResult:
         if call["kind"] == "tool":
-            payload = tool.payload if tool else {"text": "the call has no result", "is_error": True}
+            payload: dict[str, Any] = tool.payload if tool else {"text": "the call has no result", "is_error": True}
             return FunctionResult(
                 call["id"], call["name"], payload["text"], payload.get("structured"), bool(payload.get("is_error"))
             )
         child = self.children.get(child_id(step.execution_id, step.step, call["call"]))
         if child is None or child[1] is None:
             return FunctionResult(call["id"], call["name"], "the other agent gave no answer", None, is_error=True)
-        execution, message = child
+        execution, message = child[0], child[1]
         text = await unpack(ports.blobs, self.step.scope, message.content)
         return FunctionResult(call["id"], call["name"], text, None, execution.state is not ExecutionState.COMPLETED)
 

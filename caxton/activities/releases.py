@@ -26,7 +26,7 @@ class Release:
 
 def read_release(transaction: Transaction, scope: Scope, request: DeploymentRequest) -> Release:
     """Compares `request` with what is deployed. Without `prune`, what the request does not name stays."""
-    components = {(c.kind, c.name): c for c in transaction.components(scope)}
+    components: dict[tuple[str, str], Component] = {(c.kind, c.name): c for c in transaction.components(scope)}
     present: dict[tuple[str, str], Digest] = {key: component.digest for key, component in components.items()}
     bundles = {(bundle.kind, bundle.name): bundle for bundle in request.bundles}
     wanted: dict[tuple[str, str], Digest] = {key: bundle.digest for key, bundle in bundles.items()}
@@ -35,21 +35,20 @@ def read_release(transaction: Transaction, scope: Scope, request: DeploymentRequ
     actions = compare(wanted, present)
     changes: list[Change] = []
     for key, action in sorted(actions.items(), key=lambda item: (item[0][0] != "tool", item[0])):
-        component = components.get(key)  # type: ignore[arg-type]
-        changes.append(
-            Change(
-                kind=key[0],  # type: ignore[arg-type]
-                name=key[1],
-                action=action,  # type: ignore[arg-type]
-                digest=wanted.get(key),
-                before=component.version if component else None,
-                last_deployed=component.updated_at if component else None,
-            )
-        )
+        component = components.get(key)
+        change = {
+            "kind": key[0],
+            "name": key[1],
+            "action": action,
+            "digest": wanted.get(key),
+            "before": component.version if component else None,
+            "last_deployed": component.updated_at if component else None,
+        }
+        changes.append(Change.model_validate(change))
     before = [
         found
-        for (kind, _), component in components.items()
-        if (found := transaction.bundle(scope, kind, component.digest)) is not None
+        for component in components.values()
+        if (found := transaction.bundle(scope, component.kind, component.digest)) is not None
     ]
     kept = [component for key, component in components.items() if actions.get(key) == "unchanged"]
     changed = [bundle for key, bundle in bundles.items() if actions[key] in ("new", "modified")]

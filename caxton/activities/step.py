@@ -51,6 +51,6 @@ class Step(Protocol):
         """Writes what came of it; may run more than once, so it has no other effects."""
         ...
 
-    def after(self, result: StepResult) -> None:
+    def after(self, result: StepResult, /) -> None:
         """Tells metrics and listeners, once the step is committed."""
         ...

@@ -132,7 +132,7 @@ class ToolStep:
         transaction.set_usage(scope, self.input.execution_id, usage)
         return StepResult(artifacts=self.artifacts)
 
-    def after(self, result: StepResult) -> None:
+    def after(self, _result: StepResult) -> None:
         """Counts the call, and tells listeners that there is news."""
         if self.failure is not None:
             METRICS.tool_call(self.server if self.tool else "", self.failure.code, None)

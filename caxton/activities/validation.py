@@ -52,7 +52,7 @@ async def validate_release(
         else:
             tools.setdefault(bundle.name, None)  # wrong itself, but no reason to call it missing
     kept = _kept(release, tools)
-    problems += crosscheck([*agents, *kept], tools)
+    problems += crosscheck([*agents, *kept], _names(tools))
     for agent in agents:
         problems += _check_model(agent, models)
     if errors_of(problems):
@@ -109,6 +109,13 @@ def _kept(release: Release, tools: dict[str, Sequence[ToolFunction] | None]) -> 
             bundle = Bundle(kind="agent", name=component.name, files={})
             sources.append(AgentSource(version, bundle, f"agents/{component.name}.toml (deployed)"))
     return sources
+
+
+def _names(tools: dict[str, Sequence[ToolFunction] | None]) -> dict[str, list[str] | None]:
+    return {
+        name: None if functions is None else [function.name for function in functions]
+        for name, functions in tools.items()
+    }
 
 
 def _check_model(agent: AgentSource, models: ModelGateway) -> list[Problem]:

@@ -109,7 +109,7 @@ def error_classes() -> dict[str, type[CaxtonError]]:
     while pending:
         error_class = pending.pop()
         found.setdefault(error_class.code, error_class)
-        pending.extend(cast("list[type[CaxtonError]]", error_class.__subclasses__()))
+        pending.extend(error_class.__subclasses__())
     return dict(sorted(found.items()))
 
 

@@ -135,7 +135,9 @@ class EmbeddedEngine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C on the terminal is for us; we stop the engine last
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=_die_with_parent  # noqa: PLW1509 - runs before any thread of ours
+                if sys.platform == "linux"
+                else None,
             )
         self._pid_file.write_text(json.dumps({"pid": self.process.pid}))
 

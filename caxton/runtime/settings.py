@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from caxton.adapters.models.settings import ModelsSettings
-from caxton.adapters.models.settings import ModelsSettings
 from caxton.domain.ids import DEFAULT_CUSTOMER, DEFAULT_WORKSPACE, Name
 from caxton.runtime.settings_sections import (
     EngineSettings,

@@ -12,8 +12,8 @@ from caxton.activities.conversations import ConversationActivities
 from caxton.activities.deployments import DeploymentActivities
 from caxton.activities.step import StepPorts
 from caxton.activities.steps import StepActivities
-from caxton.adapters.blobs import FileBlobs
 from caxton.adapters import templates
+from caxton.adapters.blobs import FileBlobs
 from caxton.adapters.models import Models
 from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
 from caxton.adapters.store.database import Database, sqlite_url

@@ -232,9 +232,9 @@ class Conversations:
 
         async def submit() -> TurnOutcome | None:
             if not accepted_only:
-                return await handle.execute_update(ConversationWorkflow.submit, request, id=request.execution_id)
+                return await handle.execute_update("submit", request, id=request.execution_id, result_type=TurnOutcome)
             await handle.start_update(
-                ConversationWorkflow.submit,
+                "submit",
                 request,
                 id=request.execution_id,
                 wait_for_stage=WorkflowUpdateStage.ACCEPTED,
@@ -263,7 +263,7 @@ class Conversations:
             static_summary=_summary(conversation),
         )
         return await self.engine.client.execute_update_with_start_workflow(
-            ConversationWorkflow.submit, request, start_workflow_operation=start, id=request.execution_id
+            "submit", request, start_workflow_operation=start, id=request.execution_id, result_type=TurnOutcome
         )
 
 

@@ -9,7 +9,6 @@ import zlib
 from collections import deque
 from dataclasses import dataclass
 
-
 from temporalio.client import WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
@@ -121,7 +120,7 @@ class _Shard:
         handle = self.engine.client.get_workflow_handle_for(
             InboxWorkflow.run, inbox_workflow_id(self.customer, self.number)
         )
-        return await handle.execute_update(InboxWorkflow.submit, batch, id=update_id)
+        return await handle.execute_update("submit", batch, id=update_id, result_type=list[TurnOutcome])
 
     async def _update_with_start(self, batch: InboxBatch, update_id: str) -> list[TurnOutcome]:
         start = WithStartWorkflowOperation(
@@ -136,7 +135,7 @@ class _Shard:
             static_summary=f"requests of {self.customer}, shard {self.number}",
         )
         return await self.engine.client.execute_update_with_start_workflow(
-            InboxWorkflow.submit, batch, start_workflow_operation=start, id=update_id
+            "submit", batch, start_workflow_operation=start, id=update_id, result_type=list[TurnOutcome]
         )
 
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from caxton.adapters.store import clock
-from caxton.adapters.store.schema import events
+from caxton.adapters.store import clock, schema
 from caxton.adapters.store.session import Session, from_json, in_scope, to_json
 from caxton.domain.events import Event
 from caxton.domain.ids import Scope
@@ -15,15 +14,15 @@ from caxton.domain.ids import Scope
 class EventQueries(Session):
     """Events."""
 
-    def add_events(self, scope: Scope, events_to_add: Iterable[Event]) -> None:
+    def add_events(self, scope: Scope, events: Iterable[Event]) -> None:
         """Appends events. They belong to the transaction: where the fact is not recorded, neither are they."""
-        for event in events_to_add:
+        for event in events:
             row: dict[str, Any] = event.model_dump(exclude={"timestamp", "payload", "customer_id", "workspace"})
             row["timestamp"] = clock.from_datetime(event.timestamp)
             row["payload"] = to_json(event.payload)
             row["customer"] = scope.customer
             row["workspace"] = scope.workspace
-            self.insert(events, row)
+            self.insert(schema.events, row)
 
     def events(
         self,
@@ -35,12 +34,13 @@ class EventQueries(Session):
         limit: int,
     ) -> list[tuple[int, Event]]:
         """Events with their positions, oldest first, from behind position `after`."""
-        query = select(events).where(in_scope(events, scope), events.c.position > after)
+        table = schema.events
+        query = select(table).where(in_scope(table, scope), table.c.position > after)
         if correlation_id is not None:
-            query = query.where(events.c.correlation_id == correlation_id)
+            query = query.where(table.c.correlation_id == correlation_id)
         if event_type is not None:
-            query = query.where(events.c.event_type == event_type)
-        query = query.order_by(events.c.position).limit(limit)
+            query = query.where(table.c.event_type == event_type)
+        query = query.order_by(table.c.position).limit(limit)
         return [(row.position, _event(row)) for row in self.connection.execute(query)]
 
 

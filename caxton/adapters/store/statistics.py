@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Float, Integer, Row, case, cast, func, select
+from sqlalchemy import Float, Integer, RowMapping, case, cast, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock
@@ -38,8 +38,8 @@ class StatisticsQueries(Session):
         )
         if tool is not None:
             query = query.where(steps.c.tool == tool)
-        rows = self.connection.execute(query).all()
-        return [_statistics(row, self._tool_times(scope, row.name)) for row in rows]
+        rows = self.connection.execute(query).mappings().all()
+        return [_statistics(row, self._tool_times(scope, row["name"])) for row in rows]
 
     def agent_statistics(self, scope: Scope) -> list[CallStatistics]:
         """Executions by agent."""
@@ -64,12 +64,12 @@ class StatisticsQueries(Session):
             .group_by(column)
             .order_by(column)
         )
-        rows = self.connection.execute(query).all()
+        rows = self.connection.execute(query).mappings().all()
         statistics: list[CallStatistics] = []
         for row in rows:
             sample = (
                 select(took)
-                .where(in_scope(executions, scope), column == row.name, finished)
+                .where(in_scope(executions, scope), column == row["name"], finished)
                 .order_by(executions.c.started_at.desc())
                 .limit(SAMPLE)
             )
@@ -93,8 +93,8 @@ def _p95(values: Sequence[float]) -> float | None:
     return float(ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))])
 
 
-def _statistics(row: Row[Any], times: Sequence[float]) -> CallStatistics:
-    found: dict[str, Any] = dict(row._mapping)
+def _statistics(row: RowMapping, times: Sequence[float]) -> CallStatistics:
+    found: dict[str, Any] = dict(row)
     mean = found.get("mean_ms")
     mean_cpu = found.get("mean_cpu_ms")
     return CallStatistics(
