@@ -35,11 +35,11 @@ class RunningServer:
 def start_server(data_dir: Path, *flags: str, env: dict[str, str] | None = None) -> tuple[subprocess.Popen[bytes], RunningServer]:
     """Starts `caxton serve` on free ports and waits until it is ready."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    log = (data_dir / "serve.log").open("ab")
     command = [sys.executable, "-m", "caxton", "serve", "--data-dir", str(data_dir), "--port", "0", "--metrics-port", "0"]
     environment = {**os.environ, "CAXTON_ENGINE__UI_PORT": "0", **(env or {})}
     (data_dir / "server.json").unlink(missing_ok=True)
-    process = subprocess.Popen([*command, *flags], stdout=log, stderr=log, env=environment, cwd=data_dir)
+    with (data_dir / "serve.log").open("ab") as log:
+        process = subprocess.Popen([*command, *flags], stdout=log, stderr=log, env=environment, cwd=data_dir)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -60,19 +60,17 @@ def connect(*, patience: float = 15.0) -> "Caxton":
     Args:
         patience: seconds for which a request is repeated after the connection was lost.
     """
-    from caxton.client.discovery import locate
+    from caxton.client.discovery import discover
     from caxton.client.sync_client import Caxton
     from caxton.client.transport_sync import Transport
+    from caxton.domain.errors import InvalidSettings
 
-    loaded = current().settings()
-    settings = loaded.settings
-    connection = locate(
-        settings.data_dir,
-        settings.url,
-        settings.api_key.get_secret_value() if settings.api_key else None,
-        settings.workspace,
-        url_from=loaded.origins["url"],
-    )
+    given = current()
+    try:
+        connection = discover(url=given.url, workspace=given.workspace, config=given.config)
+    except InvalidSettings:
+        given.settings()  # says the same with line and column
+        raise
     return Caxton(transport=Transport(connection, patience=patience))
 
 

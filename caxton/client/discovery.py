@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from caxton.domain.errors import InvalidSettings
 from caxton.domain.ids import DEFAULT_WORKSPACE
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT = "the default"
 SERVER_FILE = "server.json"
 KEY_FILE = "admin.key"
 
@@ -27,7 +29,7 @@ class Connection:
     url: str
     api_key: str | None
     workspace: str = DEFAULT_WORKSPACE
-    url_from: str = "the default"
+    url_from: str = DEFAULT
     """For messages: where the URL was found."""
     key_from: str | None = None
 
@@ -89,54 +91,72 @@ def discover(
     api_key: str | None = None,
     workspace: str | None = None,
     data_dir: Path | None = None,
+    config: Path | None = None,
 ) -> Connection:
-    """Finds what is not given. The admin key of a data folder goes to servers on this machine only."""
-    file = _config()
-    table = cast("dict[str, Any]", file.get("workspace") or {})
-    folder = data_dir or Path(os.environ.get("CAXTON_DATA_DIR") or file.get("data_dir") or _default_data_dir())
-    return locate(
-        folder.expanduser(),
-        url or os.environ.get("CAXTON_URL") or table.get("server"),
-        api_key or os.environ.get("CAXTON_API_KEY"),
-        workspace or os.environ.get("CAXTON_WORKSPACE") or table.get("name") or DEFAULT_WORKSPACE,
-    )
+    """Finds what is not given. The admin key of a data folder goes to servers on this machine only.
+
+    Raises:
+        InvalidSettings: `caxton.toml` is not valid TOML, or what it says on the connection is of the wrong type.
+    """
+    file = _read_config(config)
+    server, server_from = _first((url, "the caller"), (os.environ.get("CAXTON_URL"), "CAXTON_URL"), file.server)
+    key, key_from = _first((api_key, "the caller"), (os.environ.get("CAXTON_API_KEY"), "CAXTON_API_KEY"))
+    name, _ = _first((workspace, ""), (os.environ.get("CAXTON_WORKSPACE"), ""), (file.workspace, ""))
+    environment_folder = os.environ.get("CAXTON_DATA_DIR")
+    folder = data_dir or (Path(environment_folder) if environment_folder else file.data_dir) or _default_data_dir()
+    folder = folder.expanduser()
+    running = running_server(folder)
+    if server is None and running:
+        server, server_from = running.url, str(folder / SERVER_FILE)
+    elif server is None:
+        server, server_from = DEFAULT_URL, DEFAULT
+    server = server.rstrip("/")
+    if key is None and is_loopback(server):
+        key, key_from = admin_key(folder), str(folder / KEY_FILE)
+    return Connection(server, key, name or DEFAULT_WORKSPACE, server_from, key_from if key else None)
 
 
-def locate(
-    data_dir: Path,
-    url: str | None,
-    api_key: str | None,
-    workspace: str,
-    *,
-    url_from: str = "settings",
-    key_from: str = "CAXTON_API_KEY",
-) -> Connection:
-    """The connection, with what the data folder tells where `url` or `api_key` is None."""
-    running = running_server(data_dir)
-    if url is None and running:
-        url, url_from = running.url, str(data_dir / SERVER_FILE)
-    elif url is None:
-        url, url_from = DEFAULT_URL, "the default"
-    url = url.rstrip("/")
-    if api_key is None and is_loopback(url):
-        api_key, key_from = admin_key(data_dir), str(data_dir / KEY_FILE)
-    return Connection(url, api_key, workspace, url_from, key_from if api_key else None)
+@dataclass(frozen=True, slots=True)
+class _ConfigFile:
+    """What a `caxton.toml` says on the connection."""
+
+    server: tuple[str | None, str] = (None, "")
+    workspace: str | None = None
+    data_dir: Path | None = None
 
 
-def _config() -> dict[str, Any]:
-    """The nearest `caxton.toml`, its paths made absolute; empty if there is none or it is broken."""
+def _first(*candidates: tuple[str | None, str]) -> tuple[str | None, str]:
+    return next((candidate for candidate in candidates if candidate[0]), (None, ""))
+
+
+def _read_config(config: Path | None) -> _ConfigFile:
+    file = _find_config(config)
+    if file is None:
+        return _ConfigFile()
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidSettings(f"{file} cannot be used: {error}") from None
+    table: Any = found.get("workspace", {})
+    values = {"data_dir": found.get("data_dir")}
+    for key in ("server", "name"):
+        values[key] = cast("dict[str, Any]", table).get(key) if isinstance(table, dict) else table
+    for key, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise InvalidSettings(f'{file}: "{key}" must be text')
+    folder = file.parent / Path(str(values["data_dir"])).expanduser() if values["data_dir"] else None
+    return _ConfigFile((values["server"], str(file)), values["name"], folder)
+
+
+def _find_config(config: Path | None) -> Path | None:
+    """The file that is named, or the nearest `caxton.toml`."""
     named = os.environ.get("CAXTON_CONFIG")
+    if config or named:
+        return config or Path(str(named)).expanduser()
     here = Path.cwd()
-    candidates = [Path(named)] if named else [folder / "caxton.toml" for folder in (here, *here.parents)]
-    for file in candidates:
-        try:
-            found = tomllib.loads(file.read_text())
-        except (OSError, ValueError):
-            continue
-        if isinstance(found.get("data_dir"), str):
-            found["data_dir"] = str(file.parent / Path(found["data_dir"]).expanduser())
-        return found
-    return {}
+    return next(
+        (folder / "caxton.toml" for folder in (here, *here.parents) if (folder / "caxton.toml").is_file()), None
+    )
 
 
 def _default_data_dir() -> Path:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import httpx
 from pydantic import ValidationError
 
-from caxton.client.discovery import Connection, is_loopback
+from caxton.client.discovery import DEFAULT, Connection, is_loopback
 from caxton.domain.errors import CaxtonError, ErrorReport, Hint, NotAuthenticated, ServerUnreachable
 
 _FIRST_PAUSE = 0.1
@@ -94,7 +94,7 @@ def unreachable(connection: Connection, error: Exception | None) -> ServerUnreac
     """The error for a server that does not answer."""
     local = is_loopback(connection.url)
     hints = [Hint(text="start it", command="caxton serve")] if local else []
-    if connection.url_from != "the default":
+    if connection.url_from != DEFAULT:
         hints.append(Hint(text=f"the address came from {connection.url_from}"))
     happened = "took too long to answer" if isinstance(error, httpx.ReadTimeout) else "does not answer"
     return ServerUnreachable(

@@ -156,10 +156,9 @@ class Caxton:
         """One deployment."""
         return Deployment.model_validate(self._get(f"/v1/deployments/{deployment_id}"))
 
-    def rollback(self, deployment_id: str, *, idempotency_key: str | None = None) -> Deployment:
+    def rollback(self, deployment_id: str) -> Deployment:
         """Restores what was there before that deployment."""
-        path = f"/v1/deployments/{deployment_id}/rollback"
-        answer = self._post(path, None, key=idempotency_key or new_id("i"), timeout=DEPLOY_TIMEOUT)
+        answer = self._post(f"/v1/deployments/{deployment_id}/rollback", None, timeout=DEPLOY_TIMEOUT)
         return Deployment.model_validate(answer)
 
     # --- tools -------------------------------------------------------------------------------------------------------

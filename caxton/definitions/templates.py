@@ -1,7 +1,7 @@
 """The gallery of templates, and making an agent from one.
 
 A template is a folder with `template.toml`, `agent.toml` and perhaps `agent.script.toml`. Its files are valid
-definitions as they stand. Instead of placeholders, the values that a user chooses (the agent's name, customisations) are
+definitions as they stand. Instead of placeholders, the values that a user chooses (name, customisations) are
 put in the place of those in the file, so comments and layout stay.
 """
 

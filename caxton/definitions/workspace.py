@@ -95,6 +95,21 @@ def load_workspace(folder: Path, known_tools: Mapping[str, Collection[str] | Non
     return loader.finish(known_tools)
 
 
+def load_tool(folder: Path) -> Workspace:
+    """The one tool in `folder`, as a workspace with nothing else in it; problems name its files from the folder above.
+
+    Raises:
+        NotFound: there is no such folder, or it has no `tool.toml`.
+    """
+    folder = folder.absolute()
+    if not (folder / MANIFEST).is_file():
+        hint = Hint(text="A tool is a folder with a tool.toml and a WebAssembly module")
+        raise NotFound(f"{folder} is not a tool: it has no {MANIFEST}", hint)
+    loader = _Loader(folder.parent)
+    loader.tool(folder.name, folder.name)
+    return loader.finish(None)
+
+
 def _not_a_workspace(folder: Path) -> NotFound:
     if not folder.is_dir():
         return NotFound(f"There is no folder {folder}")
@@ -166,11 +181,11 @@ class _Loader:
         """tools/*/tool.toml with module and bundled folders."""
         for name in self._entries("tools"):
             if self.folder.is_folder(f"tools/{name}"):
-                self._tool(name)
+                self.tool(name, f"tools/{name}")
 
-    def _tool(self, name: str) -> None:
+    def tool(self, name: str, below: str) -> None:
+        """The tool in the folder `below`, which `name` says how to call while it is not read."""
         self.broken_tools.add(name)
-        below = f"tools/{name}"
         if not self.folder.is_file(f"{below}/{MANIFEST}"):
             self._add(Problem(file=f"{below}/{MANIFEST}", width=0, message=f"the tool has no {MANIFEST}"))
             return

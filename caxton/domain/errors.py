@@ -5,7 +5,7 @@ terminal, `retryable` to workflow policy. `message` is for people, `reason` is t
 do next. None of them may carry prompt content or secrets.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel
 

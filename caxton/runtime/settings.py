@@ -130,7 +130,8 @@ class LoadedSettings:
         """Every value by its dotted name, secrets masked, ready for JSON."""
         from caxton.runtime.settings_sources import flatten, mask
 
-        return {name: mask(name, value) for name, value in flatten(self.settings.model_dump(mode="json")).items()}
+        named = {".".join(path): value for path, value in flatten(self.settings.model_dump(mode="json")).items()}
+        return {name: mask(name, value) for name, value in named.items()}
 
 
 def find_config(start: Path) -> Path | None:

@@ -1,8 +1,9 @@
 """Reading the sources of the settings and joining them, with an account of which value came from where."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any, cast, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -11,6 +12,9 @@ from pydantic_settings import EnvSettingsSource, SettingsError
 from caxton.domain.errors import InvalidSettings
 from caxton.domain.problems import Problem
 from caxton.runtime.settings import ConfigFile, LoadedSettings, Settings
+
+Path = tuple[str, ...]
+"""Way to a setting: the names of its tables and its own."""
 
 MASK = "********"
 
@@ -21,11 +25,17 @@ _FLAGS = {
     "temporal.tls_cert": "--tls-cert",
     "temporal.tls_key": "--tls-key",
 }
-_IN_FILE = {"workspace.name": "workspace", "workspace.server": "url"}
+_IN_FILE: dict[Path, Path] = {("workspace", "name"): ("workspace",), ("workspace", "server"): ("url",)}
 """Settings that the file calls otherwise."""
 
 _NO_SETTINGS = {"CAXTON_CONFIG", "CAXTON_DEBUG"}
 """Variables that commands read themselves."""
+
+_OF_KUBERNETES = re.compile(r"CAXTON_(SERVICE_|PORT_\d)")
+"""Variables that Kubernetes sets in every pod for a Service named caxton."""
+
+_SURELY_MEANT = 88.0
+"""Similarity, from 0 to 100, above which the name of a variable is taken for a slip."""
 
 _BOUNDS = {
     "greater_than": ("gt", "more than"),
@@ -45,7 +55,7 @@ _WORDS = {
 }
 
 
-def load(flags: Mapping[str, Any], file: Path | None) -> LoadedSettings:
+def load(flags: Mapping[str, Any], file: FilePath | None) -> LoadedSettings:
     """Joins flags, environment and file.
 
     Raises:
@@ -69,19 +79,18 @@ def load(flags: Mapping[str, Any], file: Path | None) -> LoadedSettings:
     problems += _inconsistencies(settings, origins)
     if problems:
         raise _invalid(problems)
-    names = flatten(settings.model_dump(mode="json"))
+    names = [".".join(path) for path in flatten(settings.model_dump(mode="json"))]
     return LoadedSettings(settings, {name: _origin(name, origins) for name in names}, file)
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "", model: type[BaseModel] = Settings) -> dict[str, Any]:
-    """`values` by dotted name; what is no section of the settings stays whole."""
-    flat: dict[str, Any] = {}
+def flatten(values: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
+    """`values` by their paths; an empty table is a value."""
+    flat: dict[Path, Any] = {}
     for key, value in values.items():
-        inner = _section(model, key)
-        if inner and isinstance(value, Mapping):
-            flat |= flatten(cast("Mapping[str, Any]", value), f"{prefix}{key}.", inner)
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(cast("Mapping[str, Any]", value), (*above, key))
         else:
-            flat[f"{prefix}{key}"] = value
+            flat[*above, key] = value
     return flat
 
 
@@ -110,7 +119,7 @@ def flag(name: str) -> str:
 # --- sources ---------------------------------------------------------------------------------------------------------
 
 
-def _read_file(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], dict[str, str]]:
+def _read_file(file: FilePath, problems: list[Problem]) -> tuple[dict[str, Any], dict[str, str]]:
     from caxton.definitions.model_problems import validate
     from caxton.definitions.toml_source import decode_toml, read_toml
 
@@ -121,7 +130,7 @@ def _read_file(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], dic
             f"the configuration file {file} cannot be read: {error.strerror or error}",
             "name another with --config FILE or CAXTON_CONFIG, or leave both out",
         ) from None
-    shown = str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)
+    shown = str(file.relative_to(FilePath.cwd())) if file.is_relative_to(FilePath.cwd()) else str(file)
     text = decode_toml(shown, content)
     source = read_toml(shown, text) if isinstance(text, str) else text
     if isinstance(source, Problem):
@@ -138,9 +147,9 @@ def _read_file(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], dic
         return {}, {}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for name, value in flatten(source.data, model=ConfigFile).items():
-        target = _IN_FILE.get(name, name)
-        origins[target] = f"{file.name}:{source.line_of(tuple(name.split('.')))}"
+    for path, value in flatten(source.data).items():
+        target = _IN_FILE.get(path, path)
+        origins[".".join(target)] = f"{file.name}:{source.line_of(path)}"
         _put(values, target, _below(file.parent, value) if _is_path(target) else value)
     return values, origins
 
@@ -168,26 +177,32 @@ def _read_environment(problems: list[Problem]) -> tuple[dict[str, Any], dict[str
             )
         )
         return {}, {}
-    return values, {name: f"environment {_variable_of(name)}" for name in flatten(values)}
+    names = [".".join(path) for path in flatten(values)]
+    return values, {name: f"environment {_variable_of(name)}" for name in names}
 
 
 def _misspelt_variables() -> Iterator[Problem]:
     """Variables that were surely meant as settings. Others may belong to somebody else."""
-    from caxton.definitions.suggestions import closest
+    from rapidfuzz import fuzz, process
 
-    defaults = flatten(Settings().model_dump(mode="json"))
-    known = {variable(name) for name in defaults} | _NO_SETTINGS
-    sections = tuple(f"CAXTON_{name.upper()}" for name in Settings.model_fields)
+    known = {variable(".".join(path)) for path in flatten(Settings().model_dump(mode="json"))} | _NO_SETTINGS
+    sections = tuple(f"{variable(name)}__" for name in Settings.model_fields)
     for given in os.environ:
-        if given.startswith("CAXTON_") and given not in known and not given.startswith(sections):
-            meant = closest(given.removeprefix("CAXTON_"), [name.removeprefix("CAXTON_") for name in known])
-            if meant:
-                yield Problem(
-                    file=f"environment {given}",
-                    width=0,
-                    message=f'unknown setting "{given}"',
-                    hint=f'did you mean "CAXTON_{meant}"?',
-                )
+        if (
+            not given.startswith("CAXTON_")
+            or given in known
+            or given.startswith(sections)
+            or _OF_KUBERNETES.match(given)
+        ):
+            continue
+        found = process.extractOne(given, known, scorer=fuzz.ratio, score_cutoff=_SURELY_MEANT)
+        if found:
+            yield Problem(
+                file=f"environment {given}",
+                width=0,
+                message=f'unknown setting "{given}"',
+                hint=f'did you mean "{found[0]}"?',
+            )
 
 
 def _variable_of(name: str) -> str:
@@ -203,7 +218,7 @@ def _read_flags(flags: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str
     origins: dict[str, str] = {}
     for name, value in flags.items():
         if value is not None:
-            _put(values, name, value)
+            _put(values, tuple(name.split(".")), value)
             origins[name] = f"flag {flag(name)}"
     return values, origins
 
@@ -286,9 +301,9 @@ def _section(model: type[BaseModel], name: str) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def _annotation(name: str) -> Any:
+def _annotation(path: Path) -> Any:
     model: type[BaseModel] | None = Settings
-    *tables, key = name.split(".")
+    *tables, key = path
     for table in tables:
         model = _section(model, table) if model else None
     field = model.model_fields.get(key) if model else None
@@ -296,29 +311,30 @@ def _annotation(name: str) -> Any:
 
 
 def _is_secret(name: str) -> bool:
-    return SecretStr in (_annotation(name), *get_args(_annotation(name)))
+    annotation = _annotation(tuple(name.split(".")))
+    return SecretStr in (annotation, *get_args(annotation))
 
 
-def _is_path(name: str) -> bool:
+def _is_path(path: Path) -> bool:
     def mentions(annotation: Any) -> bool:
-        return annotation is Path or any(mentions(part) for part in get_args(annotation))
+        return annotation is FilePath or any(mentions(part) for part in get_args(annotation))
 
-    return mentions(_annotation(name))
+    return mentions(_annotation(path))
 
 
-def _below(folder: Path, value: Any) -> Any:
+def _below(folder: FilePath, value: Any) -> Any:
     """Paths in a file count from the file's folder."""
     if isinstance(value, list):
         return [_below(folder, entry) for entry in cast("list[Any]", value)]
-    return str(folder / Path(value).expanduser()) if isinstance(value, str) else value
+    return str(folder / FilePath(value).expanduser()) if isinstance(value, str) else value
 
 
 def _origin(name: str, origins: Mapping[str, str]) -> str:
     return origins.get(name, "default")
 
 
-def _put(values: dict[str, Any], name: str, value: Any) -> None:
-    *tables, key = name.split(".")
+def _put(values: dict[str, Any], path: Path, value: Any) -> None:
+    *tables, key = path
     for table in tables:
         values = values.setdefault(table, {})
     values[key] = value

@@ -11,7 +11,7 @@ from caxton.domain import events
 from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, ConversationState, EndReason
 from caxton.domain.errors import ConversationClosed, NotFound
 from caxton.domain.events import Event, event_id
-from caxton.domain.executions import RoutingStrategy, Target, TurnOutcome, TurnRequest, TurnView
+from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, Scope, derived_id, new_id
 from caxton.domain.messages import Message
 from caxton.domain.records import Records, Transaction
@@ -125,7 +125,8 @@ class Conversations:
         execution_id = self.turns.execution_id(scope, conversation_id, ask.idempotency_key)
         request = await self.turns.request(caller, ask, execution_id, conversation_id, one_shot=False)
         known = await self.turns.find(scope, request, check_route=False)
-        if known is None:
+        if known is None or known.execution.state is ExecutionState.RUNNING:
+            # A running one is sent again: its update id makes that harmless, and it may never have reached the workflow.
             if conversation.state in ENDED:
                 raise _closed(conversation)
             outcome = await self._submit(conversation, request, accepted_only=wait is None)

@@ -9,16 +9,16 @@ import zlib
 from collections import deque
 from dataclasses import dataclass
 
-from temporalio.client import WithStartWorkflowOperation
+from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from caxton.domain.errors import CaxtonError, EngineUnavailable, Overloaded
 from caxton.domain.executions import TurnOutcome, TurnRequest
-from caxton.domain.ids import Scope, derived_id
+from caxton.domain.ids import ConversationId, Scope, derived_id
 from caxton.observability.tracing import in_trace_of_batch
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
-from caxton.workflows.names import inbox_workflow_id, search_attributes
+from caxton.workflows.names import conversation_workflow_id, inbox_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
 
 SHARDS = 2
@@ -154,6 +154,15 @@ class InboxSender:
         self.most_waiting = most_waiting
         self.waiting = 0
         self._shards: dict[tuple[str, int], _Shard] = {}
+
+    async def has_own_workflow(self, scope: Scope, conversation_id: ConversationId) -> bool:
+        """Whether a request went on in a workflow of its own, which runs."""
+        handle = self.engine.client.get_workflow_handle(conversation_workflow_id(scope, conversation_id))
+        try:
+            found = await self.engine.call(handle.describe)
+        except WorkflowMissingError:
+            return False
+        return found.status is WorkflowExecutionStatus.RUNNING
 
     async def submit(self, request: TurnRequest) -> TurnOutcome:
         """Hands `request` to its shard. It is durable when this returns.

@@ -81,13 +81,22 @@ class Turns:
         conversation_id = ConversationId(derived_id("c", execution_id))
         request = await self.request(caller, ask, execution_id, conversation_id, one_shot=True)
         known = await self.find(scope, request)
-        if known is None:
+        if known is None or await self._is_forsaken(scope, known):
             outcome = await self.inbox.submit(request)
             METRICS.messages_accepted()
             error = outcome_error(outcome)
             if error is not None:
                 raise error
         return await self.reply(scope, execution_id, conversation_id, wait)
+
+    async def _is_forsaken(self, scope: Scope, known: ExecutionRecord) -> bool:
+        """Whether an execution was begun by a worker that was killed before the engine heard of it.
+
+        Its first steps are recorded, but no workflow has it; sent again, it goes on from there.
+        """
+        if known.execution.state is not ExecutionState.RUNNING:
+            return False
+        return not await self.inbox.has_own_workflow(scope, known.execution.conversation_id)
 
     def execution_id(self, scope: Scope, conversation_id: str, key: str | None) -> ExecutionId:
         """The execution that a request stands for: with an idempotency key, the same each time."""

@@ -1,0 +1,34 @@
+"""`caxton validate`"""
+
+from caxton.cli.app import new_app
+from caxton.cli.invocation import connect, current
+from caxton.cli.output import complain, emit, plural, say
+
+app = new_app()
+
+
+@app.command()
+def validate() -> None:
+    """Check the workspace's files and show everything that is wrong, at once. Exit code 3 if there are errors.
+
+    A running server is asked which tools it has; without one, tools that are not in the folder are taken on trust.
+    """
+    from pathlib import Path
+
+    from caxton.cli.problems import render
+    from caxton.cli.workspace import invalid, known_tools
+    from caxton.definitions.workspace import find_workspace, load_workspace
+
+    folder = find_workspace(Path.cwd())
+    current().settings()
+    with connect(patience=0) as caxton:
+        workspace = load_workspace(folder, known_tools(caxton))
+    if workspace.errors:
+        raise invalid(workspace)
+    if current().json:
+        emit({"valid": True, "problems": workspace.problems})
+        return
+    if workspace.problems:
+        complain("\n".join(render(workspace.problems, workspace.sources, "")))
+    found = f"{plural(len(workspace.agents), 'agent')} and {plural(len(workspace.tools), 'tool')}"
+    say(f"{found}: no errors")

@@ -1,0 +1,244 @@
+"""`kill -9` of any process, with 200 requests in flight: nothing that was accepted is lost, nothing is answered twice."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+import caxton
+from tests.conftest import RunningServer, start_server, stop_server
+from tests.support.deploying import deploy_files
+
+REQUESTS = 200
+BUNDLED_TOOLS = Path(caxton.__file__).parent / "bundled" / "tools"
+
+AGENTS: dict[str, str | bytes] = {
+    "agents/front.toml": """
+name = "front"
+version = "1.0.0"
+capabilities = ["front"]
+delegates = ["back"]
+tools = ["http-client"]
+model = "scripted"
+script = "front.script.toml"
+""",
+    # Every third request books something over HTTP with a tool that must not be repeated.
+    "agents/front.script.toml": """
+[[rules]]
+when = { matches = "book (?P<url>[^ ]+)" }
+[[rules.steps]]
+tool = "http-client.post"
+arguments = { url = "{{ match.url }}", body = "booking" }
+[[rules.steps]]
+capability = "back"
+[[rules.steps]]
+reply = "booked: {{ results[1].text }}"
+
+[[rules]]
+[[rules.steps]]
+capability = "back"
+[[rules.steps]]
+reply = "front heard: {{ results[0].text }}"
+""",
+    "agents/back.toml": """
+name = "back"
+version = "1.0.0"
+capabilities = ["back"]
+model = "scripted"
+script = "back.script.toml"
+""",
+    "agents/back.script.toml": """
+[[rules]]
+[[rules.steps]]
+reply = "back got {{ request }}"
+""",
+}
+
+
+@dataclass
+class Bookings:
+    """An outside service that counts what it is asked to do."""
+
+    url: str
+    at: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+
+@pytest.fixture()
+def bookings() -> Iterator[Bookings]:
+    """The outside service."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            found.at[self.path.strip("/")].append(time.time())
+            body = b"done"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found = Bookings(f"http://127.0.0.1:{server.server_address[1]}")
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+def http_client_tool(origin: str) -> dict[str, str | bytes]:
+    """The bundled http-client, granted one origin."""
+    folder = BUNDLED_TOOLS / "http-client"
+    manifest = (folder / "tool.toml").read_text()
+    granted = "\n".join(
+        f'network = ["{origin}"]' if line.strip().startswith("network") else line for line in manifest.splitlines()
+    )
+    files: dict[str, str | bytes] = {"tools/http-client/tool.toml": granted}
+    for path in folder.iterdir():
+        if path.name != "tool.toml" and path.is_file():
+            files[f"tools/http-client/{path.name}"] = path.read_bytes()
+    return files
+
+
+class Clients:
+    """200 clients, each with a key of its own, that ask until they are answered."""
+
+    def __init__(self, bookings: Bookings) -> None:
+        self.bookings = bookings
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.url = ""
+        self.key = ""
+
+    def content(self, number: int) -> str:
+        """What client `number` asks."""
+        return f"book {self.bookings.url}/{number}" if number % 3 == 0 else f"request {number}"
+
+    async def run(self) -> None:
+        """Until all are answered."""
+        limits = httpx.Limits(max_connections=REQUESTS)
+        async with httpx.AsyncClient(timeout=60, trust_env=False, limits=limits) as client:
+            await asyncio.gather(*(self.ask(client, number) for number in range(REQUESTS)))
+
+    async def ask(self, client: httpx.AsyncClient, number: int) -> None:
+        """One client: tries again with the same key whenever it was not answered."""
+        deadline = time.monotonic() + 100
+        while time.monotonic() < deadline:
+            try:
+                response = await client.post(
+                    f"{self.url}/v1/messages",
+                    json={"capability": "front", "content": self.content(number)},
+                    headers={"Authorization": f"Bearer {self.key}", "Idempotency-Key": f"k{number}"},
+                )
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+                continue
+            if response.status_code == 200:
+                self.answers[f"k{number}"] = response.json()
+                return
+            assert response.status_code in (202, 429, 503), response.text
+            await asyncio.sleep(0.1)
+        pytest.fail(f"request {number} was not answered")
+
+
+def kill_server(process: subprocess.Popen[bytes], data_dir: Path) -> subprocess.Popen[bytes]:
+    """Kills the server, and with it its engine; starts another on the same folder."""
+    process.kill()
+    process.wait()
+    started, _ = start_server(data_dir)
+    return started
+
+
+def kill_engine(process: subprocess.Popen[bytes], data_dir: Path) -> subprocess.Popen[bytes]:
+    """Kills the engine under the server, which starts it again."""
+    os.kill(json.loads((data_dir / "temporal.pid").read_text())["pid"], signal.SIGKILL)
+    return process
+
+
+@pytest.mark.requirement("SRV-5")
+@pytest.mark.requirement("MSG-8")
+@pytest.mark.slow()
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kill", [kill_server, kill_engine])
+async def test_every_request_has_one_answer_although_processes_are_killed(
+    kill: Any, tmp_path: Path, bookings: Bookings
+) -> None:
+    data_dir = tmp_path / "data"
+    process, server = start_server(data_dir)
+    try:
+        with server.client() as client:
+            deploy_files(client, tmp_path / "workspace", {**AGENTS, **http_client_tool(bookings.url)})
+        clients = Clients(bookings)
+        clients.url, clients.key = server.url, server.api_key
+        asking = asyncio.create_task(clients.run())
+        for wanted in (10, 80):
+            while len(clients.answers) < wanted and not asking.done():
+                await asyncio.sleep(0.005)
+            process = await asyncio.to_thread(kill, process, data_dir)
+            clients.url = json.loads((data_dir / "server.json").read_text())["url"]
+        await asking
+        check_answers(clients, data_dir, bookings)
+        await check_retries(clients, data_dir)
+    finally:
+        stop_server(process)
+
+
+def check_answers(clients: Clients, data_dir: Path, bookings: Bookings) -> None:
+    """One reply a request, the right one, and no booking repeated after it was recorded."""
+    assert len(clients.answers) == REQUESTS
+    for number in range(REQUESTS):
+        text = clients.answers[f"k{number}"]["reply"]["content"]["text"]
+        assert text.startswith("booked:" if number % 3 == 0 else "front heard:"), text
+        assert f"{number}" in text
+    with sqlite3.connect(data_dir / "caxton.db") as database:
+        executions = [answer["execution_id"] for answer in clients.answers.values()]
+        assert len(set(executions)) == REQUESTS
+        replies = Counter(
+            row[0]
+            for row in database.execute("SELECT execution_id FROM messages WHERE receiver = 'user' AND type != 'Request'")
+        )
+        assert replies == Counter(executions)
+        unfinished = database.execute("SELECT count(*) FROM executions WHERE state = 'Running'").fetchone()[0]
+        assert unfinished == 0
+        recorded = dict(database.execute("SELECT execution_id, created_at FROM steps WHERE tool = 'http-client'"))
+    for number in range(0, REQUESTS, 3):
+        times = bookings.at[str(number)]
+        written = recorded[clients.answers[f"k{number}"]["execution_id"]] / 1_000_000
+        late = [at for at in times if at > written]
+        assert times
+        assert not late, f"booking {number} was made again {late[0] - written:.3f} s after its result was recorded"
+
+
+async def check_retries(clients: Clients, data_dir: Path) -> None:
+    """Who asks again with the same key gets the same answer."""
+    server = RunningServer(clients.url, clients.key, data_dir, 0)
+    with server.client() as client:
+        for number in range(0, REQUESTS, 20):
+            again = client.post(
+                "/v1/messages",
+                json={"capability": "front", "content": clients.content(number)},
+                headers={"Idempotency-Key": f"k{number}"},
+            )
+            assert again.json()["reply"] == clients.answers[f"k{number}"]["reply"]
+
+
+def test_the_engine_ends_with_the_server(tmp_path: Path) -> None:
+    process, _ = start_server(tmp_path / "data")
+    engine = psutil.Process(json.loads((tmp_path / "data" / "temporal.pid").read_text())["pid"])
+    process.kill()
+    process.wait()
+    assert engine.wait(10) is not None or not engine.is_running()
