@@ -77,9 +77,8 @@ def end(
 ) -> None:
     """End a conversation. With --cancel, stop what it is doing as well."""
     with connect() as caxton:
-        conversation = (
-            caxton.cancel_conversation(conversation_id) if cancel else caxton.end_conversation(conversation_id)
-        )
+        finish = caxton.cancel_conversation if cancel else caxton.end_conversation
+        conversation = finish(conversation_id)
     if current().json:
         emit(conversation)
     else:

@@ -68,7 +68,8 @@ def render(error: CaxtonError, *, debug: bool = False, root: Path | None = None)
         from caxton.cli.problems import read_sources
         from caxton.cli.problems import render as render_problems
 
-        lines = render_problems(problems, read_sources(problems, root or Path.cwd()), "Nothing was changed.")
+        folder = root or Path(str(error.details.get("folder") or Path.cwd()))
+        lines = render_problems(problems, read_sources(problems, folder), "Nothing was changed.")
         return lines[:-1] if isinstance(error, InvalidSettings) else lines  # settings are not all in files to count
     lines = [f"{style('error:', 'bold', 'red', stream=sys.stderr)} {error.message}"]
     similar = _similar(error.details.get("similar"))

@@ -33,6 +33,13 @@ def render(problems: Sequence[Problem], sources: Mapping[str, str], outcome: str
     return text.split("\n")
 
 
+def count(problems: Sequence[Problem]) -> str:
+    """ "2 errors in 1 file"."""
+    from caxton.definitions.render import count_problems
+
+    return count_problems(problems, "").rstrip(".")
+
+
 def read_sources(problems: Sequence[Problem], folder: Path) -> dict[str, str]:
     """Texts of the files that `problems` name, where they can be read."""
     sources: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """`caxton tool deploy|list|show|call|logs`"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -26,11 +26,9 @@ def deploy(
     message: Annotated[str, typer.Option("--message", "-m", help="Why, for the list of deployments.")] = "",
 ) -> None:
     """Deploy one tool from its folder, without the rest of a workspace."""
-    from caxton.cli.deploy import deploy_bundles
-    from caxton.cli.workspace import read_single_tool
+    from caxton.cli.deploy import deploy_tool
 
-    tool = read_single_tool(path)
-    deploy_bundles(tool, [bundle for bundle in tool.bundles if bundle.kind == "tool"], dry_run=dry_run, message=message)
+    deploy_tool(path, dry_run=dry_run, message=message)
 
 
 @app.command("list")
@@ -72,9 +70,8 @@ def show(name: ToolName) -> None:
         say(f"  {tool.description}")
     for function in tool.functions:
         say()
-        say(
-            f"  {style(f'{tool.name}.{function.name}', 'bold')}  {shorten(function.description, columns() - 40)}".rstrip()
-        )
+        title = style(f"{tool.name}.{function.name}", "bold")
+        say(f"  {title}  {shorten(function.description, columns() - 40)}".rstrip())
         for line in table(_parameters(function.inputSchema), indent="    "):
             say(line)
     say()
@@ -104,9 +101,8 @@ def call(
         raise UsageError(f'"{function}" names no function', f"see them with `caxton tool show {function}`")
     with connect() as caxton:
         result = caxton.call_tool(name, function_name, _arguments(args, argument or []))
-        files = [
-            write(out or Path.cwd(), each.name, caxton.blob(each.digest), force=force) for each in result.artifacts
-        ]
+        folder = out or Path.cwd()
+        files = [write(folder, each.name, caxton.blob(each.digest), force=force) for each in result.artifacts]
     if current().json:
         emit({**result.model_dump(mode="json"), "files": [str(file) for file in files]})
     else:
@@ -145,7 +141,6 @@ def _arguments(text: str | None, pairs: list[str]) -> dict[str, Any]:
     """
     import json
     import sys
-    from typing import cast
 
     from caxton.domain.errors import UsageError
 
@@ -197,7 +192,7 @@ def _parameters(schema: dict[str, Any]) -> list[list[str]]:
     rows: list[list[str]] = []
     for name, parameter in schema.get("properties", {}).items():
         kind = parameter.get("type", "any")
-        kind = "|".join(kind) if isinstance(kind, list) else str(kind)
+        kind = "|".join(map(str, cast("list[Any]", kind))) if isinstance(kind, list) else str(kind)
         needed = "required" if name in required else f"default {parameter['default']}" if "default" in parameter else ""
         rows.append([name, kind, needed, shorten(str(parameter.get("description", "")), columns() - 50)])
     return rows
@@ -214,9 +209,8 @@ def _facts(tool: "ToolView") -> list[list[str]]:
         "message": format_size(limits["message_size"]) if "message_size" in limits else "",
     }
     granted = [*tool.permissions.get("network", []), *tool.permissions.get("environment", [])]
-    granted += [
-        f"{grant['at']}{' (write)' if grant.get('write') else ''}" for grant in tool.permissions.get("files", [])
-    ]
+    folders: list[dict[str, Any]] = tool.permissions.get("files", [])
+    granted += [f"{folder['at']}{' (write)' if folder.get('write') else ''}" for folder in folders]
     facts = [
         ["limits", ", ".join(f"{name} {value}" for name, value in shown.items() if value)],
         ["granted", ", ".join(granted) or "nothing: no network, no files, no environment"],

@@ -1,0 +1,51 @@
+# Everything needs only Python 3.11 or newer: the first target that runs makes the virtual environment.
+.DEFAULT_GOAL := help
+SHELL := bash
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV := $(shell command -v uv || echo .uv/bin/uv)
+RUN := .venv/bin
+# Compiled bytecode halves the time that every command takes to start.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test check lint bench install docs clean
+
+help: ## Show this list.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+
+install: .venv/.installed ## Make the virtual environment from the lock file.
+
+.uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+.venv/.installed: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
+	$(UV) sync --quiet --frozen --compile-bytecode --python $(PYTHON)
+	@touch $@
+
+demo: .venv/.installed ## Two agents work together and draw a chart, on a fresh data folder.
+	@$(RUN)/python examples/demo.py
+
+test: .venv/.installed ## All tests, in parallel, with one shared server.
+	$(RUN)/python -m pytest -n 2 --dist loadgroup -q
+
+check: lint test ## Lint, types, layers, built modules, tests.
+
+lint: .venv/.installed
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+	$(RUN)/pyright
+	$(RUN)/lint-imports
+	$(RUN)/python wasm/build.py --check
+
+bench: .venv/.installed ## Every figure beside its target.
+	$(RUN)/python -m benchmarks
+
+docs: .venv/.installed ## Make the generated pages of docs/reference anew.
+	$(RUN)/python -m caxton.cli.reference
+	$(RUN)/python -m caxton.observability.reference
+	$(RUN)/python -m caxton.definitions.schema
+
+clean: ## Remove what can be made again.
+	rm -rf .venv .uv dist build .pytest_cache .ruff_cache .import_linter_cache
