@@ -97,7 +97,7 @@ class Opening:
         )
         fingerprint = self.request.fingerprint if step.parent_id is None else ""
         transaction.add_execution(scope, ExecutionRecord(execution, fingerprint, None, dict(self.request.variables)))
-        self._record_conversation(transaction, capability)
+        begun = self._record_conversation(transaction, capability)
         transaction.add_message(
             scope,
             Message(
@@ -113,9 +113,10 @@ class Opening:
                 created_at=started,
             ),
         )
-        transaction.touch_conversation(
-            scope, self.request.conversation_id, messages=1, participants=(self.decision.agent,)
-        )
+        if not begun:
+            transaction.touch_conversation(
+                scope, self.request.conversation_id, messages=1, participants=(self.decision.agent,)
+            )
         transaction.add_events(scope, self._events(message_id, trace_id))
         return StepResult(plan=self._plan())
 
@@ -124,20 +125,22 @@ class Opening:
         METRICS.routed(self.decision.strategy)
         self.ports.stream.publish(self.input.root_id, "step", {})
 
-    def _record_conversation(self, transaction: Transaction, capability: str | None) -> None:
+    def _record_conversation(self, transaction: Transaction, capability: str | None) -> bool:
+        """Begins the conversation with this message; False when it has begun."""
         if self.input.parent_id is not None:
-            return
+            return False
         moment = journal.now()
         conversation = Conversation(
             id=self.request.conversation_id,
-            state=ConversationState.INITIATED,
+            state=ConversationState.IN_PROGRESS,
             capability=capability,
             agent=self.target.agent,
-            participants=[self.request.sender],
+            participants=[self.request.sender, self.decision.agent],
+            message_count=1,
             started_at=moment,
             last_activity=moment,
         )
-        transaction.add_conversation(self.input.scope, conversation, one_shot=self.request.one_shot)
+        return transaction.add_conversation(self.input.scope, conversation, one_shot=self.request.one_shot)
 
     def _events(self, message_id: MessageId, trace_id: str | None) -> list[events.Event]:
         notes = journal.Journal(
@@ -170,7 +173,7 @@ class Opening:
             agent=self.agent.name,
             agent_version=self.agent.spec.version,
             agent_digest=self.agent.digest,
-            fast=self.ports.models.is_scripted(self.agent),
+            fast=self._answers_at_once(),
             max_steps=limits.steps,
             max_depth=limits.depth,
             max_loops=limits.loops,
@@ -178,6 +181,10 @@ class Opening:
             max_time=limits.time,
             model_timeout=self.agent.spec.model_settings.timeout * len(self.agent.spec.models),
         )
+
+    def _answers_at_once(self) -> bool:
+        """Whether its model calls are short and local: those of a script that does not imitate a model's slowness."""
+        return self.ports.models.is_scripted(self.agent) and not (self.agent.script or {}).get("delay")
 
     def _resume(self, transaction: Transaction, found: ExecutionRecord) -> StepResult:
         execution = found.execution

@@ -185,12 +185,8 @@ def _history(
 ) -> list[Message]:
     if not agent.spec.limits.history:
         return []
-    return transaction.messages(
-        scope,
-        conversation_id=execution.conversation_id,
-        root_only=True,
-        before=message.created_at,
-        limit=agent.spec.limits.history,
+    return transaction.history(
+        scope, execution.conversation_id, before=message.created_at, limit=agent.spec.limits.history
     )
 
 

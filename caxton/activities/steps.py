@@ -13,7 +13,7 @@ from caxton.activities.opening import Opening
 from caxton.activities.step import Step, StepPorts
 from caxton.activities.tool_step import ToolStep
 from caxton.domain.errors import CaxtonError, DiskFull, ErrorReport, StoreUnavailable
-from caxton.domain.executions import StepInput, StepKind, StepResult
+from caxton.domain.executions import ExecutionState, StepInput, StepKind, StepResult, step_of
 from caxton.domain.records import Transaction
 from caxton.observability.tracing import in_trace
 from caxton.workflows.failures import to_failure
@@ -82,20 +82,36 @@ async def do_steps(ports: StepPorts, batch: Sequence[StepInput]) -> list[StepRes
 
 async def _pass(ports: StepPorts, batch: dict[int, StepInput], results: dict[int, StepResult]) -> None:
     steps: dict[int, Step] = {number: KINDS[step.kind](step, ports) for number, step in batch.items()}
+    results |= await ports.records.read(lambda transaction: _load(transaction, steps))
+    opened = await _do_loaded(ports, {n: step for n, step in steps.items() if n not in results}, results)
+    # An agent that answers at once makes its first model call in the same batch as its opening: half the transactions, and
+    # half of what the workflow has to wait for.
+    firsts: dict[int, StepResult] = {}
+    await _do_loaded(ports, opened, firsts)
+    for number, first in firsts.items():
+        if first.error is None:
+            results[number] = results[number].model_copy(update={"first": first})
 
-    def load(transaction: Transaction) -> None:
-        for number, step in steps.items():
-            try:
-                found = step.load(transaction)
-            except STORE_FAILURES:
-                raise
-            except Exception as error:
-                found = StepResult(error=_report(error, step))
-            if found is not None:
-                results[number] = found
 
-    await ports.records.read(load)
-    loaded = {number: step for number, step in steps.items() if number not in results}
+def _load(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepResult]:
+    """Loads `steps`; returns results of those with nothing left to do."""
+    results: dict[int, StepResult] = {}
+    for number, step in steps.items():
+        try:
+            found = step.load(transaction)
+        except STORE_FAILURES:
+            raise
+        except Exception as error:
+            found = StepResult(error=_report(error, step))
+        if found is not None:
+            results[number] = found
+    return results
+
+
+async def _do_loaded(ports: StepPorts, loaded: dict[int, Step], results: dict[int, StepResult]) -> dict[int, Step]:
+    """Acts and records. Returns the steps that follow at once, loaded in the same transaction."""
+    if not loaded:
+        return {}
     done = await asyncio.gather(*(_act(step) for step in loaded.values()))
     ready: dict[int, Step] = {}
     for (number, step), error in zip(loaded.items(), done, strict=True):
@@ -104,24 +120,47 @@ async def _pass(ports: StepPorts, batch: dict[int, StepInput], results: dict[int
         else:
             results[number] = StepResult(error=error)
     if not ready:
-        return
-    written = await ports.records.write(lambda transaction: _record(transaction, ready))
+        return {}
+    written, following = await ports.records.write(lambda transaction: _record_and_go_on(transaction, ready, ports))
     for number, result in written.items():
         results[number] = result
         ready[number].after(result)
+    return following
+
+
+def _record_and_go_on(
+    transaction: Transaction, ready: dict[int, Step], ports: StepPorts
+) -> tuple[dict[int, StepResult], dict[int, Step]]:
+    written = _record(transaction, ready)
+    following: dict[int, Step] = {
+        number: ModelStep(step_of(StepKind.MODEL, ready[number].input, result.plan, 1), ports)
+        for number, result in written.items()
+        if result.plan is not None and result.plan.fast
+    }
+    if following:
+        transaction.flush()
+        loaded = _load(transaction, following)
+        following = {number: step for number, step in following.items() if number not in loaded}
+    return written, following
 
 
 def _record(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepResult]:
-    """Records all that nobody else has recorded meanwhile (another attempt of the same activity may have)."""
+    """Records all that nobody else has recorded meanwhile (another attempt of the same activity may have).
+
+    Whether somebody has is looked up only after the keys of a first attempt turned out to be taken.
+    """
     written: dict[int, StepResult] = {}
     for number, step in steps.items():
         key = step.input
-        if key.kind in (StepKind.MODEL, StepKind.TOOL):
+        if not transaction.retried:
+            taken = False
+        elif key.kind in (StepKind.MODEL, StepKind.TOOL):
             taken = (key.execution_id, key.step, key.call) in transaction.recorded(key.scope, [key.execution_id])
         elif key.kind is StepKind.OPEN:
             taken = bool(transaction.executions(key.scope, [key.execution_id]))
         else:
-            taken = False
+            found = transaction.executions(key.scope, [key.execution_id]).get(key.execution_id)
+            taken = found is not None and found.execution.state is not ExecutionState.RUNNING
         if not taken:
             with in_trace(key.traceparent):
                 written[number] = step.record(transaction)

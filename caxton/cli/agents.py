@@ -130,6 +130,8 @@ def _changed(agent: "AgentView") -> None:
 
 
 def _facts(agent: "AgentView") -> list[list[str]]:
+    from caxton.domain.quantities import format_duration
+
     rows = [
         [capability.name, f"{capability.version}  {capability.description}".rstrip()]
         for capability in agent.capabilities
@@ -147,7 +149,10 @@ def _facts(agent: "AgentView") -> list[list[str]]:
         if agent.model.note:
             facts.append(["", agent.model.note])
     if agent.limits:
-        facts.append(["limits", ", ".join(f"{name} {value:g}" for name, value in agent.limits.items())])
+        shown = (
+            {**agent.limits, "time": format_duration(agent.limits["time"])} if "time" in agent.limits else agent.limits
+        )
+        facts.append(["limits", ", ".join(f"{name} {value}" for name, value in shown.items())])
     facts.append(["used", success(agent.statistics)])
     if agent.running:
         facts.append(["now", f"{agent.running} running"])

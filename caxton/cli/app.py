@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -70,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs the command that `arguments` name and returns its exit code; prints what goes wrong."""
     started = invocation.begin(json="--json" in arguments, debug="--debug" in arguments)
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:
-        build().main(list(arguments), prog_name=PROGRAM)
+        answer_shell(arguments)
     try:
         root = build()
         with root.make_context(PROGRAM, list(arguments)) as context:
@@ -88,6 +88,19 @@ def run(arguments: Sequence[str]) -> int:
 
         acknowledgement.settle()
     return 0
+
+
+def answer_shell(arguments: Sequence[str]) -> NoReturn:
+    """Answers what the shell asks by environment variable: names that complete a line, or the script for it.
+
+    Raises:
+        SystemExit: when that is done.
+    """
+    from typer.completion import get_completion_inspect_parameters
+
+    get_completion_inspect_parameters()  # its side effect is wanted: it makes the shells known
+    build().main(list(arguments), prog_name=PROGRAM)
+    raise SystemExit(1)
 
 
 def new_app(**settings: Any) -> typer.Typer:

@@ -8,7 +8,7 @@ import typer
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent, complete_capability
 from caxton.cli.invocation import connect, current
-from caxton.cli.output import complain, emit, remark, say
+from caxton.cli.output import complain, emit, is_terminal, remark, say
 
 if TYPE_CHECKING:
     from caxton.cli.turns import TurnDisplay
@@ -89,9 +89,9 @@ def _show(caxton: "Caxton", turn: "TurnView", display: "TurnDisplay", folder: Pa
         )
         return
     display.finish(text)
+    tell = say if is_terminal() else complain
     for file in files:
-        kind = "chart" if file.suffix == ".svg" else "file"
-        say(f"{kind}: {shown(file)}")
+        tell(f"{'chart' if file.suffix == '.svg' else 'file'}: {shown(file)}")
     remark(turns.origin(turn, scripted=scripted))
 
 

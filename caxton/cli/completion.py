@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from caxton.cli.app import PROGRAM, build, new_app
+from caxton.cli.app import PROGRAM, answer_shell, new_app
 from caxton.cli.invocation import current
 from caxton.cli.output import emit, remark, say
 
@@ -61,7 +61,7 @@ def _script(shell: str) -> str:
     os.environ[variable] = f"source_{shell}"
     try:
         with redirect_stdout(written):
-            build().main([], prog_name=PROGRAM)
+            answer_shell([])
     except SystemExit:
         pass
     finally:

@@ -43,7 +43,7 @@ def list_conversations(
             each.state,
             ago(each.last_activity),
             plural(each.message_count, "message"),
-            ", ".join(each.participants) or each.agent or each.capability or "",
+            ", ".join(name for name in each.participants if name != "user") or each.agent or each.capability or "",
             each.topic or "",
         ]
         for each in conversations
@@ -82,7 +82,7 @@ def end(
     if current().json:
         emit(conversation)
     else:
-        say(f"{conversation.id} is {conversation.state} ({conversation.end_reason or 'ended'})")
+        say(f"{conversation.id} is {conversation.state}")
 
 
 def show_message(caxton: "Caxton", message: "Message") -> None:
@@ -98,9 +98,11 @@ def show_message(caxton: "Caxton", message: "Message") -> None:
 
 
 def _head(conversation: "Conversation") -> None:
-    state = f"{conversation.state}{f' ({conversation.end_reason})' if conversation.end_reason else ''}"
+    reason = conversation.end_reason if conversation.end_reason != conversation.state else None
+    state = f"{conversation.state}{f' ({reason})' if reason else ''}"
     say(f"{style(conversation.id, 'bold')}  {state}  began {ago(conversation.started_at)}")
     if conversation.topic:
         say(f"  {conversation.topic}")
-    if conversation.participants:
-        say(f"  with {', '.join(conversation.participants)}")
+    agents = [participant for participant in conversation.participants if participant != "user"]
+    if agents:
+        say(f"  with {', '.join(agents)}")

@@ -93,7 +93,7 @@ def changes_lines(changes: "Sequence[Change]", *, last_deployed: bool = False, h
         hint: also how to remove what is deleted here.
     """
     rows: list[list[str]] = []
-    for change in changes:
+    for change in sorted(changes, key=lambda change: change.kind):
         if change.action == "unchanged":
             continue
         mark, colour = MARKS[change.action]
@@ -102,7 +102,7 @@ def changes_lines(changes: "Sequence[Change]", *, last_deployed: bool = False, h
         when = f"last deployed {ago(change.last_deployed)}" if last_deployed and change.last_deployed else ""
         if hint and change.action == "deleted":
             when = "(remove with: caxton deploy --prune)"
-        rows.append([style(mark, colour), name, word, versions(change), when])
+        rows.append([f"{style(mark, colour)} {name}", word, versions(change), when])
     lines = table(rows, indent="  ")
     unchanged = sum(change.action == "unchanged" for change in changes)
     return [*lines, f"  {style('=', 'dim')} {unchanged} unchanged"] if unchanged else lines
@@ -149,11 +149,13 @@ def _show_plan(changes: "Sequence[Change]", *, dry_run: bool, plan: "DeploymentP
     if current().json:
         emit({"dry_run": dry_run, "changed": changed, "changes": changes, "to_upload": len(plan.missing)})
         return
+    if not changes:
+        say("Nothing to deploy: there are no agents and no tools, neither here nor on the server.")
+        remark("Next: caxton init my-agent")
+        return
     if not changed:
         latest = max((change.last_deployed for change in changes if change.last_deployed), default=None)
-        say(f"Nothing to deploy: {plural(len(changes), 'file')} as on the server (last deployed {ago(latest)})."
-            if changes else "Nothing to deploy: the workspace is empty.")  # fmt: skip
-        remark("Next: caxton init my-agent" if not changes else "")
+        say(f"Nothing to deploy: {_all_of(changes)} as on the server (last deployed {ago(latest)}).")
         return
     for line in changes_lines(changes, last_deployed=True):
         say(line)
@@ -182,12 +184,11 @@ def _show_result(changes: "Sequence[Change]", deployment: "Deployment", seconds:
         return
     rows = [
         [
-            style("✓", "green"),
-            change.name if change.kind == "agent" else f"{change.name} (tool)",
+            f"{style('✓', 'green')} {change.name if change.kind == 'agent' else f'{change.name} (tool)'}",
             "removed" if change.action == "deleted" else versions(change),
             ", ".join(change.capabilities),
         ]
-        for change in changes
+        for change in sorted(changes, key=lambda change: change.kind)
         if change.action != "unchanged"
     ]
     for line in table(rows, indent="  "):
@@ -195,6 +196,13 @@ def _show_result(changes: "Sequence[Change]", deployment: "Deployment", seconds:
     text = summary_text(deployment.summary)
     undo = f"     Undo: {style('caxton rollback', 'bold')}" if is_terminal() else ""
     say(f"{text[:1].upper()}{text[1:]} in {seconds:.2f} s.{undo}")
+
+
+def _all_of(changes: "Sequence[Change]") -> str:
+    """ "9 agents are", "1 agent and 2 tools are"."""
+    counts = [(sum(change.kind == kind for change in changes), kind) for kind in ("agent", "tool")]
+    text = " and ".join(plural(count, kind) for count, kind in counts if count)
+    return f"{text} {'is' if len(changes) == 1 else 'are'}"
 
 
 def _things(count: int, bundles: "Sequence[Bundle]") -> str:

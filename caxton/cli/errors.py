@@ -87,7 +87,7 @@ def hint_text(hint: Hint) -> str:
     """A hint in one line, with its command."""
     if not hint.command or hint.command in hint.text:
         return hint.text
-    return f"{hint.text}: {hint.command}"
+    return f"{hint.text}{'' if hint.text.endswith('?') else ':'} {hint.command}"
 
 
 def is_help_request(error: BaseException) -> bool:

@@ -20,16 +20,9 @@ def list_keys() -> None:
         emit({"keys": keys})
         return
     rows = [
-        [
-            key.id,
-            key.name,
-            key.role,
-            f"made {ago(key.created_at)}",
-            f"revoked {ago(key.revoked_at)}" if key.revoked_at else "",
-        ]
-        for key in keys
+        [key.id, key.name, key.role, ago(key.created_at), ago(key.revoked_at) if key.revoked_at else ""] for key in keys
     ]
-    for line in table(rows, ["id", "name", "role", "", ""]):
+    for line in table(rows, ["id", "name", "role", "made", "revoked"]):
         say(line)
 
 

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from caxton.cli import acknowledgement, invocation
 
+_NO_LIMIT = 1_000_000
 _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 
 
@@ -103,20 +104,20 @@ def shorten(text: str, columns: int) -> str:
 
 
 def columns() -> int:
-    """Width of the terminal; 100 in a pipe."""
+    """Width of the terminal; without a limit in a pipe."""
     import shutil
 
-    return shutil.get_terminal_size((100, 24)).columns if is_terminal() else 100
+    return shutil.get_terminal_size((100, 24)).columns if is_terminal() else _NO_LIMIT
 
 
 def ago(moment: datetime | None) -> str:
     """How long ago `moment` was: "12 min ago"."""
-    from caxton.domain.quantities import format_duration
-
     if moment is None:
         return "never"
     seconds = (datetime.now(UTC) - (moment if moment.tzinfo else moment.replace(tzinfo=UTC))).total_seconds()
-    return "just now" if seconds < 1 else f"{format_duration(seconds)} ago"
+    units = [(172_800, 86_400, "d"), (7_200, 3600, "h"), (90, 60, "min"), (1, 1, "s")]
+    found = next(((length, unit) for least, length, unit in units if seconds >= least), None)
+    return f"{seconds / found[0]:.0f} {found[1]} ago" if found else "just now"
 
 
 def milliseconds(value: float | None) -> str:

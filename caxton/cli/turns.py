@@ -92,7 +92,7 @@ def step_line(step: dict[str, Any]) -> str | None:
     failed = "" if step.get("ok", True) else style(f"  {step.get('error_code') or 'failed'}", "red")
     left = f"{'  ' * depth}{style(agent, 'cyan')}  {what} …"
     space = max(2, min(columns(), 72) - width(left) - width(time) - 1)
-    return f"{left}{' ' * space}{style(time, 'dim')}{failed}"
+    return f"{left}{' ' * space}{style(time, 'dim')}{failed}".rstrip()
 
 
 def follow(caxton: "Caxton", turn: "TurnView", display: TurnDisplay) -> "TurnView":
@@ -104,7 +104,7 @@ def follow(caxton: "Caxton", turn: "TurnView", display: TurnDisplay) -> "TurnVie
     if turn.state == "running" or display.is_live:
         turn = _stream(caxton, turn.execution_id, display)
     if turn.state == "failed":
-        raise _failed(turn)
+        raise failure(turn)
     return turn
 
 
@@ -127,7 +127,8 @@ def _stream(caxton: "Caxton", execution_id: str, display: TurnDisplay) -> "TurnV
     raise AssertionError("a stream ends with a reply or an error")
 
 
-def _failed(turn: "TurnView") -> CaxtonError:
+def failure(turn: "TurnView") -> CaxtonError:
+    """The error of a turn that failed."""
     error = CaxtonError.from_report(turn.error) if turn.error else ExecutionFailed("the turn failed")
     error.details.setdefault("execution_id", turn.execution_id)
     return error

@@ -146,16 +146,21 @@ def _read_script(
 
 def _script_name_problem(source: TomlSource, name: str, files: Mapping[str, bytes]) -> Problem | None:
     if "/" in name or "\\" in name:
-        hint = f'write "{name.replace(chr(92), "/").rpartition("/")[2]}"'
+        last = name.replace("\\", "/").rpartition("/")[2]
+        hint = f'write "{_script_name(last)}"'
         return source.problem(("script",), "a script lies beside its agent: give its file name only", hint)
     if not name.endswith(SCRIPT_SUFFIX):
-        hint = f'write "{name.removesuffix(".toml")}{SCRIPT_SUFFIX}", and name the file so'
+        hint = f'write "{_script_name(name)}", and name the file so'
         return source.problem(("script",), f'the name of a script ends in "{SCRIPT_SUFFIX}"', hint)
     if name not in files:
         scripts = [file for file in files if file.endswith(SCRIPT_SUFFIX)]
         hint = did_you_mean(name, scripts) or "create it beside this file, or remove the key"
         return source.problem(("script",), f'the script "{name}" is missing', hint)
     return None
+
+
+def _script_name(name: str) -> str:
+    return f"{name.removesuffix('.toml').removesuffix('.script')}{SCRIPT_SUFFIX}"
 
 
 # --- what the file says that no model can check ---

@@ -20,6 +20,7 @@ from caxton.definitions.toml_positions import Path
 from caxton.definitions.toml_source import TomlSource
 from caxton.domain.ids import NAME_PATTERN
 from caxton.domain.problems import Problem
+from caxton.domain.quantities import format_duration, format_size
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -86,13 +87,22 @@ def misplaced_key(source: TomlSource, path: Path, target: str) -> Problem:
         table = table[:-1]
     span = source.span(table)
     header = source.text[span.start : span.end].partition("\n")[0]
-    line = source.line_of(table)
+    first = min(_header_starts(source), default=span.start)
     return source.problem(
         path,
         f'"{target}" stands inside {header}',
-        f"move it above line {line}: what follows a [table] header belongs to that table, up to the next header",
+        f"move it above line {source.line_at(first)}: "
+        "what follows a [table] header belongs to that table, up to the next header",
         at="key",
     )
+
+
+def _header_starts(source: TomlSource) -> Iterator[int]:
+    """Where the headers of the file begin."""
+    for path, span in source.positions.values.items():
+        key = source.positions.keys.get(path)
+        if key and span.start < key.start < span.end:  # the key of a header stands inside its brackets
+            yield span.start
 
 
 def _known_path(source: TomlSource, detail: ErrorDetails) -> Path:
@@ -168,7 +178,7 @@ def _problem(model: type[BaseModel], source: TomlSource, path: Path, error: Erro
         return source.problem(path, f'{name} may not be "{_short(value)}"', _pattern_hint(context.get("pattern")))
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return source.problem(path, f"{name} must be {words} {_number(context[key])}", f"it is {_number(value)}")
+        return source.problem(path, f"{name} must be {words} {_bound(source.get(path), value, context[key])}")
     if kind in ("too_short", "string_too_short"):
         return source.problem(path, f"{name} must not be empty")
     if kind in ("too_long", "string_too_long"):
@@ -178,6 +188,7 @@ def _problem(model: type[BaseModel], source: TomlSource, path: Path, error: Erro
     if found := _KIND_OF_TEXT.match(text):
         return source.problem(path, f'{name} must be {found[1]}, not "{_short(value)}"', f"write {found[2]}")
     message, separator, hint = text.partition("; write ")
+    path = _entry_meant(source, path, message)
     return source.problem(path, message, f"write {hint}" if separator else None)
 
 
@@ -243,7 +254,7 @@ def _kind(value: Any) -> str:
     kinds: list[tuple[type | tuple[type, ...], str]] = [
         (bool, "true or false"),
         (int, "a whole number"),
-        (float, "a number"),
+        (float, "a decimal number"),
         (str, "text"),
         (datetime, "a date and time"),
         (date, "a date"),
@@ -262,6 +273,23 @@ def _name(path: Path) -> str:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _bound(written: Any, value: Any, bound: Any) -> str:
+    """A limit, and the value that it is compared with, in the unit in which the file has it."""
+    if isinstance(written, str):
+        limit = format_size(int(bound)) if isinstance(value, int) else format_duration(float(bound))
+        return f'{limit}, not "{_short(written)}"'
+    return f"{_number(bound)}, not {_number(value)}"
+
+
+def _entry_meant(source: TomlSource, path: Path, message: str) -> Path:
+    """The entry of the list at `path` that the message begins with, if there is one: validators see the whole list."""
+    value = source.get(path)
+    for index, entry in enumerate(cast("list[Any]", value) if isinstance(value, list) else []):
+        if isinstance(entry, str) and message.startswith(f'"{entry}"'):
+            return (*path, index)
+    return path
 
 
 def _number(value: Any) -> str:

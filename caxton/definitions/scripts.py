@@ -139,11 +139,11 @@ def _check_action(step: ScriptStep, path: Path, source: TomlSource, agent: Agent
     """Whether the agent may do what the step does."""
     if step.tool is not None:
         server, _, function = step.tool.partition(".")
+        servers = {tool.partition(".")[0] for tool in agent.tools}
         if not agent.allows_tool(server, function):
-            near = {tool.partition(".")[0] for tool in agent.tools} - {server}
-            meant = [f"{name}.{function}" for name in near] + [tool for tool in agent.tools if "." in tool]
-            hint = did_you_mean(step.tool, meant) or f'add "{server}" to tools in the agent\'s file'
-            yield source.problem((*path, "tool"), f'the agent may not use the tool "{server}"', hint)
+            meant = () if server in servers else [f"{name}.{function}" for name in servers]
+            hint = did_you_mean(step.tool, meant) or f'add "{step.tool}" to tools in the agent\'s file'
+            yield source.problem((*path, "tool"), f'the agent may not call "{step.tool}"', hint)
     if step.capability is not None:
         name = step.capability.partition("@")[0]
         offered = [request.name for request in agent.delegates]

@@ -25,7 +25,8 @@ _TAG = re.compile(r"\{\{.*?(?:\}\}|$)|\{%.*?(?:%\}|$)|\{#.*?(?:#\}|$)")
 _OPENING = re.compile(r"\{[{%#]")
 _MISSING_END = re.compile(r"The innermost block that needs to be closed is '(\w+)'")
 _UNKNOWN_TAG = re.compile(r"Encountered unknown tag '(\w+)'")
-_NO_FILTER = re.compile(r"No (filter|test) named '(\w+)'")
+_EXPECTED = re.compile(r"expected token '(.+)', got '(.+)'")
+_TAGS_HINT = "there are if, for, set, with, filter and raw"
 _TOKENS = {
     "end of print statement": "}}",
     "end of statement block": "%}",
@@ -45,7 +46,7 @@ def check_template(source: TomlSource, path: Path, text: str, scope: TemplateSco
         tree = _environment().parse(text)
         problems = list(check.tree(tree))
         if not problems:
-            _environment().compile(tree)  # finds what parsing does not, such as unknown tests
+            _environment().compile(tree)  # finds what parsing does not
         return problems
     except TemplateSyntaxError as error:
         return [check.syntax(error)]
@@ -72,8 +73,8 @@ class _TemplateCheck:
     def tree(self, tree: "nodes.Template") -> Iterator[Problem]:
         """Problems of a template whose syntax is right."""
         yield from self._tags(tree)
-        yield from self._names(tree)
         yield from self._filters(tree)
+        yield from self._names(tree)
         yield from self._parameters(tree)
         yield from self._results(tree)
         yield from self._groups(tree)
@@ -95,7 +96,7 @@ class _TemplateCheck:
                 self.text, self._line_start(node.lineno)
             )
             name = found[1] if found else "that"
-            yield self._problem(node.lineno, name, f'templates have no tag "{name}"', f"they have {listed(TAGS)}")
+            yield self._problem(node.lineno, name, f'templates have no tag "{name}"', _TAGS_HINT)
         for node in tree.find_all(nodes.For):
             if node.recursive:
                 yield self._problem(node.lineno, "recursive", "templates have no recursive loops")
@@ -120,12 +121,19 @@ class _TemplateCheck:
         return f"a value that callers send is variables.{name}, a value of the agent is parameters.{name}"
 
     def _filters(self, tree: "nodes.Template") -> Iterator[Problem]:
+        """Filters and tests that there are not. They get another name in the tree, or Jinja2 would stop at them."""
         from jinja2 import nodes
 
-        for node in tree.find_all(nodes.Filter):
-            if node.name not in FILTERS:
-                hint = did_you_mean(node.name, FILTERS) or f"there are {', '.join(sorted(FILTERS))}"
-                yield self._problem(node.lineno, node.name, f'unknown filter "{node.name}"', hint)
+        tests: list[str] = list(_environment().tests)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+        for node in tree.find_all((nodes.Filter, nodes.Test)):
+            kind, known, other = (
+                ("filter", FILTERS, "string") if isinstance(node, nodes.Filter) else ("test", tests, "defined")
+            )
+            if node.name not in known:
+                words = sorted(name for name in known if name.isalpha())
+                hint = did_you_mean(node.name, words) or f"there are {', '.join(words)}"
+                yield self._problem(node.lineno, node.name, f'unknown {kind} "{node.name}"', hint)
+                node.name = other
 
     def _parameters(self, tree: "nodes.Template") -> Iterator[Problem]:
         """`parameters.x` that the agent does not have, unless the template itself provides for that."""
@@ -193,41 +201,54 @@ class _TemplateCheck:
                 hint = did_you_mean(str(group), names) or f'write "(?P<{group}>…)" around what it stands for'
                 if not groups:
                     hint = 'give the rule a pattern: when = { matches = "…" }'
+                elif isinstance(group, int):
+                    hint = f"it has the groups 0 to {len(groups) - len(names) - 1}"
                 yield self._problem(node.lineno, str(group), f'the pattern of the rule has no group "{group}"', hint)
 
     def _results_hint(self) -> str:
         if not self.scope.results:
             return "no step that brings a result comes before it"
-        return f"the steps before it have results[0] to results[{self.scope.results - 1}]"
+        if self.scope.results == 1:
+            return "only results[0] is there by then"
+        return f"results[0] to results[{self.scope.results - 1}] are there by then"
 
     # --- syntax ---
 
     def syntax(self, error: "TemplateSyntaxError") -> Problem:
         """What Jinja2 says, with a place in the line and a hint."""
         message = (error.message or "the template cannot be understood").rstrip(".")
-        if found := _NO_FILTER.search(message):
-            name = found[2]
-            tests: list[str] = list(_environment().tests)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
-            return self._problem(error.lineno, name, f'unknown {found[1]} "{name}"', did_you_mean(name, tests))
         if found := _UNKNOWN_TAG.search(message):
             name = found[1]
-            hint = did_you_mean(name, TAGS) or f"templates have {listed(TAGS)}"
+            hint = did_you_mean(name, TAGS) or _TAGS_HINT
             if name.startswith("end"):
                 hint = f"there is no {{% {name[3:]} %}} before it that it could end"
             return self._problem(error.lineno, name, f'unknown tag "{name}"', hint)
         if found := _MISSING_END.search(message):
             name = found[1]
-            return self._problem(error.lineno, name, f"{{% {name} %}} has no end", f"add {{% end{name} %}}")
+            start, end = self._unclosed_tag(name) or self._broken_tag(error.lineno)
+            return self._at(start, end, f"{{% {name} %}} has no end", f"add {{% end{name} %}}")
         start, end = self._broken_tag(error.lineno)
         tag = self.text[start:end]
         closing = {"{{": "}}", "{%": "%}", "{#": "#}"}.get(tag[:2])
         message = message[:1].lower() + message[1:]
         for theirs, ours in _TOKENS.items():
-            message = message.replace(f"'{theirs}'", f'"{ours}"')
+            message = message.replace(f"'{theirs}'", f"'{ours}'")
+        if found := _EXPECTED.fullmatch(message):
+            message = f'"{found[2]}" stands where "{found[1]}" should'
         hint = None
         if closing and not tag.endswith(closing):
             message, hint = f"{tag[:2]} has no {closing}", f"close it with {closing}"
         return self._at(start, end, f"the template is not valid: {message}", hint)
+
+    def _unclosed_tag(self, name: str) -> tuple[int, int] | None:
+        """The innermost `{% name … %}` that has no end."""
+        opened: list[tuple[int, int]] = []
+        for tag in re.compile(rf"\{{%[-+]?\s*(end)?{name}\b.*?%\}}", re.DOTALL).finditer(self.text):
+            if tag[1] is None:
+                opened.append(tag.span())
+            elif opened:
+                opened.pop()
+        return opened[-1] if opened else None
 
     def _broken_tag(self, line: int) -> tuple[int, int]:
         """The first tag on `line` that is not valid for itself; the line if there is none."""

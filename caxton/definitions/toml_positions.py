@@ -22,7 +22,7 @@ _STRING = re.compile(
     r"|'[^'\n]*+'"
 )
 _SCALAR = re.compile(r"\d{4}-\d\d-\d\d \d\d:[^\s,\]}#]*|[^\s,\]}#]+")  # a date and time may have a space between them
-_LINE_END = re.compile(r"\\\s*")
+_LINE_END = re.compile(r"\\[ \t\n]*")
 _ESCAPE_WIDTH = {"u": 6, "U": 10, "x": 4}
 
 
@@ -64,7 +64,7 @@ class Statement:
 
 
 def last_statement(text: str) -> Statement | None:
-    """The last statement of `text`, which need not make sense: what it names may be there already."""
+    """The last statement of `text`, which names what may be there already, and whose header may lack its bracket."""
     scanner = _Scanner(text)
     scanner.document()
     return scanner.statement
@@ -169,7 +169,7 @@ class _Scanner:
             raw = self.text[span.start : span.end]
             parts.append((tomllib.loads(f"key = {raw}")["key"] if quoted else raw, span))
             self.skip(_SPACE)
-            if self.text[self.at] != ".":
+            if not self.text.startswith(".", self.at):
                 return parts
             self.at += 1
 

@@ -89,7 +89,11 @@ class TomlSource:
 
     def line_of(self, path: Path) -> int:
         """Line, from 1, on which the value at `path` begins."""
-        return locate(self._lines, self.span(path).start)[0]
+        return self.line_at(self.span(path).start)
+
+    def line_at(self, offset: int) -> int:
+        """Line, from 1, of the character at `offset`."""
+        return locate(self._lines, offset)[0]
 
     def inside_string(self, path: Path, start: int, end: int) -> Span:
         """The span of the characters `start` to `end` of the text at `path`; the whole value if it has none there."""

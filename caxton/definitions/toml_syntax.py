@@ -175,8 +175,7 @@ def _text_without_quotes(mistake: _Mistake, start: int) -> _Explanation:
 
 
 def _given_twice(mistake: _Mistake) -> _Explanation | None:
-    line_end = mistake.text.find("\n", mistake.at)
-    statement = last_statement(mistake.text if line_end < 0 else mistake.text[:line_end])
+    statement = last_statement(mistake.text[: mistake.at])
     if statement is None or statement.earlier is None:
         return None
     line = locate(line_starts(mistake.text), statement.earlier.start)[0]

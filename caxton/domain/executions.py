@@ -219,3 +219,20 @@ class StepResult(BaseModel):
     """model: what the whole turn has used so far."""
     error: ErrorReport | None = None
     artifacts: list[Artifact] = []
+    first: "StepResult | None" = None
+    """open: what the first model call brought, where the agent answers at once."""
+
+
+def step_of(kind: StepKind, opening: StepInput, plan: Plan, number: int, call: int = 0) -> StepInput:
+    """A later step of the execution that `opening` began."""
+    return StepInput(
+        kind=kind,
+        scope=opening.scope,
+        execution_id=opening.execution_id,
+        root_id=opening.root_id,
+        step=number,
+        call=call,
+        plan=plan,
+        one_shot=opening.one_shot,
+        traceparent=opening.traceparent,
+    )

@@ -96,6 +96,13 @@ class ApiKey:
 class Transaction(Protocol):
     """Reads and writes that happen together. Writes may be deferred until the transaction commits."""
 
+    retried: bool
+    """Whether an earlier attempt of this transaction met another one's writes."""
+
+    def flush(self) -> None:
+        """Makes the writes so far visible to the reads that follow in this transaction."""
+        ...
+
     # registry
     def generation(self, scope: Scope) -> int: ...
     def bump_generation(self, scope: Scope) -> None: ...
@@ -163,6 +170,9 @@ class Transaction(Protocol):
         root_only: bool = False,
         before: datetime | None = None,
         limit: int,
+    ) -> list[Message]: ...
+    def history(
+        self, scope: Scope, conversation_id: ConversationId, *, before: datetime, limit: int
     ) -> list[Message]: ...
     def add_message(self, scope: Scope, message: Message) -> None: ...
 

@@ -10,26 +10,14 @@ from temporalio.worker import (
     ActivityInboundInterceptor,
     ExecuteActivityInput,
     Interceptor,
-    WorkflowRunner,
+    UnsandboxedWorkflowRunner,
 )
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from caxton.domain.errors import CaxtonError, EngineUnavailable, Hint, InvalidSettings
 from caxton.observability.logs import core_runtime
 from caxton.observability.tracing import temporal_interceptors
 from caxton.runtime.settings_sections import TemporalSettings
 from caxton.workflows.failures import to_failure
-
-PASSTHROUGH = (
-    "caxton",
-    "pydantic",
-    "pydantic_core",
-    "annotated_types",
-    "semantic_version",
-    "rapidfuzz",
-    "opentelemetry",
-)
-"""Modules that workflows share with the process. They are deterministic, and loading them anew for each workflow is slow."""
 
 
 class CaxtonPlugin(SimplePlugin):
@@ -40,16 +28,12 @@ class CaxtonPlugin(SimplePlugin):
         super().__init__(
             "caxton",
             data_converter=pydantic_data_converter,
-            workflow_runner=_runner,
+            # Not Temporal's sandbox, which costs half of a turn's workflow time: import-linter and a test keep workflow code
+            # from anything that is not deterministic (docs/decisions/0004).
+            workflow_runner=UnsandboxedWorkflowRunner(),
             workflow_failure_exception_types=[CaxtonError],
             interceptors=[_Errors(), *temporal_interceptors()],
         )
-
-
-def _runner(present: WorkflowRunner | None) -> WorkflowRunner:
-    if present is not None and not isinstance(present, SandboxedWorkflowRunner):
-        return present
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSTHROUGH))
 
 
 class _Errors(Interceptor):

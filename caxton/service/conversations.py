@@ -124,7 +124,9 @@ class Conversations:
         )
         execution_id = self.turns.execution_id(scope, conversation_id, ask.idempotency_key)
         request = await self.turns.request(caller, ask, execution_id, conversation_id, one_shot=False)
-        known = await self.turns.find(scope, request, check_route=False)
+        known = None
+        if ask.idempotency_key is not None:
+            known = await self.turns.find(scope, request, check_route=False)
         if known is None or known.execution.state is ExecutionState.RUNNING:
             # A running one is sent again: its update id makes that harmless, and it may never have reached the workflow.
             if conversation.state in ENDED:

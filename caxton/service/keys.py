@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import time
 from datetime import UTC, datetime
 
 from caxton.domain.errors import InvalidState, NotAuthenticated, NotFound, NotPermitted
@@ -10,6 +11,11 @@ from caxton.domain.records import ApiKey, Records
 from caxton.service.context import Caller, Role
 
 PREFIX = "cx_"
+
+KNOWN_FOR = 2.0
+"""Seconds that a key is taken for valid before it is looked up again: so long it works elsewhere after it was revoked."""
+
+MOST_KNOWN = 10_000
 
 
 def hash_key(key: str) -> str:
@@ -28,6 +34,7 @@ class Keys:
     def __init__(self, records: Records, *, home_customer: str) -> None:
         """Keep keys in `records`. Administrators of `home_customer`, whose server it is, make keys for others too."""
         self.records = records
+        self._known: dict[str, tuple[float, ApiKey]] = {}
         self.home_customer = home_customer
 
     async def authenticate(self, key: str, workspace: str) -> Caller:
@@ -37,7 +44,13 @@ class Keys:
             NotAuthenticated: the key is unknown or revoked.
         """
         hashed = hash_key(key)
-        found = await self.records.read(lambda transaction: transaction.find_key(hashed))
+        until, found = self._known.get(hashed, (0.0, None))
+        if time.monotonic() > until:
+            found = await self.records.read(lambda transaction: transaction.find_key(hashed))
+            if found is not None:
+                if len(self._known) > MOST_KNOWN:
+                    self._known.clear()
+                self._known[hashed] = (time.monotonic() + KNOWN_FOR, found)
         if found is None or found.revoked_at is not None:
             raise NotAuthenticated(
                 "the API key is not valid" if found is None else "the API key was revoked",
@@ -81,5 +94,6 @@ class Keys:
         if key_id == caller.key_id:
             raise InvalidState("this is the key that you are using", "revoke it with another administrator's key")
         customer = caller.scope.customer
+        self._known.clear()
         if not await self.records.write(lambda transaction: transaction.revoke_key(customer, key_id)):
             raise NotFound(f'there is no valid key "{key_id}"', details={"key": key_id})

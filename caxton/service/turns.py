@@ -80,7 +80,7 @@ class Turns:
         execution_id = self.execution_id(scope, "", ask.idempotency_key)
         conversation_id = ConversationId(derived_id("c", execution_id))
         request = await self.request(caller, ask, execution_id, conversation_id, one_shot=True)
-        known = await self.find(scope, request)
+        known = await self.find(scope, request, is_new=ask.idempotency_key is None)
         if known is None or await self._is_forsaken(scope, known):
             outcome = await self.inbox.submit(request)
             METRICS.messages_accepted()
@@ -129,8 +129,10 @@ class Turns:
             traceparent=ask.traceparent or current_traceparent(),
         )
 
-    async def find(self, scope: Scope, request: TurnRequest, *, check_route: bool = True) -> ExecutionRecord | None:
-        """The execution that is there already for `request`; checks that a new one could be routed.
+    async def find(
+        self, scope: Scope, request: TurnRequest, *, check_route: bool = True, is_new: bool = False
+    ) -> ExecutionRecord | None:
+        """The execution that is there already for `request` (not if it `is_new`); checks that it could be routed.
 
         Raises:
             IdempotencyConflict: the key was used for another request.
@@ -138,7 +140,9 @@ class Turns:
         """
 
         def look(transaction: Transaction) -> ExecutionRecord | None:
-            found = transaction.executions(scope, [request.execution_id]).get(request.execution_id)
+            found = None
+            if not is_new:
+                found = transaction.executions(scope, [request.execution_id]).get(request.execution_id)
             if found is None and check_route:
                 index = self.directory.registry(transaction, scope).index
                 route(index, request.target, request.strategy, key=request.execution_id)

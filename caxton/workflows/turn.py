@@ -20,6 +20,7 @@ from caxton.domain.executions import (
     StepResult,
     TurnOutcome,
     TurnRequest,
+    step_of,
 )
 from caxton.domain.ids import Digest, ExecutionId, derived_id
 from caxton.workflows.steps import StepRunner
@@ -94,17 +95,19 @@ class Turn:
         self.pinned.setdefault(plan.agent, plan.agent_digest)
         opening = opening.model_copy(update={"plan": plan})
         try:
-            return await self._work(opening, plan)
+            return await self._work(opening, plan, opened.first)
         except CaxtonError as error:
             return await self._close(opening, error.report())
         except asyncio.CancelledError:
             await self._close(opening, ExecutionCancelled("the work was cancelled").report())
             raise
 
-    async def _work(self, opening: StepInput, plan: Plan) -> TurnOutcome:
+    async def _work(self, opening: StepInput, plan: Plan, first: StepResult | None) -> TurnOutcome:
         deadline = workflow.time() + plan.max_time
         for number in range(1, plan.max_steps + 1):
-            result = await self.steps.run(self._step(StepKind.MODEL, opening, plan, number), fast=plan.fast)
+            result = first if number == 1 and first is not None else None
+            if result is None:
+                result = await self.steps.run(step_of(StepKind.MODEL, opening, plan, number), fast=plan.fast)
             if result.outcome is not None:
                 return result.outcome
             if result.error is not None:
@@ -144,7 +147,7 @@ class Turn:
         if call.kind == "capability":
             await self._hand_over(opening, plan, number, call)
             return
-        step = self._step(StepKind.TOOL, opening, plan, number, call.call)
+        step = step_of(StepKind.TOOL, opening, plan, number, call.call)
         result = await self.steps.run(step, fast=call.fast)
         if result.error is not None:
             # The model gets to see the failure: it is recorded as the call's result.
@@ -166,19 +169,6 @@ class Turn:
             traceparent=opening.traceparent,
         )
         await self._execute(child)
-
-    def _step(self, kind: StepKind, opening: StepInput, plan: Plan, number: int, call: int = 0) -> StepInput:
-        return StepInput(
-            kind=kind,
-            scope=opening.scope,
-            execution_id=opening.execution_id,
-            root_id=opening.root_id,
-            step=number,
-            call=call,
-            plan=plan,
-            one_shot=opening.one_shot,
-            traceparent=opening.traceparent,
-        )
 
     async def _close(self, opening: StepInput, error: ErrorReport | None) -> TurnOutcome:
         closing = opening.model_copy(update={"kind": StepKind.CLOSE, "error": error or _unexplained()})

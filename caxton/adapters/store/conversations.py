@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, bindparam, or_, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import conversations, executions, messages
-from caxton.adapters.store.session import Session, from_json, in_scope, scoped, to_json
+from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
 from caxton.domain.conversations import STATE_AFTER, Conversation, ConversationState, EndReason
 from caxton.domain.ids import ConversationId, MessageId, Scope
 from caxton.domain.messages import Content, Message
@@ -15,13 +15,65 @@ from caxton.domain.messages import Content, Message
 ACTIVE = (ConversationState.INITIATED, ConversationState.IN_PROGRESS)
 
 
+_CONVERSATION = select(conversations).where(scope_given(conversations), conversations.c.id == bindparam("id"))
+_MESSAGE = select(messages).where(scope_given(messages), messages.c.id == bindparam("id"))
+_HISTORY = (
+    select(messages)
+    .join(
+        executions,
+        (executions.c.id == messages.c.execution_id)
+        & (executions.c.customer == messages.c.customer)
+        & (executions.c.workspace == messages.c.workspace),
+    )
+    .where(
+        scope_given(messages),
+        messages.c.conversation_id == bindparam("conversation_id"),
+        messages.c.created_at < bindparam("before"),
+        executions.c.depth == 0,
+    )
+    .order_by(messages.c.created_at.desc(), messages.c.id.desc())
+    .limit(bindparam("most"))
+)
+_OF_CONVERSATION = (
+    conversations.c.customer == bindparam("in_customer"),
+    conversations.c.workspace == bindparam("in_workspace"),
+    conversations.c.id == bindparam("in_id"),
+)
+_COUNT_MESSAGES = (
+    conversations.update()
+    .where(*_OF_CONVERSATION)
+    .values(
+        message_count=conversations.c.message_count + bindparam("new_messages"),
+        last_activity=bindparam("new_last_activity"),
+    )
+)
+_TOUCH = (
+    conversations.update()
+    .where(*_OF_CONVERSATION)
+    .values(
+        message_count=conversations.c.message_count + bindparam("new_messages"),
+        last_activity=bindparam("new_last_activity"),
+        participants=bindparam("new_participants"),
+        state=bindparam("new_state"),
+    )
+)
+_END = (
+    conversations.update()
+    .where(*_OF_CONVERSATION, conversations.c.state.in_(ACTIVE))
+    .values({name: bindparam(f"new_{name}") for name in ("state", "end_reason", "ended_at")})
+)
+
+
+def _key(scope: Scope, conversation_id: ConversationId) -> dict[str, str]:
+    return {"in_customer": scope.customer, "in_workspace": scope.workspace, "in_id": conversation_id}
+
+
 class ConversationQueries(Session):
     """Conversations and messages."""
 
     def conversation(self, scope: Scope, conversation_id: ConversationId) -> Conversation | None:
         """The conversation of that id."""
-        query = select(conversations).where(in_scope(conversations, scope), conversations.c.id == conversation_id)
-        row = self.connection.execute(query).first()
+        row = self.connection.execute(_CONVERSATION, given(scope, id=conversation_id)).first()
         return _conversation(row) if row else None
 
     def conversations(
@@ -41,8 +93,7 @@ class ConversationQueries(Session):
 
     def add_conversation(self, scope: Scope, conversation: Conversation, *, one_shot: bool) -> bool:
         """Records the start; False when it is recorded already."""
-        known = select(conversations.c.id).where(in_scope(conversations, scope), conversations.c.id == conversation.id)
-        if self.connection.execute(known).first():
+        if self.connection.execute(_CONVERSATION, given(scope, id=conversation.id)).first():
             return False
         row = scoped(
             scope,
@@ -68,40 +119,29 @@ class ConversationQueries(Session):
     ) -> None:
         """Counts `messages` more, adds `participants`, and notes the activity."""
         self.flush()
+        values: dict[str, object] = {"new_messages": messages, "new_last_activity": clock.now()}
+        joining = list(participants)
+        if not joining:
+            self.connection.execute(_COUNT_MESSAGES, {**_key(scope, conversation_id), **values})
+            return
         present = self.conversation(scope, conversation_id)
         if present is None:
             return
-        everybody = present.participants + [name for name in participants if name not in present.participants]
+        everybody = present.participants + [name for name in joining if name not in present.participants]
         state = ConversationState.IN_PROGRESS if present.state is ConversationState.INITIATED else present.state
-        self.connection.execute(
-            conversations.update()
-            .where(in_scope(conversations, scope), conversations.c.id == conversation_id)
-            .values(
-                message_count=conversations.c.message_count + messages,
-                participants=to_json(everybody),
-                last_activity=clock.now(),
-                state=state,
-            )
-        )
+        values |= {"new_participants": to_json(everybody), "new_state": state}
+        self.connection.execute(_TOUCH, {**_key(scope, conversation_id), **values})
 
     def end_conversation(self, scope: Scope, conversation_id: ConversationId, reason: EndReason) -> bool:
         """Records the end; False when it had ended."""
         self.flush()
-        changed = self.connection.execute(
-            conversations.update()
-            .where(
-                in_scope(conversations, scope),
-                conversations.c.id == conversation_id,
-                conversations.c.state.in_(ACTIVE),
-            )
-            .values(state=STATE_AFTER[reason], end_reason=reason, ended_at=clock.now())
-        )
+        values = {"new_state": STATE_AFTER[reason], "new_end_reason": reason, "new_ended_at": clock.now()}
+        changed = self.connection.execute(_END, {**_key(scope, conversation_id), **values})
         return bool(changed.rowcount)
 
     def message(self, scope: Scope, message_id: MessageId) -> Message | None:
         """The message of that id."""
-        query = select(messages).where(in_scope(messages, scope), messages.c.id == message_id)
-        row = self.connection.execute(query).first()
+        row = self.connection.execute(_MESSAGE, given(scope, id=message_id)).first()
         return _message(row) if row else None
 
     def messages(
@@ -127,6 +167,12 @@ class ConversationQueries(Session):
             query = query.join(executions, root).where(executions.c.depth == 0)
         query = query.order_by(messages.c.created_at.desc(), messages.c.id.desc()).limit(limit)
         return [_message(row) for row in reversed(self.connection.execute(query).all())]
+
+    def history(self, scope: Scope, conversation_id: ConversationId, *, before: datetime, limit: int) -> list[Message]:
+        """The latest messages between user and agents before a moment, oldest first: what a model is shown."""
+        values = {"conversation_id": conversation_id, "before": clock.from_datetime(before), "most": limit}
+        rows = self.connection.execute(_HISTORY, given(scope, **values)).all()
+        return [_message(row) for row in reversed(rows)]
 
     def add_message(self, scope: Scope, message: Message) -> None:
         """Records a message."""

@@ -74,6 +74,7 @@ class Database:
                 with self.engine.connect() as connection:
                     self._begin(connection)
                     transaction = SqlTransaction(connection)
+                    transaction.retried = attempt > 1
                     result = work(transaction)
                     transaction.flush()
                     connection.commit()

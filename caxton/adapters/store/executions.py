@@ -4,15 +4,45 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, bindparam, func, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import executions, steps
-from caxton.adapters.store.session import Session, from_json, in_scope, scoped, to_json
+from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
 from caxton.domain.errors import ErrorReport
 from caxton.domain.executions import Execution, ExecutionState, Usage
 from caxton.domain.ids import ExecutionId, MessageId, Scope
 from caxton.domain.records import ExecutionRecord, StepRecord
+
+_BY_ID = select(executions).where(scope_given(executions), executions.c.id.in_(bindparam("ids", expanding=True)))
+_STEPS = (
+    select(steps)
+    .where(scope_given(steps), steps.c.execution_id.in_(bindparam("ids", expanding=True)))
+    .order_by(steps.c.execution_id, steps.c.step, steps.c.call)
+)
+_RECORDED = select(steps.c.execution_id, steps.c.step, steps.c.call).where(
+    scope_given(steps), steps.c.execution_id.in_(bindparam("ids", expanding=True))
+)
+_WORK_IN_HAND = (
+    select(executions.c.agent, func.count())
+    .where(scope_given(executions), executions.c.state == ExecutionState.RUNNING)
+    .group_by(executions.c.agent)
+)
+_OF_EXECUTION = (
+    executions.c.customer == bindparam("in_customer"),
+    executions.c.workspace == bindparam("in_workspace"),
+    executions.c.id == bindparam("in_id"),
+)
+_FINISH = (
+    executions.update()
+    .where(*_OF_EXECUTION, executions.c.state == ExecutionState.RUNNING)
+    .values({name: bindparam(f"new_{name}") for name in ("state", "reply_id", "error", "usage", "finished_at")})
+)
+_SET_USAGE = executions.update().where(*_OF_EXECUTION).values(usage=bindparam("new_usage"))
+
+
+def _key(scope: Scope, execution_id: ExecutionId) -> dict[str, str]:
+    return {"in_customer": scope.customer, "in_workspace": scope.workspace, "in_id": execution_id}
 
 
 class ExecutionQueries(Session):
@@ -22,8 +52,8 @@ class ExecutionQueries(Session):
         """Those of the executions that exist."""
         if not ids:
             return {}
-        query = select(executions).where(in_scope(executions, scope), executions.c.id.in_(ids))
-        return {row.id: _execution(row) for row in self.connection.execute(query)}
+        rows = self.connection.execute(_BY_ID, given(scope, ids=list(ids)))
+        return {row.id: _execution(row) for row in rows}
 
     def executions_of_turn(self, scope: Scope, root_id: ExecutionId) -> list[ExecutionRecord]:
         """A turn's executions, the root first."""
@@ -36,12 +66,8 @@ class ExecutionQueries(Session):
 
     def work_in_hand(self, scope: Scope) -> dict[str, int]:
         """How many executions each agent has in hand; agents with none are left out."""
-        query = (
-            select(executions.c.agent, func.count())
-            .where(in_scope(executions, scope), executions.c.state == ExecutionState.RUNNING)
-            .group_by(executions.c.agent)
-        )
-        return {agent: count for agent, count in self.connection.execute(query) if agent is not None}
+        rows = self.connection.execute(_WORK_IN_HAND, given(scope))
+        return {agent: count for agent, count in rows if agent is not None}
 
     def add_execution(self, scope: Scope, record: ExecutionRecord) -> None:
         """Records that work has begun."""
@@ -81,41 +107,25 @@ class ExecutionQueries(Session):
     ) -> bool:
         """Records the end; False when it had ended already (nothing is changed then)."""
         self.flush()
-        changed = self.connection.execute(
-            executions.update()
-            .where(
-                in_scope(executions, scope),
-                executions.c.id == execution_id,
-                executions.c.state == ExecutionState.RUNNING,
-            )
-            .values(
-                state=state,
-                reply_id=reply_id,
-                error=to_json(error) if error else None,
-                usage=to_json(usage),
-                finished_at=clock.now(),
-            )
-        )
+        values = {
+            "new_state": state,
+            "new_reply_id": reply_id,
+            "new_error": to_json(error) if error else None,
+            "new_usage": to_json(usage),
+            "new_finished_at": clock.now(),
+        }
+        changed = self.connection.execute(_FINISH, {**_key(scope, execution_id), **values})
         return bool(changed.rowcount)
 
     def set_usage(self, scope: Scope, execution_id: ExecutionId, usage: Usage) -> None:
         """Records what a running execution has used so far."""
-        self.connection.execute(
-            executions.update()
-            .where(in_scope(executions, scope), executions.c.id == execution_id)
-            .values(usage=to_json(usage))
-        )
+        self.connection.execute(_SET_USAGE, {**_key(scope, execution_id), "new_usage": to_json(usage)})
 
     def steps(self, scope: Scope, ids: Sequence[ExecutionId]) -> dict[ExecutionId, list[StepRecord]]:
         """The recorded steps of each execution, in order."""
         found: dict[ExecutionId, list[StepRecord]] = defaultdict(list)
         if ids:
-            query = (
-                select(steps)
-                .where(in_scope(steps, scope), steps.c.execution_id.in_(ids))
-                .order_by(steps.c.execution_id, steps.c.step, steps.c.call)
-            )
-            for row in self.connection.execute(query):
+            for row in self.connection.execute(_STEPS, given(scope, ids=list(ids))):
                 found[row.execution_id].append(_step(row))
         return found
 
@@ -123,10 +133,8 @@ class ExecutionQueries(Session):
         """The keys (execution, step, call) of all recorded steps of the executions."""
         if not ids:
             return set()
-        query = select(steps.c.execution_id, steps.c.step, steps.c.call).where(
-            in_scope(steps, scope), steps.c.execution_id.in_(ids)
-        )
-        return {(ExecutionId(row.execution_id), row.step, row.call) for row in self.connection.execute(query)}
+        rows = self.connection.execute(_RECORDED, given(scope, ids=list(ids)))
+        return {(ExecutionId(row.execution_id), row.step, row.call) for row in rows}
 
     def tool_steps(self, scope: Scope, tool: str, limit: int) -> list[StepRecord]:
         """The latest calls of a tool, newest first."""

@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, bindparam, func, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import components, generations, versions
-from caxton.adapters.store.session import Session, from_json, in_scope, scoped, to_json
+from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
 from caxton.domain.agents import AgentVersion
 from caxton.domain.deployments import Bundle
 from caxton.domain.ids import DeploymentId, Digest, Scope
 from caxton.domain.records import Component, ComponentKind
 from caxton.domain.tools import ToolVersion
 
+_GENERATION = select(generations.c.generation).where(scope_given(generations))
+_COMPONENT = select(components).where(
+    scope_given(components), components.c.kind == bindparam("kind"), components.c.name == bindparam("name")
+)
 
-@lru_cache(maxsize=2048)
+
+@lru_cache(maxsize=4096)
 def _agent_version(_digest: str, definition: str) -> AgentVersion:
     return AgentVersion.model_validate_json(definition)
 
@@ -30,8 +35,7 @@ class RegistryQueries(Session):
 
     def generation(self, scope: Scope) -> int:
         """How often the workspace's components have changed."""
-        query = select(generations.c.generation).where(in_scope(generations, scope))
-        return self.connection.execute(query).scalar() or 0
+        return self.connection.execute(_GENERATION, given(scope)).scalar() or 0
 
     def bump_generation(self, scope: Scope) -> None:
         """Tells every index that the components have changed."""
@@ -50,10 +54,7 @@ class RegistryQueries(Session):
 
     def component(self, scope: Scope, kind: ComponentKind, name: str) -> Component | None:
         """The component of that name."""
-        query = select(components).where(
-            in_scope(components, scope), components.c.kind == kind, components.c.name == name
-        )
-        row = self.connection.execute(query).first()
+        row = self.connection.execute(_COMPONENT, given(scope, kind=kind, name=name)).first()
         return _component(row) if row else None
 
     def put_component(

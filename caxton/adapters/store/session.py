@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Connection, Table, and_
+from sqlalchemy import Connection, Table, and_, bindparam
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.domain.ids import Scope
@@ -16,6 +16,8 @@ class Session:
     def __init__(self, connection: Connection) -> None:
         """Work on `connection`; whoever opened it commits."""
         self.connection = connection
+        self.retried = False
+        """Whether an earlier attempt of this transaction met another one's writes."""
         self._pending: dict[Table, list[dict[str, Any]]] = {}
 
     def insert(self, table: Table, row: dict[str, Any]) -> None:
@@ -32,6 +34,19 @@ class Session:
 def in_scope(table: Table, scope: Scope) -> ColumnElement[bool]:
     """The condition that every query starts with."""
     return and_(table.c.customer == scope.customer, table.c.workspace == scope.workspace)
+
+
+def scope_given(table: Table) -> ColumnElement[bool]:
+    """Like :func:`in_scope` for a statement that is built once: executed with :func:`given`.
+
+    Building a statement costs more than running it, so those on the path of every message are built once.
+    """
+    return and_(table.c.customer == bindparam("customer"), table.c.workspace == bindparam("workspace"))
+
+
+def given(scope: Scope, **values: Any) -> dict[str, Any]:
+    """Parameters for a statement that was built with :func:`scope_given`."""
+    return {"customer": scope.customer, "workspace": scope.workspace, **values}
 
 
 def scoped(scope: Scope, **values: Any) -> dict[str, Any]:

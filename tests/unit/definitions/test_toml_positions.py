@@ -38,7 +38,7 @@ def parsed(text: str) -> dict[str, Any]:
         raise
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(DOCUMENTS)
 def test_the_paths_are_those_that_tomllib_finds(text: str) -> None:
     data = parsed(text)
@@ -49,7 +49,7 @@ def test_the_paths_are_those_that_tomllib_finds(text: str) -> None:
     }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(DOCUMENTS)
 def test_each_span_holds_its_key_or_value_and_nothing_else(text: str) -> None:
     data = parsed(text)
@@ -64,7 +64,7 @@ def test_each_span_holds_its_key_or_value_and_nothing_else(text: str) -> None:
             assert list(tomllib.loads(f"{text[key.start : key.end]} = 1")) == [path[-1]]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(STRINGS)
 def test_each_character_of_a_string_is_found_in_its_literal(literal: str) -> None:
     value = parsed(f"x = {literal}")["x"]

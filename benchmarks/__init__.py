@@ -1,0 +1,1 @@
+"""Benchmarks: every speed and size that Caxton promises, measured beside its target."""

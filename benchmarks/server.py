@@ -1,0 +1,65 @@
+"""A server on a fresh data folder, measured from outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    url: str
+    key: str
+    folder: Path
+    ready_after: float
+    """Seconds from the start of the process until it said that it is ready."""
+    acknowledged_after: float
+    """Seconds until its first line."""
+
+    def client(self) -> httpx.Client:
+        """An HTTP client with the admin's key."""
+        return httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=120, trust_env=False
+        )
+
+
+@contextmanager
+def server(**environment: str) -> Iterator[Server]:
+    """Starts `caxton serve`, and stops it at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        env |= {"CAXTON_ENGINE__UI_PORT": "0", **environment}
+        command = [sys.executable, "-m", "caxton", "serve", "--data-dir", str(data), "--port", "0", "--metrics-port", "0"]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env, cwd=folder)
+        assert process.stdout is not None
+        acknowledged: float | None = None
+        try:
+            for line in process.stdout:
+                acknowledged = acknowledged or time.perf_counter() - started
+                if line.startswith(b"Ready"):
+                    break
+            ready = time.perf_counter() - started
+            facts = json.loads((data / "server.json").read_text())
+            key = (data / "admin.key").read_text().strip()
+            yield Server(facts["url"], key, Path(folder), ready, acknowledged or ready)
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()

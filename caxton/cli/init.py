@@ -1,0 +1,156 @@
+"""`caxton init`"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caxton.cli.app import new_app
+from caxton.cli.invocation import current
+from caxton.cli.output import emit, is_terminal, plural, remark, say, style
+
+if TYPE_CHECKING:
+    from caxton.definitions.templates import Template
+
+app = new_app()
+
+
+def complete_template(incomplete: str) -> list[str]:
+    """Names of templates."""
+    from caxton.definitions.templates import list_templates
+
+    return [template.id for template in list_templates() if template.id.startswith(incomplete)]
+
+
+@app.command()
+def init(
+    name: Annotated[str | None, typer.Argument(help="What the agent is called.")] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--template", "-t", metavar="TEMPLATE", help="Which template; see --list.", autocompletion=complete_template
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: task-automator, unless --template.")] = False,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A value of the template; repeatable.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over files of the same name.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List the templates, and make nothing.")] = False,
+    filter_text: Annotated[str, typer.Option("--filter", metavar="TEXT", help="Only templates with these words.")] = "",
+    preview: Annotated[bool, typer.Option("--preview", help="Show what would be made, and make nothing.")] = False,
+) -> None:
+    """Make an agent from a template, in this workspace or, where there is none, in a new one here.
+
+    On a terminal without --template the gallery opens: type to filter, → to preview, Enter to take.
+    """
+    from caxton.definitions import templates
+
+    if list_all:
+        found = templates.search(filter_text)
+        emit({"templates": found}) if current().json else _list(found, filter_text)
+        return
+    asks = is_terminal() and not yes and not current().json
+    chosen = _chosen_template(template, filter_text, asks=asks, needed=not yes)
+    if preview:
+        shown = templates.preview(chosen.id, name)
+        emit(shown) if current().json else _preview(shown)
+        return
+    customisations = _pairs(values or [])
+    if asks:
+        from caxton.cli import gallery
+
+        name = name or gallery.ask_name(chosen.id)
+        customisations = (
+            {**gallery.ask_customisations(chosen), **customisations} if template is None else customisations
+        )
+    folder = _workspace_folder()
+    written = templates.instantiate(chosen.id, name or chosen.id, folder, customisations, force=force)
+    _tell(chosen, name or chosen.id, folder, written)
+
+
+def _chosen_template(named: str | None, filter_text: str, *, asks: bool, needed: bool) -> "Template":
+    """The template that is named, or chosen in the gallery, or the default one.
+
+    Raises:
+        UsageError: none is named, and there is nobody to ask.
+        NotFound: there is no template of that name, or none that fits the filter.
+    """
+    from caxton.definitions import templates
+    from caxton.domain.errors import Hint, NotFound, UsageError
+
+    if named is not None:
+        return templates.get_template(named)
+    found = templates.search(filter_text)
+    if not found:
+        raise NotFound(f'no template fits "{filter_text}"', Hint(text="see all", command="caxton init --list"))
+    if asks:
+        from caxton.cli import gallery
+
+        return templates.get_template(gallery.choose(found, found[0].id))
+    if needed:
+        raise UsageError(
+            "which template?",
+            Hint(text="take the default one", command="caxton init NAME --yes"),
+            Hint(text="or name one of those that this lists", command="caxton init --list"),
+        )
+    return found[0]
+
+
+def _workspace_folder() -> Path:
+    from caxton.definitions.workspace import find_workspace
+    from caxton.domain.errors import NotFound
+
+    try:
+        return find_workspace(Path.cwd())
+    except NotFound:
+        return Path.cwd()
+
+
+def _pairs(pairs: list[str]) -> dict[str, Any]:
+    from caxton.domain.errors import UsageError
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f'"{pair}" is no value', "write --set KEY=VALUE")
+        values[key] = value
+    return values
+
+
+def _list(found: "Sequence[Template]", filter_text: str) -> None:
+    from caxton.cli import gallery
+
+    if not found:
+        say(f'no template fits "{filter_text}"')
+        return
+    gallery.show_list(found)
+    remark(f"See one with: caxton init --preview --template {found[0].id}")
+
+
+def _preview(shown: Any) -> None:
+    from caxton.cli import gallery
+
+    gallery.show_preview(shown)
+
+
+def _tell(chosen: "Template", name: str, folder: Path, written: Sequence[Path]) -> None:
+    """What was made, and what to do next."""
+    if current().json:
+        emit({"template": chosen.id, "name": name, "workspace": str(folder), "files": [str(path) for path in written]})
+        return
+    own = [path for path in written if path.parts[0] not in (".caxton", "tools")]
+    tools: dict[str, int] = {}
+    for path in written:
+        if path.parts[0] == "tools":
+            tools[path.parts[1]] = tools.get(path.parts[1], 0) + 1
+    for path in sorted(own, key=lambda path: (path.parts[0] != "agents", str(path))):
+        say(f"{style('✓', 'green')} {path}")
+    for tool, count in tools.items():
+        say(f"{style('✓', 'green')} tools/{tool}/ ({plural(count, 'file')})")
+    remark(f"Next: {style('caxton deploy', 'bold')}")
+    others = [other for other in chosen.works_with if not (folder / "agents" / f"{other}.toml").exists()]
+    if others:
+        remark(style(f"It works with others: caxton init {others[0]} --template {others[0]}", "dim"))

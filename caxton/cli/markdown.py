@@ -1,0 +1,65 @@
+"""Text that grows, as Markdown on a terminal: finished paragraphs are printed, only the last one is drawn anew."""
+
+import re
+from types import TracebackType
+from typing import Self
+
+_FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
+
+
+class MarkdownStream:
+    """Shows Markdown while it arrives; use it in a `with` statement."""
+
+    def __init__(self) -> None:
+        """Prepare; nothing is shown yet."""
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(highlight=False)
+        self._live = Live(console=self._console, transient=True, auto_refresh=False, vertical_overflow="crop")
+        self._open = ""
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.finish()
+        self._live.stop()
+
+    def feed(self, text: str) -> None:
+        """Adds text at the end."""
+        from rich.markdown import Markdown
+
+        finished, self._open = split(self._open + text)
+        if finished:
+            self._live.update("", refresh=True)
+            self._console.print(Markdown(finished))
+        self._live.update(Markdown(self._open), refresh=True)
+
+    def line(self, text: str) -> None:
+        """Prints a line that is not part of the text, such as a step."""
+        from rich.text import Text
+
+        self.finish()
+        self._console.print(Text.from_ansi(text))
+
+    def finish(self) -> None:
+        """Prints what is still open."""
+        from rich.markdown import Markdown
+
+        self._live.update("", refresh=True)
+        if self._open.strip():
+            self._console.print(Markdown(self._open))
+        self._open = ""
+
+
+def split(text: str) -> tuple[str, str]:
+    """`text` as the paragraphs that are finished, and the rest. A blank line ends a paragraph, but not in a code block."""
+    end = len(text)
+    while (end := text.rfind("\n\n", 0, end)) >= 0:
+        if len(_FENCE.findall(text, 0, end + 1)) % 2 == 0:
+            return text[: end + 2], text[end + 2 :]
+    return "", text
