@@ -68,7 +68,7 @@ def load(entry: CommandEntry) -> Any:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the command that `arguments` name and returns its exit code; prints what goes wrong."""
-    started = invocation.begin(json="--json" in arguments, debug="--debug" in arguments)
+    started = invocation.begin(arguments)
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:
         answer_shell(arguments)
     try:
@@ -82,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, Exception) as error:
         from caxton.cli.errors import report
 
-        return report(error, json=started.json, debug=started.debug)
+        return report(error, started)
     finally:
         from caxton.cli import acknowledgement
 

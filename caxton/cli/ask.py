@@ -130,9 +130,24 @@ def _request(capability: str | None, text: str | None, agent: str | None) -> tup
 
 
 def target(capability: str) -> dict[str, Any]:
-    """The arguments of a request for "name" or "name@range"."""
+    """The arguments of a request for "name" or "name@range".
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    from caxton.definitions.suggestions import name_hint
+    from caxton.domain.capabilities import check_version_range
+    from caxton.domain.errors import InvalidInput
+    from caxton.domain.ids import is_name
+
     name, _, version_range = capability.partition("@")
-    return {"capability": name, "version_range": version_range or None}
+    if not is_name(name):
+        raise InvalidInput(f'"{name}" is not the name of a capability', name_hint(name))
+    try:
+        return {"capability": name, "version_range": check_version_range(version_range) if version_range else None}
+    except ValueError as error:
+        message, _, hint = str(error).partition("; ")
+        raise InvalidInput(message, hint) from None
 
 
 def _strategy(text: str | None) -> Any:

@@ -21,20 +21,24 @@ With `--json` the error is an object on stderr: `{"error": {"code", "message", "
 import json as json_module
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
 from caxton.cli.output import complain, say, style
 from caxton.domain.errors import CaxtonError, Hint, InvalidDefinitions, InvalidSettings, UsageError
 
+if TYPE_CHECKING:
+    from caxton.cli.invocation import Invocation
+
 NOT_WELL = 9
 INTERRUPTED = 130
 _ISSUES = "https://github.com/caxton/caxton/issues"
 
 
-def report(error: BaseException, *, json: bool, debug: bool) -> int:
-    """Shows `error` and returns the exit code for it."""
+def report(error: BaseException, invocation: "Invocation") -> int:
+    """Shows `error` as `invocation` wishes, and returns the exit code for it."""
+    json, debug = invocation.json, invocation.debug
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         if not json:
             complain("interrupted")
@@ -46,7 +50,7 @@ def report(error: BaseException, *, json: bool, debug: bool) -> int:
     if is_help_request(error):
         say(str(error).rstrip())
         return UsageError.exit_code
-    known = _known(error)
+    known = _known(error, invocation.command)
     if json:
         found = known.report().model_dump(mode="json", exclude_none=True)
         complain(json_module.dumps({"error": {**found, "exit_code": known.exit_code}}, ensure_ascii=False))
@@ -72,7 +76,7 @@ def render(error: CaxtonError, *, debug: bool = False, root: Path | None = None)
         lines = render_problems(problems, read_sources(problems, folder), "Nothing was changed.")
         return lines[:-1] if isinstance(error, InvalidSettings) else lines  # settings are not all in files to count
     lines = [f"{style('error:', 'bold', 'red', stream=sys.stderr)} {error.message}"]
-    similar = _similar(error.details.get("similar"))
+    similar = _similar(error.details.get("similar"), error.details.get("capability"))
     if similar:
         lines.append(f"  similar: {similar}")
     if error.reason and error.reason != error.message:
@@ -96,12 +100,12 @@ def is_help_request(error: BaseException) -> bool:
     return isinstance(error, typer.TyperException) and context is not None and str(error) == context.get_help()
 
 
-def _known(error: BaseException) -> CaxtonError:
+def _known(error: BaseException, command: str) -> CaxtonError:
     """`error` as one of ours."""
     if isinstance(error, CaxtonError):
         return error
     if isinstance(error, typer.TyperException):
-        return _usage(error)
+        return _usage(error, command)
     if isinstance(error, OSError) and error.filename:
         return CaxtonError(f"{error.filename}: {error.strerror or error}")
     return CaxtonError(
@@ -111,11 +115,11 @@ def _known(error: BaseException) -> CaxtonError:
     )
 
 
-def _usage(error: typer.TyperException) -> UsageError:
+def _usage(error: typer.TyperException, command: str) -> UsageError:
     message = error.format_message().strip().rstrip(".")
     message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
-    path = context.command_path if context else "caxton"
+    path = context.command_path if context else command
     return UsageError(message.replace("'", '"'), f"see `{path} --help`")
 
 
@@ -127,8 +131,8 @@ def _problems(error: CaxtonError) -> list[Any]:
     return [Problem.model_validate(problem) for problem in error.details.get("problems", [])]
 
 
-def _similar(found: Any) -> str:
-    """Names of capabilities that do exist."""
+def _similar(found: Any, asked: Any) -> str:
+    """Names of capabilities that do exist, other than the one that was asked for."""
     if not isinstance(found, list):
         return ""
     names: list[str] = []
@@ -140,4 +144,5 @@ def _similar(found: Any) -> str:
             names.append(f"{name} ({', '.join(map(str, providers))})" if providers else name)
         else:
             names.append(str(entry))
+    names = [name for name in names if name != asked]
     return ", ".join(names)

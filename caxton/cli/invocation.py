@@ -1,11 +1,14 @@
 """What every command has in common: its options, the settings, the connection to the server."""
 
+from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from caxton.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
     from caxton.client import Caxton
@@ -21,6 +24,8 @@ class Invocation:
     config: Path | None = None
     url: str | None = None
     workspace: str | None = None
+    command: str = "caxton"
+    """As it was typed, without arguments, for hints: "caxton ask"."""
     _loaded: dict[str, "LoadedSettings"] = field(default_factory=dict[str, "LoadedSettings"])
 
     def settings(self, **flags: Any) -> "LoadedSettings":
@@ -42,9 +47,15 @@ class Invocation:
 _current: ContextVar[Invocation] = ContextVar("invocation")
 
 
-def begin(*, json: bool = False, debug: bool = False) -> Invocation:
-    """A fresh invocation, which becomes the current one."""
-    invocation = Invocation(json=json, debug=debug)
+def begin(arguments: Sequence[str]) -> Invocation:
+    """A fresh invocation, which becomes the current one.
+
+    Args:
+        arguments: of the command line, before they are parsed: what goes wrong then is also told as they wish.
+    """
+    name = next((argument for argument in arguments if not argument.startswith("-")), "")
+    command = f"caxton {name}" if name in COMMANDS else "caxton"
+    invocation = Invocation(json="--json" in arguments, debug="--debug" in arguments, command=command)
     _current.set(invocation)
     return invocation
 
@@ -71,6 +82,8 @@ def connect(*, patience: float = 15.0) -> "Caxton":
     except InvalidSettings:
         given.settings()  # says the same with line and column
         raise
+    if given.url:
+        connection = replace(connection, url_from="--url")
     return Caxton(transport=Transport(connection, patience=patience))
 
 

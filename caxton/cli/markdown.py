@@ -18,6 +18,7 @@ class MarkdownStream:
         self._console = Console(highlight=False)
         self._live = Live(console=self._console, transient=True, auto_refresh=False, vertical_overflow="crop")
         self._open = ""
+        self._is_first = True
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -35,8 +36,7 @@ class MarkdownStream:
 
         finished, self._open = split(self._open + text)
         if finished:
-            self._live.update("", refresh=True)
-            self._console.print(Markdown(finished))
+            self._print(finished)
         self._live.update(Markdown(self._open), refresh=True)
 
     def line(self, text: str) -> None:
@@ -48,12 +48,20 @@ class MarkdownStream:
 
     def finish(self) -> None:
         """Prints what is still open."""
+        self._print(self._open)
+        self._open = ""
+
+    def _print(self, text: str) -> None:
+        """Prints paragraphs for good, with a blank line above them if others came before."""
         from rich.markdown import Markdown
 
         self._live.update("", refresh=True)
-        if self._open.strip():
-            self._console.print(Markdown(self._open))
-        self._open = ""
+        if not text.strip():
+            return
+        if not self._is_first:
+            self._console.print()
+        self._console.print(Markdown(text))
+        self._is_first = False
 
 
 def split(text: str) -> tuple[str, str]:

@@ -12,7 +12,8 @@ _COLOURS = [
     (re.compile(r"^error:", re.MULTILINE), "\x1b[1;31merror:\x1b[0m"),
     (re.compile(r"^warning:", re.MULTILINE), "\x1b[1;33mwarning:\x1b[0m"),
     (re.compile(r"^  hint:", re.MULTILINE), "  \x1b[36mhint:\x1b[0m"),
-    (re.compile(r"^( *\d* │)( *)(\^*)", re.MULTILINE), "\x1b[2m\\1\x1b[0m\\2\x1b[31m\\3\x1b[0m"),
+    (re.compile(r"^( +│)( *)(\^+)$", re.MULTILINE), "\x1b[2m\\1\x1b[0m\\2\x1b[31m\\3\x1b[0m"),
+    (re.compile(r"^( *\d+ │)", re.MULTILINE), "\x1b[2m\\1\x1b[0m"),
 ]
 
 

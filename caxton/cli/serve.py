@@ -1,5 +1,6 @@
 """`caxton serve`, `caxton api`, `caxton worker`"""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,9 +8,11 @@ import typer
 
 from caxton.cli.app import new_app
 from caxton.cli.invocation import current
+from caxton.cli.output import is_terminal
 
 if TYPE_CHECKING:
     from caxton.runtime.reporter import Reporter
+    from caxton.runtime.settings import LoadedSettings
 
 app = new_app()
 app_api = new_app()
@@ -53,20 +56,17 @@ def serve(
     from caxton.runtime.server import run_serve
 
     flags = _temporal(temporal_address, namespace, tls, tls_ca, tls_cert, tls_key)
-    run_serve(
-        current()
-        .settings(
-            data_dir=data_dir,
-            host=host,
-            port=port,
-            metrics_port=metrics_port,
-            log__level=log_level,
-            log__format=log_format,
-            **flags,
-        )
-        .settings,
-        _reporter(),
+    loaded = current().settings(
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        metrics_port=metrics_port,
+        log__level=log_level,
+        log__format=log_format,
+        **flags,
     )
+    _configure_logging(loaded)
+    run_serve(loaded.settings, _reporter())
 
 
 @app_api.command()
@@ -88,20 +88,17 @@ def api(
     from caxton.runtime.server import run_api
 
     flags = _temporal(temporal_address, namespace, tls, tls_ca, tls_cert, tls_key)
-    run_api(
-        current()
-        .settings(
-            data_dir=data_dir,
-            host=host,
-            port=port,
-            metrics_port=metrics_port,
-            log__level=log_level,
-            log__format=log_format,
-            **flags,
-        )
-        .settings,
-        _reporter(),
+    loaded = current().settings(
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        metrics_port=metrics_port,
+        log__level=log_level,
+        log__format=log_format,
+        **flags,
     )
+    _configure_logging(loaded)
+    run_api(loaded.settings, _reporter())
 
 
 @app_worker.command()
@@ -121,12 +118,20 @@ def worker(
     from caxton.runtime.server import run_worker
 
     flags = _temporal(temporal_address, namespace, tls, tls_ca, tls_cert, tls_key)
-    run_worker(
-        current()
-        .settings(data_dir=data_dir, metrics_port=metrics_port, log__level=log_level, log__format=log_format, **flags)
-        .settings,
-        _reporter(),
+    loaded = current().settings(
+        data_dir=data_dir, metrics_port=metrics_port, log__level=log_level, log__format=log_format, **flags
     )
+    _configure_logging(loaded)
+    run_worker(loaded.settings, _reporter())
+
+
+def _configure_logging(loaded: "LoadedSettings") -> None:
+    """Sends the log to stderr; where a person watches, warnings only, unless the settings say how much to tell."""
+    from caxton.observability.logs import configure_logging
+
+    log = loaded.settings.log
+    for_a_person = is_terminal(sys.stderr) and loaded.origins["log.level"] == "default"
+    configure_logging("warning" if for_a_person else log.level, log.format)
 
 
 def _temporal(

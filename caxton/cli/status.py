@@ -23,14 +23,16 @@ def status() -> None:
     from pathlib import Path
 
     from caxton.cli.deploy import remember_server, with_versions
+    from caxton.cli.workspace import known_tools
     from caxton.definitions.workspace import find_workspace, load_workspace
     from caxton.domain.deployments import DeploymentRequest
     from caxton.domain.errors import ServerUnreachable
 
-    workspace = load_workspace(find_workspace(Path.cwd()))
+    folder = find_workspace(Path.cwd())
     current().settings()
     state: ServerState | None = None
     with connect(patience=0) as caxton:
+        workspace = load_workspace(folder, known_tools(caxton))
         try:
             plan = caxton.plan(DeploymentRequest(bundles=workspace.bundles, prune=True))
             changes = plan.changes

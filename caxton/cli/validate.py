@@ -1,5 +1,7 @@
 """`caxton validate`"""
 
+import typer
+
 from caxton.cli.app import new_app
 from caxton.cli.invocation import connect, current
 from caxton.cli.output import complain, emit, plural, say
@@ -16,19 +18,21 @@ def validate() -> None:
     from pathlib import Path
 
     from caxton.cli.problems import render
-    from caxton.cli.workspace import invalid, known_tools
+    from caxton.cli.workspace import known_tools
     from caxton.definitions.workspace import find_workspace, load_workspace
+    from caxton.domain.errors import InvalidDefinitions
 
     folder = find_workspace(Path.cwd())
     current().settings()
     with connect(patience=0) as caxton:
         workspace = load_workspace(folder, known_tools(caxton))
-    if workspace.errors:
-        raise invalid(workspace)
     if current().json:
-        emit({"valid": True, "problems": workspace.problems})
-        return
-    if workspace.problems:
+        emit({"valid": not workspace.errors, "problems": workspace.problems})
+    elif workspace.problems:
         complain("\n".join(render(workspace.problems, workspace.sources, "")))
+    if workspace.errors:
+        raise typer.Exit(InvalidDefinitions.exit_code)
+    if current().json:
+        return
     found = f"{plural(len(workspace.agents), 'agent')} and {plural(len(workspace.tools), 'tool')}"
     say(f"{found}: no errors")

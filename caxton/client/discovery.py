@@ -18,6 +18,7 @@ from caxton.domain.ids import DEFAULT_WORKSPACE
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT = "the default"
+KEY_VARIABLE = "CAXTON_API_KEY"
 SERVER_FILE = "server.json"
 KEY_FILE = "admin.key"
 
@@ -100,7 +101,7 @@ def discover(
     """
     file = _read_config(config)
     server, server_from = _first((url, "the caller"), (os.environ.get("CAXTON_URL"), "CAXTON_URL"), file.server)
-    key, key_from = _first((api_key, "the caller"), (os.environ.get("CAXTON_API_KEY"), "CAXTON_API_KEY"))
+    key, key_from = _first((api_key, "the caller"), (os.environ.get(KEY_VARIABLE), KEY_VARIABLE))
     name, _ = _first((workspace, ""), (os.environ.get("CAXTON_WORKSPACE"), ""), (file.workspace, ""))
     environment_folder = os.environ.get("CAXTON_DATA_DIR")
     folder = data_dir or (Path(environment_folder) if environment_folder else file.data_dir) or _default_data_dir()

@@ -7,7 +7,7 @@ from typing import Any, cast
 import httpx
 from pydantic import ValidationError
 
-from caxton.client.discovery import DEFAULT, Connection, is_loopback
+from caxton.client.discovery import DEFAULT, KEY_VARIABLE, Connection, is_loopback
 from caxton.domain.errors import CaxtonError, ErrorReport, Hint, NotAuthenticated, ServerUnreachable
 
 _FIRST_PAUSE = 0.1
@@ -85,8 +85,12 @@ def error_of(response: httpx.Response, connection: Connection) -> CaxtonError:
         return _not_caxton(response, connection)
     error = CaxtonError.from_report(report)
     if isinstance(error, NotAuthenticated):
-        origin = f"the key came from {connection.key_from}" if connection.key_from else "no key was found to send"
-        error.with_hint(f"{origin}; set the right one in CAXTON_API_KEY")
+        if connection.key_from == KEY_VARIABLE:
+            error.with_hint(f"the key came from {KEY_VARIABLE}")
+        elif connection.key_from:
+            error.with_hint(f"the key came from {connection.key_from}; another one can be set in {KEY_VARIABLE}")
+        else:
+            error.with_hint(f"no key was found to send; set one in {KEY_VARIABLE}")
     return error
 
 

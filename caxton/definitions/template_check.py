@@ -27,6 +27,10 @@ _MISSING_END = re.compile(r"The innermost block that needs to be closed is '(\w+
 _UNKNOWN_TAG = re.compile(r"Encountered unknown tag '(\w+)'")
 _EXPECTED = re.compile(r"expected token '(.+)', got '(.+)'")
 _TAGS_HINT = "there are if, for, set, with, filter and raw"
+_EXAMPLES = {
+    "filter": "there are those of Jinja2 for plain data, such as default, first, join, length, replace, round and upper",
+    "test": "there are those of Jinja2, such as defined, in, none, number and string",
+}
 _TOKENS = {
     "end of print statement": "}}",
     "end of statement block": "%}",
@@ -130,8 +134,7 @@ class _TemplateCheck:
                 ("filter", FILTERS, "string") if isinstance(node, nodes.Filter) else ("test", tests, "defined")
             )
             if node.name not in known:
-                words = sorted(name for name in known if name.isalpha())
-                hint = did_you_mean(node.name, words) or f"there are {', '.join(words)}"
+                hint = did_you_mean(node.name, known) or _EXAMPLES[kind]
                 yield self._problem(node.lineno, node.name, f'unknown {kind} "{node.name}"', hint)
                 node.name = other
 

@@ -5,6 +5,7 @@
 Grammar: https://toml.io/en/v1.0.0. A property test holds it to the paths that `tomllib` finds.
 """
 
+import contextlib
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -64,9 +65,10 @@ class Statement:
 
 
 def last_statement(text: str) -> Statement | None:
-    """The last statement of `text`, which names what may be there already, and whose header may lack its bracket."""
+    """The last statement of `text`, which may name what is there already, and may be cut off."""
     scanner = _Scanner(text)
-    scanner.document()
+    with contextlib.suppress(IndexError):  # the text ends inside an inline table
+        scanner.document()
     return scanner.statement
 
 
@@ -156,8 +158,9 @@ class _Scanner:
         path = (*self.enter(table, parts[:-1], None), parts[-1][0])
         statement = Statement(path, parts[-1][1], self.found.keys.get(path), is_table=False)
         self.found.keys[path] = statement.span
-        self.value(path)
         self.statement = statement
+        self.value(path)
+        self.statement = statement  # of an inline table not its last pair, but the whole
 
     def key(self) -> list[tuple[str, Span]]:
         """The parts of a dotted key; stands on the character after it when done."""

@@ -272,6 +272,7 @@ _EXPLANATIONS: list[tuple[str, Callable[[_Mistake], _Explanation | None]]] = [
     ("Expected newline or end of document", _more_than_value),
     ("Cannot overwrite a value", _given_twice),
     ("Cannot declare", _given_twice),
+    ("Duplicate inline table key", _given_twice),
     ("Cannot mutate", _given_twice),
     ("Unterminated string", _unclosed_text),
     ("Illegal character", _unclosed_text),

@@ -8,7 +8,7 @@ from caxton.observability.metrics import METRICS
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         """Answers a scrape."""
         if self.path.partition("?")[0] != "/metrics":
             self.send_error(404, "metrics are at /metrics")

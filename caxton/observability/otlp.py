@@ -1,43 +1,96 @@
-"""Where spans go: OTLP over HTTP. Loaded only when an endpoint is configured."""
+"""Sends spans over OTLP/HTTP. Loaded only when there is somewhere to send them: the SDK takes a while."""
 
-from collections.abc import Mapping
-from typing import Literal
+import os
+import random
+from collections.abc import Sequence
+from contextvars import ContextVar
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, set_span_in_context
+
+from caxton.observability.recorder import Attributes
+
+EXPORT_TIMEOUT = 5.0
+"""Seconds that one batch of spans may take; also what a stop may wait for a collector that does not answer."""
+
+_GIVEN_ID: ContextVar[int | None] = ContextVar("given_span_id", default=None)
 
 
-def signal_endpoint(
-    endpoint: str | None, signal: Literal["traces", "metrics"], environment: Mapping[str, str]
-) -> str | None:
-    """The full URL for a signal: of the setting, else of OpenTelemetry's own environment variables, else None."""
-    if endpoint:
-        return f"{endpoint.rstrip('/')}/v1/{signal}"
-    own = environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
-    if own:
-        return own
-    shared = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    return f"{shared.rstrip('/')}/v1/{signal}" if shared else None
+class OtlpRecorder:
+    """Makes spans, and sends those that are sampled in batches from a thread of its own."""
+
+    def __init__(self, url: str, resource: Resource, sample_ratio: float, version: str) -> None:
+        """Send to `url`.
+
+        Args:
+            url: where traces go, such as "http://127.0.0.1:4318/v1/traces".
+            resource: who sends.
+            sample_ratio: share of the traces begun here that are recorded, 0 to 1; a caller's own decision is kept.
+            version: Caxton's version.
+        """
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        # Our own provider rather than the global one: what libraries might trace of their own accord has contents in it.
+        self._provider = TracerProvider(
+            sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
+            resource=resource,
+            id_generator=_GivenIds(),
+            shutdown_on_exit=False,
+        )
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url, timeout=EXPORT_TIMEOUT)))
+        self._tracer = self._provider.get_tracer("caxton", version or None)
+
+    def start(
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: Attributes,
+        parent: SpanContext | None,
+        *,
+        links: Sequence[Link] = (),
+        span_id: int | None = None,
+        start_ns: int | None = None,
+    ) -> Span:
+        """Starts a span; see :class:`caxton.observability.recorder.Recorder`."""
+        above = set_span_in_context(NonRecordingSpan(parent), Context()) if parent else Context()
+        token = _GIVEN_ID.set(span_id) if span_id else None
+        try:
+            return self._tracer.start_span(
+                name,
+                context=above,
+                kind=kind,
+                attributes=attributes,
+                links=links,
+                start_time=start_ns,
+                record_exception=False,
+                set_status_on_exception=False,
+            )
+        finally:
+            if token is not None:
+                _GIVEN_ID.reset(token)
+
+    def close(self) -> None:
+        """Sends what is left."""
+        self._provider.shutdown()
 
 
-def resource(service_name: str, version: str) -> Resource:
+class _GivenIds(RandomIdGenerator):
+    """Random ids, unless one is given."""
+
+    def generate_span_id(self) -> int:
+        """The given id, or a random one."""
+        return _GIVEN_ID.get() or random.getrandbits(64) or 1
+
+
+def describe_service(name: str, version: str) -> Resource:
     """Who sends; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win."""
-    named = Resource({"service.name": service_name, "service.version": version})
-    return named.merge(Resource.create({}) if _has_own_name() else Resource({}))
-
-
-def _has_own_name() -> bool:
-    import os
-
-    return "OTEL_SERVICE_NAME" in os.environ or "OTEL_RESOURCE_ATTRIBUTES" in os.environ
-
-
-def tracer_provider(target: str, described: Resource, sample_ratio: float) -> TracerProvider:
-    """A provider that sends sampled spans to `target` in batches."""
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    provider = TracerProvider(sampler=ParentBased(TraceIdRatioBased(sample_ratio)), resource=described)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=target, timeout=5)))
-    return provider
+    own = Resource({"service.name": name, "service.version": version} if version else {"service.name": name})
+    asked = Resource.create({}).attributes
+    named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    kept = {key: value for key, value in asked.items() if key != "service.name" or named}
+    return own.merge(Resource(kept))

@@ -6,16 +6,16 @@ Temporal batches carry steps of many requests, each with a trace of its own. So 
 
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Token
-from typing import Self
+from typing import Self, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     INVALID_SPAN,
-    Link,
     NonRecordingSpan,
+    Span,
     SpanContext,
     TraceFlags,
     get_current_span,
@@ -25,8 +25,11 @@ from opentelemetry.trace import (
 # https://www.w3.org/TR/trace-context/#traceparent-header; later versions may append fields, version ff is forbidden.
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
-_BATCH = otel_context.create_key("caxton-batch")
-"""Context key: the span of the batch in which a request is worked on, for spans of the request to link to."""
+MOST_LINKS = 100
+"""Links of one span at the most: as many as a batch has requests (OpenTelemetry's own limit is 128)."""
+
+_RELATED = otel_context.create_key("caxton-related")
+"""Context key: spans of other traces that the next span is to link to, a batch to its requests or the other way round."""
 
 
 def current_trace() -> tuple[str | None, str | None]:
@@ -38,7 +41,7 @@ def current_trace() -> tuple[str | None, str | None]:
 
 
 def current_traceparent() -> str | None:
-    """What a request takes along to stay in the present trace."""
+    """What a request takes along to stay in the present trace; None outside of any trace."""
     found = get_current_span().get_span_context()
     return format_traceparent(found) if found.is_valid else None
 
@@ -72,11 +75,11 @@ def parse_traceparent(value: str | None) -> SpanContext | None:
 
 def format_traceparent(context: SpanContext) -> str:
     """The `traceparent` that names a span."""
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}"
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & TraceFlags.SAMPLED:02x}"
 
 
-def new_span_context(parent: SpanContext | None) -> SpanContext:
-    """A span that nobody records: it only gives logs, messages and events ids to be found by."""
+def unrecorded(parent: SpanContext | None) -> SpanContext:
+    """Ids of a span that nobody records: logs, messages and events can be found by them all the same."""
     return SpanContext(
         trace_id=parent.trace_id if parent else random.getrandbits(128) or 1,
         span_id=random.getrandbits(64) or 1,
@@ -85,16 +88,34 @@ def new_span_context(parent: SpanContext | None) -> SpanContext:
     )
 
 
-def batch_links() -> list[Link]:
-    """A link to the batch in which the running code's request is worked on, if that is in another trace."""
-    batch = otel_context.get_value(_BATCH)
-    return [Link(batch)] if isinstance(batch, SpanContext) else []
+def shared_parent(traceparents: Iterable[str | None]) -> SpanContext | None:
+    """The span to work under for several requests: that of one of them if all are in one trace, else none."""
+    first: SpanContext | None = None
+    for traceparent in dict.fromkeys(traceparents):
+        parsed = parse_traceparent(traceparent)
+        if parsed is None or (first is not None and first.trace_id != parsed.trace_id):
+            return None
+        first = first or parsed
+    return first
+
+
+def related_spans() -> Sequence[SpanContext]:
+    """Spans of other traces that a span which begins now is to link to."""
+    return cast("Sequence[SpanContext]", otel_context.get_value(_RELATED) or ())
+
+
+def context_with(span: Span, related: Sequence[SpanContext] = ()) -> Context:
+    """The present context, with `span` as its span and `related` for spans below it to link to."""
+    entered = set_span_in_context(span)
+    if related or related_spans():
+        entered = otel_context.set_value(_RELATED, related, entered)
+    return entered
 
 
 class in_trace:  # noqa: N801 - a context manager that reads as a phrase
     """Runs its body in the trace of a request, unless it runs there already: then the nearer parent stays.
 
-    A request without a trace of its own leaves things as they are.
+    A request without a trace leaves things as they are. Spans of the request link to the batch in which it is worked on.
     """
 
     __slots__ = ("_token", "_traceparent")
@@ -110,12 +131,9 @@ class in_trace:  # noqa: N801 - a context manager that reads as a phrase
         if remote is None:
             return self
         current = get_current_span().get_span_context()
-        if current.trace_id == remote.trace_id:
-            return self
-        entered = set_span_in_context(NonRecordingSpan(remote))
-        if current.is_valid and current.trace_flags.sampled:
-            entered = otel_context.set_value(_BATCH, current, entered)
-        self._token = otel_context.attach(entered)
+        if current.trace_id != remote.trace_id:
+            related = (current,) if current.is_valid and current.trace_flags.sampled else ()
+            self._token = otel_context.attach(context_with(NonRecordingSpan(remote), related))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -125,37 +143,31 @@ class in_trace:  # noqa: N801 - a context manager that reads as a phrase
 
 
 class in_trace_of_batch:  # noqa: N801
-    """Runs its body, which works for several requests at once, in their trace if they share one, else in none.
+    """Runs its body, which works for several requests at once, in their trace if they share one, else in a new one.
 
-    Without it, a batch would count as work for whichever request happened to start it.
+    Without it, a batch would count as work for whichever request happened to start it. A new trace links to the requests.
     """
 
     __slots__ = ("_token", "_traceparents")
 
     def __init__(self, traceparents: Iterable[str | None]) -> None:
         """Work for requests that came with `traceparents`."""
-        self._traceparents = traceparents
+        self._traceparents = list(traceparents)
         self._token: Token[Context] | None = None
 
     def __enter__(self) -> Self:
         """Enter the trace, or leave all."""
         shared = shared_parent(self._traceparents)
-        span = NonRecordingSpan(shared) if shared else INVALID_SPAN
-        self._token = otel_context.attach(set_span_in_context(span))
+        if shared is not None:
+            entered = context_with(NonRecordingSpan(shared))
+        else:
+            parsed = (parse_traceparent(traceparent) for traceparent in dict.fromkeys(self._traceparents))
+            related = [span for span in parsed if span is not None and span.trace_flags.sampled]
+            entered = context_with(INVALID_SPAN, related[:MOST_LINKS])
+        self._token = otel_context.attach(entered)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Go back to where it was."""
         if self._token is not None:
             otel_context.detach(self._token)
-
-
-def shared_parent(traceparents: Iterable[str | None]) -> SpanContext | None:
-    """The span to work under for several requests: that of the first if all are in one trace, else none."""
-    first: SpanContext | None = None
-    for traceparent in set(traceparents):
-        parsed = parse_traceparent(traceparent)
-        if parsed is None or (first is not None and first.trace_id != parsed.trace_id):
-            return None
-        first = first or parsed
-    return first

@@ -54,6 +54,7 @@ MISTAKES: list[tuple[str, str, str, str | None]] = [
     ("[]", "1:1+2", "a table header has no name", "write: [name]"),
     ("a=1\nb=2\na=3", "3:1+1", '"a" is given twice, first on line 1', "remove one of them"),
     ("x.y = 1\n[x]\ny = 2", "2:2+1", "[x] is given twice, first on line 1", "put the keys of both under one header"),
+    ("a = {b=1, c=2, b=3}", "1:16+1", '"a.b" is given twice, first on line 1', "remove one of them"),
     ("[a]\n[b]\n[a]", "3:2+1", "[a] is given twice, first on line 1", "put the keys of both under one header"),
     ('a = "\\d+"', "1:6+2", "\\d is not an escape that TOML knows", "put the text between single quotes, where a backslash is a backslash: '…' or '''…'''"),
     ("a = " + "9" * 5000, "1:5+5000", "the number has too many digits", None),
