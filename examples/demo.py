@@ -49,13 +49,7 @@ def main() -> int:
         demo.run("trace", demo.last_execution())
         shown = Path.cwd() / charts[0].name
         shutil.copy(charts[0], shown)
-        print(f"\nThe chart: {shown}")
-        print(f"Done in {time.perf_counter() - started:.1f} s, from an empty folder.\n")
-        print("Next, in two terminals:")
-        print(f"  .venv/bin/caxton serve                        # in a folder of your own, or continue in {folder}")
-        print("  .venv/bin/caxton init                         # choose a template")
-        print("  .venv/bin/caxton deploy && .venv/bin/caxton chat")
-        return 0
+        took = time.perf_counter() - started
     except subprocess.CalledProcessError as error:
         print(f"error: `caxton {' '.join(error.cmd[3:])}` ended with exit code {error.returncode}", file=sys.stderr)
         return 1
@@ -65,6 +59,14 @@ def main() -> int:
             server.wait(30)
         except subprocess.TimeoutExpired:
             server.kill()
+    print(f"\nThe chart: {shown}")
+    print(f"Done in {took:.1f} s, from an empty folder.\n")
+    print("Next, go on where the demo stopped (nothing was lost), or do it in a folder of your own:")
+    print(f"  export PATH={Path(sys.executable).parent}:$PATH CAXTON_DATA_DIR={folder}/data")
+    print(f"  cd {folder}")
+    print("  caxton serve                # in one terminal")
+    print("  caxton chat fetch-data      # in another; or: caxton init, caxton deploy, caxton --help")
+    return 0
 
 
 class Demo:

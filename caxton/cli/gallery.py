@@ -68,11 +68,11 @@ def _select(templates: "Sequence[Template]", default: str) -> str:
 
     acknowledgement.settle()
     room = max(len(template.id) for template in templates) + 2
-    space = columns() - 6
     choices = [
         questionary.Choice(
-            title=shorten(f"{template.id:<{room}}{template.description}  ({_facts(template)})", space),
+            title=shorten(f"{template.id:<{room}}{template.description}", columns() - len("? template  ")),
             value=template.id,
+            description=_facts(template),
         )
         for template in templates
     ]
@@ -103,9 +103,9 @@ def ask_name(default: str) -> str:
     from caxton.domain.ids import is_name
 
     def check(text: str) -> bool | str:
-        return True if is_name(text) else name_hint(text)
+        return True if not text or is_name(text) else name_hint(text)
 
-    return str(questionary.text("name", default=default, validate=check).unsafe_ask())
+    return str(questionary.text("name", placeholder=default, validate=check).unsafe_ask()) or default
 
 
 def ask_customisations(template: "Template") -> dict[str, Any]:

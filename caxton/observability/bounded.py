@@ -7,6 +7,10 @@ UNKNOWN = "unknown"
 """Stands for a value that is empty: Prometheus takes an empty label for a missing one."""
 
 
+HTTP_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+"""A client may send any word as its method; others count as one."""
+
+
 class BoundedValues:
     """Lets the first values through and calls all later ones "other".
 

@@ -20,14 +20,11 @@ from prometheus_client.exposition import choose_encoder
 
 from caxton.domain.executions import Usage
 from caxton.domain.tools import ToolUsage
-from caxton.observability.bounded import OTHER, BoundedValues
+from caxton.observability.bounded import HTTP_METHODS, OTHER, BoundedValues
 from caxton.observability.catalogue import BY_NAME
 
 MOST_VALUES = 200
 """Distinct values of one label: more agents, tools or models than that are counted together as "other"."""
-
-HTTP_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-"""A client may send any word as its method; others are counted together."""
 
 disable_created_metrics()  # a second series for each counter that says when it was created: nobody reads it
 

@@ -10,12 +10,12 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode
 
+from caxton.observability.bounded import HTTP_METHODS
 from caxton.observability.recorder import error_type, is_sampled, recorder
 from caxton.observability.trace_context import context_with, format_traceparent, parse_traceparent, unrecorded
 
-KNOWN_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 OTHER_METHOD = "_OTHER"
-"""What the conventions call a method that is none: a client may send any word."""
+"""What the conventions call a method that is none of the known ones."""
 
 
 class ServerSpan:
@@ -25,7 +25,7 @@ class ServerSpan:
 
     def __init__(self, method: str, route: str | None, parent: SpanContext | None) -> None:
         """Prepare the span of one request."""
-        self._method = method if method in KNOWN_METHODS else OTHER_METHOD
+        self._method = method if method in HTTP_METHODS else OTHER_METHOD
         self._route = route
         self._parent = parent
         self._token: Token[Context] | None = None

@@ -21,6 +21,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, get_current_span
 from temporalio import activity, workflow
 from temporalio.api.common.v1 import Payload
+from temporalio.exceptions import ApplicationError
 
 from caxton.observability.recorder import Attributes, error_type, is_sampled, recorder
 from caxton.observability.spans import WorkSpan
@@ -57,7 +58,8 @@ class TraceInterceptor(temporalio.client.Interceptor, temporalio.worker.Intercep
         return _ActivityInbound(next)
 
     def workflow_interceptor_class(
-        self, input: temporalio.worker.WorkflowInterceptorClassInput
+        self,
+        input: temporalio.worker.WorkflowInterceptorClassInput,  # noqa: ARG002 - Temporal's signature
     ) -> type[temporalio.worker.WorkflowInboundInterceptor]:
         """Temporal's hook for workflows."""
         return _WorkflowInbound
@@ -259,7 +261,8 @@ def _record(handler: _Handler, error: Exception | None) -> None:
         start_ns=handler.began_ns,
     )
     if error is not None:
-        span.set_attribute("error.type", getattr(error, "type", None) or error_type(error))
+        failure = error.type if isinstance(error, ApplicationError) else None
+        span.set_attribute("error.type", failure or error_type(error))
         span.set_status(StatusCode.ERROR)
     span.end(workflow.time_ns())
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from toml_documents import DOCUMENTS
 
 from caxton.definitions.agents import AgentSource, read_agent
+from caxton.domain.agents import AgentSpec
 from caxton.domain.deployments import Bundle
 from caxton.domain.ids import digest_of
 from caxton.domain.scripts import Script
@@ -70,7 +71,10 @@ def test_one_file_says_all_that_an_agent_is() -> None:
     assert reading.value is not None
     spec = reading.value.version.spec
     assert (spec.name, spec.version, spec.description) == ("analyst", "1.2.3", "Looks at numbers")
-    assert [(offer.name, offer.version) for offer in spec.capabilities] == [("analyze-data", "1.0.0"), ("report", "2.0.0")]
+    assert [(offer.name, offer.version) for offer in spec.capabilities] == [
+        ("analyze-data", "1.0.0"),
+        ("report", "2.0.0"),
+    ]
     assert [str(request) for request in spec.delegates] == ["translate@^2", "fetch-data@>=1 <3"]
     assert spec.models == ["openai:gpt-5", "auto"]
     assert spec.allows_tool("csv-tools", "parse")
@@ -184,15 +188,14 @@ def toml(value: Any) -> str:
     return "nan" if value is None else str(value)
 
 
-KEYS = st.sampled_from(
-    "name version description capabilities tools delegates model script model_settings parameters system_prompt "
-    "user_prompt_template documentation limits surprise rules steps".split()
-)
+KEYS = st.sampled_from([*AgentSpec.model_fields, "surprise", "rules", "steps"])
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(KEYS, DATA), st.dictionaries(st.sampled_from(["rules", "delay", "x"]), DATA))
-def test_whatever_the_values_are_the_outcome_is_an_agent_or_problems(agent: dict[str, Any], script: dict[str, Any]) -> None:
+def test_whatever_the_values_are_the_outcome_is_an_agent_or_problems(
+    agent: dict[str, Any], script: dict[str, Any]
+) -> None:
     agent["script"] = agent.get("script", "x.script.toml")
     text = "\n".join(f"{key} = {toml(value)}" for key, value in agent.items())
     script_text = "\n".join(f"{key} = {toml(value)}" for key, value in script.items())

@@ -10,13 +10,16 @@ from toml_documents import DOCUMENTS
 from caxton.definitions.toml_source import SIZE_LIMIT, TomlSource, decode_toml, read_toml
 from caxton.domain.problems import Problem
 
+COMMENT = "or begin the line with # to comment"
+HEADER = "put it on one line, or give it a header: [name]"
+SINGLE = "put the text between single quotes, where a backslash is a backslash: '…' or '''…'''"
 LONG = "text of several lines stands between ''' and '''"
 
 MISTAKES: list[tuple[str, str, str, str | None]] = [
     # text, line:column+width, message, hint
     ('name "x"', "1:1+8", '"=" is missing after the key "name"', 'write: name = "x"'),
     ('name: "x"', "1:5+1", 'a key and its value are joined by "=", not by ":"', 'write: name = "x"'),
-    ("name", "1:1+4", '"name" is neither a key with a value nor a [table]', 'write: name = "…", or begin the line with # to comment'),
+    ("name", "1:1+4", '"name" is neither a key with a value nor a [table]', f'write: name = "…", {COMMENT}'),
     ("my name = 1", "1:1+7", 'the key "my name" has a space in it', "write: my_name = 1"),
     ("---\nname: x", "1:1+3", "this looks like YAML, not like TOML", "write one line a key: key = value"),
     ('{"name": "x"}', "1:1+13", "this looks like JSON, not like TOML", "write one line a key: key = value"),
@@ -47,7 +50,7 @@ MISTAKES: list[tuple[str, str, str, str | None]] = [
     ("a = [1\nb = 2", "1:5+1", "the array has no closing ]", "add ] after its last entry"),
     ('a = ["x" "y"]', "1:10+3", "a comma or ] is missing before this", "put commas between the entries"),
     ("a = {b=1", "1:5+1", "the inline table has no closing }", "add } after its last entry"),
-    ("a = {b=1,\nc=2}", "1:1+9", "an inline table goes on over the end of the line", "put it on one line, or give it a header: [name]"),
+    ("a = {b=1,\nc=2}", "1:1+9", "an inline table goes on over the end of the line", HEADER),
     ("a = {b=1,}", "1:10+1", "a comma stands before the closing }", "remove it: TOML allows it in arrays only"),
     ("[a", "1:1+2", "the header has no closing ]", "write: [name]"),
     ("[[a]", "1:1+4", "the header has no closing ]]", "write: [[name]]"),
@@ -56,7 +59,7 @@ MISTAKES: list[tuple[str, str, str, str | None]] = [
     ("x.y = 1\n[x]\ny = 2", "2:2+1", "[x] is given twice, first on line 1", "put the keys of both under one header"),
     ("a = {b=1, c=2, b=3}", "1:16+1", '"a.b" is given twice, first on line 1', "remove one of them"),
     ("[a]\n[b]\n[a]", "3:2+1", "[a] is given twice, first on line 1", "put the keys of both under one header"),
-    ('a = "\\d+"', "1:6+2", "\\d is not an escape that TOML knows", "put the text between single quotes, where a backslash is a backslash: '…' or '''…'''"),
+    ('a = "\\d+"', "1:6+2", "\\d is not an escape that TOML knows", SINGLE),
     ("a = " + "9" * 5000, "1:5+5000", "the number has too many digits", None),
     ("a = " + "[" * 20_000, "1:1+1", "arrays or tables are nested too deeply", "a few levels are enough"),
 ]  # fmt: skip
@@ -76,7 +79,7 @@ def test_a_mistake_is_explained_where_it_is(text: str, place: str, message: str,
 @given(
     st.one_of(
         st.text(max_size=80),
-        st.text('ab= \n"[]{}.,#\\\'1-_:', max_size=40),
+        st.text("ab= \n\"[]{}.,#\\'1-_:", max_size=40),
         st.tuples(DOCUMENTS, st.integers(0, 200), st.sampled_from(['"', "[", "]", "\n", "=", "'''", "\\", ""])).map(
             lambda parts: parts[0][: parts[1]] + parts[2] + parts[0][parts[1] + 1 :]
         ),
@@ -95,7 +98,7 @@ def test_any_text_is_data_or_one_problem_inside_the_text(text: str) -> None:
 
 
 def test_what_is_not_utf8_is_found_at_its_first_byte() -> None:
-    problem = decode_toml("agents/x.toml", "name = 'x'\n# caf".encode() + b"\xe9\n")
+    problem = decode_toml("agents/x.toml", b"name = 'x'\n# caf\xe9\n")
     assert isinstance(problem, Problem)
     assert (problem.line, problem.column, problem.message) == (2, 6, "the file is not UTF-8 text")
 

@@ -118,7 +118,9 @@ deep = true
         (("capabilities", 1, "more", "deep"), (14, 1, "deep"), (14, 8, "true")),
     ],
 )
-def test_lines_and_columns_count_from_one(path: Path, key: tuple[int, int, str] | None, value: tuple[int, int, str]) -> None:
+def test_lines_and_columns_count_from_one(
+    path: Path, key: tuple[int, int, str] | None, value: tuple[int, int, str]
+) -> None:
     found = find_positions(SOURCE)
     starts = line_starts(SOURCE)
     span = found.values[path]

@@ -18,9 +18,9 @@ def _basic(text: str) -> str:
 ESCAPED = st.lists(
     st.one_of(PLAIN, st.sampled_from(["\\n", "\\\\", '\\"', "\\u00e9", "\\U0001F600", "\\t"])), max_size=4
 ).map("".join)
-MULTILINE = st.lists(st.one_of(ESCAPED, st.sampled_from(["\n", '"', '""', "\\\n   ", "\\  \n\n", "\\\n \x85", "'''"])), max_size=5).map(
-    "".join
-)
+MULTILINE = st.lists(
+    st.one_of(ESCAPED, st.sampled_from(["\n", '"', '""', "\\\n   ", "\\  \n\n", "\\\n \x85", "'''"])), max_size=5
+).map("".join)
 RAW_LINES = st.lists(st.one_of(PLAIN, st.sampled_from(["\n", "'", "''", "\\", '"""', "#"])), max_size=5).map("".join)
 
 STRINGS = st.one_of(

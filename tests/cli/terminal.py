@@ -1,0 +1,70 @@
+"""Running a command as on a terminal."""
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class Terminal:
+    """A process whose input and output is a terminal of 100 columns."""
+
+    def __init__(self, *command: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+        """Start `caxton` with the arguments `command`."""
+        self._main, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        environment = {**os.environ, "TERM": "xterm-256color", **(env or {})}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "caxton", *command],
+            stdin=side,
+            stdout=side,
+            stderr=side,
+            cwd=cwd,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(side)
+        self.text = ""
+
+    def type(self, keys: str) -> None:
+        """Presses keys."""
+        os.write(self._main, keys.encode())
+
+    def wait_for(self, expected: str, seconds: float = 30) -> str:
+        """Reads until `expected` stands on the screen after what was waited for before."""
+        return self._read(lambda: expected in self.text[self._seen :], seconds, expected)
+
+    _seen = 0
+
+    def finish(self, seconds: float = 30) -> int:
+        """Reads to the end and returns the exit code."""
+        self._read(lambda: False, seconds, None)
+        code = self.process.wait(seconds)
+        os.close(self._main)
+        return code
+
+    def _read(self, enough: object, seconds: float, expected: str | None) -> str:
+        deadline = time.monotonic() + seconds
+        while not enough():  # type: ignore[operator]
+            ready, _, _ = select.select([self._main], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                self.process.kill()
+                raise AssertionError(f"waited for {expected!r} in vain; the terminal shows:\n{self.text}")
+            try:
+                piece = os.read(self._main, 65_536)
+            except OSError:  # the other side is closed
+                piece = b""
+            if not piece:
+                if expected is not None:
+                    raise AssertionError(f"ended without {expected!r}; the terminal shows:\n{self.text}")
+                break
+            self.text += piece.decode(errors="replace")
+        self._seen = len(self.text)
+        return self.text
