@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 app = new_app(help="List, show, start and stop agents.", no_args_is_help=True)
 
-AgentName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_agent)]
+AgentName = Annotated[
+    str, typer.Argument(metavar="NAME", help="As `caxton agent list` shows it.", autocompletion=complete_agent)
+]
 Grace = Annotated[
     str | None,
     typer.Option(

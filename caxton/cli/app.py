@@ -59,10 +59,9 @@ def load(entry: CommandEntry) -> Any:
     pending = [command]
     while pending:
         each = pending.pop()
+        each.params.extend(common)
         if isinstance(each, TyperGroup):
             pending.extend(each.commands.values())
-        else:
-            each.params.extend(common)
     return command
 
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 app = new_app(help="List, show and end conversations.", no_args_is_help=True)
 
-ConversationId = Annotated[str, typer.Argument(metavar="ID", autocompletion=complete_conversation)]
+ConversationId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="As `caxton conversation list` shows it.", autocompletion=complete_conversation),
+]
 
 
 @app.command("list")
@@ -25,7 +28,7 @@ def list_conversations(
     agent: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only those with this agent.", autocompletion=complete_agent)
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="How many.")] = 20,
 ) -> None:
     """List conversations, the most recently active first."""
     with connect() as caxton:
@@ -56,7 +59,9 @@ def list_conversations(
 def show(
     conversation_id: ConversationId,
     everything: Annotated[bool, typer.Option("--all", help="Also what agents said to one another.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many messages at most.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="How many messages at most.")
+    ] = 100,
 ) -> None:
     """Show a conversation with its messages."""
     with connect() as caxton:

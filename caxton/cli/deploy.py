@@ -26,7 +26,9 @@ MARKS = {"new": ("+", "green"), "modified": ("~", "yellow"), "deleted": ("-", "r
 def deploy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files and show what would change.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove what is on the server and no longer here.")] = False,
-    message: Annotated[str, typer.Option("--message", "-m", help="Why, for the list of deployments.")] = "",
+    message: Annotated[
+        str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the list of deployments.")
+    ] = "",
 ) -> None:
     """Bring the workspace to the server: all of it or nothing. Only what has changed travels."""
     from caxton.cli.workspace import read_workspace

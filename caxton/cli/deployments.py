@@ -11,15 +11,22 @@ from caxton.cli.output import ago, clock, emit, remark, say, style, table
 if TYPE_CHECKING:
     from caxton.domain.deployments import Deployment, DeploymentSummary
 
-app = new_app(help="List past deployments, show one.", no_args_is_help=True)
+app = new_app(help="List past deployments, show one.")
 app_rollback = new_app()
 
 _COLOURS = {"Running": "green", "Failed": "red", "RolledBack": "yellow"}
 
 
+@app.callback(invoke_without_command=True)
+def deployments(context: typer.Context) -> None:
+    """List past deployments, show one. Without a command: list."""
+    if context.invoked_subcommand is None:
+        list_deployments()
+
+
 @app.command("list")
 def list_deployments(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="How many.")] = 20,
 ) -> None:
     """List the latest deployments, newest first."""
     with connect() as caxton:
@@ -46,7 +53,7 @@ def list_deployments(
 
 
 @app.command()
-def show(deployment_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def show(deployment_id: Annotated[str, typer.Argument(metavar="ID", help="As `caxton deployments` shows it.")]) -> None:
     """Show what one deployment changed."""
     with connect() as caxton:
         deployment = caxton.deployment(deployment_id)

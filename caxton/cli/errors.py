@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 NOT_WELL = 9
 INTERRUPTED = 130
+_NO_INTEGER = "Input should be a valid integer, unable to parse string as an integer"
 _ISSUES = "https://github.com/caxton/caxton/issues"
 
 
@@ -117,7 +118,7 @@ def _known(error: BaseException, command: str) -> CaxtonError:
 
 def _usage(error: typer.TyperException, command: str) -> UsageError:
     message = error.format_message().strip().rstrip(".")
-    message = message[:1].lower() + message[1:]
+    message = (message[:1].lower() + message[1:]).replace(_NO_INTEGER, "this is not a whole number")
     context = getattr(error, "ctx", None)
     path = context.command_path if context else command
     return UsageError(message.replace("'", '"'), f"see `{path} --help`")

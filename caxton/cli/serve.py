@@ -21,7 +21,7 @@ app_worker = new_app()
 DataDir = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder for everything that is kept.")]
 Host = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address that the API listens on.")]
 Port = Annotated[int | None, typer.Option(help="Port of the API; 0 takes a free one.")]
-MetricsPort = Annotated[int | None, typer.Option(help="Port of the Prometheus metrics; 0 for none.")]
+MetricsPort = Annotated[int | None, typer.Option(metavar="PORT", help="Port of the Prometheus metrics; 0 for none.")]
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")]
 LogFormat = Annotated[str | None, typer.Option(metavar="FORMAT", help="auto, json or text.")]
 Address = Annotated[

@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
 app = new_app(help="Deploy, list, show and call tools; their logs.", no_args_is_help=True)
 
-ToolName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_tool)]
+ToolName = Annotated[
+    str, typer.Argument(metavar="NAME", help="As `caxton tool list` shows it.", autocompletion=complete_tool)
+]
 
 
 @app.command()
 def deploy(
     path: Annotated[Path, typer.Argument(help="Folder of a tool, with its tool.toml.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change.")] = False,
-    message: Annotated[str, typer.Option("--message", "-m", help="Why, for the list of deployments.")] = "",
+    message: Annotated[
+        str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the list of deployments.")
+    ] = "",
 ) -> None:
     """Deploy one tool from its folder, without the rest of a workspace."""
     from caxton.cli.deploy import deploy_tool
@@ -81,7 +85,12 @@ def show(name: ToolName) -> None:
 
 @app.command()
 def call(
-    function: Annotated[str, typer.Argument(metavar="NAME.FUNCTION", autocompletion=complete_function)],
+    function: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME.FUNCTION", help="As `caxton tool show NAME` shows it.", autocompletion=complete_function
+        ),
+    ],
     argument: Annotated[
         list[str] | None,
         typer.Option("--arg", "-a", metavar="KEY=VALUE", help="An argument; JSON if it can be read so. Repeatable."),
@@ -117,7 +126,7 @@ def call(
 @app.command()
 def logs(
     name: ToolName,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many lines.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="How many lines.")] = 50,
 ) -> None:
     """Show the latest calls of a tool and what it logged, oldest first."""
     with connect() as caxton:

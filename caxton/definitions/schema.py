@@ -6,7 +6,7 @@ models, with the short forms that the models take.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -71,8 +71,12 @@ class _TomlSchema(GenerateJsonSchema):
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         """Defaults, but for the None of what is left out."""
         made = super().default_schema(schema)
-        if made.get("default", ...) is None:
-            del made["default"]
+        default: Any = made.get("default")
+        if default is None:
+            made.pop("default", None)
+        elif isinstance(default, dict):
+            entries = cast("dict[str, Any]", default).items()
+            made["default"] = {key: value for key, value in entries if value is not None}
         return made
 
     def function_after_schema(self, schema: core_schema.AfterValidatorFunctionSchema) -> JsonSchemaValue:

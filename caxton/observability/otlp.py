@@ -2,13 +2,14 @@
 
 import os
 import random
+import threading
 from collections.abc import Sequence
 from contextvars import ContextVar
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, set_span_in_context
@@ -16,7 +17,10 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanK
 from caxton.observability.recorder import Attributes
 
 EXPORT_TIMEOUT = 5.0
-"""Seconds that one batch of spans may take; also what a stop may wait for a collector that does not answer."""
+"""Seconds that sending one batch may take."""
+
+STOP_TIMEOUT = 2.0
+"""Seconds that a stop waits for a collector which does not answer."""
 
 _GIVEN_ID: ContextVar[int | None] = ContextVar("given_span_id", default=None)
 
@@ -42,7 +46,8 @@ class OtlpRecorder:
             id_generator=_GivenIds(),
             shutdown_on_exit=False,
         )
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url, timeout=EXPORT_TIMEOUT)))
+        self._exporter = _Exporter(OTLPSpanExporter(endpoint=url, timeout=EXPORT_TIMEOUT))
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("caxton", version or None)
 
     def start(
@@ -75,8 +80,30 @@ class OtlpRecorder:
                 _GIVEN_ID.reset(token)
 
     def close(self) -> None:
-        """Sends what is left."""
-        self._provider.shutdown()
+        """Sends what is left, if that takes no longer than :data:`STOP_TIMEOUT`."""
+        giving_up = threading.Timer(STOP_TIMEOUT, self._exporter.shutdown)
+        giving_up.daemon = True
+        giving_up.start()
+        try:
+            self._provider.shutdown()
+        finally:
+            giving_up.cancel()
+
+
+class _Exporter(SpanExporter):
+    """Sends spans until it is closed, which ends an attempt that is under way."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self._closed = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.FAILURE if self._closed.is_set() else self._exporter.export(spans)
+
+    def shutdown(self) -> None:
+        if not self._closed.is_set():
+            self._closed.set()
+            self._exporter.shutdown()
 
 
 class _GivenIds(RandomIdGenerator):

@@ -1,0 +1,167 @@
+"""`caxton agent`, `capabilities`, `tool`, `key`, `health`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import RunCli
+
+BUNDLED = Path(__file__).parents[2] / "caxton/bundled/tools"
+
+
+@pytest.fixture
+def charts(run_cli: RunCli) -> RunCli:
+    """`caxton`, with the tool "chart-generator" deployed by itself."""
+    deployed = run_cli("tool", "deploy", str(BUNDLED / "chart-generator"))
+    assert deployed.code == 0, deployed.err
+    assert "chart-generator (tool)" in deployed.out
+    return run_cli
+
+
+@pytest.mark.requirement("AGT-4")
+def test_an_agent_is_stopped_started_and_restarted(echo: RunCli) -> None:
+    assert echo("agent", "stop", "echo", "--grace", "1s").out == "echo is Stopped\n"
+    assert echo("agent", "show", "echo", "--json").data["state"] == "Stopped"
+    assert "Stopped" in echo("agent", "list").out
+    assert echo("agent", "start", "echo").out == "echo is Running\n"
+    assert echo("agent", "restart", "echo", "--grace", "0").out == "echo is Running\n"
+    assert echo("agent", "show", "echo", "--json").data["state"] == "Running"
+
+
+@pytest.mark.requirement("AGT-4")
+def test_a_transition_that_is_not_legal_is_refused(echo: RunCli) -> None:
+    echo("agent", "stop", "echo", "--grace", "0")
+    outcome = echo("agent", "stop", "echo")
+    assert outcome.code in (0, 7)
+    assert "Stopped" in outcome.out + outcome.err
+
+
+def test_an_unknown_agent_brings_the_one_that_was_meant(echo: RunCli) -> None:
+    outcome = echo("agent", "show", "eco")
+    assert outcome.code == 4
+    assert outcome.err.startswith('error: there is no agent "eco"')
+    assert "echo" in outcome.err.partition("\n")[2]
+
+
+def test_a_time_that_is_none_is_told(echo: RunCli) -> None:
+    outcome = echo("agent", "stop", "echo", "--grace", "soon")
+    assert outcome.code == 2
+    assert '"soon" is no time' in outcome.err
+    assert echo("agent", "show", "echo", "--json").data["state"] == "Running"
+
+
+@pytest.mark.requirement("RTE-3")
+def test_capabilities_are_found_with_counts_success_and_time(echo: RunCli) -> None:
+    assert "never used" in echo("capabilities").out
+    echo("ask", "echo", "hello")
+    found = echo("capabilities", "ech").out
+    assert "1 call, 100 % ok, " in found
+    statistics = echo("capabilities", "--json").data["capabilities"][0]["statistics"]
+    assert statistics["calls"] == statistics["succeeded"] == 1
+    assert statistics["mean_ms"] > 0
+    nothing = echo("capabilities", "xyzzy")
+    assert nothing.code == 0
+    assert nothing.out == 'no capability fits "xyzzy"\n'
+
+
+@pytest.mark.requirement("TOL-1")
+def test_a_tool_is_deployed_by_itself_and_listed_with_its_functions(charts: RunCli) -> None:
+    assert "bar_chart" in charts("tool", "list").out
+    shown = charts("tool", "show", "chart-generator")
+    assert "chart-generator.bar_chart" in shown.out
+    assert "required" in shown.out
+    assert "nothing: no network, no files, no environment" in shown.out
+    schema = charts("tool", "show", "chart-generator", "--json").data["functions"][0]["inputSchema"]
+    assert schema["type"] == "object"
+
+
+@pytest.mark.requirement("TOL-1")
+def test_a_function_is_called_with_arguments_and_its_file_is_written(charts: RunCli, folder: Path) -> None:
+    arguments = '{"title": "Fruit", "labels": ["apples", "pears"], "series": [{"name": "n", "values": [1, 2]}]}'
+    called = charts("tool", "call", "chart-generator.bar_chart", "--args", arguments, "--json")
+    assert called.code == 0, called.err
+    assert not called.data["is_error"]
+    assert called.data["usage"]["fuel"] > 0
+    (file,) = called.data["files"]
+    assert Path(file).parent == folder
+    assert Path(file).read_bytes().startswith(b"<svg")
+    by_pairs = ["-a", "title=Fruit", "-a", 'labels=["apples"]', "-a", 'series=[{"name": "n", "values": [1]}]']
+    assert charts("tool", "call", "chart-generator.bar_chart", *by_pairs).code == 0
+    logs = charts("tool", "logs", "chart-generator")
+    assert logs.out.count("bar_chart") == 2
+    assert "2 calls, 100 % ok" in charts("tool", "list").out
+
+
+@pytest.mark.requirement("TOL-6")
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["chart-generator"], 2, "names no function"),
+        (["chart-generator.bar_chart", "--args", "{"], 2, "--args is not JSON"),
+        (["chart-generator.bar_chart", "--args", "[]"], 2, "not a JSON object"),
+        (["chart-generator.bar_chart", "-a", "title"], 2, "KEY=VALUE"),
+        (["chart-generator.bar_chart", "-a", "title=5"], 3, "title"),
+    ],
+)
+def test_wrong_arguments_never_reach_the_tool(charts: RunCli, arguments: list[str], code: int, told: str) -> None:
+    outcome = charts("tool", "call", *arguments)
+    assert outcome.code == code, outcome.err
+    assert told in outcome.err
+    assert "is_error" not in outcome.out
+
+
+@pytest.mark.parametrize("name", ["nothing", "chart-generater"])
+def test_an_unknown_tool_is_told(charts: RunCli, name: str) -> None:
+    for command in (["show", name], ["logs", name], ["call", f"{name}.x"]):
+        outcome = charts("tool", *command)
+        assert outcome.code in (4, 8)
+        assert name in outcome.err
+
+
+def test_a_function_that_the_tool_lacks_is_told_with_those_that_it_has(charts: RunCli) -> None:
+    outcome = charts("tool", "call", "chart-generator.donut")
+    assert outcome.code != 0
+    assert "bar_chart" in outcome.err
+
+
+def test_a_folder_without_a_tool_is_told(run_cli: RunCli, folder: Path) -> None:
+    outcome = run_cli("tool", "deploy", str(folder))
+    assert outcome.code in (3, 4)
+    assert "tool.toml" in outcome.err
+
+
+@pytest.mark.requirement("SRV-3")
+def test_health_tells_of_every_component(run_cli: RunCli) -> None:
+    outcome = run_cli("health")
+    assert outcome.code == 0
+    for component in ("engine", "store", "worker"):
+        assert f"✓  {component}" in outcome.out
+    assert run_cli("health", "--json").data["status"] == "ready"
+
+
+def test_a_key_is_made_used_and_revoked(run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, workspace: str) -> None:
+    key = run_cli("key", "create", f"{workspace}-viewer", "--role", "viewer", "--json").data
+    assert key["key"] not in run_cli("key", "list").out
+    admin = monkeypatch.context
+    with admin() as as_viewer:
+        as_viewer.setenv("CAXTON_API_KEY", key["key"])
+        assert run_cli("agent", "list").code == 0
+        refused = run_cli("key", "list")
+        assert refused.code == 6
+    assert run_cli("key", "revoke", key["id"]).out == f"{key['id']} is revoked\n"
+    monkeypatch.setenv("CAXTON_API_KEY", key["key"])
+    outcome = run_cli("agent", "list")
+    assert outcome.code == 6
+    assert key["key"] not in outcome.err
+
+
+def test_in_a_pipe_a_new_key_is_printed_alone(run_cli: RunCli, workspace: str) -> None:
+    made = run_cli("key", "create", workspace)
+    assert made.out.startswith("cx_")
+    assert made.out.count("\n") == 1
+
+
+def test_a_role_that_does_not_exist_is_told(run_cli: RunCli) -> None:
+    outcome = run_cli("key", "create", "x", "--role", "king")
+    assert outcome.code in (2, 3)
+    assert "developer" in outcome.err
