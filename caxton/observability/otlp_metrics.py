@@ -29,6 +29,9 @@ from prometheus_client.samples import Sample
 _STARTED_NS = time.time_ns()
 """Since when counters count."""
 
+_NOT_KNOWN = cast("float", None)
+"""Prometheus keeps neither the least nor the greatest value; OTLP may leave them out."""
+
 _UNITS = {"seconds": "s", "bytes": "By"}
 
 
@@ -42,7 +45,7 @@ def to_otlp(registry: CollectorRegistry, resource: Resource) -> MetricsData:
 
 def _metric(family: Family, now: int) -> Metric | None:
     data: Sum | Gauge | Histogram
-    samples = cast("list[Sample]", family.samples)
+    samples = family.samples
     if family.type == "counter":
         points = _numbers((sample for sample in samples if sample.name.endswith("_total")), now, since=_STARTED_NS)
         data = Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic=True)
@@ -81,6 +84,6 @@ def _histograms(samples: Iterable[Sample], now: int) -> Iterator[HistogramDataPo
             sum=part["sum"],
             bucket_counts=[counts[0], *(above - below for below, above in pairwise(counts))] if counts else [],
             explicit_bounds=[bound for bound, _ in up_to[:-1]],
-            min=0.0,
-            max=0.0,
+            min=_NOT_KNOWN,
+            max=_NOT_KNOWN,
         )

@@ -24,8 +24,8 @@ _BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s\"',;)\]}]+")
 
 # A name that speaks of a secret, then its value: in JSON, in a header, in a query string, in the repr of a pair.
 _NAMED = re.compile(
-    r"(?i)((?:authorization|api[_-]?key|apikey|secret|passw(?:or)?d|credentials?|token(?!s)|(?<![a-z])key)[\w-]{0,40}"
-    r"(?:\\?[\"']?\s*[:=]\s*b?|\\?[\"']\s*,\s*b?))"
+    r"(?i)((?:authorization|api[_-]?key|secret(?:key)?|access[_-]?key|passw(?:or)?d|passphrase|credentials?|token(?!s)"
+    r"|(?<![a-z])key)(?:[_-][\w-]{0,40})?(?:\\?[\"']?\s*[:=]\s*|\\?[\"']\s*,\s*)(?:b(?=[\"']))?)"
     r"(\\?\"[^\"]*\"?|'[^']*'?|(?:(?:bearer|basic|digest|token)\s+)?[^\s\"',;&)\]}]+)"
 )
 

@@ -13,14 +13,14 @@ from tests.support.deploying import ECHO, write_files
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201
+def typed(monkeypatch: pytest.MonkeyPatch):
     """Puts lines into stdin."""
     return lambda *lines: monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
 
 
 @pytest.mark.requirement("MSG-1")
 @pytest.mark.requirement("MSG-5")
-def test_lines_from_a_pipe_are_turns_of_one_conversation(echo: RunCli, typed) -> None:  # noqa: ANN001
+def test_lines_from_a_pipe_are_turns_of_one_conversation(echo: RunCli, typed) -> None:
     typed("one", "", "two", "/end")
     talked = echo("chat", "echo")
     assert talked.code == 0, talked.err
@@ -31,14 +31,14 @@ def test_lines_from_a_pipe_are_turns_of_one_conversation(echo: RunCli, typed) ->
 
 
 @pytest.mark.requirement("MSG-1")
-def test_with_json_every_reply_is_an_object_a_line(echo: RunCli, typed) -> None:  # noqa: ANN001
+def test_with_json_every_reply_is_an_object_a_line(echo: RunCli, typed) -> None:
     typed("one", "two")
     talked = echo("chat", "echo", "--json")
     assert [json.loads(line)["text"] for line in talked.out.splitlines()] == ["you said: one", "you said: two"]
 
 
 @pytest.mark.requirement("MSG-6")
-def test_a_conversation_that_was_left_goes_on_until_it_is_ended(echo: RunCli, typed) -> None:  # noqa: ANN001
+def test_a_conversation_that_was_left_goes_on_until_it_is_ended(echo: RunCli, typed) -> None:
     typed("one")
     echo("chat", "--agent", "echo", "--topic", "numbers")
     (left,) = echo("conversation", "list", "--active", "--json").data["conversations"]
@@ -55,7 +55,7 @@ def test_a_conversation_that_was_left_goes_on_until_it_is_ended(echo: RunCli, ty
 
 
 @pytest.mark.requirement("DEP-5")
-def test_a_conversation_stays_on_the_version_it_began_with(echo: RunCli, folder: Path, typed) -> None:  # noqa: ANN001
+def test_a_conversation_stays_on_the_version_it_began_with(echo: RunCli, folder: Path, typed) -> None:
     typed("one")
     echo("chat", "echo")
     (conversation,) = echo("conversation", "list", "--active", "--json").data["conversations"]
@@ -77,7 +77,7 @@ def test_an_unknown_conversation_is_told(run_cli: RunCli, command: list[str]) ->
     assert outcome.err.startswith("error: there is no conversation")
 
 
-def test_an_unknown_capability_is_told(echo: RunCli, typed) -> None:  # noqa: ANN001
+def test_an_unknown_capability_is_told(echo: RunCli, typed) -> None:
     typed("hello")
     outcome = echo("chat", "ecco")
     assert outcome.code == 4

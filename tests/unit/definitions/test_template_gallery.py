@@ -183,7 +183,7 @@ def test_when_writing_fails_halfway_everything_is_as_before(
 
 def test_a_place_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "agents").write_text("a file where a folder should be", encoding="utf-8")
-    with pytest.raises(InvalidState, match="^Cannot write ") as error:
+    with pytest.raises(InvalidState, match=r"^Cannot write ") as error:
         instantiate("task-automator", "mine", tmp_path)
     assert isinstance(error.value, CaxtonError)
     assert files_in(tmp_path) == {"agents"}

@@ -1,0 +1,147 @@
+"""Metrics: what Prometheus reads, and that labels cannot grow without bound."""
+
+import re
+
+import httpx
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from caxton.domain.errors import PortInUse
+from caxton.domain.executions import Usage
+from caxton.domain.tools import ToolUsage
+from caxton.observability.catalogue import CATALOGUE
+from caxton.observability.metrics import Metrics
+from caxton.observability.metrics_server import serve_metrics
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """A sample's value, read as Prometheus reads it."""
+    text = metrics.render()[0].decode()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+    return None
+
+
+@pytest.mark.requirement("ADM-1")
+def test_what_happens_is_counted() -> None:
+    metrics = Metrics()
+    metrics.model_call("openai:gpt-5", 1.2, Usage(input_tokens=100, output_tokens=20, cost_usd=0.5))
+    metrics.model_call("openai:gpt-5", 0.2, Usage(input_tokens=1))
+    metrics.tool_call("csv-tools", "ok", ToolUsage(wall_ms=4, cpu_ms=3, memory=2 << 20))
+    metrics.tool_call("csv-tools", "tool_fuel_exhausted", None)
+    metrics.execution("analyst", "completed", 0.015)
+    metrics.execution("", "failed", None)
+    metrics.routed("LoadBalanced")
+    metrics.routing_failed("no_capable_agent")
+    metrics.http_request("POST", "/v1/messages", 200, 0.02)
+    metrics.messages_accepted()
+    metrics.in_flight(2)
+    metrics.in_flight(-1)
+    metrics.deployment("Running", 0.3)
+    metrics.engine_restarts()
+    metrics.components("agent", "Running", 7)
+    metrics.component_health("store", ok=True)
+    metrics.component_health("engine", ok=False)
+
+    assert value(metrics, "caxton_model_calls_total", model="openai:gpt-5") == 2
+    assert value(metrics, "caxton_model_tokens_total", model="openai:gpt-5", direction="input") == 101
+    assert value(metrics, "caxton_model_tokens_total", model="openai:gpt-5", direction="output") == 20
+    assert value(metrics, "caxton_model_cost_usd_total", model="openai:gpt-5") == 0.5
+    assert value(metrics, "caxton_model_call_seconds_bucket", model="openai:gpt-5", le="0.25") == 1
+    assert value(metrics, "caxton_tool_calls_total", tool="csv-tools", outcome="ok") == 1
+    assert value(metrics, "caxton_tool_calls_total", tool="csv-tools", outcome="tool_fuel_exhausted") == 1
+    assert value(metrics, "caxton_tool_call_seconds_count", tool="csv-tools") == 1
+    assert value(metrics, "caxton_tool_cpu_seconds_total", tool="csv-tools") == 0.003
+    assert value(metrics, "caxton_tool_memory_bytes_sum", tool="csv-tools") == 2 << 20
+    assert value(metrics, "caxton_executions_total", agent="analyst", state="completed") == 1
+    assert value(metrics, "caxton_executions_total", agent="unknown", state="failed") == 1
+    assert value(metrics, "caxton_execution_seconds_bucket", agent="analyst", le="0.02") == 1
+    assert value(metrics, "caxton_routing_decisions_total", strategy="LoadBalanced") == 1
+    assert value(metrics, "caxton_routing_failures_total", reason="no_capable_agent") == 1
+    assert value(metrics, "caxton_http_requests_total", method="POST", route="/v1/messages", status="200") == 1
+    assert value(metrics, "caxton_messages_accepted_total") == 1
+    assert value(metrics, "caxton_messages_in_flight") == 1
+    assert value(metrics, "caxton_deployments_total", state="Running") == 1
+    assert value(metrics, "caxton_engine_restarts_total") == 1
+    assert value(metrics, "caxton_components", kind="agent", state="Running") == 7
+    assert value(metrics, "caxton_component_healthy", component="store") == 1
+    assert value(metrics, "caxton_component_healthy", component="engine") == 0
+
+
+@pytest.mark.requirement("ADM-1")
+def test_labels_stay_bounded_whatever_names_are_invented() -> None:
+    metrics = Metrics(most_values=5)
+    for number in range(50):
+        metrics.execution(f"agent-{number}", "completed", 0.1)
+        metrics.tool_call(f"tool-{number}", f"code-{number}", None)
+        metrics.model_call(f"model-{number}", 0.1, Usage())
+        metrics.http_request(f"VERB{number}", f"/route/{number}", 200, 0.1)
+        metrics.routing_failed(f"reason-{number}")
+    text = metrics.render()[0].decode()
+    for label in ("agent", "tool", "model", "route", "reason"):
+        found = set(re.findall(rf'\b{label}="([^"]*)"', text))
+        assert len(found) <= 6, label
+        assert "other" in found
+    assert set(re.findall(r'method="([^"]*)"', text)) == {"other"}
+    assert value(metrics, "caxton_executions_total", agent="other", state="completed") == 45
+
+
+def test_openmetrics_is_served_to_those_who_ask_for_it() -> None:
+    metrics = Metrics()
+    metrics.messages_accepted()
+    plain, plain_type = metrics.render(None)
+    assert plain_type.startswith("text/plain")
+    content, content_type = metrics.render("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")
+    assert content_type.startswith("application/openmetrics-text")
+    assert content.endswith(b"# EOF\n")
+    assert {family.name for family in parse_openmetrics(content.decode())} >= {"caxton_messages_accepted"}
+    assert b"_created" not in plain + content
+
+
+def test_names_follow_the_conventions() -> None:
+    for info in CATALOGUE:
+        assert re.fullmatch(r"caxton_[a-z_]+", info.name)
+        assert info.help.endswith(".")
+        if info.kind == "counter":
+            assert info.name.endswith("_total")
+        if info.kind == "histogram":
+            assert info.name.endswith(("_seconds", "_bytes"))
+            assert list(info.buckets) == sorted(set(info.buckets))
+        assert not {"customer", "workspace", "conversation", "execution", "message"} & set(info.labels)
+
+
+def test_the_process_is_measured_too() -> None:
+    text = Metrics().render()[0].decode()
+    assert "python_info" in text
+    assert "python_gc_collections_total" in text
+
+
+@pytest.mark.requirement("ADM-1")
+def test_prometheus_scrapes_the_metrics_port() -> None:
+    server = serve_metrics("127.0.0.1", 0)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+            answer = client.get("/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("application/openmetrics-text")
+            assert "caxton_messages_accepted" in answer.text
+            assert client.get("/metrics?x=1").status_code == 200
+            assert client.get("/").status_code == 404
+            assert client.post("/metrics").status_code == 501
+            assert "Python" not in answer.headers["server"]
+    finally:
+        server.close()
+
+
+def test_a_metrics_port_that_is_taken_is_explained() -> None:
+    server = serve_metrics("127.0.0.1", 0)
+    try:
+        with pytest.raises(PortInUse) as caught:
+            serve_metrics("127.0.0.1", server.port)
+        assert str(server.port) in caught.value.message
+        assert any("CAXTON_METRICS_PORT" in hint.text for hint in caught.value.hints)
+    finally:
+        server.close()
