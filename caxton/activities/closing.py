@@ -5,7 +5,7 @@ from caxton.activities.opening import outcome_of
 from caxton.activities.step import StepPorts
 from caxton.domain import events
 from caxton.domain.conversations import Conversation, ConversationState
-from caxton.domain.errors import ErrorReport
+from caxton.domain.errors import CaxtonError, ErrorReport, RoutingFailed
 from caxton.domain.executions import (
     Execution,
     ExecutionState,
@@ -84,6 +84,8 @@ class Closing:
     def after(self, _result: StepResult) -> None:
         """Counts the failure."""
         METRICS.execution(self.input.plan.agent if self.input.plan else "", "failed", None)
+        if isinstance(CaxtonError.from_report(self.error), RoutingFailed):
+            METRICS.routing_failed(self.error.code)
         self.ports.stream.publish(self.input.root_id, "step", {})
 
     def _outcome(self, reply_id: MessageId | None) -> TurnOutcome:

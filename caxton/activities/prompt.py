@@ -84,7 +84,7 @@ class Prompt:
             parts=parts,
             functions=self.functions,
             settings=self.agent.spec.model_settings,
-            variables=variables,
+            variables=self.record.variables,
         )
 
     async def _exchanges(self, ports: StepPorts) -> list[PromptPart]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from caxton.definitions.suggestions import closest, did_you_mean, listed
 from caxton.definitions.template_language import (
@@ -21,12 +21,20 @@ from caxton.domain.problems import Problem
 if TYPE_CHECKING:  # Jinja2 takes 0.1 s to import: only when there is a template to check
     from jinja2 import Environment, TemplateSyntaxError, nodes
 
+_Node = TypeVar("_Node")
+
 _TAG = re.compile(r"\{\{.*?(?:\}\}|$)|\{%.*?(?:%\}|$)|\{#.*?(?:#\}|$)")
 _OPENING = re.compile(r"\{[{%#]")
 _MISSING_END = re.compile(r"The innermost block that needs to be closed is '(\w+)'")
 _UNKNOWN_TAG = re.compile(r"Encountered unknown tag '(\w+)'")
 _EXPECTED = re.compile(r"expected token '(.+)', got '(.+)'")
 _TAGS_HINT = "there are if, for, set, with, filter and raw"
+_METHODS = ("get", "items", "keys", "values")
+"""What templates may call on a table."""
+
+_NESTED_BLOCKS = 19
+"""Blocks that Python can nest, and so the code that Jinja2 makes of a template; with more it has to be tried."""
+
 _EXAMPLES = {
     "filter": "there are those of Jinja2 for plain data, such as default, first, join, length, replace, round and upper",
     "test": "there are those of Jinja2, such as defined, in, none, number and string",
@@ -47,10 +55,9 @@ def check_template(source: TomlSource, path: Path, text: str, scope: TemplateSco
 
     check = _TemplateCheck(source, path, text, scope)
     try:
-        tree = _environment().parse(text)
-        problems = list(check.tree(tree))
-        if not problems:
-            _environment().compile(tree)  # finds what parsing does not
+        problems = list(check.tree(_environment().parse(text)))
+        if not problems and text.count("{%") > _NESTED_BLOCKS:
+            _environment().compile(text)
         return problems
     except TemplateSyntaxError as error:
         return [check.syntax(error)]
@@ -71,19 +78,29 @@ class _TemplateCheck:
         self.path = path
         self.text = text
         self.scope = scope
+        self.nodes: list[nodes.Node] = []
 
     # --- what the tree refers to ---
 
     def tree(self, tree: "nodes.Template") -> Iterator[Problem]:
         """Problems of a template whose syntax is right."""
-        yield from self._tags(tree)
-        yield from self._filters(tree)
-        yield from self._names(tree)
-        yield from self._parameters(tree)
-        yield from self._results(tree)
-        yield from self._groups(tree)
+        from jinja2 import nodes
 
-    def _tags(self, tree: "nodes.Template") -> Iterator[Problem]:
+        self.nodes = list(tree.find_all(nodes.Node))
+        yield from self._tags()
+        yield from self._filters()
+        yield from self._names(tree)
+        yield from self._parameters()
+        yield from self._results()
+        yield from self._groups()
+
+    def _all(self, *kinds: type[_Node]) -> Iterator[_Node]:
+        """The nodes of the tree that are of one of `kinds`."""
+        for node in self.nodes:
+            if isinstance(node, kinds):
+                yield node
+
+    def _tags(self) -> Iterator[Problem]:
         from jinja2 import nodes
 
         forbidden = (
@@ -95,13 +112,13 @@ class _TemplateCheck:
             nodes.Extends,
             nodes.Block,
         )
-        for node in tree.find_all((*forbidden, nodes.ScopedEvalContextModifier)):
+        for node in self._all(*forbidden, nodes.ScopedEvalContextModifier):
             found = re.compile(rf"\{{%[-+]?\s*({'|'.join(FORBIDDEN_TAGS)})\b").search(
                 self.text, self._line_start(node.lineno)
             )
             name = found[1] if found else "that"
             yield self._problem(node.lineno, name, f'templates have no tag "{name}"', _TAGS_HINT)
-        for node in tree.find_all(nodes.For):
+        for node in self._all(nodes.For):
             if node.recursive:
                 yield self._problem(node.lineno, "recursive", "templates have no recursive loops")
 
@@ -109,7 +126,7 @@ class _TemplateCheck:
         from jinja2 import meta, nodes
 
         unknown = meta.find_undeclared_variables(tree) - set(self.scope.variables) - set(GLOBALS)
-        for node in tree.find_all(nodes.Name):
+        for node in self._all(nodes.Name):
             if node.name in unknown:
                 unknown.remove(node.name)  # once is enough
                 yield self._problem(
@@ -124,12 +141,12 @@ class _TemplateCheck:
             return f'did you mean "{guess}"?'
         return f"a value that callers send is variables.{name}, a value of the agent is parameters.{name}"
 
-    def _filters(self, tree: "nodes.Template") -> Iterator[Problem]:
+    def _filters(self) -> Iterator[Problem]:
         """Filters and tests that there are not. They get another name in the tree, or Jinja2 would stop at them."""
         from jinja2 import nodes
 
         tests: list[str] = list(_environment().tests)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
-        for node in tree.find_all((nodes.Filter, nodes.Test)):
+        for node in self._all(nodes.Filter, nodes.Test):
             kind, known, other = (
                 ("filter", FILTERS, "string") if isinstance(node, nodes.Filter) else ("test", tests, "defined")
             )
@@ -138,38 +155,30 @@ class _TemplateCheck:
                 yield self._problem(node.lineno, node.name, f'unknown {kind} "{node.name}"', hint)
                 node.name = other
 
-    def _parameters(self, tree: "nodes.Template") -> Iterator[Problem]:
+    def _parameters(self) -> Iterator[Problem]:
         """`parameters.x` that the agent does not have, unless the template itself provides for that."""
         from jinja2 import nodes
 
         if self.scope.parameters is None:
             return
         guarded: set[str] = set()
-        for node in tree.find_all((nodes.Filter, nodes.Test)):
+        for node in self._all(nodes.Filter, nodes.Test):
             if node.name in ("default", "d", "defined", "undefined"):
                 guarded |= {found.attr for found in _with_self(node, nodes.Getattr)}
         seen: set[str] = set()
-        for node in tree.find_all(nodes.Getattr):
+        for node in self._all(nodes.Getattr):
             is_parameter = isinstance(node.node, nodes.Name) and node.node.name == "parameters"
-            if is_parameter and node.attr not in {
-                *self.scope.parameters,
-                *guarded,
-                *seen,
-                "get",
-                "items",
-                "keys",
-                "values",
-            }:
+            if is_parameter and node.attr not in {*self.scope.parameters, *guarded, *seen, *_METHODS}:
                 seen.add(node.attr)
                 hint = did_you_mean(node.attr, self.scope.parameters) or f"add it: [parameters] {node.attr} = …"
                 yield self._problem(
                     node.lineno, node.attr, f'[parameters] has no "{node.attr}"', hint, after="parameters."
                 )
 
-    def _results(self, tree: "nodes.Template") -> Iterator[Problem]:
+    def _results(self) -> Iterator[Problem]:
         from jinja2 import nodes
 
-        for node in tree.find_all(nodes.Getitem):
+        for node in self._all(nodes.Getitem):
             if not (isinstance(node.node, nodes.Name) and node.node.name == "results"):
                 continue
             index = node.arg.value if isinstance(node.arg, nodes.Const) else None
@@ -177,7 +186,7 @@ class _TemplateCheck:
                 yield self._problem(
                     node.lineno, f"results[{index}]", f"there is no results[{index}] at this step", self._results_hint()
                 )
-        for node in tree.find_all(nodes.Getattr):
+        for node in self._all(nodes.Getattr):
             inner = node.node
             on_result = (
                 isinstance(inner, nodes.Getitem) and isinstance(inner.node, nodes.Name) and inner.node.name == "results"
@@ -186,20 +195,20 @@ class _TemplateCheck:
                 hint = did_you_mean(node.attr, RESULT_ATTRIBUTES) or f"it has {listed(RESULT_ATTRIBUTES)}"
                 yield self._problem(node.lineno, node.attr, f'a result has no "{node.attr}"', hint)
 
-    def _groups(self, tree: "nodes.Template") -> Iterator[Problem]:
+    def _groups(self) -> Iterator[Problem]:
         """Groups of the pattern that it does not have."""
         from jinja2 import nodes
 
         groups = self.scope.groups
         if groups is None:
             return
-        for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        for node in self._all(nodes.Getattr, nodes.Getitem):
             if not (isinstance(node.node, nodes.Name) and node.node.name == "match"):
                 continue
             group: object = node.attr if isinstance(node, nodes.Getattr) else None
             if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
                 group = node.arg.value
-            if isinstance(group, (str, int)) and group not in groups and group != "get":
+            if isinstance(group, (str, int)) and group not in {*groups, *_METHODS}:
                 names = [name for name in groups if isinstance(name, str)]
                 hint = did_you_mean(str(group), names) or f'write "(?P<{group}>…)" around what it stands for'
                 if not groups:

@@ -4,6 +4,7 @@ Labels name agents, tools, models and error codes, each bounded in number. They 
 anything that a user wrote.
 """
 
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from prometheus_client import (
@@ -71,6 +72,7 @@ class Metrics:
         self._deployment_seconds = self._histogram("caxton_deployment_seconds")
         self._engine_restarts = self._counter("caxton_engine_restarts_total")
         self._components = _Labelled(self._gauge("caxton_components"))
+        self._counted: set[tuple[str, str]] = set()
         self._health = _Labelled(self._gauge("caxton_component_healthy"))
 
     # --- what happens ------------------------------------------------------------------------------------------------
@@ -167,6 +169,14 @@ class Metrics:
     def components(self, kind: str, state: str, count: int) -> None:
         """So many agents or tools (`kind`) are in `state`."""
         self._components.of((self._names.admit(kind), self._names.admit(state))).set(count)
+
+    def component_counts(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """How many agents and tools there are by (kind, state); what is not named has become none."""
+        for kind, state in self._counted - counts.keys():
+            self.components(kind, state, 0)
+        for (kind, state), count in counts.items():
+            self.components(kind, state, count)
+        self._counted |= counts.keys()
 
     def component_health(self, name: str, ok: bool) -> None:
         """Whether a part of the server, such as "store" or "engine", works."""

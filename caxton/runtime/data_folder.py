@@ -84,11 +84,12 @@ class DataFolder:
         self._lock = lock
 
     def close(self) -> None:
-        """Gives the folder up."""
+        """Gives the folder up, if this process has it: what another server left in it stays."""
+        if self._lock is None:
+            return
         self.server_file.unlink(missing_ok=True)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        os.close(self._lock)
+        self._lock = None
 
     def announce(self, facts: Mapping[str, Any]) -> None:
         """Writes where the server can be reached, for the command line to find."""

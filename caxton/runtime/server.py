@@ -174,6 +174,7 @@ class _Server:
         self.stop_wanted.set()
 
     async def _start(self) -> None:
+        from caxton.observability.metrics_export import setup_metrics_export
         from caxton.observability.tracing import setup_tracing
         from caxton.runtime.temporal import connect
         from caxton.runtime.wiring import build_parts, build_services, build_worker
@@ -183,6 +184,8 @@ class _Server:
             telemetry.otlp_endpoint, telemetry.service_name, telemetry.sample_ratio, __version__
         )
         self.running.stops.append(("tracing", _in_thread(shutdown_tracing)))
+        shutdown_metrics = setup_metrics_export(telemetry.otlp_endpoint, telemetry.service_name, __version__)
+        self.running.stops.append(("metrics export", _in_thread(shutdown_metrics)))
         parts = build_parts(self.settings, self.folder)
         self.running.stops.append(("parts", parts.close))
         client, version = await self._start_engine(connect)
@@ -266,6 +269,8 @@ class _Server:
         self.reporter.step("API", self._url(), time.perf_counter() - started)
 
     def _add_checks(self, parts: "Parts", client: "Client", services: "Services", version: str) -> None:
+        from caxton.observability.metrics import METRICS
+
         async def engine() -> str:
             if not await client.service_client.check_health():
                 raise StartFailed("the engine says that it is not healthy")
@@ -273,6 +278,7 @@ class _Server:
 
         async def store() -> str:
             await asyncio.to_thread(parts.database.ping)
+            METRICS.component_counts(await parts.database.read(lambda transaction: transaction.count_components()))
             return "sqlite" if parts.database.is_sqlite else "postgresql"
 
         async def worker() -> str:

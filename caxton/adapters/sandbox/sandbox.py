@@ -32,6 +32,7 @@ from caxton.domain.errors import InvalidModule, NotFound, ToolError, ToolInputIn
 from caxton.domain.ids import Digest
 from caxton.domain.ports import BlobStore
 from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolUsage, ToolVersion
+from caxton.observability.tracing import sandbox_span
 
 T = TypeVar("T")
 
@@ -147,7 +148,10 @@ class WasmtimeSandbox:
                 reason=error.reason,
                 details={**error.details, **subject.details()},
             ) from error
-        return await self._run(self._call, ready, subject, described, text)
+        with sandbox_span(tool.name, tool.manifest.form) as span:
+            result = await self._run(self._call, ready, subject, described, text)
+            span.used(result.usage)
+            return result
 
     # --- on the sandbox threads --------------------------------------------------------------------------------------
 

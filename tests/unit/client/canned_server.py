@@ -93,7 +93,7 @@ def canned(*answers: Answer) -> Iterator[CannedServer]:
             server.requests.append((self.command, self.path, dict(self.headers), body))
             server.answers.pop(0)(self)
 
-        do_GET = do_POST = do_PUT = do_DELETE = handle_any
+        do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the library calls them so
 
         def log_message(self, *_: Any) -> None:
             """Quiet."""

@@ -35,7 +35,7 @@ def test_data_over_several_lines_is_joined() -> None:
 
 
 def test_an_event_that_breaks_off_is_not_delivered() -> None:
-    assert parse('event: delta\ndata: {"text": "x"}\n') == []
+    assert parse('event: delta\ndata: {"text": "x"}') == []
 
 
 def test_the_id_stays_until_another_one_comes() -> None:

@@ -74,3 +74,14 @@ def test_problems_lie_inside_the_text(template: str) -> None:
     for problem in check_template(source, ("prompt",), source.data["prompt"], SCOPE):
         line = source.text.split("\n")[problem.line - 1]
         assert problem.column - 1 + problem.width <= max(len(line), 1)
+
+
+def test_a_template_that_is_nested_too_deeply_is_refused_as_the_engine_does() -> None:
+    for depth in (3, 30):
+        template = "{% for a in request %}" * depth + "{{ a }}" + "{% endfor %}" * depth
+        if depth == 30:
+            with pytest.raises(templates.TemplateError):
+                templates.compile_template(template)
+        assert [problem.message for problem in problems_of(template)] == ["the template is too complicated"] * (
+            depth == 30
+        )

@@ -18,6 +18,8 @@ from caxton.observability.tracing import server_span
 
 log = logging.getLogger("caxton.test")
 
+WRITTEN = "my secret plan"
+
 
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
@@ -115,13 +117,13 @@ def test_an_exception_shows_where_and_what_kind_but_not_what_it_quotes() -> None
     configure_logging("info", "json", stream)
     try:
         try:
-            raise ValueError("the user wrote: my secret plan")
+            raise ValueError(WRITTEN)
         except ValueError as cause:
             raise ToolTimeout('tool "slow" ran out of time') from cause
     except ToolTimeout:
         log.exception("a call failed")
     [line] = lines(stream)
-    assert "my secret plan" not in stream.getvalue()
+    assert WRITTEN not in stream.getvalue()
     assert "test_logs.py" in line["exception"]
     assert line["exception"].count("because of:") == 1
     assert 'ToolTimeout: tool "slow" ran out of time' in line["exception"]

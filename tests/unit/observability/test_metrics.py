@@ -42,7 +42,8 @@ def test_what_happens_is_counted() -> None:
     metrics.in_flight(-1)
     metrics.deployment("Running", 0.3)
     metrics.engine_restarts()
-    metrics.components("agent", "Running", 7)
+    metrics.component_counts({("agent", "Running"): 7, ("agent", "Loaded"): 1})
+    metrics.component_counts({("agent", "Running"): 7})
     metrics.component_health("store", ok=True)
     metrics.component_health("engine", ok=False)
 
@@ -67,6 +68,7 @@ def test_what_happens_is_counted() -> None:
     assert value(metrics, "caxton_deployments_total", state="Running") == 1
     assert value(metrics, "caxton_engine_restarts_total") == 1
     assert value(metrics, "caxton_components", kind="agent", state="Running") == 7
+    assert value(metrics, "caxton_components", kind="agent", state="Loaded") == 0
     assert value(metrics, "caxton_component_healthy", component="store") == 1
     assert value(metrics, "caxton_component_healthy", component="engine") == 0
 

@@ -1,0 +1,124 @@
+"""Deployments."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from caxton.definitions.workspace import load_workspace
+from tests.api.conftest import Deploy
+from tests.support.agents import agent, replies
+from tests.support.deploying import deploy_folder, write_files
+
+
+def ask(api: httpx.Client, capability: str) -> str:
+    return str(api.post("/v1/messages", json={"capability": capability, "content": "x"}).json()["reply"]["content"]["text"])
+
+
+@pytest.mark.requirement("DEP-1")
+@pytest.mark.requirement("DEP-2")
+def test_only_what_changed_is_touched(api: httpx.Client, deploy: Deploy) -> None:
+    first = deploy({**agent("a", rules=replies("a1")), **agent("b", rules=replies("b1"))})
+    assert first["summary"] == {"deployed": 2, "updated": 0, "removed": 0, "unchanged": 0}
+    before = {found["name"]: found for found in api.get("/v1/agents").json()["agents"]}
+    second = deploy({**agent("a", rules=replies("a2")), **agent("b", rules=replies("b1"))})
+    assert second["summary"] == {"deployed": 0, "updated": 1, "removed": 0, "unchanged": 1}
+    after = {found["name"]: found for found in api.get("/v1/agents").json()["agents"]}
+    assert after["b"]["digest"] == before["b"]["digest"]
+    assert after["b"]["updated_at"] == before["b"]["updated_at"]
+    assert after["a"]["digest"] != before["a"]["digest"]
+    assert ask(api, "a") == "a2"
+
+
+@pytest.mark.requirement("DEP-2")
+def test_the_plan_asks_only_for_content_that_is_missing(api: httpx.Client, deploy: Deploy, tmp_path: Path) -> None:
+    deploy({**agent("a", rules=replies("a1")), **agent("b", rules=replies("b1"))})
+    folder = write_files(tmp_path / "workspace", agent("a", rules=replies("a2")))
+    body = {"bundles": [bundle.model_dump() for bundle in load_workspace(folder).bundles]}
+    plan = api.post("/v1/deployments/plan", json=body).json()
+    assert len(plan["missing"]) == 1
+    assert {change["name"]: change["action"] for change in plan["changes"]} == {"a": "modified", "b": "unchanged"}
+
+
+@pytest.mark.requirement("DEP-3")
+def test_one_bad_file_changes_nothing(api: httpx.Client, deploy: Deploy, tmp_path: Path) -> None:
+    deploy(agent("a", rules=replies("a1")))
+    good = load_workspace(write_files(tmp_path / "good", agent("a", rules=replies("a2"))))
+    broken = b'name = "b"\nversion = "1.0"\ncapabilites = ["b"]\n'
+    digests = {}
+    for content in (broken, *(good.content(d) for bundle in good.bundles for d in bundle.files.values())):
+        import hashlib
+
+        digest = hashlib.sha256(content).hexdigest()
+        digests[content] = digest
+        api.put(f"/v1/blobs/{digest}", content=content).raise_for_status()
+    bad = {"kind": "agent", "name": "b", "files": {"b.toml": digests[broken]}}
+    body = {"bundles": [*(bundle.model_dump() for bundle in good.bundles), bad]}
+    refused = api.post("/v1/deployments", json=body)
+    assert refused.status_code == 422
+    problems = refused.json()["details"]["problems"]
+    assert {problem["file"] for problem in problems} == {"agents/b.toml"}
+    assert any('did you mean "capabilities"' in (problem.get("hint") or "") for problem in problems)
+    assert any("1.0.0" in problem["message"] + (problem.get("hint") or "") for problem in problems)
+    assert ask(api, "a") == "a1"
+    assert [found["name"] for found in api.get("/v1/agents").json()["agents"]] == ["a"]
+    assert api.get("/v1/deployments").json()["deployments"][0]["state"] == "Failed"
+
+
+def test_prune_removes_what_the_workspace_lacks(api: httpx.Client, deploy: Deploy, tmp_path: Path) -> None:
+    deploy({**agent("a", rules=replies("a")), **agent("b", rules=replies("b"))})
+    folder = write_files(tmp_path / "smaller", agent("a", rules=replies("a")))
+    kept = deploy_folder(api, folder).json()
+    assert kept["summary"]["removed"] == 0
+    pruned = deploy_folder(api, folder, prune=True).json()
+    assert pruned["summary"]["removed"] == 1
+    assert api.post("/v1/messages", json={"capability": "b", "content": "x"}).status_code == 404
+
+
+@pytest.mark.requirement("DEP-5")
+def test_a_rollback_brings_back_what_was_there(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(agent("a", rules=replies("a1")))
+    second = deploy({**agent("a", rules=replies("a2"), version="2.0.0"), **agent("b", rules=replies("b"))})
+    rolled = api.post(f"/v1/deployments/{second['id']}/rollback").json()
+    assert rolled["rollback_of"] == second["id"]
+    assert ask(api, "a") == "a1"
+    assert [found["name"] for found in api.get("/v1/agents").json()["agents"]] == ["a"]
+    states = [found["state"] for found in api.get("/v1/deployments").json()["deployments"]]
+    assert states == ["Running", "RolledBack", "Running"]
+    assert api.post(f"/v1/deployments/{second['id']}/rollback").status_code == 409
+
+
+@pytest.mark.requirement("DEP-5")
+def test_a_running_conversation_stays_on_its_version(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(agent("a", rules=replies("a1")))
+    conversation = api.post("/v1/conversations", json={"capability": "a"}).json()["id"]
+
+    def say() -> str:
+        sent = api.post(f"/v1/conversations/{conversation}/messages", json={"content": "x"})
+        return str(sent.json()["reply"]["content"]["text"])
+
+    assert say() == "a1"
+    deploy(agent("a", rules=replies("a2")))
+    assert say() == "a1"
+    assert ask(api, "a") == "a2"
+
+
+def test_two_deployments_at_once_are_one_after_the_other_or_refused(api: httpx.Client, tmp_path: Path) -> None:
+    folders = [write_files(tmp_path / f"w{n}", agent("a", rules=replies(f"a{n}"))) for n in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        codes = sorted(response.status_code for response in pool.map(lambda folder: deploy_folder(api, folder), folders))
+    assert codes[0] == 201
+    assert set(codes) <= {201, 409}
+    assert ask(api, "a").startswith("a")
+
+
+def test_content_must_be_what_its_address_says(api: httpx.Client) -> None:
+    assert api.put(f"/v1/blobs/{'0' * 64}", content=b"something else").status_code == 400
+
+
+def test_a_bundle_whose_content_was_not_sent_is_refused(api: httpx.Client) -> None:
+    body = {"bundles": [{"kind": "agent", "name": "ghost", "files": {"ghost.toml": "1" * 64}}]}
+    refused = api.post("/v1/deployments", json=body)
+    assert refused.status_code == 422
+    assert "did not arrive" in refused.json()["details"]["problems"][0]["message"]
