@@ -32,10 +32,23 @@ class RunningServer:
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
 
 
-def start_server(data_dir: Path, *flags: str, env: dict[str, str] | None = None) -> tuple[subprocess.Popen[bytes], RunningServer]:
+def start_server(
+    data_dir: Path, *flags: str, env: dict[str, str] | None = None
+) -> tuple[subprocess.Popen[bytes], RunningServer]:
     """Starts `caxton serve` on free ports and waits until it is ready."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "caxton", "serve", "--data-dir", str(data_dir), "--port", "0", "--metrics-port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "caxton",
+        "serve",
+        "--data-dir",
+        str(data_dir),
+        "--port",
+        "0",
+        "--metrics-port",
+        "0",
+    ]
     environment = {**os.environ, "CAXTON_ENGINE__UI_PORT": "0", **(env or {})}
     (data_dir / "server.json").unlink(missing_ok=True)
     with (data_dir / "serve.log").open("ab") as log:
@@ -95,13 +108,13 @@ def caxton_server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> I
         stop_server(process)
 
 
-@pytest.fixture()
+@pytest.fixture
 def workspace() -> str:
     """A workspace that no other test uses."""
     return f"w-{uuid.uuid4().hex[:12]}"
 
 
-@pytest.fixture()
+@pytest.fixture
 def api(caxton_server: RunningServer, workspace: str) -> Iterator[httpx.Client]:
     """A client of the shared server, in a workspace of its own."""
     with caxton_server.client(workspace) as client:

@@ -136,7 +136,7 @@ class ToolSandbox(Protocol):
         ...
 
     async def call(self, customer: str, tool: ToolVersion, function: str, arguments: Mapping[str, Any]) -> ToolResult:
-        """Runs one function. Arguments have been checked against the schema.
+        """Checks the arguments against the schema, and runs one function.
 
         Args:
             customer: whose blobs the tool's files are.
@@ -145,6 +145,7 @@ class ToolSandbox(Protocol):
             arguments: a JSON object.
 
         Raises:
+            ToolInputInvalid: the arguments do not fit the schema.
             ToolError: a subclass for each limit, trap and protocol violation, with `usage` and `log` of the call. A
                 failure that the tool itself reports is no exception: the result has `is_error` set.
         """

@@ -19,6 +19,14 @@ def _no_boolean(value: Any) -> Any:
     return value
 
 
+def _plain_seconds(value: Any) -> Any:
+    """Seconds that come as text, as all values of the environment do."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _path(value: Any) -> Any:
     return Path(value).expanduser() if isinstance(value, str) else value
 
@@ -51,6 +59,7 @@ def _store_url(url: str) -> str:
 Integer = Annotated[int, BeforeValidator(_no_boolean)]
 Port = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=65_535)]
 PortOrZero = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=65_535)]
+Duration = Annotated[Seconds, BeforeValidator(_plain_seconds)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 EngineAddress = Annotated[str, AfterValidator(_engine_address)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
@@ -123,7 +132,7 @@ class ToolsSettings(Section):
     allowed_paths: list[FilePath] = Field(
         default=[], description="Folders of this machine that a tool's manifest may ask for; without one, none."
     )
-    compile_timeout: Seconds = Field(
+    compile_timeout: Duration = Field(
         default=180.0, gt=0, le=3600, description='Time to compile a module, such as "3m".'
     )
 

@@ -1,10 +1,11 @@
 """Reading the sources of the settings and joining them, with an account of which value came from where."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
-from typing import Any, cast, get_args
+from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
@@ -169,7 +170,7 @@ def _read_environment(problems: list[Problem]) -> tuple[dict[str, Any], dict[str
         name = str(error).partition('"')[2].partition('"')[0]
         problems.append(
             Problem(
-                file=f"environment {variable(name)}",
+                file=f"environment {_variable_that_is_no_json(name)}",
                 width=0,
                 message="the value is not valid JSON",
                 hint='lists and tables are written as JSON, such as ["a", "b"]',
@@ -179,6 +180,19 @@ def _read_environment(problems: list[Problem]) -> tuple[dict[str, Any], dict[str
         return {}, {}
     names = [".".join(path) for path in flatten(values)]
     return values, {name: f"environment {_variable_of(name)}" for name in names}
+
+
+def _variable_that_is_no_json(name: str) -> str:
+    """The variable of the setting `name`, or of one below it, that should hold a list or a table and does not."""
+    for given, value in os.environ.items():
+        path = tuple(given.upper().removeprefix("CAXTON_").lower().split("__"))
+        if path[0] != name or get_origin(_annotation(path)) not in (list, dict):
+            continue
+        try:
+            json.loads(value)
+        except ValueError:
+            return given
+    return _variable_of(name)
 
 
 def _misspelt_variables() -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from tests.support.deploying import deploy_files
 Deploy = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture()
+@pytest.fixture
 def deploy(api: httpx.Client, tmp_path: Path) -> Deploy:
     """Writes and deploys files into the test's workspace."""
 

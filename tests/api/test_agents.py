@@ -63,7 +63,9 @@ def test_work_that_outlasts_the_grace_period_fails_clearly(api: httpx.Client, de
 @pytest.mark.requirement("RTE-6")
 @pytest.mark.requirement("RTE-3")
 def test_capabilities_change_without_restart_and_are_counted(api: httpx.Client, deploy: Deploy) -> None:
-    deploy(agent("a", capabilities='[{ name = "work", version = "1.0.0", description = "Does it." }]', rules=replies("1")))
+    deploy(
+        agent("a", capabilities='[{ name = "work", version = "1.0.0", description = "Does it." }]', rules=replies("1"))
+    )
     ask(api, "work")
     deploy(agent("a", capabilities='[{ name = "work", version = "1.1.0" }, "more"]', rules=replies("2")))
     found = {c["name"]: c for c in api.get("/v1/capabilities").json()["capabilities"]}
@@ -81,7 +83,7 @@ def test_capabilities_change_without_restart_and_are_counted(api: httpx.Client, 
 @pytest.mark.requirement("TOL-8")
 def test_a_tool_is_listed_called_checked_and_counted(api: httpx.Client, deploy: Deploy) -> None:
     rules = (
-        "[[rules]]\n[[rules.steps]]\ntool = 'csv-tools.summarize'\narguments = { csv = 'm,v\\na,1\\nb,2' }\n"
+        "[[rules]]\n[[rules.steps]]\ntool = 'csv-tools.summarize'\narguments = { csv = \"m,v\\na,1\\nb,2\" }\n"
         "[[rules.steps]]\nreply = '{{ results[0].json.total }}'\n"
     )
     deploy({**csv_tools(), **agent("sums", rules=rules, more='tools = ["csv-tools"]\n')})

@@ -132,7 +132,7 @@ async def test_a_conversation_is_a_workflow_that_the_engine_shows(api: httpx.Cli
     assert found == [workflow_id]
 
 
-@pytest.mark.slow()
+@pytest.mark.slow
 @pytest.mark.requirement("MSG-9")
 async def test_a_long_conversation_goes_on_in_short_histories(api: httpx.Client, deploy: Deploy) -> None:
     deploy(agent("memo", rules=HISTORY, more="[limits]\nhistory = 4\n"))

@@ -14,7 +14,7 @@ from tests.support.agents import agent, replies
 OPEN = {"/health", "/ready"}
 
 
-@pytest.fixture()
+@pytest.fixture
 def stranger(api: httpx.Client, caxton_server: RunningServer, workspace: str) -> Iterator[httpx.Client]:
     """An administrator of another customer, in a workspace of the same name."""
     body = {"name": "boss", "role": "admin", "customer": f"acme-{uuid.uuid4().hex[:8]}"}
@@ -49,7 +49,9 @@ def test_another_customer_sees_nothing_on_any_route(api: httpx.Client, stranger:
         for method in methods:
             if (path, method) == ("/v1/blobs/{digest}", "put"):
                 continue
-            answer = stranger.request(method, path.format(**ids), json=bodies.get(path, {}) if method == "post" else None)
+            answer = stranger.request(
+                method, path.format(**ids), json=bodies.get(path, {}) if method == "post" else None
+            )
             assert answer.status_code == 404, f"{method} {path}: {answer.status_code} {answer.text[:200]}"
             assert "ours" not in answer.text
             tried += 1
@@ -71,7 +73,13 @@ def test_another_workspace_sees_nothing_either(api: httpx.Client, caxton_server:
 
 
 def test_only_health_answers_without_a_key(api: httpx.Client, caxton_server: RunningServer) -> None:
-    paths = [*api.get("/openapi.json").json()["paths"], "/docs", "/openapi.json", "/nothing", "/static-offline-docs/swagger-ui.css"]
+    paths = [
+        *api.get("/openapi.json").json()["paths"],
+        "/docs",
+        "/openapi.json",
+        "/nothing",
+        "/static-offline-docs/swagger-ui.css",
+    ]
     with httpx.Client(base_url=caxton_server.url, trust_env=False) as nobody:
         for path in paths:
             answer = nobody.get(path)

@@ -1,5 +1,7 @@
 """Deployments."""
 
+import hashlib
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from tests.support.deploying import deploy_folder, write_files
 
 
 def ask(api: httpx.Client, capability: str) -> str:
-    return str(api.post("/v1/messages", json={"capability": capability, "content": "x"}).json()["reply"]["content"]["text"])
+    return str(
+        api.post("/v1/messages", json={"capability": capability, "content": "x"}).json()["reply"]["content"]["text"]
+    )
 
 
 @pytest.mark.requirement("DEP-1")
@@ -34,7 +38,8 @@ def test_only_what_changed_is_touched(api: httpx.Client, deploy: Deploy) -> None
 @pytest.mark.requirement("DEP-2")
 def test_the_plan_asks_only_for_content_that_is_missing(api: httpx.Client, deploy: Deploy, tmp_path: Path) -> None:
     deploy({**agent("a", rules=replies("a1")), **agent("b", rules=replies("b1"))})
-    folder = write_files(tmp_path / "workspace", agent("a", rules=replies("a2")))
+    unique = replies(f"never sent before {uuid.uuid4()}")
+    folder = write_files(tmp_path / "workspace", agent("a", rules=unique))
     body = {"bundles": [bundle.model_dump() for bundle in load_workspace(folder).bundles]}
     plan = api.post("/v1/deployments/plan", json=body).json()
     assert len(plan["missing"]) == 1
@@ -48,8 +53,6 @@ def test_one_bad_file_changes_nothing(api: httpx.Client, deploy: Deploy, tmp_pat
     broken = b'name = "b"\nversion = "1.0"\ncapabilites = ["b"]\n'
     digests = {}
     for content in (broken, *(good.content(d) for bundle in good.bundles for d in bundle.files.values())):
-        import hashlib
-
         digest = hashlib.sha256(content).hexdigest()
         digests[content] = digest
         api.put(f"/v1/blobs/{digest}", content=content).raise_for_status()
@@ -107,7 +110,9 @@ def test_a_running_conversation_stays_on_its_version(api: httpx.Client, deploy: 
 def test_two_deployments_at_once_are_one_after_the_other_or_refused(api: httpx.Client, tmp_path: Path) -> None:
     folders = [write_files(tmp_path / f"w{n}", agent("a", rules=replies(f"a{n}"))) for n in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        codes = sorted(response.status_code for response in pool.map(lambda folder: deploy_folder(api, folder), folders))
+        codes = sorted(
+            response.status_code for response in pool.map(lambda folder: deploy_folder(api, folder), folders)
+        )
     assert codes[0] == 201
     assert set(codes) <= {201, 409}
     assert ask(api, "a").startswith("a")

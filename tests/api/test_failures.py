@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from caxton.domain.ids import digest_of
 from tests.api.conftest import Deploy
 from tests.support.agents import agent, replies
 
@@ -63,7 +64,7 @@ def test_a_script_without_a_fitting_rule_says_so(api: httpx.Client, deploy: Depl
         ("allocate", {}, "tool_memory_exceeded"),
         ("trap", {}, "tool_trapped"),
         ("garbage", {}, "tool_answer_invalid"),
-        ("huge", {}, "tool_message_too_large"),
+        ("huge", {"memory": '"64MB"'}, "tool_message_too_large"),
     ],
 )
 def test_each_limit_of_a_tool_has_its_own_error(
@@ -80,11 +81,17 @@ def test_each_limit_of_a_tool_has_its_own_error(
 
 
 @pytest.mark.requirement("TOL-5")
-def test_a_tool_that_the_allowlist_does_not_name_is_denied(api: httpx.Client, deploy: Deploy) -> None:
-    """Validation refuses such a script at once, so the allowlist is changed under a running conversation's version."""
-    files = {**hostile(), **agent("user", rules=calls("ok"), more='tools = ["hostile.trap"]\n')}
-    with pytest.raises(AssertionError, match=r"may not use the tool \\?\"hostile"):
-        deploy(files)
+def test_a_script_may_not_call_what_the_allowlist_does_not_name(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(hostile())
+    files = agent("user", rules=calls("ok"), more='tools = ["hostile.trap"]\n')
+    contents = {name.removeprefix("agents/"): str(text).encode() for name, text in files.items()}
+    for content in contents.values():
+        api.put(f"/v1/blobs/{digest_of(content)}", content=content).raise_for_status()
+    bundle = {"kind": "agent", "name": "user", "files": {name: digest_of(text) for name, text in contents.items()}}
+    refused = api.post("/v1/deployments", json={"bundles": [bundle]})
+    assert refused.status_code == 422
+    messages = [problem["message"] for problem in refused.json()["details"]["problems"]]
+    assert 'the agent may not call "hostile.ok"' in messages
     assert ask(api, "user").status_code == 404
 
 

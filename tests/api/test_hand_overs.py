@@ -54,7 +54,7 @@ def test_a_chain_that_is_too_deep_is_stopped(api: httpx.Client, deploy: Deploy) 
 
 @pytest.mark.requirement("MSG-3")
 def test_a_circle_is_stopped(api: httpx.Client, deploy: Deploy) -> None:
-    circle = '[limits]\nloops = 2\n'
+    circle = "[limits]\nloops = 2\n"
     deploy(
         {
             **agent("ping", rules=hands_over("pong"), more=f'delegates = ["pong"]\n{circle}'),
@@ -88,6 +88,12 @@ def test_every_execution_of_a_turn_has_its_events(api: httpx.Client, deploy: Dep
     events = api.get(f"/v1/executions/{turn['execution_id']}/events").json()["events"]
     for execution in {event["execution_id"] for event in events if event["execution_id"]}:
         own = [event["event_type"] for event in events if event["execution_id"] == execution]
-        wanted = ["execution_triggered", "execution_processing", "action_prepared", "action_dispatched", "execution_completed"]
+        wanted = [
+            "execution_triggered",
+            "execution_processing",
+            "action_prepared",
+            "action_dispatched",
+            "execution_completed",
+        ]
         assert [name for name in own if name in wanted][-1] == "execution_completed"
         assert set(wanted) <= set(own)

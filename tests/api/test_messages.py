@@ -14,7 +14,7 @@ def ask(api: httpx.Client, body: dict[str, object], key: str | None = None, **qu
     return api.post("/v1/messages", json=body, headers=headers, params=query)
 
 
-@pytest.fixture()
+@pytest.fixture
 def _echo(deploy: Deploy) -> None:
     deploy(agent("echo", rules=replies("you said: {{ request }}")))
 

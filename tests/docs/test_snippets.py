@@ -27,14 +27,19 @@ def shell(text: str, folder: Path, server: RunningServer, workspace: str) -> str
         "CAXTON_DATA_DIR": str(server.data_dir),
     }
     done = subprocess.run(
-        ["bash", "-e", "-o", "pipefail", "-c", text], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        ["bash", "-e", "-o", "pipefail", "-c", text],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
 
 @pytest.mark.requirement("ONB-6")
-@pytest.mark.slow()
+@pytest.mark.slow
 def test_the_tour_of_the_readme_works_line_by_line(
     caxton_server: RunningServer, workspace: str, tmp_path: Path
 ) -> None:
@@ -50,7 +55,7 @@ def test_the_tour_of_the_readme_works_line_by_line(
     assert "1.0.0 → 1.1.0" in printed[2]
 
 
-@pytest.mark.slow()
+@pytest.mark.slow
 def test_the_tutorial_works_line_by_line(caxton_server: RunningServer, workspace: str, tmp_path: Path) -> None:
     printed = ""
     for snippet in snippets("docs/tutorial.md"):

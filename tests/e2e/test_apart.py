@@ -14,7 +14,15 @@ import pytest
 
 from caxton.runtime.engine import EmbeddedEngine, find_engine
 from tests.conftest import RunningServer, stop_server
-from tests.e2e.test_durability import AGENTS, Bookings, Clients, bookings, check_answers, check_retries, http_client_tool
+from tests.e2e.test_durability import (
+    AGENTS,
+    Bookings,
+    Clients,
+    bookings,
+    check_answers,
+    check_retries,
+    http_client_tool,
+)
 from tests.support.deploying import deploy_files
 from tests.support.ports import free_port
 
@@ -59,7 +67,7 @@ class Apart:
         raise AssertionError((self.folder / "api.log").read_text())
 
 
-@pytest.fixture()
+@pytest.fixture
 def apart(tmp_path: Path) -> Iterator[Apart]:
     """The Temporal service alone; tests start what they need."""
     engine = EmbeddedEngine(
@@ -85,7 +93,7 @@ def apart(tmp_path: Path) -> Iterator[Apart]:
 
 
 @pytest.mark.requirement("MSG-8")
-@pytest.mark.slow()
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_every_request_has_one_answer_although_workers_are_killed(apart: Apart, bookings: Bookings) -> None:
     await apart.engine.wait_until_ready()

@@ -77,7 +77,7 @@ class Bookings:
     at: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
-@pytest.fixture()
+@pytest.fixture
 def bookings() -> Iterator[Bookings]:
     """The outside service."""
 
@@ -171,7 +171,7 @@ def kill_engine(process: subprocess.Popen[bytes], data_dir: Path) -> subprocess.
 
 @pytest.mark.requirement("SRV-5")
 @pytest.mark.requirement("MSG-8")
-@pytest.mark.slow()
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kill", [kill_server, kill_engine])
 async def test_every_request_has_one_answer_although_processes_are_killed(
@@ -209,7 +209,9 @@ def check_answers(clients: Clients, data_dir: Path, bookings: Bookings) -> None:
         assert len(set(executions)) == REQUESTS
         replies = Counter(
             row[0]
-            for row in database.execute("SELECT execution_id FROM messages WHERE receiver = 'user' AND type != 'Request'")
+            for row in database.execute(
+                "SELECT execution_id FROM messages WHERE receiver = 'user' AND type != 'Request'"
+            )
         )
         assert replies == Counter(executions)
         unfinished = database.execute("SELECT count(*) FROM executions WHERE state = 'Running'").fetchone()[0]

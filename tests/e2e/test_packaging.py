@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.requirement("ONB-1")
 @pytest.mark.requirement("ONB-6")
-@pytest.mark.slow()
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_wheel_does_the_main_job_in_an_empty_environment(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]

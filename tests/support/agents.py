@@ -1,7 +1,9 @@
 """Agents for tests, as files."""
 
 
-def agent(name: str, *, capabilities: str | None = None, rules: str, version: str = "1.0.0", more: str = "") -> dict[str, str | bytes]:
+def agent(
+    name: str, *, capabilities: str | None = None, rules: str, version: str = "1.0.0", more: str = ""
+) -> dict[str, str | bytes]:
     """A scripted agent: its file and its script. `capabilities` is TOML; by default one of the agent's own name."""
     offered = capabilities or f'["{name}"]'
     definition = f'name = "{name}"\nversion = "{version}"\ncapabilities = {offered}\nmodel = "scripted"\nscript = "{name}.script.toml"\n'

@@ -27,7 +27,7 @@ from caxton.adapters.sandbox.instances import Stopped
 from caxton.adapters.sandbox.limits import Subject
 from caxton.adapters.sandbox.program import CommandFailed, Program, TooLarge
 from caxton.adapters.sandbox.results import Malformed, check_functions, parse_call_result
-from caxton.adapters.sandbox.schemas import check_schemas, validate_structured
+from caxton.adapters.sandbox.schemas import check_schemas, validate_arguments, validate_structured
 from caxton.domain.errors import InvalidModule, NotFound, ToolError, ToolInputInvalid, ToolUnavailable
 from caxton.domain.ids import Digest
 from caxton.domain.ports import BlobStore
@@ -122,7 +122,7 @@ class WasmtimeSandbox:
             ) from error
 
     async def call(self, customer: str, tool: ToolVersion, function: str, arguments: Mapping[str, Any]) -> ToolResult:
-        """Runs one function. Arguments have been checked against the schema.
+        """Checks the arguments against the schema, and runs one function.
 
         Args:
             customer: whose blobs the tool's files are.
@@ -131,6 +131,7 @@ class WasmtimeSandbox:
             arguments: a JSON object.
 
         Raises:
+            ToolInputInvalid: the arguments do not fit the schema.
             ToolError: a subclass for each limit, trap and protocol violation, with `usage` and `log` of the call. A
                 failure that the tool itself reports is no exception: the result has `is_error` set.
         """
@@ -139,6 +140,7 @@ class WasmtimeSandbox:
         if described is None:
             raise ToolUnavailable(f'"{tool.name}" has no function "{function}"', details=subject.details())
         text = _as_json(subject, arguments)
+        validate_arguments(tool.name, described, arguments)
         try:
             ready = await self._ready(customer, tool.manifest, tool.files)
         except (InvalidModule, NotFound) as error:  # it was valid when it was deployed: this worker cannot run it

@@ -1,0 +1,206 @@
+"""One trace crosses API, workflow, activity, sandbox and model call; what a user wrote is in no log, trace or metric."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from llmock.pytest_plugin import LLMock
+
+import caxton
+from tests.conftest import RunningServer, start_server, stop_server
+from tests.support.agents import agent, hands_over, replies
+from tests.support.collector import Collector, attributes_of, running_collector
+from tests.support.deploying import deploy_files
+from tests.support.ports import free_port
+
+PROMPT = "my client Ottokar wants to sell his castle"
+CSV = "kingdom,castles\\nbohemia,42\\n"
+KEY = "mock-provider-key-4711-0815"
+CSV_TOOLS = Path(caxton.__file__).parent / "bundled" / "tools" / "csv-tools"
+
+ANALYST = """
+name = "analyst"
+version = "1.0.0"
+capabilities = ["analyze"]
+tools = ["csv-tools"]
+model = "mock:gpt-4o"
+"""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A server that sends its traces to a collector, and logs as much as it can."""
+
+    server: RunningServer
+    collector: Collector
+
+    def log(self) -> str:
+        """All that the server has logged."""
+        return (self.server.data_dir / "serve.log").read_text()
+
+
+@pytest.fixture
+def traced(tmp_path: Path, llmock: LLMock) -> Iterator[Traced]:
+    """Such a server, with a provider that llmock plays and two agents."""
+    provider = {"mock": {"base_url": llmock.base_url("openai"), "api_key_env": "MOCK_KEY"}}
+    with running_collector() as collector:
+        environment = {
+            "CAXTON_TELEMETRY__OTLP_ENDPOINT": collector.url,
+            "CAXTON_MODELS__PROVIDERS": json.dumps(provider),
+            "CAXTON_LOG__LEVEL": "debug",
+            "CAXTON_LOG__FORMAT": "json",
+            "MOCK_KEY": KEY,
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+        }
+        process, server = start_server(tmp_path / "data", "--metrics-port", str(free_port()), env=environment)
+        try:
+            files: dict[str, str | bytes] = {"agents/analyst.toml": ANALYST}
+            files |= agent("front", rules=hands_over("back")) | agent("back", rules=replies("heard"))
+            for path in CSV_TOOLS.rglob("*"):
+                if path.is_file():
+                    files[f"tools/csv-tools/{path.relative_to(CSV_TOOLS)}"] = path.read_bytes()
+            with server.client() as client:
+                deploy_files(client, tmp_path / "workspace", files)
+            yield Traced(server, collector)
+        finally:
+            stop_server(process)
+
+
+def traceparent() -> tuple[str, bytes]:
+    """A caller's trace: its header, and its id."""
+    trace_id = secrets.token_hex(16)
+    return f"00-{trace_id}-{secrets.token_hex(8)}-01", bytes.fromhex(trace_id)
+
+
+@pytest.mark.requirement("ADM-2")
+@pytest.mark.slow
+def test_one_trace_crosses_everything(traced: Traced, llmock: LLMock) -> None:
+    llmock.call_tool("csv-tools__summarize", {"csv": CSV}).reply("42 castles")
+    header, trace_id = traceparent()
+    with traced.server.client() as client:
+        asked = client.post(
+            "/v1/messages", json={"capability": "analyze", "content": PROMPT}, headers={"traceparent": header}
+        )
+        assert asked.status_code == 200, asked.text
+        reply = asked.json()["reply"]
+        events = client.get(f"/v1/executions/{asked.json()['execution_id']}/events").json()["events"]
+    spans = traced.collector.wait_for(
+        "POST /v1/messages",
+        "HandleUpdate:submit",
+        "RunActivity:run_fast_steps",
+        "RunActivity:call_model",
+        "chat gpt-4o",
+        "execute_tool csv-tools.summarize",
+        "sandbox csv-tools",
+        trace_id=trace_id,
+    )
+    by_id = {span.span_id: span for span in spans}
+    [request] = [span for span in spans if span.name == "POST /v1/messages"]
+    assert request.parent_span_id.hex() == header.split("-")[2]
+    # Every span hangs below the request: none is an orphan.
+    for span in spans:
+        above = span
+        while above.parent_span_id in by_id:
+            above = by_id[above.parent_span_id]
+        assert above is request, span.name
+
+    def line_of(name: str) -> list[str]:
+        [span, *_] = [span for span in spans if span.name == name]
+        names = [span.name]
+        while span.parent_span_id in by_id:
+            span = by_id[span.parent_span_id]
+            names.append(span.name)
+        return names
+
+    assert line_of("chat gpt-4o")[:2] == ["chat gpt-4o", "RunActivity:call_model"]
+    assert "HandleUpdate:submit" in line_of("chat gpt-4o")
+    tool = ["sandbox csv-tools", "execute_tool csv-tools.summarize", "RunActivity:run_fast_steps"]
+    assert line_of("sandbox csv-tools")[:3] == tool
+    [chat, *_] = [span for span in spans if span.name == "chat gpt-4o"]
+    assert attributes_of(chat)["gen_ai.agent.name"] == "analyst"
+    assert attributes_of(chat)["gen_ai.usage.input_tokens"] > 0
+    # The same trace is written on the reply and on what the log of events tells.
+    assert reply["trace_id"] == trace_id.hex()
+    assert {event["trace_id"] for event in events} == {trace_id.hex()}
+
+
+@pytest.mark.requirement("ADM-2")
+@pytest.mark.slow
+async def test_requests_that_travel_together_keep_their_own_traces(traced: Traced) -> None:
+    headers = [traceparent() for _ in range(40)]
+    keys = {"Authorization": f"Bearer {traced.server.api_key}"}
+    async with httpx.AsyncClient(base_url=traced.server.url, headers=keys, timeout=60, trust_env=False) as client:
+
+        async def ask(header: str) -> dict[str, Any]:
+            body = {"capability": "front", "content": PROMPT}
+            answer = await client.post("/v1/messages", json=body, headers={"traceparent": header})
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        replies = await asyncio.gather(*(ask(header) for header, _ in headers))
+    for reply, (_, trace_id) in zip(replies, headers, strict=True):
+        assert reply["reply"]["trace_id"] == trace_id.hex()
+        spans = await asyncio.to_thread(
+            traced.collector.wait_for, "POST /v1/messages", "chat scripted", trace_id=trace_id
+        )
+        chats = [span for span in spans if span.name == "chat scripted"]
+        assert {attributes_of(span)["gen_ai.agent.name"] for span in chats} == {"front", "back"}
+    # What they shared has a trace of its own, which they link to and which links to them.
+    shared = [
+        span
+        for span in traced.collector.spans
+        if span.name == "RunActivity:run_fast_steps" and span.trace_id not in {trace_id for _, trace_id in headers}
+    ]
+    linked = {link.trace_id for span in shared for link in span.links}
+    assert len(linked & {trace_id for _, trace_id in headers}) > 1
+
+
+@pytest.mark.requirement("ADM-6")
+@pytest.mark.slow
+def test_neither_prompts_nor_keys_are_in_logs_traces_or_metrics(traced: Traced, llmock: LLMock) -> None:
+    with traced.server.client() as client:
+
+        def ask(capability: str) -> httpx.Response:
+            header, _ = traceparent()
+            body = {"capability": capability, "content": PROMPT}
+            return client.post("/v1/messages", json=body, headers={"traceparent": header})
+
+        assert ask("front").status_code == 200
+        llmock.call_tool("csv-tools__summarize", {"csv": CSV}).reply(f"you said: {PROMPT}")
+        assert ask("analyze").status_code == 200
+        # A provider and a tool that refuse, and quote what they got.
+        llmock.fail(400, times=None, message=f"bad prompt: {PROMPT}, bad key: {KEY}")
+        refused = ask("analyze")
+        assert refused.status_code >= 400
+        llmock.reset()
+        llmock.call_tool("csv-tools__summarize", {"csv": PROMPT, "no such": PROMPT}).reply("it failed")
+        assert ask("analyze").status_code == 200
+        assert ask(PROMPT).status_code >= 400
+        client.get("/v1/agents", params={"secret": KEY})
+        metrics = client.get("/metrics").text
+    with httpx.Client(trust_env=False) as scraper:
+        assert traced.server.metrics_url is not None
+        metrics += scraper.get(traced.server.metrics_url).text
+    traced.collector.wait_for("execute_tool csv-tools.summarize", "chat scripted", "chat gpt-4o")
+    assert "caxton_model_calls_total" in metrics
+    assert traced.log().count("\n") > 3
+    sent = b"".join(traced.collector.bodies).decode("latin-1")
+    for place, text in (("log", traced.log()), ("metrics", metrics), ("traces", sent)):
+        for word in ("Ottokar", "bohemia", KEY, traced.server.api_key):
+            assert word not in text, f"{word} in {place}"
+
+
+@pytest.mark.requirement("ADM-6")
+@pytest.mark.slow
+def test_every_line_of_the_log_is_json(traced: Traced) -> None:
+    with traced.server.client() as client:
+        client.post("/v1/messages", json={"capability": "front", "content": PROMPT})
+    for line in traced.log().splitlines():
+        if line.startswith("{"):
+            assert {"time", "level", "logger", "message"} <= json.loads(line).keys()
