@@ -52,9 +52,7 @@ def figures(runs: int = 5) -> list[Figure]:
     with server() as running, running.client() as client:
         for count, target in ((1, 0.5), (10, 2.0), (50, 5.0)):
             client.headers["X-Caxton-Workspace"] = f"w{count}"
-            times = [
-                deploy(client, write_agents(running.folder / f"w{count}", count, patch)) for patch in range(runs)
-            ]
+            times = [deploy(client, write_agents(running.folder / f"w{count}", count, patch)) for patch in range(runs)]
             found.append(Figure(f"deploy {count} agents", statistics.median(times), "s", target))
     return found
 

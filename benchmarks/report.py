@@ -50,7 +50,9 @@ def print_figures(title: str, figures: Sequence[Figure]) -> None:
 def print_machine() -> None:
     """Prints what the figures were taken on."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"Python {platform.python_version()} · {os.cpu_count()} cores · load {load} · calibration {calibration():.2f} s")
+    print(
+        f"Python {platform.python_version()} · {os.cpu_count()} cores · load {load} · calibration {calibration():.2f} s"
+    )
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -61,7 +61,9 @@ def figures() -> list[Figure]:
             route(index, target, RoutingStrategy.LOAD_BALANCED, key=f"x_{number}", load=load)
         return DECISIONS / (time.perf_counter() - started)
 
-    found.append(Figure("decisions a second, LoadBalanced", median_of(5, whole_run), "1/s", 100_000, higher_is_better=True))
+    found.append(
+        Figure("decisions a second, LoadBalanced", median_of(5, whole_run), "1/s", 100_000, higher_is_better=True)
+    )
     return found
 
 

@@ -41,7 +41,18 @@ def server(**environment: str) -> Iterator[Server]:
         data = Path(folder) / "data"
         env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         env |= {"CAXTON_ENGINE__UI_PORT": "0", **environment}
-        command = [sys.executable, "-m", "caxton", "serve", "--data-dir", str(data), "--port", "0", "--metrics-port", "0"]
+        command = [
+            sys.executable,
+            "-m",
+            "caxton",
+            "serve",
+            "--data-dir",
+            str(data),
+            "--port",
+            "0",
+            "--metrics-port",
+            "0",
+        ]
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env, cwd=folder)
         assert process.stdout is not None

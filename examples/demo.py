@@ -34,7 +34,9 @@ def main() -> int:
     try:
         wait_until_ready(server, folder)
         demo = Demo(folder, environment)
-        demo.say("Two agents from templates. They bring the tools that they need: WebAssembly modules, run in sandboxes.")
+        demo.say(
+            "Two agents from templates. They bring the tools that they need: WebAssembly modules, run in sandboxes."
+        )
         demo.run("init", "data-fetcher", "--template", "data-fetcher", "--yes")
         demo.run("init", "data-analyzer", "--template", "data-analyzer", "--yes")
         demo.say("One command brings all of it to the server, or nothing.")

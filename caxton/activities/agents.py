@@ -8,6 +8,7 @@ from caxton.domain.errors import NotFound, ToolUnavailable
 from caxton.domain.events import Event, event_id
 from caxton.domain.ports import ModelGateway
 from caxton.domain.records import Records, Transaction
+from caxton.observability.tracing import current_trace
 from caxton.routing.directory import Directory
 from caxton.workflows.agent import COUNT_WORK_IN_HAND, LOAD_AGENT, PROJECT_AGENT_STATE, AgentChange, AgentInput
 
@@ -68,6 +69,7 @@ class AgentActivities:
                     "state": change.state,
                     "reason": change.reason,
                 },
+                trace_id=current_trace()[0],
             )
             transaction.add_events(change.scope, [changed])
 

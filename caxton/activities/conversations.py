@@ -6,6 +6,7 @@ from caxton.activities import journal
 from caxton.domain import events
 from caxton.domain.events import Event, event_id
 from caxton.domain.records import Records, Transaction
+from caxton.observability.tracing import current_trace
 from caxton.workflows.conversation import END_CONVERSATION, EndInput
 
 
@@ -39,6 +40,7 @@ class ConversationActivities:
                     "message_count": present.message_count,
                     "duration_ms": round((moment - present.started_at).total_seconds() * 1000),
                 },
+                trace_id=current_trace()[0],
             )
             transaction.add_events(request.scope, [ended])
 

@@ -17,6 +17,7 @@ from caxton.domain.ids import DeploymentId, Digest, Scope
 from caxton.domain.ports import BlobStore, ModelGateway, ToolSandbox
 from caxton.domain.records import ComponentKind, Records, Transaction
 from caxton.domain.tools import ToolState, ToolVersion
+from caxton.observability.tracing import current_trace
 from caxton.workflows.deployment import (
     ACTIVATE_DEPLOYMENT,
     FAIL_DEPLOYMENT,
@@ -189,4 +190,5 @@ def _event(
         deployment_id=deployment_id,
         actor=actor or "system",
         payload=dict(payload),
+        trace_id=current_trace()[0],
     )

@@ -11,6 +11,7 @@ from caxton.domain.ids import ConversationId, ExecutionId, MessageId, derived_id
 from caxton.domain.messages import Content, Message, MessageType
 from caxton.domain.records import Transaction
 from caxton.domain.tools import Artifact
+from caxton.observability.tracing import current_trace
 
 
 def now() -> datetime:
@@ -97,6 +98,7 @@ def end_one_shot(transaction: Transaction, step: StepInput, conversation_id: Con
         conversation_id=conversation_id,
         correlation_id=step.root_id,
         payload={"reason": EndReason.COMPLETED},
+        trace_id=current_trace()[0],
     )
     transaction.add_events(step.scope, [ended])
 

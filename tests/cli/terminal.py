@@ -1,5 +1,6 @@
 """Running a command as on a terminal."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
@@ -31,6 +32,8 @@ class Terminal:
             start_new_session=True,
         )
         os.close(side)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._seen = 0
         self.text = ""
 
     def type(self, keys: str) -> None:
@@ -41,8 +44,6 @@ class Terminal:
         """Reads until `expected` stands on the screen after what was waited for before."""
         return self._read(lambda: expected in self.text[self._seen :], seconds, expected)
 
-    _seen = 0
-
     def finish(self, seconds: float = 30) -> int:
         """Reads to the end and returns the exit code."""
         self._read(lambda: False, seconds, None)
@@ -50,9 +51,9 @@ class Terminal:
         os.close(self._main)
         return code
 
-    def _read(self, enough: object, seconds: float, expected: str | None) -> str:
+    def _read(self, enough: Callable[[], bool], seconds: float, expected: str | None) -> str:
         deadline = time.monotonic() + seconds
-        while not enough():  # type: ignore[operator]
+        while not enough():
             ready, _, _ = select.select([self._main], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 self.process.kill()
@@ -65,6 +66,6 @@ class Terminal:
                 if expected is not None:
                     raise AssertionError(f"ended without {expected!r}; the terminal shows:\n{self.text}")
                 break
-            self.text += piece.decode(errors="replace")
+            self.text += self._decoder.decode(piece)
         self._seen = len(self.text)
         return self.text

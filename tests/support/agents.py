@@ -6,7 +6,8 @@ def agent(
 ) -> dict[str, str | bytes]:
     """A scripted agent: its file and its script. `capabilities` is TOML; by default one of the agent's own name."""
     offered = capabilities or f'["{name}"]'
-    definition = f'name = "{name}"\nversion = "{version}"\ncapabilities = {offered}\nmodel = "scripted"\nscript = "{name}.script.toml"\n'
+    definition = f'name = "{name}"\nversion = "{version}"\ncapabilities = {offered}\n'
+    definition += f'model = "scripted"\nscript = "{name}.script.toml"\n'
     return {f"agents/{name}.toml": definition + more, f"agents/{name}.script.toml": rules}
 
 
