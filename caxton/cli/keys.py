@@ -8,6 +8,8 @@ from caxton.cli.app import new_app
 from caxton.cli.invocation import connect, current
 from caxton.cli.output import ago, emit, remark, say, table
 
+_ROLES = ("viewer", "developer", "operator", "admin")
+
 app = new_app(help="Make and revoke API keys.", no_args_is_help=True)
 
 
@@ -29,11 +31,18 @@ def list_keys() -> None:
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
-    role: Annotated[str, typer.Option(metavar="ROLE", help="viewer, developer, operator or admin.")] = "developer",
+    role: Annotated[str, typer.Option(metavar="ROLE", help=f"{', '.join(_ROLES)}.")] = "developer",
+    customer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose key; for the server's own administrator.")
+    ] = None,
 ) -> None:
     """Make an API key and show it, this once. In a pipe the key alone is printed."""
+    from caxton.domain.errors import UsageError
+
+    if role not in _ROLES:
+        raise UsageError(f'"{role}" is no role', f"roles are {', '.join(_ROLES)}")
     with connect() as caxton:
-        key = caxton.create_key(name, role)
+        key = caxton.create_key(name, role, customer)
     if current().json:
         emit(key)
         return

@@ -135,7 +135,7 @@ def logs(
         emit({"lines": lines})
         return
     if not lines:
-        say(f"{name} has not been called yet")
+        say(f"no agent has called {name} yet")
     for line in sorted(lines, key=lambda each: each.at):
         outcome = "ok" if line.ok else style(line.error_code or "failed", "red")
         parts = [clock(line.at), line.agent or "–", line.function or "", outcome, milliseconds(line.duration_ms)]

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.domain.ids import DeploymentId, Digest, digest_of
 from caxton.domain.lifecycle import StateMachine
@@ -51,10 +51,11 @@ class Bundle(BaseModel):
 class DeploymentRequest(BaseModel):
     """What a client wants deployed. Bundles that are not named stay as they are, unless `prune` is set."""
 
+    model_config = ConfigDict(extra="forbid")
+
     bundles: list[Bundle] = Field(max_length=20_000)
     prune: bool = False
     """Remove what the workspace on the server has and the request does not."""
-    dry_run: bool = False
     message: str = Field(default="", max_length=500)
 
 

@@ -27,7 +27,7 @@ def configure_logging(
     """Sends all logs of this process to one place, and Python's warnings with them.
 
     Args:
-        level: debug, info, warning or error.
+        level: debug, info, warning or error; libraries say nothing below info.
         format: auto is text on a terminal and JSON lines elsewhere.
         stream: where to; stderr if None.
     """
@@ -41,7 +41,9 @@ def configure_logging(
         handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    logging.getLogger("caxton").setLevel(level.upper())
+    # Libraries stay at info: when they debug, they print requests and results as they are.
+    root.setLevel(max(logging.INFO, logging.getLogger("caxton").level))
     for name in _OWN_HANDLERS:
         logger = logging.getLogger(name)
         logger.handlers.clear()

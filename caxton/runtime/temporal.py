@@ -79,7 +79,7 @@ async def connect(settings: TemporalSettings, address: str, *, lazy: bool = Fals
     except RuntimeError as error:
         raise EngineUnavailable(
             f"no Temporal service answers at {address}",
-            Hint(text="check --temporal-address, --temporal-namespace and --temporal-tls"),
+            Hint(text="check --temporal-address, --namespace and --tls"),
             reason=str(error)[:300],
             details={"address": address, "namespace": settings.namespace},
         ) from error

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from caxton.activities.contents import pack
@@ -16,6 +17,7 @@ from caxton.domain.executions import (
     TurnOutcome,
     TurnRequest,
     TurnView,
+    Usage,
 )
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, derived_id, digest_of, new_id
 from caxton.domain.messages import Message
@@ -190,14 +192,18 @@ class Turns:
             NotFound: there is none of that id.
         """
 
-        def read(transaction: Transaction) -> tuple[ExecutionRecord, Message | None]:
-            found = transaction.executions(scope, [execution_id]).get(execution_id)
-            if found is None:
+        def read(transaction: Transaction) -> tuple[Execution, Message | None]:
+            turn = transaction.executions_of_turn(scope, execution_id)
+            if not turn:  # not a turn's root: an agent's part in one
+                turn = list(transaction.executions(scope, [execution_id]).values())
+            if not turn:
                 raise _unknown(execution_id)
-            return found, transaction.message(scope, found.reply_id) if found.reply_id else None
+            used = reduce(Usage.plus, (record.execution.usage for record in turn))
+            root = turn[0]
+            reply = transaction.message(scope, root.reply_id) if root.reply_id else None
+            return root.execution.model_copy(update={"usage": used}), reply
 
-        record, reply = await self.records.read(read)
-        return turn_view(record.execution, reply)
+        return turn_view(*await self.records.read(read))
 
     async def trace(self, scope: Scope, execution_id: ExecutionId) -> list[tuple[int, Event]]:
         """The events of a turn, oldest first.

@@ -42,7 +42,9 @@ class Terminal:
 
     def wait_for(self, expected: str, seconds: float = 30) -> str:
         """Reads until `expected` stands on the screen after what was waited for before."""
-        return self._read(lambda: expected in self.text[self._seen :], seconds, expected)
+        self._read(lambda: expected in self.text[self._seen :], seconds, expected)
+        self._seen = self.text.index(expected, self._seen) + len(expected)
+        return self.text
 
     def finish(self, seconds: float = 30) -> int:
         """Reads to the end and returns the exit code."""
@@ -51,7 +53,7 @@ class Terminal:
         os.close(self._main)
         return code
 
-    def _read(self, enough: Callable[[], bool], seconds: float, expected: str | None) -> str:
+    def _read(self, enough: Callable[[], bool], seconds: float, expected: str | None) -> None:
         deadline = time.monotonic() + seconds
         while not enough():
             ready, _, _ = select.select([self._main], [], [], max(0.0, deadline - time.monotonic()))
@@ -67,5 +69,3 @@ class Terminal:
                     raise AssertionError(f"ended without {expected!r}; the terminal shows:\n{self.text}")
                 break
             self.text += self._decoder.decode(piece)
-        self._seen = len(self.text)
-        return self.text

@@ -192,3 +192,13 @@ def test_a_role_that_does_not_exist_is_told(run_cli: RunCli) -> None:
     outcome = run_cli("key", "create", "x", "--role", "king")
     assert outcome.code in (2, 3)
     assert "developer" in outcome.err
+
+
+def test_the_administrator_makes_the_first_key_of_another_customer(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, workspace: str
+) -> None:
+    key = run_cli("key", "create", "first", "--role", "admin", "--customer", workspace, "--json").data
+    assert key["customer"] == workspace
+    monkeypatch.setenv("CAXTON_API_KEY", key["key"])
+    assert [known["name"] for known in run_cli("key", "list", "--json").data["keys"]] == ["first"]
+    assert run_cli("key", "create", "x", "--customer", "local").code == 6

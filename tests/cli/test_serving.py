@@ -217,12 +217,13 @@ def test_api_and_worker_run_apart_against_a_temporal_service(
     assert address
     flags = ("--temporal-address", address, "--json")
     variables = {"CAXTON_TEMPORAL__TASK_QUEUE": f"apart-{os.getpid()}"}
-    worker, api = serve("worker", *flags, **variables), serve("api", *flags, **variables)
-    assert worker.stdout is not None
-    assert api.stdout is not None
-    for process in (worker.stdout, api.stdout):
-        assert any(json.loads(line)["event"] == "ready" for line in process)
-    for process in (api, worker):
+    started: list[subprocess.Popen[str]] = []
+    for command in ("worker", "api"):
+        process = serve(command, *flags, **variables)
+        assert process.stdout is not None
+        assert any(json.loads(line)["event"] == "ready" for line in process.stdout)
+        started.append(process)
+    for process in reversed(started):
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 0, err

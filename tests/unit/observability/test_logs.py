@@ -167,6 +167,15 @@ def test_arguments_that_do_not_fit_are_not_printed_instead() -> None:
     assert lines(stream)[0]["message"] == "two %s %s (its arguments do not fit)"
 
 
+@pytest.mark.requirement("ADM-6")
+def test_libraries_do_not_debug() -> None:
+    stream = io.StringIO()
+    configure_logging("debug", "json", stream)
+    logging.getLogger("openai._base_client").debug("Request options: %s", WRITTEN)
+    log.debug("shown")
+    assert [line["message"] for line in lines(stream)] == ["shown"]
+
+
 def test_loggers_of_libraries_come_along_and_stay_quiet() -> None:
     stream = io.StringIO()
     logging.getLogger("uvicorn").addHandler(logging.StreamHandler(io.StringIO()))
