@@ -36,6 +36,12 @@ def figures(runs: int = RUNS) -> list[Figure]:
         return [
             Figure("caxton --help, whole process", whole("--help"), "ms", TARGET),
             Figure("caxton --version, whole process", whole("--version"), "ms", TARGET),
+            Figure(
+                "caxton serve, first sign of life on a terminal",
+                first("serve", "--data-dir", "/dev/null/x"),
+                "ms",
+                TARGET,
+            ),
             Figure("caxton deploy, first sign of life on a terminal", first("deploy"), "ms", TARGET),
             Figure("caxton ask, first sign of life on a terminal", first("ask", "x", "y"), "ms", TARGET),
             Figure("caxton status, first sign of life on a terminal", first("status"), "ms", TARGET),

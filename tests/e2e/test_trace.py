@@ -20,7 +20,7 @@ from tests.support.collector import Collector, attributes_of, running_collector
 from tests.support.deploying import deploy_files
 from tests.support.ports import free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trace")]
+pytestmark = pytest.mark.slow
 
 PROMPT = "my client Ottokar wants to sell his castle"
 CSV = "kingdom,castles\\nbohemia,42\\n"

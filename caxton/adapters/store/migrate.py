@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
 
 from caxton.adapters.store.database import Database
 from caxton.domain.errors import StoreUnavailable
 
 HEAD = "0001"
 """The newest revision in `migrations/versions`; a test holds it to that."""
+
+MIGRATION_LOCK = 0xCA701
+"""Key of the advisory lock in PostgreSQL under which one process at a time migrates."""
 
 
 def migrate(database: Database) -> None:
@@ -27,9 +30,10 @@ def migrate(database: Database) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with database.engine.connect() as connection:
+        _lock(connection, is_sqlite=database.is_sqlite)
         config.attributes["connection"] = connection
         try:
-            command.upgrade(config, "head")
+            command.upgrade(config, "head")  # does nothing if another process was quicker
         except CommandError as error:
             raise StoreUnavailable(
                 f'the database is of a newer version of Caxton (schema "{present}")',
@@ -37,6 +41,14 @@ def migrate(database: Database) -> None:
                 reason=str(error),
             ) from error
         connection.commit()
+
+
+def _lock(connection: Connection, *, is_sqlite: bool) -> None:
+    """Keeps other processes that start now from migrating too, until this transaction ends."""
+    if is_sqlite:
+        connection.exec_driver_sql("BEGIN EXCLUSIVE")
+    else:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
 
 
 def _revision(database: Database) -> str | None:
