@@ -38,6 +38,7 @@ DYNAMIC_CONFIG = {
 
 FIRST_PORT = 7233
 START_TIMEOUT = 30.0
+START_ATTEMPTS = 3
 STOP_TIMEOUT = 10.0
 PR_SET_PDEATHSIG = 1
 
@@ -71,19 +72,20 @@ def find_engine(configured: Path | None) -> Path:
 
 
 def free_port(host: str, wanted: int, *, exact: bool) -> int:
-    """`wanted` if it is free, else (unless `exact`) the next that is.
+    """`wanted` if it is free, else (unless `exact`) another one.
 
     Raises:
         PortInUse: `wanted` is taken and no other will do.
     """
-    for port in range(wanted, wanted + (1 if exact else 200)):
+    # If the wanted one is taken, any: servers that start at the same moment would all find the same next one free.
+    for port in (wanted,) if exact else (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError:
                 continue
-            return port
+            return int(probe.getsockname()[1])
     raise PortInUse(f"port {wanted} is taken by another program", details={"port": wanted})
 
 
@@ -107,6 +109,7 @@ class EmbeddedEngine:
         self.namespace = namespace
         self.synchronous = synchronous
         self.log_file = log_file
+        self.chooses_port = port == 0
         self.port = free_port("127.0.0.1", port or FIRST_PORT, exact=bool(port))
         self.ui_port = free_port("127.0.0.1", ui_port or 8233, exact=False)
         self.process: subprocess.Popen[bytes] | None = None
@@ -148,8 +151,17 @@ class EmbeddedEngine:
             EngineUnavailable: it ended, or did not get ready in time.
         """
         deadline = time.monotonic() + START_TIMEOUT
+        starts = START_ATTEMPTS
         while time.monotonic() < deadline:
             if self.process is None or self.process.poll() is not None:
+                if self.chooses_port and starts > 1:
+                    # Another program may have taken the port since we found it free.
+                    starts -= 1
+                    self.chooses_port = port == 0
+        self.port = free_port("127.0.0.1", 0, exact=True)
+                    self.ui_port = free_port("127.0.0.1", 0, exact=True)
+                    self.start()
+                    continue
                 raise self._failed("the workflow engine ended at its start")
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)

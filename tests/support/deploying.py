@@ -35,6 +35,7 @@ def write_files(folder: Path, files: dict[str, str | bytes]) -> Path:
 def deploy_folder(client: httpx.Client, folder: Path, **options: Any) -> httpx.Response:
     """Deploys the workspace in `folder`: plan, upload what is missing, deploy."""
     workspace = load_workspace(folder)
+    assert not workspace.errors, workspace.errors
     body = {"bundles": [bundle.model_dump() for bundle in workspace.bundles], **options}
     plan = client.post("/v1/deployments/plan", json=body)
     plan.raise_for_status()
