@@ -157,18 +157,26 @@ class EmbeddedEngine:
                 if self.chooses_port and starts > 1:
                     # Another program may have taken the port since we found it free.
                     starts -= 1
-                    self.chooses_port = port == 0
-        self.port = free_port("127.0.0.1", 0, exact=True)
+                    self.port = free_port("127.0.0.1", 0, exact=True)
                     self.ui_port = free_port("127.0.0.1", 0, exact=True)
                     self.start()
                     continue
                 raise self._failed("the workflow engine ended at its start")
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.close()
+            if self._listens():
                 return
             await asyncio.sleep(0.02)
         raise self._failed(f"the workflow engine was not ready within {START_TIMEOUT:g} s")
+
+    def _listens(self) -> bool:
+        """Whether it is our own process that has the port, and not another program that was quicker."""
+        import psutil
+
+        assert self.process is not None
+        try:
+            connections = psutil.Process(self.process.pid).net_connections(kind="tcp")
+        except psutil.Error:
+            return False
+        return any(found.status == psutil.CONN_LISTEN and found.laddr.port == self.port for found in connections)
 
     async def supervise(self, on_restart: Callable[[int], None]) -> None:
         """Starts the engine again whenever it ends; `on_restart` gets the exit code that it ended with."""
