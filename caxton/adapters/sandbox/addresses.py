@@ -68,10 +68,7 @@ def resolve(host: str, port: int, timeout: float) -> list[str]:
     found = _look_up(host, port, timeout)
     if not found:
         raise Unreachable(f"{host} has no address")
-    if host == LOCAL_NAME:
-        allowed = [item for item in found if item.is_loopback]
-    else:
-        allowed = [item for item in found if is_public(item)]
+    allowed = [item for item in found if (item.is_loopback if host == LOCAL_NAME else is_public(item))]
     if not allowed:
         raise Unreachable(
             f"{host} leads to the private address {found[0]}; only a grant of that very address would allow it"

@@ -1,0 +1,221 @@
+"""The sandbox, with real modules: hostile ones, and one from each language that the documentation names."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from caxton.adapters.blobs import FileBlobs
+from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
+from caxton.domain.errors import InvalidModule, ToolFuelExhausted, ToolInputInvalid
+from caxton.domain.ids import digest_of
+from caxton.domain.tools import ToolManifest, ToolResult, ToolVersion
+
+ROOT = Path(__file__).resolve().parents[2]
+WASM = ROOT / "tests" / "fixtures" / "wasm"
+
+
+@dataclass
+class Bench:
+    """A sandbox with its blobs, and how to get a tool into it."""
+
+    sandbox: WasmtimeSandbox
+    blobs: FileBlobs
+    folder: Path
+
+    async def tool(
+        self, module: bytes, form: str = "component", files: dict[str, bytes] | None = None, **more: Any
+    ) -> ToolVersion:
+        """A deployed tool."""
+        described = {"name": "tool", "version": "1.0.0", "module": "m.wasm", "form": form, **more}
+        manifest = ToolManifest.model_validate(described)
+        contents = {"m.wasm": module, "tool.toml": b"", **(files or {})}
+        digests = {path: await self.blobs.put("test", content) for path, content in contents.items()}
+        functions = await self.sandbox.describe("test", manifest, digests)
+        return ToolVersion(manifest=manifest, files=digests, functions=list(functions), digest=digest_of(b"x"))
+
+    async def hostile(self, **more: Any) -> ToolVersion:
+        """The hostile tool server."""
+        limits = {"fuel": 200_000_000, "wall_time": 1.0, "memory": 16 << 20} | more.pop("limits", {})
+        return await self.tool((WASM / "hostile.wasm").read_bytes(), limits=limits, **more)
+
+    async def call(self, tool: ToolVersion, function: str, **arguments: Any) -> ToolResult:
+        """One call."""
+        return await self.sandbox.call("test", tool, function, arguments)
+
+
+@pytest.fixture()
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A sandbox of its own."""
+    blobs = FileBlobs(tmp_path / "blobs")
+    environment = {"GRANTED": "yes", "SECRET": "no"}
+    sandbox = WasmtimeSandbox(blobs, tmp_path / "cache", environment=environment)
+    yield Bench(sandbox, blobs, tmp_path)
+    sandbox.close()
+
+
+@pytest.fixture()
+def origin() -> Iterator[str]:
+    """A web server on this machine; /away redirects elsewhere."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/away":
+                self.send_response(302)
+                self.send_header("Location", "http://127.0.0.1:9/")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            body = b"x" * 5_000_000 if self.path == "/huge" else b"hello"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.requirement("TOL-4")
+async def test_nothing_is_reachable_unless_granted(bench: Bench, origin: str) -> None:
+    tool = await bench.hostile()
+    for function, arguments in (
+        ("fetch", {"url": f"{origin}/"}),
+        ("read_file", {"path": "/etc/passwd"}),
+        ("environment", {"name": "GRANTED"}),
+    ):
+        refused = await bench.call(tool, function, **arguments)
+        assert refused.is_error, function
+        assert "root:" not in refused.text()
+        assert "hello" not in refused.text()
+
+
+@pytest.mark.requirement("TOL-4")
+async def test_the_network_is_granted_by_origin(bench: Bench, origin: str) -> None:
+    tool = await bench.hostile(permissions={"network": [origin]})
+    assert "hello" in (await bench.call(tool, "fetch", url=f"{origin}/")).text()
+    port = int(origin.rpartition(":")[2])
+    for url in (
+        f"http://127.0.0.1:{port + 1}/",
+        f"https://127.0.0.1:{port}/",
+        f"http://localhost:{port}/",
+        f"{origin}/away",
+        f"{origin}/huge",
+        "http://169.254.169.254/latest/meta-data",
+        "file:///etc/passwd",
+        f"http://127.0.0.1:{port}@example.com/",
+    ):
+        refused = await bench.call(tool, "fetch", url=url)
+        assert refused.is_error, url
+
+
+@pytest.mark.requirement("TOL-4")
+async def test_files_are_granted_by_folder(bench: Bench) -> None:
+    secret = bench.folder / "secret.txt"
+    secret.write_text("secret")
+    grants = {"files": [{"path": "data", "at": "/data"}]}
+    tool = await bench.hostile(files={"data/a.txt": b"inside"}, permissions=grants)
+    assert "inside" in (await bench.call(tool, "read_file", path="/data/a.txt")).text()
+    for path in ("/data/../../secret.txt", "/data/missing", "/etc/passwd", "/data", str(secret), "data/a.txt\0"):
+        refused = await bench.call(tool, "read_file", path=path)
+        assert refused.is_error, path
+
+
+@pytest.mark.requirement("TOL-4")
+async def test_a_folder_of_the_server_needs_the_operators_word(bench: Bench) -> None:
+    grants = {"files": [{"path": str(bench.folder), "at": "/host"}]}
+    with pytest.raises(InvalidModule) as caught:
+        await bench.hostile(permissions=grants)
+    assert any("allowed_paths" in hint.text for hint in caught.value.hints)
+
+
+@pytest.mark.requirement("TOL-4")
+async def test_the_environment_is_granted_by_name(bench: Bench) -> None:
+    tool = await bench.hostile(permissions={"environment": ["GRANTED"]})
+    assert "yes" in (await bench.call(tool, "environment", name="GRANTED")).text()
+    assert (await bench.call(tool, "environment", name="SECRET")).is_error
+
+
+@pytest.mark.requirement("TOL-6")
+async def test_arguments_are_checked_before_the_call(bench: Bench) -> None:
+    tool = await bench.hostile()
+    with pytest.raises(ToolInputInvalid) as caught:
+        await bench.call(tool, "fetch", url=7)
+    assert "url" in caught.value.message
+
+
+@pytest.mark.requirement("TOL-3")
+async def test_a_hostile_tool_does_not_disturb_its_neighbours(bench: Bench) -> None:
+    hostile = await bench.hostile()
+
+    async def spin() -> bool:
+        try:
+            await bench.call(hostile, "spin")
+        except ToolFuelExhausted:
+            return True
+        return False
+
+    async def good() -> bool:
+        return not (await bench.call(hostile, "ok", text="fine")).is_error
+
+    done = await asyncio.gather(*(spin() if number % 5 == 0 else good() for number in range(50)))
+    assert all(done)
+
+
+@pytest.mark.requirement("TOL-1")
+@pytest.mark.parametrize("module", ["bad_describe.wasm", "not_a_tool.wasm"])
+async def test_a_module_that_is_no_tool_is_refused(bench: Bench, module: str) -> None:
+    with pytest.raises(InvalidModule):
+        await bench.tool((WASM / module).read_bytes())
+
+
+@pytest.mark.parametrize("content", [b"", b"not wasm at all", b"\0asm", b"\0asm\x0d\x00\x01\x00" + os.urandom(200)])
+async def test_a_file_that_is_no_module_is_refused(bench: Bench, content: bytes) -> None:
+    with pytest.raises(InvalidModule):
+        await bench.tool(content)
+
+
+async def test_a_compiled_module_that_somebody_changed_is_not_loaded(bench: Bench) -> None:
+    tool = await bench.hostile()
+    assert not (await bench.call(tool, "ok", text="x")).is_error
+    compiled = [path for path in (bench.folder / "cache").rglob("*") if path.suffix == ".cwasm"]
+    assert compiled
+    for path in compiled:
+        path.chmod(0o600)
+        path.write_bytes(path.read_bytes()[:-100] + os.urandom(100))
+    again = WasmtimeSandbox(bench.blobs, bench.folder / "cache")
+    try:
+        assert not (await again.call("test", tool, "ok", {"text": "x"})).is_error
+    finally:
+        again.close()
+
+
+@pytest.mark.requirement("TOL-2")
+@pytest.mark.parametrize(
+    ("language", "form"),
+    [("c", "component"), ("javascript", "component"), ("rust", "command"), ("go", "command"), ("python", "component")],
+)
+async def test_modules_of_each_language_run(bench: Bench, language: str, form: str) -> None:
+    folder = ROOT / "examples" / "tools" / language
+    modules = list(folder.glob("*.wasm"))
+    if not modules:
+        pytest.skip(
+            f"build {folder.relative_to(ROOT)} first, as its README says: its module is too large for the repository"
+        )
+    tool = await bench.tool(
+        modules[0].read_bytes(), form, limits={"fuel": 10_000_000_000, "wall_time": 5.0, "memory": 128 << 20}
+    )
+    result = await bench.call(tool, "word_count", text="to be or not to be")
+    assert "6" in json.dumps(result.content) + json.dumps(result.structured)
