@@ -108,7 +108,8 @@ def error_classes() -> dict[str, type[CaxtonError]]:
     pending = [CaxtonError]
     while pending:
         error_class = pending.pop()
-        found.setdefault(error_class.code, error_class)
+        if error_class.__module__ == __name__:  # not what carries an error within one process
+            found.setdefault(error_class.code, error_class)
         pending.extend(error_class.__subclasses__())
     return dict(sorted(found.items()))
 

@@ -51,7 +51,7 @@ class Bench:
         return await self.sandbox.call("test", tool, function, arguments)
 
 
-@pytest.fixture()
+@pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """A sandbox of its own."""
     blobs = FileBlobs(tmp_path / "blobs")
@@ -61,7 +61,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     sandbox.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def origin() -> Iterator[str]:
     """A web server on this machine; /away redirects elsewhere."""
 

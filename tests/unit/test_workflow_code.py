@@ -1,0 +1,45 @@
+"""Workflow code is deterministic: it is run again from history after every crash."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import caxton.workflows
+
+MODULES = sorted(Path(caxton.workflows.__file__).parent.glob("*.py"))
+ALLOWED = (
+    "asyncio",
+    "dataclasses",
+    "datetime",
+    "pydantic",
+    "temporalio",
+    "caxton.domain",
+    "caxton.routing",
+    "caxton.workflows",
+)
+FORBIDDEN_CALLS = {"now", "utcnow", "today", "uuid4", "uuid1", "random", "randint", "open", "urandom", "token_hex"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_workflow_modules_import_only_what_is_deterministic(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        for name in names:
+            assert name.startswith(ALLOWED), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_workflow_modules_ask_no_clock_and_roll_no_dice(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        text = ast.unparse(node.func)
+        if text.startswith("workflow."):
+            continue
+        assert text.rpartition(".")[2] not in FORBIDDEN_CALLS, f"{path.name}:{node.lineno} calls {text}"
+        assert text not in ("asyncio.sleep", "asyncio.wait", "asyncio.as_completed"), f"{path.name}:{node.lineno}"
