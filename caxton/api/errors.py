@@ -38,7 +38,7 @@ def problem_response(error: CaxtonError, request_id: str | None) -> JSONResponse
         body["retry_after"] = report.retry_after
         headers["Retry-After"] = str(max(1, round(report.retry_after)))
     if error.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="caxton", Basic realm="caxton: any user, the API key as password"'
+        headers["WWW-Authenticate"] = 'Bearer realm="caxton"'
     return JSONResponse(body, error.status, headers, media_type=PROBLEM)
 
 

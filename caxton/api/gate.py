@@ -23,6 +23,10 @@ from caxton.service.keys import Keys
 OPEN_PATHS = frozenset({"/health", "/ready"})
 """The only paths that answer without a key."""
 
+BROWSER_PATHS = ("/docs", "/openapi.json", "/static-offline-docs")
+BROWSER_LOGIN = 'Basic realm="Caxton - any user name - the API key as password"'
+"""Pages for people: a browser asks for the key, in the one form that all browsers know."""
+
 MESSAGE_PATHS = ("/messages",)
 BLOB_PATHS = ("/v1/blobs/",)
 
@@ -63,7 +67,10 @@ class Gate:
                         state["caller"] = await self._authenticate(scope)
                     await self.app(scope, self._limited(scope, receive), answer)
                 except CaxtonError as error:
-                    await problem_response(error, request_id)(scope, receive, answer)
+                    response = problem_response(error, request_id)
+                    if isinstance(error, NotAuthenticated) and scope["path"].startswith(BROWSER_PATHS):
+                        response.headers["WWW-Authenticate"] = BROWSER_LOGIN
+                    await response(scope, receive, answer)
                 span.answered(status, _route(scope))
         finally:
             METRICS.http_request(scope["method"], _route(scope), status, time.perf_counter() - started)
