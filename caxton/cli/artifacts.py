@@ -59,5 +59,5 @@ def shown(path: Path) -> str:
 def _cut(stem: str, suffix: str) -> str:
     ending = f".{suffix[:20]}" if suffix else ""
     while len((stem + ending).encode()) > _LONGEST:
-        stem = stem[:-1]
+        stem = stem[:-1].rstrip(". -")
     return stem + ending

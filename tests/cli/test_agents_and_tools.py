@@ -98,7 +98,15 @@ def test_a_function_is_called_with_arguments_and_its_file_is_written(charts: Run
         (["chart-generator.bar_chart", "--args", "{"], 2, "--args is not JSON"),
         (["chart-generator.bar_chart", "--args", "[]"], 2, "not a JSON object"),
         (["chart-generator.bar_chart", "-a", "title"], 2, "KEY=VALUE"),
-        (["chart-generator.bar_chart", "-a", "title=5"], 3, "title"),
+        (
+            [
+                "chart-generator.bar_chart",
+                "--args",
+                '{"title": 5, "labels": ["a"], "series": [{"name": "s", "values": [1]}]}',
+            ],
+            3,
+            "title",
+        ),
     ],
 )
 def test_wrong_arguments_never_reach_the_tool(charts: RunCli, arguments: list[str], code: int, told: str) -> None:
