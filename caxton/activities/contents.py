@@ -8,7 +8,7 @@ from caxton.domain.ports import BlobStore
 async def pack(blobs: BlobStore, scope: Scope, text: str) -> Content:
     """`text` as a message carries it."""
     encoded = text.encode()
-    if len(encoded) <= INLINE_LIMIT:
+    if len(encoded) <= INLINE_LIMIT and "\0" not in text:  # PostgreSQL keeps no NUL in text
         return Content(text=text, size=len(encoded))
     return Content(digest=await blobs.put(scope.customer, encoded), size=len(encoded))
 

@@ -45,7 +45,7 @@ class Scope(BaseModel):
 
 def is_name(text: str) -> bool:
     """Whether `text` may name a customer, workspace, agent, tool or capability."""
-    return _NAME.match(text) is not None
+    return _NAME.fullmatch(text) is not None
 
 
 def _base32(number: int, length: int) -> str:

@@ -58,7 +58,8 @@ def route(
     if target.version_range != "*":
         fitting = tuple(p for p in providers if version_matches(p.version, target.version_range))
     else:
-        fitting = providers
+        # Who names no version gets a release, as with npm; a pre-release only where there is nothing else.
+        fitting = tuple(p for p in providers if not p.is_prerelease) or providers
     if not fitting:
         raise _no_capable_agent(index, name, target.version_range, providers)
     able = [provider for provider in fitting if provider.takes_work]

@@ -25,6 +25,11 @@ class Provider:
         """Whether new work may go to it."""
         return self.state is AgentState.RUNNING and not self.breaker_open
 
+    @property
+    def is_prerelease(self) -> bool:
+        """Whether the version is a pre-release (https://semver.org/#spec-item-9)."""
+        return "-" in self.version.partition("+")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class DeployedAgent:

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from caxton.observability.redaction import REDACTED, redact
@@ -46,6 +46,8 @@ FORMS = [
 @pytest.mark.parametrize("form", FORMS)
 @given(secret=secrets, before=texts, after=texts)
 def test_a_secret_is_taken_out_wherever_it_stands(form: str, secret: str, before: str, after: str) -> None:
+    # A secret that is itself part of the form ("Authorizatio") stands in the words that stay.
+    assume(secret.lower() not in form.lower())
     shown = redact(f"{before} {form.replace('{{', '{').replace('}}', '}').replace('{}', secret)} {after}")
     assert secret not in shown.replace(after, "") or secret in before
     assert REDACTED in shown
