@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.postgres import Postgres, running_postgres
+
 
 @dataclass(frozen=True)
 class RunningServer:
@@ -106,6 +108,13 @@ def caxton_server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> I
         while int(users.read_text()) > 0 and time.monotonic() < deadline:
             time.sleep(0.1)
         stop_server(process)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; tests that want it skip where none is installed."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture

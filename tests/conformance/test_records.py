@@ -21,7 +21,6 @@ from caxton.domain.executions import Execution, ExecutionState, Usage
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
 from caxton.domain.messages import Content, Message, MessageType
 from caxton.domain.records import ApiKey, ExecutionRecord, StepRecord
-from tests.support.postgres import Postgres, running_postgres
 
 HERE = Scope(customer="acme", workspace="here")
 ELSEWHERE = [
@@ -30,12 +29,6 @@ ELSEWHERE = [
     Scope(customer="other", workspace="here"),
 ]
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

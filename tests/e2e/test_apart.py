@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from caxton.adapters.store.database import sqlite_url
 from caxton.runtime.engine import EmbeddedEngine, find_engine
 from tests.conftest import RunningServer, stop_server
 from tests.e2e.test_durability import (
@@ -36,6 +37,8 @@ class Apart:
     folder: Path
     engine: EmbeddedEngine
     port: int
+    store: str
+    """URL of the database."""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, command: str, *flags: str) -> subprocess.Popen[bytes]:
@@ -45,6 +48,7 @@ class Apart:
             "CAXTON_DATA_DIR": str(self.folder / "data"),
             "CAXTON_METRICS_PORT": "0",
             "CAXTON_TEMPORAL__ADDRESS": self.engine.address,
+            "CAXTON_STORE__URL": self.store,
         }
         with (self.folder / f"{command}.log").open("ab") as log:
             line = [sys.executable, "-m", "caxton", command, *flags]
@@ -67,9 +71,11 @@ class Apart:
         raise AssertionError((self.folder / "api.log").read_text())
 
 
-@pytest.fixture
-def apart(tmp_path: Path) -> Iterator[Apart]:
-    """The Temporal service alone; tests start what they need."""
+@pytest.fixture(params=["sqlite", "postgresql"])
+def apart(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Apart]:
+    """The Temporal service and a database; tests start what they need."""
+    on_sqlite = request.param == "sqlite"
+    store = sqlite_url(tmp_path / "caxton.db") if on_sqlite else request.getfixturevalue("postgres").new_database()
     engine = EmbeddedEngine(
         find_engine(None),
         tmp_path / "temporal.db",
@@ -80,7 +86,7 @@ def apart(tmp_path: Path) -> Iterator[Apart]:
         log_file=tmp_path / "engine.log",
     )
     engine.start()
-    found = Apart(tmp_path, engine, free_port())
+    found = Apart(tmp_path, engine, free_port(), store)
     try:
         yield found
     finally:
@@ -99,6 +105,7 @@ async def test_every_request_has_one_answer_although_workers_are_killed(apart: A
     await apart.engine.wait_until_ready()
     apart.start("api", "--port", str(apart.port))
     worker = apart.start("worker")
+    apart.start("worker")
     server = await asyncio.to_thread(apart.wait_until_ready)
     with server.client() as client:
         deploy_files(client, apart.folder / "workspace", {**AGENTS, **http_client_tool(bookings.url)})
@@ -112,7 +119,7 @@ async def test_every_request_has_one_answer_although_workers_are_killed(apart: A
         worker.wait()
         worker = apart.start("worker")
     await asking
-    check_answers(clients, server.data_dir, bookings)
+    check_answers(clients, apart.store, bookings)
     await check_retries(clients, server.data_dir)
 
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import time
 from collections import Counter, defaultdict
@@ -18,8 +17,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from sqlalchemy import create_engine
 
 import caxton
+from caxton.adapters.store.database import sqlite_url
 from tests.conftest import RunningServer, start_server, stop_server
 from tests.support.deploying import deploy_files
 
@@ -198,32 +199,35 @@ async def test_every_request_has_one_answer_although_processes_are_killed(
             process = await asyncio.to_thread(kill, process, data_dir)
             clients.url = json.loads((data_dir / "server.json").read_text())["url"]
         await asking
-        check_answers(clients, data_dir, bookings)
+        check_answers(clients, sqlite_url(data_dir / "caxton.db"), bookings)
         await check_retries(clients, data_dir)
     finally:
         stop_server(process)
 
 
-def check_answers(clients: Clients, data_dir: Path, bookings: Bookings) -> None:
+def check_answers(clients: Clients, store: str, bookings: Bookings) -> None:
     """One reply a request, the right one, and no booking repeated after it was recorded."""
     assert len(clients.answers) == REQUESTS
     for number in range(REQUESTS):
         text = clients.answers[f"k{number}"]["reply"]["content"]["text"]
         assert text.startswith("booked:" if number % 3 == 0 else "front heard:"), text
         assert f"{number}" in text
-    with sqlite3.connect(data_dir / "caxton.db") as database:
+    engine = create_engine(store)
+    with engine.connect() as database:
         executions = [answer["execution_id"] for answer in clients.answers.values()]
         assert len(set(executions)) == REQUESTS
         replies = Counter(
             row[0]
-            for row in database.execute(
+            for row in database.exec_driver_sql(
                 "SELECT execution_id FROM messages WHERE receiver = 'user' AND type != 'Request'"
             )
         )
         assert replies == Counter(executions)
-        unfinished = database.execute("SELECT count(*) FROM executions WHERE state = 'Running'").fetchone()[0]
+        unfinished = database.exec_driver_sql("SELECT count(*) FROM executions WHERE state = 'Running'").scalar()
         assert unfinished == 0
-        recorded = dict(database.execute("SELECT execution_id, created_at FROM steps WHERE tool = 'http-client'"))
+        booked = database.exec_driver_sql("SELECT execution_id, created_at FROM steps WHERE tool = 'http-client'")
+        recorded = {row[0]: row[1] for row in booked}
+    engine.dispose()
     for number in range(0, REQUESTS, 3):
         times = bookings.at[str(number)]
         written = recorded[clients.answers[f"k{number}"]["execution_id"]] / 1_000_000
