@@ -3,12 +3,12 @@
 from temporalio import activity
 
 from caxton.activities import journal
-from caxton.domain import events
+from caxton.domain.agents import AgentState
 from caxton.domain.errors import NotFound, ToolUnavailable
-from caxton.domain.events import Event, event_id
+from caxton.domain.events import Payload
+from caxton.domain.events.deployments import AgentActive, AgentStateChanged, AgentStopped
 from caxton.domain.ports import ModelGateway
 from caxton.domain.records import Records, Transaction
-from caxton.observability.tracing import current_trace
 from caxton.routing.directory import Directory
 from caxton.workflows.agent import COUNT_WORK_IN_HAND, LOAD_AGENT, PROJECT_AGENT_STATE, AgentChange, AgentInput
 
@@ -54,24 +54,39 @@ class AgentActivities:
             if component is None or (component.state == change.state and component.reason == change.reason):
                 return
             transaction.set_component_state(change.scope, "agent", change.name, change.state, change.reason)
-            moment = journal.now()
-            changed = Event(
-                event_id=event_id(
-                    events.AGENT_STATE_CHANGED, change.scope.workspace, change.name, change.state, moment.isoformat()
-                ),
-                event_type=events.AGENT_STATE_CHANGED,
-                timestamp=moment,
-                customer_id=change.scope.customer,
-                workspace=change.scope.workspace,
-                payload={
-                    "agent": change.name,
-                    "before": change.before,
-                    "state": change.state,
-                    "reason": change.reason,
-                },
-                trace_id=current_trace()[0],
-            )
-            transaction.add_events(change.scope, [changed])
+            moment = journal.now().isoformat()
+            told: list[Payload] = [
+                AgentStateChanged(name=change.name, before=change.before, state=change.state, reason=change.reason)
+            ]
+            version = transaction.agent_versions(change.scope, [component.digest]).get(component.digest)
+            if change.state is AgentState.RUNNING and version is not None:
+                told.append(
+                    AgentActive(
+                        name=change.name,
+                        version=component.version,
+                        digest=component.digest,
+                        capabilities=[{"name": c.name, "version": c.version} for c in version.spec.capabilities],
+                        tools=version.spec.tools,
+                        model=version.spec.models,
+                    )
+                )
+            elif change.state is AgentState.STOPPED:
+                reason = change.reason or "stopped by an operator"
+                told.append(AgentStopped(name=change.name, reason=reason, graceful=change.reason is None))
+            notes = [
+                journal.note(
+                    change.scope,
+                    payload,
+                    change.name,
+                    change.state,
+                    moment,
+                    actor=change.actor,
+                    agent=change.name,
+                    deployment_id=component.deployment_id,
+                )
+                for payload in told
+            ]
+            transaction.add_events(change.scope, notes)
 
         await self.records.write(show)
 

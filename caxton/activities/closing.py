@@ -1,11 +1,21 @@
 """Closing an execution that failed: the one answer that it gets says why."""
 
+from typing import Any
+
 from caxton.activities import journal
+from caxton.activities.approvals import withdraw
+from caxton.activities.contents import content_hash
 from caxton.activities.opening import outcome_of
+from caxton.activities.prompt import child_id
+from caxton.activities.service_levels import record_end, service_level
 from caxton.activities.step import StepPorts
-from caxton.domain import events
+from caxton.domain.agents import AgentVersion
 from caxton.domain.conversations import Conversation, ConversationState
 from caxton.domain.errors import CaxtonError, ErrorReport, RoutingFailed
+from caxton.domain.events import Event
+from caxton.domain.events.conversations import MessageFailed, MessageSent
+from caxton.domain.events.conversations import RoutingFailed as RoutingFailedEvent
+from caxton.domain.events.executions import ActionFailed, ExecutionTriggered
 from caxton.domain.executions import (
     Execution,
     ExecutionState,
@@ -77,7 +87,10 @@ class Closing:
             usage=execution.usage,
         )
         transaction.touch_conversation(scope, execution.conversation_id, messages=1, participants=())
-        transaction.add_events(scope, self._events(execution, message.id))
+        transaction.add_events(scope, self._events(transaction, execution, message))
+        agent_version = self._agent(transaction, execution)
+        if agent_version is not None:
+            record_end(transaction, scope, execution, service_level(agent_version, execution.capability))
         journal.end_one_shot(transaction, step, execution.conversation_id)
         return StepResult(outcome=self._outcome(message.id))
 
@@ -145,26 +158,93 @@ class Closing:
         )
         return execution
 
-    def _events(self, execution: Execution, message_id: MessageId) -> list[events.Event]:
-        notes = journal.Journal(
-            self.input,
-            execution.conversation_id,
-            capability=execution.capability,
-            actor=execution.agent or "system",
-            trace_id=current_trace()[0],
-        )
+    def _agent(self, transaction: Transaction, execution: Execution) -> AgentVersion | None:
+        if execution.agent_digest is None:
+            return None
+        return transaction.agent_versions(self.input.scope, [execution.agent_digest]).get(execution.agent_digest)
+
+    def _events(self, transaction: Transaction, execution: Execution, message: Message) -> list[Event]:
+        step, error = self.input, self.error
+        notes = journal.Journal(step, execution.conversation_id, step.plan, capability=execution.capability)
         if execution.agent is None:
-            notes.add(events.EXECUTION_TRIGGERED, {"target": str(self.request.target)}, actor="external_user")
-            notes.add(
-                events.ROUTING_FAILED,
-                {"skill_requested": execution.capability, "reason": self.error.details.get("reason", self.error.code)},
-                error_code=self.error.code,
+            asker = journal.sender_actor(step.chain[-1] if step.chain else self.request.sender)
+            triggered = ExecutionTriggered(
+                target=str(self.request.target) if step.parent_id is None else "hand-over",
+                parent_id=step.parent_id,
+                depth=len(step.chain),
             )
-        took = (journal.now() - execution.started_at).total_seconds() * 1000
+            notes.add(triggered, actor=asker, message_id=execution.message_id)
+            if isinstance(CaxtonError.from_report(error), RoutingFailed):
+                notes.add(self._routing_failed(execution), message_id=execution.message_id, error_code=error.code)
+            notes.add(
+                MessageFailed(message_id=execution.message_id, reason=error.code),
+                message_id=execution.message_id,
+                error_code=error.code,
+            )
+            if step.parent_id is not None:
+                handed = ActionFailed(
+                    action_id=journal.hand_over_id(step),
+                    action_type="capability",
+                    name=str(error.details.get("capability") or "?"),
+                    reason=error.code,
+                )
+                notes.add(handed, part="hand-over", execution_id=step.parent_id, error_code=error.code)
+        else:
+            withdraw(transaction, step.scope, execution, notes)
+            self._fail_open_actions(transaction, notes)
+        sent = MessageSent(
+            message_id=message.id,
+            sender=message.sender,
+            receiver=message.receiver,
+            performative=message.type,
+            content_hash=content_hash(message.content),
+            size_bytes=message.content.size,
+            reply_to=message.reply_to,
+        )
+        notes.add(sent, part="reply", message_id=message.id)
+        took = max(0.0, (journal.now() - execution.started_at).total_seconds() * 1000)
         notes.add(
-            events.EXECUTION_FAILED,
-            {"message_id": message_id, "reason": self.error.code},
-            error_code=self.error.code,
+            journal.failed(message.id, error, execution.usage),
+            message_id=message.id,
+            error_code=error.code,
             latency_ms=took,
         )
         return notes.events
+
+    def _fail_open_actions(self, transaction: Transaction, notes: journal.Journal) -> None:
+        """Actions that were prepared and will not be done any more."""
+        scope, execution_id = self.input.scope, self.input.execution_id
+        steps = transaction.steps(scope, [execution_id])[execution_id]
+        done = {(step.step, step.call) for step in steps if step.kind == "tool"}
+        for step in steps:
+            calls: list[dict[str, Any]] = step.payload.get("calls", []) if step.kind == "model" else []
+            for call in calls:
+                number = call["call"]
+                if call["kind"] == "capability":
+                    child = child_id(execution_id, step.step, number)
+                    if transaction.executions(scope, [child]):
+                        continue
+                elif (step.step, number) in done:
+                    continue
+                failed = ActionFailed(
+                    action_id=f"{step.step}.{number}",
+                    action_type=call.get("action_type", call["kind"]),
+                    name=call["name"],
+                    reason=self.error.code,
+                )
+                notes.add(failed, part=f"open {step.step}.{number}", error_code=self.error.code)
+            if "draft" in step.payload:
+                failed = ActionFailed(action_id=f"{step.step}.0", action_type="reply", reason=self.error.code)
+                notes.add(failed, part=f"open {step.step}.0", error_code=self.error.code)
+
+    def _routing_failed(self, execution: Execution) -> RoutingFailedEvent:
+        details = self.error.details
+        return RoutingFailedEvent(
+            message_id=execution.message_id,
+            from_agent=self.input.chain[-1] if self.input.chain else self.request.sender,
+            skill_requested=details.get("capability") or execution.capability,
+            reason=details.get("reason", self.error.code),
+            user_message=self.error.message,
+            suggested_actions=[hint.text for hint in self.error.hints],
+            available_alternatives=[str(name) for name in details.get("similar", [])],
+        )

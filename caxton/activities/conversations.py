@@ -3,10 +3,10 @@
 from temporalio import activity
 
 from caxton.activities import journal
-from caxton.domain import events
-from caxton.domain.events import Event, event_id
+from caxton.domain.conversations import Conversation
+from caxton.domain.events import Event
+from caxton.domain.events.conversations import ConversationEnded
 from caxton.domain.records import Records, Transaction
-from caxton.observability.tracing import current_trace
 from caxton.workflows.conversation import END_CONVERSATION, EndInput
 
 
@@ -26,22 +26,23 @@ class ConversationActivities:
                 return
             present = transaction.conversation(request.scope, request.conversation_id)
             assert present is not None
-            moment = journal.now()
-            ended = Event(
-                event_id=event_id(events.CONVERSATION_ENDED, request.scope.workspace, request.conversation_id),
-                event_type=events.CONVERSATION_ENDED,
-                timestamp=moment,
-                customer_id=request.scope.customer,
-                workspace=request.scope.workspace,
-                actor=request.actor,
-                conversation_id=request.conversation_id,
-                payload={
-                    "reason": request.reason,
-                    "message_count": present.message_count,
-                    "duration_ms": round((moment - present.started_at).total_seconds() * 1000),
-                },
-                trace_id=current_trace()[0],
-            )
-            transaction.add_events(request.scope, [ended])
+            transaction.add_events(request.scope, [ended_event(request, present)])
 
         await self.records.write(end)
+
+
+def ended_event(request: EndInput, present: Conversation) -> Event:
+    """What the log tells of the end of a conversation."""
+    ended = ConversationEnded(
+        reason=request.reason,
+        message_count=present.message_count,
+        duration_ms=round((journal.now() - present.started_at).total_seconds() * 1000),
+    )
+    return journal.note(
+        request.scope,
+        ended,
+        request.conversation_id,
+        actor=request.actor,
+        conversation_id=request.conversation_id,
+        skill_id=present.capability,
+    )

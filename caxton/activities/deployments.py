@@ -1,23 +1,21 @@
 """What a deployment needs of the world: check all, make all live at once, tell the agents' workflows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from temporalio import activity
 
-from caxton.activities import journal
+from caxton.activities.deployment_events import DeploymentNotes
 from caxton.activities.releases import Release, read_release
 from caxton.activities.validation import validate_release
-from caxton.domain import events
 from caxton.domain.agents import AgentState, AgentVersion
 from caxton.domain.deployments import Change, DeploymentState
-from caxton.domain.events import Event, event_id
-from caxton.domain.ids import DeploymentId, Digest, Scope
+from caxton.domain.events import SYSTEM
+from caxton.domain.ids import Digest, Scope
 from caxton.domain.ports import BlobStore, ModelGateway, ToolSandbox
 from caxton.domain.records import ComponentKind, Records, Transaction
 from caxton.domain.tools import ToolState, ToolVersion
-from caxton.observability.tracing import current_trace
 from caxton.workflows.deployment import (
     ACTIVATE_DEPLOYMENT,
     FAIL_DEPLOYMENT,
@@ -44,6 +42,8 @@ class DeploymentActivities:
     sandbox: ToolSandbox
     models: ModelGateway
     notify: Notify = field(repr=False)
+    channels: Collection[str] = ()
+    """Names of the channels that escalations may use."""
 
     @activity.defn(name=VALIDATE_DEPLOYMENT)
     async def validate_deployment(self, deployment: DeploymentInput) -> None:
@@ -62,14 +62,17 @@ class DeploymentActivities:
         try:
             scope = deployment.scope
             release = await self.records.read(lambda tx: read_release(tx, scope, deployment.request))
-            versions = await validate_release(scope, release, self.blobs, self.sandbox, self.models)
+            versions = await validate_release(scope, release, self.blobs, self.sandbox, self.models, self.channels)
         finally:
             beating.cancel()
 
         def stage(transaction: Transaction) -> None:
             for bundle, version in versions:
-                transaction.put_version(scope, bundle.kind, bundle, version)
+                transaction.put_version(scope, bundle.kind, bundle, version, deployment.deployment_id)
             transaction.set_deployment(scope, deployment.deployment_id, DeploymentState.DEPLOYING)
+            notes = DeploymentNotes(scope, deployment.deployment_id, deployment.actor or SYSTEM)
+            notes.configured(release.changes)
+            transaction.add_events_once(scope, notes.events)
 
         await self.records.write(stage)
 
@@ -82,7 +85,8 @@ class DeploymentActivities:
             if known is not None and known.state is DeploymentState.RUNNING:
                 return bool([change for change in known.changes if change.action != "unchanged"])
             release = read_release(transaction, deployment.scope, deployment.request)
-            changes = _apply(transaction, deployment, release)
+            notes = DeploymentNotes(deployment.scope, deployment.deployment_id, deployment.actor or SYSTEM)
+            changes = _apply(transaction, deployment, release, notes)
             transaction.set_deployment(
                 deployment.scope,
                 deployment.deployment_id,
@@ -92,7 +96,7 @@ class DeploymentActivities:
             )
             if deployment.rollback_of is not None:
                 transaction.set_deployment(deployment.scope, deployment.rollback_of, DeploymentState.ROLLED_BACK)
-            transaction.add_events(deployment.scope, _events(deployment, changes))
+            transaction.add_events(deployment.scope, notes.events)
             return any(change.action != "unchanged" for change in changes)
 
         return await self.records.write(activate)
@@ -108,10 +112,9 @@ class DeploymentActivities:
             transaction.set_deployment(
                 failure.scope, failure.deployment_id, DeploymentState.FAILED, error=failure.error
             )
-            reason = {"reason": failure.error.code}
-            transaction.add_events(
-                failure.scope, [_event(failure.scope, failure.deployment_id, events.DEPLOYMENT_FAILED, reason)]
-            )
+            notes = DeploymentNotes(failure.scope, failure.deployment_id)
+            notes.failed(failure.error)
+            transaction.add_events(failure.scope, notes.events)
 
         await self.records.write(fail)
 
@@ -130,13 +133,24 @@ class DeploymentActivities:
         await asyncio.gather(*(tell(change) for change in changed))
 
 
-def _apply(transaction: Transaction, deployment: DeploymentInput, release: Release) -> list[Change]:
+def _apply(
+    transaction: Transaction, deployment: DeploymentInput, release: Release, notes: DeploymentNotes
+) -> list[Change]:
     scope, changes = deployment.scope, release.changes
-    for change in changes:
+    changed = [change for change in changes if change.action != "unchanged"]
+    before = {
+        (change.kind, change.name): _version_of(transaction, scope, change.kind, component.digest)
+        for change in changed
+        if change.before is not None
+        and (component := transaction.component(scope, change.kind, change.name)) is not None
+    }
+    after: dict[tuple[str, str], AgentVersion | ToolVersion] = {}
+    for change in changed:
         if change.action == "deleted":
             transaction.remove_component(scope, change.kind, change.name)
-        elif change.action != "unchanged" and change.digest is not None:
+        elif change.digest is not None:
             version = _version_of(transaction, scope, change.kind, change.digest)
+            after[change.kind, change.name] = version
             change.after = version.spec.version if isinstance(version, AgentVersion) else version.manifest.version
             if isinstance(version, AgentVersion):
                 change.capabilities = [capability.name for capability in version.spec.capabilities]
@@ -149,7 +163,22 @@ def _apply(transaction: Transaction, deployment: DeploymentInput, release: Relea
                 state=AgentState.RUNNING if change.kind == "agent" else ToolState.RUNNING,
                 deployment_id=deployment.deployment_id,
             )
+    notes.activated(changes, rollback=deployment.rollback_of is not None)
+    skills = _count_skills(release, after)
+    for change in changed:
+        old, new = before.get((change.kind, change.name)), after.get((change.kind, change.name))
+        if isinstance(old, AgentVersion) or isinstance(new, AgentVersion):
+            assert not isinstance(old, ToolVersion)
+            assert not isinstance(new, ToolVersion)
+            notes.agent(old, new, skills)
+        elif old is not None or new is not None:
+            notes.tool(old, new)
     return changes
+
+
+def _count_skills(release: Release, after: Mapping[tuple[str, str], AgentVersion | ToolVersion]) -> int:
+    agents = [version for version in after.values() if isinstance(version, AgentVersion)]
+    return len({c.name for version in [*agents, *release.kept_agents.values()] for c in version.spec.capabilities})
 
 
 def _version_of(
@@ -158,37 +187,3 @@ def _version_of(
     if kind == "agent":
         return transaction.agent_versions(scope, [digest])[digest]
     return transaction.tool_versions(scope, [digest])[digest]
-
-
-def _events(deployment: DeploymentInput, changes: Sequence[Change]) -> list[Event]:
-    scope, identity = deployment.scope, deployment.deployment_id
-    counts = {action: sum(change.action == action for change in changes) for action in ("new", "modified", "deleted")}
-    found = [_event(scope, identity, events.DEPLOYMENT_ACTIVATED, counts, actor=deployment.actor)]
-    for change in changes:
-        if change.action == "unchanged":
-            continue
-        facts = {"kind": change.kind, "name": change.name, "from": change.before, "to": change.after}
-        event_type = events.VERSION_ROLLED_BACK if deployment.rollback_of else events.VERSION_UPGRADED
-        found.append(_event(scope, identity, event_type, facts, f"{change.kind}/{change.name}", deployment.actor))
-    return found
-
-
-def _event(
-    scope: Scope,
-    deployment_id: DeploymentId,
-    event_type: str,
-    payload: Mapping[str, object],
-    part: str = "",
-    actor: str = "system",
-) -> Event:
-    return Event(
-        event_id=event_id(event_type, scope.workspace, deployment_id, part),
-        event_type=event_type,
-        timestamp=journal.now(),
-        customer_id=scope.customer,
-        workspace=scope.workspace,
-        deployment_id=deployment_id,
-        actor=actor or "system",
-        payload=dict(payload),
-        trace_id=current_trace()[0],
-    )

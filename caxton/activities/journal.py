@@ -3,11 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from caxton.domain import events
 from caxton.domain.conversations import EndReason
-from caxton.domain.events import Event, event_id
-from caxton.domain.executions import Plan, StepInput
-from caxton.domain.ids import ConversationId, ExecutionId, MessageId, derived_id
+from caxton.domain.errors import ErrorReport
+from caxton.domain.events import SYSTEM, USER, Event, Payload, agent_actor, event_id
+from caxton.domain.events.executions import ExecutionFailed
+from caxton.domain.executions import Plan, StepInput, Usage
+from caxton.domain.ids import ConversationId, DeploymentId, ExecutionId, MessageId, Scope, derived_id
 from caxton.domain.messages import Content, Message, MessageType
 from caxton.domain.records import Transaction
 from caxton.domain.tools import Artifact
@@ -29,6 +30,47 @@ def reply_id(execution_id: ExecutionId) -> MessageId:
     return MessageId(derived_id("m", execution_id, "reply"))
 
 
+def sender_actor(sender: str) -> str:
+    """The actor that a message's sender is."""
+    return USER if sender == "user" else agent_actor(sender)
+
+
+def note(
+    scope: Scope,
+    payload: Payload,
+    *fact: str,
+    actor: str = SYSTEM,
+    agent: str | None = None,
+    deployment_id: DeploymentId | None = None,
+    **envelope: Any,
+) -> Event:
+    """The event that tells `payload`, outside of an execution's steps.
+
+    Args:
+        scope: where it happened.
+        payload: what happened.
+        fact: what makes it this event and no other: the same words give the same id.
+        actor: who did it.
+        agent: the agent that it is about.
+        deployment_id: the deployment that it belongs to.
+        envelope: further fields of :class:`Event`.
+    """
+    return Event.model_construct(
+        event_id=event_id(payload.event_type, scope.customer, scope.workspace, *fact, near=fact[0] if fact else None),
+        event_type=payload.event_type,
+        schema_version=payload.schema_version,
+        timestamp=now(),
+        customer_id=scope.customer,
+        workspace=scope.workspace,
+        actor=actor,
+        agent=agent,
+        deployment_id=deployment_id,
+        payload=payload.as_data(),
+        trace_id=current_trace()[0],
+        **envelope,
+    )
+
+
 class Journal:
     """Writes events of one execution with what they have in common."""
 
@@ -36,46 +78,60 @@ class Journal:
         self,
         step: StepInput,
         conversation_id: ConversationId,
+        plan: Plan | None = None,
         *,
         capability: str | None = None,
-        capability_version: str | None = None,
-        actor: str = "system",
-        trace_id: str | None = None,
+        actor: str | None = None,
     ) -> None:
-        """Prepare for the events of `step`."""
+        """Prepare for the events of `step`; `plan` says what is known once the execution is open."""
         self.step = step
         self.conversation_id = conversation_id
-        self.capability = capability
-        self.capability_version = capability_version
-        self.actor = actor
-        self.trace_id = trace_id
+        self.plan = plan
+        self.capability = plan.capability if plan else capability
+        self.actor = actor or (agent_actor(plan.agent) if plan else SYSTEM)
+        self.channel = step.request.channel if step.request else None
+        self.trace_id = current_trace()[0]
         self.events: list[Event] = []
 
     def add(
         self,
-        event_type: str,
-        payload: dict[str, Any],
+        payload: Payload,
         *,
         part: str = "",
         actor: str | None = None,
+        message_id: MessageId | None = None,
         error_code: str | None = None,
         latency_ms: float | None = None,
+        execution_id: ExecutionId | None = None,
     ) -> None:
-        """Notes that something happened; `part` tells apart several events of one type in one step."""
-        key = (self.step.execution_id, str(self.step.step), str(self.step.call), part)
-        event = Event(
-            event_id=event_id(event_type, self.step.scope.workspace, *key),
-            event_type=event_type,
+        """Notes that something happened; `part` tells apart several events of one type in one step.
+
+        With `execution_id` it happened to another execution of the turn: the one that handed this one the work.
+        """
+        step, plan = self.step, self.plan
+        if execution_id is not None:
+            plan = None
+        key = (step.execution_id, str(step.step), str(step.call), part)
+        event = Event.model_construct(
+            event_id=event_id(payload.event_type, step.scope.customer, step.scope.workspace, *key, near=step.root_id),
+            event_type=payload.event_type,
+            schema_version=payload.schema_version,
             timestamp=now(),
-            customer_id=self.step.scope.customer,
-            workspace=self.step.scope.workspace,
-            skill_id=self.capability,
-            skill_version=self.capability_version,
-            execution_id=self.step.execution_id,
+            customer_id=step.scope.customer,
+            workspace=step.scope.workspace,
+            deployment_id=plan.deployment_id if plan else None,
+            skill_id=self.capability if execution_id is None else None,
+            skill_version=plan.capability_version if plan else None,
+            execution_id=execution_id or step.execution_id,
+            agent=plan.agent if plan else None,
+            risk_level=plan.risk_level if plan else None,
+            approval_mode=plan.approval_mode if plan else None,
             actor=actor or self.actor,
-            payload=payload,
-            correlation_id=self.step.root_id,
+            payload=payload.as_data(),
+            correlation_id=step.root_id,
             conversation_id=self.conversation_id,
+            message_id=message_id,
+            channel_type=self.channel,
             error_code=error_code,
             latency_ms=None if latency_ms is None else round(latency_ms, 3),
             trace_id=self.trace_id,
@@ -83,24 +139,36 @@ class Journal:
         self.events.append(event)
 
 
-def end_one_shot(transaction: Transaction, step: StepInput, conversation_id: ConversationId) -> None:
-    """Ends the conversation that consisted of this one turn, in the transaction of its answer."""
-    if not step.one_shot or step.parent_id is not None or step.execution_id != step.root_id:
-        return
-    if not transaction.end_conversation(step.scope, conversation_id, EndReason.COMPLETED):
-        return
-    ended = Event(
-        event_id=event_id(events.CONVERSATION_ENDED, step.scope.workspace, conversation_id),
-        event_type=events.CONVERSATION_ENDED,
-        timestamp=now(),
-        customer_id=step.scope.customer,
-        workspace=step.scope.workspace,
-        conversation_id=conversation_id,
-        correlation_id=step.root_id,
-        payload={"reason": EndReason.COMPLETED},
-        trace_id=current_trace()[0],
+def action_id(step: StepInput) -> str:
+    """The action that a step's call is: "2.1" is the first call that the second model call asked for, "2.0" its reply."""
+    return f"{step.step}.{step.call}"
+
+
+def hand_over_id(step: StepInput) -> str:
+    """The action by which the parent of `step`'s execution handed it the work."""
+    return f"{step.parent_step}.{step.parent_call}"
+
+
+def used(usage: Usage) -> dict[str, Any]:
+    """What an execution used, as its last event tells it."""
+    return usage.model_dump(exclude_none=True)
+
+
+def failed(message_id: MessageId, error: ErrorReport, usage: Usage) -> ExecutionFailed:
+    """How an execution's last event tells a failure."""
+    return ExecutionFailed(
+        message_id=message_id,
+        reason=error.code,
+        user_message=error.message,
+        suggested_actions=[hint.text for hint in error.hints],
+        **used(usage),
     )
-    transaction.add_events(step.scope, [ended])
+
+
+def end_one_shot(transaction: Transaction, step: StepInput, conversation_id: ConversationId) -> None:
+    """Ends the record that holds a request which stood alone. It was no conversation, so the log tells none."""
+    if step.one_shot and step.parent_id is None and step.execution_id == step.root_id:
+        transaction.end_conversation(step.scope, conversation_id, EndReason.COMPLETED)
 
 
 def reply_message(

@@ -1,28 +1,33 @@
 """A model call: the agent thinks once, and replies or asks for calls."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from caxton.activities import journal
+from caxton.activities.budgets import Spending, model_use
 from caxton.activities.contents import pack
 from caxton.activities.opening import outcome_of
 from caxton.activities.prompt import Prompt, read_prompt
+from caxton.activities.replies import ReplyDraft, send_reply
+from caxton.activities.service_levels import service_level
 from caxton.activities.step import StepPorts
-from caxton.domain import events
 from caxton.domain.errors import ExecutionFailed
+from caxton.domain.events import SYSTEM
+from caxton.domain.events.executions import ActionPrepared, ModelCalled
 from caxton.domain.executions import (
     ExecutionState,
     RequestedCall,
     StepInput,
     StepResult,
-    TurnOutcome,
     Usage,
 )
+from caxton.domain.governance import ApprovalMode
 from caxton.domain.messages import Content
 from caxton.domain.ports import FunctionCall, ModelReply
 from caxton.domain.records import StepRecord, Transaction
 from caxton.observability.metrics import METRICS
-from caxton.observability.tracing import current_trace, model_span
+from caxton.observability.tracing import model_span
 
 
 class ModelStep:
@@ -38,6 +43,7 @@ class ModelStep:
         self.reply: ModelReply
         self.content = Content()
         self.took_ms = 0.0
+        self.spending: Spending | None = None
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the step recorded already, or reads what the model is to see."""
@@ -51,6 +57,9 @@ class ModelStep:
                 return _recorded(known, record.execution.usage)
         self._check_running(transaction)
         self.prompt = read_prompt(transaction, self.ports.directory, self.input, record, steps)
+        if self.ports.directory.registry(transaction, scope).has_budgets:
+            self.spending = Spending(transaction, scope, self.plan.agent)
+            self.spending.check("tokens", "cost_usd")
         return None
 
     async def act(self) -> None:
@@ -69,29 +78,59 @@ class ModelStep:
         """Records what the model said; a reply ends the execution."""
         usage = self.prompt.record.execution.usage.plus(self.reply.usage.model_copy(update={"model_calls": 1}))
         calls = [self._call(number, call) for number, call in enumerate(self.reply.calls, start=1)]
-        notes = self._journal()
-        notes.add(
-            events.MODEL_CALLED,
-            {
-                "model": self.reply.model,
-                "input_tokens": self.reply.usage.input_tokens,
-                "output_tokens": self.reply.usage.output_tokens,
-                "cost_usd": self.reply.usage.cost_usd,
-                "calls": [call.name for call in calls],
-                "scripted": bool(self.reply.metadata.get("scripted")),
-            },
-            latency_ms=self.took_ms,
+        notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
+        called = ModelCalled(
+            model=self.reply.model,
+            step=self.input.step,
+            input_tokens=self.reply.usage.input_tokens,
+            output_tokens=self.reply.usage.output_tokens,
+            cost_usd=self.reply.usage.cost_usd,
+            calls=[call.name for call in calls],
+            scripted=bool(self.reply.metadata.get("scripted")),
         )
-        transaction.add_step(self.input.scope, self._record(calls))
-        if calls:
-            for call in calls:
-                notes.add(events.ACTION_PREPARED, {"action_type": call.kind, "name": call.name}, part=str(call.call))
-            transaction.add_events(self.input.scope, notes.events)
-            transaction.set_usage(self.input.scope, self.input.execution_id, usage)
-            return StepResult(calls=calls, usage=usage)
-        outcome = self._finish(transaction, usage, notes)
+        notes.add(called, latency_ms=self.took_ms)
+        if self.spending is not None:
+            for told in self.spending.add(transaction, model_use(self.reply.usage)):
+                notes.add(told, part=f"{told.subject} {told.resource} {told.period}", actor=SYSTEM)
+        result = (
+            self._record_calls(transaction, calls, usage, notes) if calls else self._reply(transaction, usage, notes)
+        )
         transaction.add_events(self.input.scope, notes.events)
-        journal.end_one_shot(transaction, self.input, self.plan.conversation_id)
+        return result
+
+    def _record_calls(
+        self, transaction: Transaction, calls: list[RequestedCall], usage: Usage, notes: journal.Journal
+    ) -> StepResult:
+        transaction.add_step(self.input.scope, self._record(calls))
+        for call in calls:
+            prepared = ActionPrepared(
+                action_id=f"{self.input.step}.{call.call}", action_type=call.action_type, name=call.name
+            )
+            notes.add(prepared, part=str(call.call))
+        transaction.set_usage(self.input.scope, self.input.execution_id, usage)
+        return StepResult(calls=calls, usage=usage)
+
+    def _reply(self, transaction: Transaction, usage: Usage, notes: journal.Journal) -> StepResult:
+        """A reply ends the execution, unless a person must agree with it first."""
+        waits = self.plan.approval_mode not in (None, ApprovalMode.AUTO)
+        notes.add(ActionPrepared(action_id=journal.action_id(self.input), action_type="reply"), part="reply")
+        record = self._record([])
+        if waits:
+            draft = ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage))
+            record = replace(record, payload={**record.payload, "draft": draft.model_dump(mode="json")})
+            transaction.add_step(self.input.scope, record)
+            transaction.set_usage(self.input.scope, self.input.execution_id, usage)
+            return StepResult(needs_approval=True, usage=usage)
+        transaction.add_step(self.input.scope, record)
+        outcome = send_reply(
+            transaction,
+            self.input,
+            self.prompt.record.execution.model_copy(update={"usage": usage}),
+            self.prompt.asked_by,
+            ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage)),
+            notes,
+            level=service_level(self.prompt.agent, self.plan.capability),
+        )
         return StepResult(outcome=outcome, usage=usage)
 
     def after(self, result: StepResult) -> None:
@@ -117,8 +156,17 @@ class ModelStep:
         )
 
     def _call(self, number: int, call: FunctionCall) -> RequestedCall:
-        fast = call.kind == "tool" and self.prompt.is_fast_tool(call.name)
-        return RequestedCall(call=number, kind=call.kind, name=call.name, fast=fast)
+        if call.kind == "capability":
+            return RequestedCall(call=number, kind=call.kind, name=call.name, action_type="capability")
+        policy = self.prompt.agent.spec.policy_for(*call.name.partition(".")[::2])
+        return RequestedCall(
+            call=number,
+            kind=call.kind,
+            name=call.name,
+            fast=self.prompt.is_fast_tool(call.name),
+            needs_approval=policy.needs_approval,
+            action_type=policy.action_type,
+        )
 
     def _record(self, calls: list[RequestedCall]) -> StepRecord:
         arguments = [dict(call.arguments) for call in self.reply.calls]
@@ -143,8 +191,7 @@ class ModelStep:
             payload=payload,
         )
 
-    def _finish(self, transaction: Transaction, usage: Usage, notes: journal.Journal) -> TurnOutcome:
-        scope, execution = self.input.scope, self.prompt.record.execution
+    def _metadata(self, usage: Usage) -> dict[str, Any]:
         metadata = {
             **self.reply.metadata,
             "model": self.reply.model,
@@ -157,47 +204,7 @@ class ModelStep:
             metadata["cost_usd"] = usage.cost_usd
         if self.prompt.any_scripted:
             metadata["scripted"] = True
-        message = journal.reply_message(
-            self.plan,
-            execution_id=execution.id,
-            conversation_id=execution.conversation_id,
-            sender=self.plan.agent,
-            receiver=self.prompt.asked_by,
-            reply_to=execution.message_id,
-            content=self.content,
-            artifacts=self.prompt.artifacts,
-            metadata=metadata,
-            trace=current_trace(),
-        )
-        transaction.add_message(scope, message)
-        notes.add(events.ACTION_PREPARED, {"action_type": "reply"}, part="reply")
-        notes.add(
-            events.ACTION_DISPATCHED,
-            {"action_type": "reply", "message_id": message.id, "to": message.receiver, "size_bytes": self.content.size},
-            part="reply",
-        )
-        took = (journal.now() - execution.started_at).total_seconds() * 1000
-        notes.add(events.EXECUTION_COMPLETED, {"message_id": message.id}, latency_ms=took)
-        transaction.finish_execution(
-            scope, execution.id, ExecutionState.COMPLETED, reply_id=message.id, error=None, usage=usage
-        )
-        transaction.touch_conversation(scope, execution.conversation_id, messages=1, participants=())
-        return TurnOutcome(
-            execution_id=execution.id,
-            conversation_id=execution.conversation_id,
-            state="completed",
-            reply_id=message.id,
-        )
-
-    def _journal(self) -> journal.Journal:
-        execution = self.prompt.record.execution
-        return journal.Journal(
-            self.input,
-            execution.conversation_id,
-            capability=execution.capability,
-            actor=self.plan.agent,
-            trace_id=current_trace()[0],
-        )
+        return metadata
 
 
 def _drop(_text: str) -> None:
@@ -206,4 +213,4 @@ def _drop(_text: str) -> None:
 
 def _recorded(known: StepRecord, usage: Usage) -> StepResult:
     calls = [RequestedCall.model_validate(call) for call in known.payload.get("calls", [])]
-    return StepResult(calls=calls, usage=usage)
+    return StepResult(calls=calls, usage=usage, needs_approval="draft" in known.payload)

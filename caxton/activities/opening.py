@@ -1,15 +1,21 @@
 """Opening an execution: choose the agent, record the request."""
 
+import time
+from datetime import datetime
 from typing import Any
 
 from caxton.activities import journal
-from caxton.activities.contents import pack
+from caxton.activities.budgets import Spending
+from caxton.activities.contents import content_hash, pack
+from caxton.activities.service_levels import first_deadlines, service_level
 from caxton.activities.step import StepPorts
-from caxton.domain import events
 from caxton.domain.agents import AgentVersion
 from caxton.domain.capabilities import CapabilityRequest
 from caxton.domain.conversations import Conversation, ConversationState
 from caxton.domain.errors import DepthLimitReached, IdempotencyConflict, LoopDetected
+from caxton.domain.events import SYSTEM, agent_actor
+from caxton.domain.events.conversations import MessageDelivered, MessageSent, RequestHandled
+from caxton.domain.events.executions import ActionDispatched, ExecutionProcessing, ExecutionTriggered
 from caxton.domain.executions import (
     Execution,
     ExecutionState,
@@ -21,12 +27,13 @@ from caxton.domain.executions import (
     TurnOutcome,
     TurnRequest,
 )
-from caxton.domain.ids import Digest, MessageId
+from caxton.domain.ids import DeploymentId, Digest, MessageId
 from caxton.domain.messages import Content, Message, MessageType
 from caxton.domain.records import ExecutionRecord, Transaction
 from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import current_trace
 from caxton.routing.decision import Decision, route
+from caxton.routing.directory import Registry
 
 
 class Opening:
@@ -45,6 +52,9 @@ class Opening:
         self.content: Content = self.request.content
         self.decision: Decision
         self.agent: AgentVersion
+        self.deployment_id: DeploymentId | None = None
+        self.spending: Spending | None = None
+        self.routing_ms = 0.0
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the execution begun already, or decides who is to do it."""
@@ -56,6 +66,7 @@ class Opening:
         self._check_depth()
         registry = self.ports.directory.registry(transaction, self.input.scope)
         several = len(registry.index.providers.get(self.target.capability or "", ())) > 1
+        started = time.perf_counter()
         self.decision = route(
             registry.index,
             self.target,
@@ -65,8 +76,13 @@ class Opening:
             preferred=self.input.preferred,
             excluded=self.input.chain,
         )
+        self.routing_ms = (time.perf_counter() - started) * 1000
         self._check_loops()
         self.agent = self._version(transaction, self.decision.agent, self.decision.digest)
+        self.deployment_id = self._deployment(transaction, registry)
+        if registry.has_budgets and self.input.parent_id is None:
+            self.spending = Spending(transaction, self.input.scope, self.agent.name)
+            self.spending.check()
         return None
 
     async def act(self) -> None:
@@ -90,7 +106,9 @@ class Opening:
             agent=self.decision.agent,
             agent_version=self.agent.spec.version,
             agent_digest=self.agent.digest,
+            deployment_id=self.deployment_id,
             capability=capability,
+            capability_version=self.decision.capability_version,
             state=ExecutionState.RUNNING,
             depth=len(step.chain),
             started_at=started,
@@ -117,8 +135,14 @@ class Opening:
             transaction.touch_conversation(
                 scope, self.request.conversation_id, messages=1, participants=(self.decision.agent,)
             )
-        transaction.add_events(scope, self._events(message_id, trace_id))
-        return StepResult(plan=self._plan())
+        plan = self._plan(self.deployment_id, capability, self.decision.capability_version)
+        notes = self._events(message_id, plan)
+        if self.spending is not None:
+            for told in self.spending.add(transaction, {"requests": 1}):
+                notes.add(told, part=f"{told.subject} {told.period}", actor=SYSTEM)
+        transaction.add_events(scope, notes.events)
+        self._promise(transaction, started)
+        return StepResult(plan=plan)
 
     def after(self, _result: StepResult) -> None:
         """Counts the decision."""
@@ -142,36 +166,72 @@ class Opening:
         )
         return transaction.add_conversation(self.input.scope, conversation, one_shot=self.request.one_shot)
 
-    def _events(self, message_id: MessageId, trace_id: str | None) -> list[events.Event]:
-        notes = journal.Journal(
-            self.input,
-            self.request.conversation_id,
-            capability=self.decision.capability,
-            capability_version=self.decision.capability_version,
-            actor="external_user" if self.sender == "user" else self.sender,
-            trace_id=trace_id,
-        )
+    def _events(self, message_id: MessageId, plan: Plan) -> journal.Journal:
+        notes = journal.Journal(self.input, self.request.conversation_id, plan, actor=journal.sender_actor(self.sender))
         agent = self.decision.agent
-        notes.add(
-            events.MESSAGE_SENT,
-            {"message_id": message_id, "from": self.sender, "to": agent, "size_bytes": self.content.size},
+        triggered = ExecutionTriggered(
+            target=str(self.target), parent_id=self.input.parent_id, depth=len(self.input.chain)
         )
-        notes.add(events.EXECUTION_TRIGGERED, {"target": str(self.target), "parent_id": self.input.parent_id})
-        notes.add(
-            events.REQUEST_ROUTED,
-            {"message_id": message_id, "to_agent": agent, "strategy": self.decision.strategy},
-            actor="system",
+        notes.add(triggered, message_id=message_id)
+        sent = MessageSent(
+            message_id=message_id,
+            sender=self.sender,
+            receiver=agent,
+            content_hash=content_hash(self.content),
+            size_bytes=self.content.size,
         )
-        notes.add(events.EXECUTION_PROCESSING, {"agent": agent, "version": self.agent.spec.version}, actor=agent)
-        return notes.events
+        notes.add(sent, message_id=message_id)
+        routed = RequestHandled(
+            message_id=message_id,
+            from_agent=self.sender,
+            to_agent=agent,
+            skill_requested=self.decision.capability,
+            routing_strategy=self.decision.strategy,
+            routing_time_ms=round(self.routing_ms, 3),
+        )
+        notes.add(routed, actor=SYSTEM, message_id=message_id)
+        waited = (journal.now() - self.request.sent_at).total_seconds() * 1000 if self.request.sent_at else 0.0
+        delivered = MessageDelivered(
+            message_id=message_id, delivered_to=agent, delivery_time_ms=round(max(0.0, waited), 3)
+        )
+        notes.add(delivered, actor=SYSTEM, message_id=message_id)
+        processing = ExecutionProcessing(agent=agent, version=self.agent.spec.version, digest=self.agent.digest)
+        notes.add(processing, actor=agent_actor(agent))
+        if self.input.parent_id is not None:
+            handed = ActionDispatched(
+                action_id=journal.hand_over_id(self.input),
+                action_type="capability",
+                name=str(self.target),
+                message_id=message_id,
+            )
+            notes.add(handed, part="hand-over", execution_id=self.input.parent_id, message_id=message_id)
+        return notes
 
-    def _plan(self) -> Plan:
-        limits = self.agent.spec.limits
+    def _promise(self, transaction: Transaction, started: datetime) -> None:
+        """Notes when pressure begins and when the promise is broken, where one was given."""
+        level = service_level(self.agent, self.decision.capability)
+        if level is not None:
+            transaction.add_deadlines(
+                self.input.scope, first_deadlines(self.input.scope, self.input.execution_id, level, started)
+            )
+
+    def _deployment(self, transaction: Transaction, registry: Registry) -> DeploymentId | None:
+        """The deployment that the version at work belongs to: the live one, or the one that brought an older version."""
+        live = registry.deployments.get(self.agent.name)
+        if live is not None and live[0] == self.agent.digest:
+            return live[1]
+        return transaction.version_deployment(self.input.scope, "agent", self.agent.digest)
+
+    def _plan(self, deployment_id: DeploymentId | None, capability: str | None, version: str | None) -> Plan:
+        spec = self.agent.spec
+        limits = spec.limits
+        offered = spec.offers(capability) if capability else None
+        level = offered.sla if offered else None
         return Plan(
             execution_id=self.input.execution_id,
             conversation_id=self.request.conversation_id,
             agent=self.agent.name,
-            agent_version=self.agent.spec.version,
+            agent_version=spec.version,
             agent_digest=self.agent.digest,
             fast=self._answers_at_once(),
             max_steps=limits.steps,
@@ -179,7 +239,13 @@ class Opening:
             max_loops=limits.loops,
             max_tokens=limits.tokens,
             max_time=limits.time,
-            model_timeout=self.agent.spec.model_settings.timeout * len(self.agent.spec.models),
+            model_timeout=spec.model_settings.timeout * len(spec.models),
+            deployment_id=deployment_id,
+            capability=capability,
+            capability_version=version,
+            risk_level=offered.risk_level if offered else None,
+            approval_mode=offered.approval_mode if offered else None,
+            promised=level.respond_within if level else None,
         )
 
     def _answers_at_once(self) -> bool:
@@ -199,7 +265,7 @@ class Opening:
         assert execution.agent is not None
         assert execution.agent_digest is not None
         self.agent = transaction.agent_versions(self.input.scope, [execution.agent_digest])[execution.agent_digest]
-        return StepResult(plan=self._plan())
+        return StepResult(plan=self._plan(execution.deployment_id, execution.capability, execution.capability_version))
 
     def _read_hand_over(self, transaction: Transaction) -> None:
         parent, at, call = self.input.parent_id, self.input.parent_step, self.input.parent_call

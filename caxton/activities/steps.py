@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from temporalio import activity
 
+from caxton.activities.approvals import ApprovalStep, DecisionStep, ReplyStep
 from caxton.activities.closing import Closing
 from caxton.activities.model_step import ModelStep
 from caxton.activities.opening import Opening
@@ -14,6 +15,7 @@ from caxton.activities.step import Step, StepPorts
 from caxton.activities.tool_step import ToolStep
 from caxton.domain.errors import CaxtonError, DiskFull, ErrorReport, StoreUnavailable
 from caxton.domain.executions import ExecutionState, StepInput, StepKind, StepResult, step_of
+from caxton.domain.governance import approval_id
 from caxton.domain.records import Transaction
 from caxton.observability.tracing import in_trace
 from caxton.workflows.failures import to_failure
@@ -22,11 +24,14 @@ from caxton.workflows.steps import CALL_MODEL, CALL_TOOL, RUN_FAST_STEPS
 
 log = logging.getLogger(__name__)
 
-KINDS: dict[StepKind, type[Opening] | type[ModelStep] | type[ToolStep] | type[Closing]] = {
+KINDS: dict[StepKind, Callable[[StepInput, StepPorts], Step]] = {
     StepKind.OPEN: Opening,
     StepKind.MODEL: ModelStep,
     StepKind.TOOL: ToolStep,
     StepKind.CLOSE: Closing,
+    StepKind.APPROVAL: ApprovalStep,
+    StepKind.DECISION: DecisionStep,
+    StepKind.REPLY: ReplyStep,
 }
 
 STORE_FAILURES = (StoreUnavailable, DiskFull)
@@ -158,6 +163,10 @@ def _record(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepR
             taken = (key.execution_id, key.step, key.call) in transaction.recorded(key.scope, [key.execution_id])
         elif key.kind is StepKind.OPEN:
             taken = bool(transaction.executions(key.scope, [key.execution_id]))
+        elif key.kind is StepKind.APPROVAL:
+            taken = transaction.approval(key.scope, approval_id(key.execution_id, key.step, key.call)) is not None
+        elif key.kind is StepKind.DECISION:
+            taken = False  # it changes a row that waits, and no other
         else:
             found = transaction.executions(key.scope, [key.execution_id]).get(key.execution_id)
             taken = found is not None and found.execution.state is not ExecutionState.RUNNING

@@ -8,10 +8,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from caxton.activities import journal
+from caxton.activities.contents import hash_of
 from caxton.activities.step import StepPorts
-from caxton.domain import events
 from caxton.domain.agents import AgentVersion
 from caxton.domain.errors import (
+    ApprovalRejected,
+    ApprovalTimedOut,
     CaxtonError,
     ErrorReport,
     Hint,
@@ -25,13 +27,15 @@ from caxton.domain.errors import (
     ToolTrapped,
     ToolUnavailable,
 )
+from caxton.domain.events.executions import ActionDispatched, ActionFailed
+from caxton.domain.events.tools import ResourceLimitExceeded, ToolAccessDenied, ToolExecuted, ToolExecutionFailed
 from caxton.domain.executions import ExecutionState, StepInput, StepResult, Usage
 from caxton.domain.ids import Scope
 from caxton.domain.ports import BlobStore
 from caxton.domain.records import StepRecord, Transaction
 from caxton.domain.tools import Artifact, ToolResult, ToolUsage, ToolVersion
 from caxton.observability.metrics import METRICS
-from caxton.observability.tracing import current_trace, tool_span
+from caxton.observability.tracing import tool_span
 from caxton.routing.similar import similar_names
 
 MAY_PASS = (ToolTrapped, ToolTimeout, ToolAnswerInvalid)
@@ -43,6 +47,19 @@ EXCEEDED = {
     ToolTimeout.code: "Time",
     ToolMessageTooLarge.code: "MessageSize",
 }
+"""Which limit each error means (event model 2.0, ResourceLimitExceeded)."""
+
+REASONS = {
+    ToolNotAllowed.code: "PermissionDenied",
+    ToolTimeout.code: "Timeout",
+    ToolMemoryExceeded.code: "ResourceExhausted",
+    ToolFuelExhausted.code: "ResourceExhausted",
+    ToolMessageTooLarge.code: "ResourceExhausted",
+}
+"""Reasons that ToolExecutionFailed gives (event model 2.0); every other error is a "RuntimeError"."""
+
+NOT_APPROVED = (ApprovalRejected.code, ApprovalTimedOut.code)
+"""A call that a person did not approve was never made: it is no failure of the tool."""
 
 
 class ToolStep:
@@ -58,11 +75,12 @@ class ToolStep:
         self.arguments: dict[str, Any] = {}
         self.tool: ToolVersion | None = None
         self.agent: AgentVersion
-        self.conversation_id = step.plan.conversation_id
-        self.capability: str | None = None
+        self.action_type = "tool"
         self.result = ToolResult()
         self.artifacts: list[Artifact] = []
         self.failure: ErrorReport | None = step.error
+        self.failed_usage = _usage_told(step.error)
+        self.failed_log: list[str] = []
         self.usage = Usage()
 
     @property
@@ -84,11 +102,11 @@ class ToolStep:
         if record.execution.state is not ExecutionState.RUNNING:
             return StepResult()
         self.usage = record.execution.usage
-        self.capability = record.execution.capability
         steps = transaction.steps(scope, [execution_id])[execution_id]
         asked = next(step for step in steps if step.step == self.input.step and step.call == 0)
         call: dict[str, Any] = asked.payload["calls"][self.input.call - 1]
         self.name, self.arguments = call["name"], call["arguments"]
+        self.action_type = call.get("action_type", "tool")
         self.agent = transaction.agent_versions(scope, [self.plan.agent_digest])[self.plan.agent_digest]
         registry = self.ports.directory.registry(transaction, scope)
         self.tool = registry.running_tool(self.server)
@@ -109,22 +127,19 @@ class ToolStep:
                 )
             except ToolError as error:
                 harmless = function is not None and function.is_idempotent(self.tool.manifest.idempotent)
+                report = _with_usage(error)
                 if isinstance(error, MAY_PASS) and harmless:
-                    raise RetryableFailure(error.report().model_copy(update={"retryable": True})) from error
-                raise
+                    raise RetryableFailure(report.model_copy(update={"retryable": True})) from error
+                # Recorded as it is, with what the tool used and logged until it failed.
+                self.failure, self.failed_usage, self.failed_log = report, error.usage, list(error.log)
+                return
             span.answered(self.result)
         self.result, self.artifacts = await extract_artifacts(self.ports.blobs, self.input.scope, self.result)
 
     def record(self, transaction: Transaction) -> StepResult:
         """Records the call and its result; a failure is a result too, for the model to see."""
         scope = self.input.scope
-        notes = journal.Journal(
-            self.input,
-            self.conversation_id,
-            capability=self.capability,
-            actor=self.plan.agent,
-            trace_id=current_trace()[0],
-        )
+        notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
         transaction.add_step(scope, self._step_record())
         self._note(notes)
         transaction.add_events(scope, notes.events)
@@ -159,14 +174,14 @@ class ToolStep:
             )
 
     def _step_record(self) -> StepRecord:
-        used = self.result.usage if self.failure is None else None
+        used = self.result.usage if self.failure is None else self.failed_usage
         text = self.result.text() if self.failure is None else f"error: {self.failure.message}"
         payload: dict[str, Any] = {
             "text": text,
             "structured": self.result.structured,
             "is_error": self.failure is not None or self.result.is_error,
             "artifacts": [artifact.model_dump() for artifact in self.artifacts],
-            "log": self.result.log,
+            "log": self.result.log or self.failed_log,
         }
         if self.failure is not None:
             payload["error"] = self.failure.model_dump(mode="json", exclude_none=True)
@@ -188,21 +203,44 @@ class ToolStep:
         )
 
     def _note(self, notes: journal.Journal) -> None:
-        action = {"action_type": "tool", "tool": self.server, "function": self.function, "agent": self.plan.agent}
-        part = str(self.input.call)
+        action: dict[str, Any] = {
+            "action_id": journal.action_id(self.input),
+            "action_type": self.action_type,
+            "name": self.name,
+        }
+        called: dict[str, Any] = {"tool": self.server, "function": self.function, "action_id": action["action_id"]}
         if self.failure is None:
-            used = self.result.usage
-            facts = {**action, "is_error": self.result.is_error, "resources_used": _resources(used)}
-            notes.add(events.ACTION_DISPATCHED, action, part=part)
-            notes.add(events.TOOL_EXECUTED, facts, part=part, latency_ms=used.wall_ms)
+            used, text = self.result.usage, self.result.text()
+            notes.add(ActionDispatched(**action))
+            executed = ToolExecuted(
+                **called,
+                **resources(used),
+                is_error=self.result.is_error,
+                result_hash=hash_of(text),
+                result_bytes=len(text.encode()),
+                artifacts=[artifact.digest for artifact in self.artifacts],
+            )
+            notes.add(executed, latency_ms=used.wall_ms)
             return
-        code = self.failure.code
-        notes.add(events.ACTION_FAILED, action, part=part, error_code=code)
-        event_type = events.TOOL_DENIED if code == ToolNotAllowed.code else events.TOOL_FAILED
-        notes.add(event_type, {**action, "reason": code}, part=part, error_code=code)
+        code, used = self.failure.code, self.failed_usage
+        notes.add(ActionFailed(**action, reason=code), error_code=code)
+        if code in NOT_APPROVED:
+            return
+        if code == ToolNotAllowed.code:
+            notes.add(ToolAccessDenied(**called), error_code=code)
+        failed = ToolExecutionFailed(
+            **called,
+            **(resources(used) if used else {}),
+            reason=REASONS.get(code, "RuntimeError"),
+            details=self.failure.message,
+        )
+        notes.add(failed, error_code=code, latency_ms=used.wall_ms if used else None)
         if code in EXCEEDED:
-            limit = {"limit_type": EXCEEDED[code], "limit": self.failure.details.get("value")}
-            notes.add(events.RESOURCE_LIMIT_EXCEEDED, {**action, **limit}, part=part, error_code=code)
+            limit = self.failure.details.get("value")
+            exceeded = ResourceLimitExceeded(
+                tool=self.server, function=self.function, limit_type=EXCEEDED[code], limit=limit
+            )
+            notes.add(exceeded, error_code=code)
 
 
 class RetryableFailure(CaxtonError):
@@ -221,7 +259,21 @@ class RetryableFailure(CaxtonError):
         return self._report
 
 
-def _resources(used: ToolUsage) -> dict[str, Any]:
+def _with_usage(error: ToolError) -> ErrorReport:
+    """The error's report, with what the call used: it may have to cross the workflow before it is recorded."""
+    report = error.report()
+    if error.usage is None:
+        return report
+    return report.model_copy(update={"details": {**report.details, "used": error.usage.model_dump()}})
+
+
+def _usage_told(report: ErrorReport | None) -> ToolUsage | None:
+    used = report.details.get("used") if report else None
+    return ToolUsage.model_validate(used) if used else None
+
+
+def resources(used: ToolUsage) -> dict[str, Any]:
+    """What a call used, as events tell it."""
     memory = None if used.memory is None else round(used.memory / (1 << 20), 2)
     return {"memory_mb": memory, "cpu_ms": round(used.cpu_ms, 3), "fuel": used.fuel}
 

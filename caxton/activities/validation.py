@@ -1,7 +1,7 @@
 """Checks of a deployment that only the server can make, together with those that the client has made already."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from caxton.activities.releases import Release
 from caxton.definitions.agents import AgentSource
@@ -26,6 +26,7 @@ async def validate_release(
     blobs: BlobStore,
     sandbox: ToolSandbox,
     models: ModelGateway,
+    channels: Collection[str] = (),
 ) -> Versions:
     """Compiles and checks every changed bundle against the workspace as it would be.
 
@@ -55,6 +56,7 @@ async def validate_release(
     problems += crosscheck([*agents, *kept], _names(tools))
     for agent in agents:
         problems += _check_model(agent, models)
+        problems += _check_channels(agent, channels)
     if errors_of(problems):
         raise invalid_definitions(problems)
     return versions + [(agent.bundle, agent.version) for agent in agents]
@@ -125,3 +127,25 @@ def _check_model(agent: AgentSource, models: ModelGateway) -> list[Problem]:
         hint = error.hints[0].text if error.hints else None
         return [agent.problem(("model",), error.message, hint)]
     return []
+
+
+def _check_channels(agent: AgentSource, channels: Collection[str]) -> list[Problem]:
+    """An escalation to a channel that the server does not have would tell nobody."""
+    problems: list[Problem] = []
+    for number, capability in enumerate(agent.version.spec.capabilities):
+        level = capability.sla
+        if level is None:
+            continue
+        wanted = [(("pressure_notify",), level.pressure_notify)] if level.pressure_notify else []
+        wanted += [(("escalation", n, "notify"), step.notify) for n, step in enumerate(level.escalation)]
+        for where, name in wanted:
+            if name not in channels:
+                known = f"it has {', '.join(sorted(channels))}" if channels else "it has none"
+                problems.append(
+                    agent.problem(
+                        ("capabilities", number, "sla", *where),
+                        f'the server has no channel "{name}" ({known})',
+                        f"add [channels.{name}] with a url to the server's caxton.toml",
+                    )
+                )
+    return problems

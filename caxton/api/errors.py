@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from caxton.domain.errors import CaxtonError, InvalidInput, NotFound, error_classes
+from caxton.domain.errors import CaxtonError, InvalidInput, NotFound, NotPermitted, error_classes
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,21 @@ def add_error_handlers(app: FastAPI) -> None:
 async def _caxton_error(request: Request, error: CaxtonError) -> Response:
     if error.status >= 500:
         log.warning("%s: %s", error.code, error.message, extra={"error_code": error.code})
+    if isinstance(error, NotPermitted):
+        await _tell_refusal(request, error)
     return problem_response(error, request_id_of(request))
+
+
+async def _tell_refusal(request: Request, error: NotPermitted) -> None:
+    """An audit wants to know who tried what they may not do."""
+    services, caller = getattr(request.app.state, "services", None), getattr(request.state, "caller", None)
+    if services is None or caller is None:
+        return
+    route = getattr(request.scope.get("route"), "path", "?")
+    try:
+        await services.event_log.refused(caller, f"{request.method} {route}", str(error.details.get("needed", "")))
+    except CaxtonError as failure:
+        log.warning("a refusal could not be logged: %s", failure.message)
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:

@@ -27,6 +27,9 @@ BROWSER_PATHS = ("/docs", "/openapi.json", "/static-offline-docs")
 BROWSER_LOGIN = 'Basic realm="Caxton - any user name - the API key as password"'
 """Pages for people: a browser asks for the key, in the one form that all browsers know."""
 
+CHANNELS = frozenset({"api", "cli", "dashboard"})
+"""How a request came, as the client says: it is told in the log and decides nothing."""
+
 MESSAGE_PATHS = ("/messages",)
 BLOB_PATHS = ("/v1/blobs/",)
 
@@ -86,7 +89,8 @@ class Gate:
         workspace = headers.get("x-caxton-workspace", DEFAULT_WORKSPACE)
         if not is_name(workspace):
             raise InvalidInput("X-Caxton-Workspace is not a valid name of a workspace")
-        return await self.keys.authenticate(key, workspace)
+        channel = headers.get("x-caxton-channel", "api")
+        return await self.keys.authenticate(key, workspace, channel if channel in CHANNELS else "api")
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         limit = self._limit(scope["path"])

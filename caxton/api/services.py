@@ -7,9 +7,12 @@ from fastapi import Depends, Request
 
 from caxton.domain.ports import BlobStore
 from caxton.service.agents import Agents
+from caxton.service.approvals import Approvals
+from caxton.service.budgets import Budgets
 from caxton.service.context import Caller
 from caxton.service.conversations import Conversations
 from caxton.service.deployments import Deployments
+from caxton.service.event_log import EventLog
 from caxton.service.keys import Keys
 from caxton.service.system import Health
 from caxton.service.tools import Tools
@@ -34,6 +37,9 @@ class Services:
     agents: Agents
     deployments: Deployments
     tools: Tools
+    approvals: Approvals
+    budgets: Budgets
+    event_log: EventLog
     keys: Keys
     health: Health
     blobs: BlobStore

@@ -1,4 +1,4 @@
-"""`caxton agent list|show|start|stop|restart`"""
+"""`caxton agent list|show|start|stop|restart|resume`"""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,7 +43,7 @@ def list_agents() -> None:
         [
             agent.name,
             agent.version,
-            style(agent.state, _COLOURS.get(agent.state, "bold")),
+            style("Suspended", "yellow") if agent.suspended else style(agent.state, _COLOURS.get(agent.state, "bold")),
             ", ".join(capability.name for capability in agent.capabilities),
             success(agent.statistics),
             f"{agent.running} running" if agent.running else "",
@@ -65,6 +65,9 @@ def show(name: AgentName) -> None:
     say(f"{style(agent.name, 'bold')} {agent.version}  {style(agent.state, _COLOURS.get(agent.state, 'bold'))}")
     if agent.reason:
         say(f"  {agent.reason}")
+    if agent.suspended:
+        say(style(f"  takes no work: {agent.suspended}", "yellow"))
+        remark(f"  let it: caxton agent resume {agent.name}")
     if agent.description:
         say(f"  {agent.description}")
     for line in table(_facts(agent), indent="  "):
@@ -72,6 +75,20 @@ def show(name: AgentName) -> None:
     if agent.documentation:
         say()
         say(agent.documentation.strip())
+
+
+@app.command()
+def resume(
+    name: AgentName,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the log.")] = "",
+) -> None:
+    """Let an agent take work again that was suspended after it had broken its promises."""
+    with connect() as caxton:
+        agent = caxton.resume_agent(name, reason)
+    if current().json:
+        emit(agent)
+        return
+    say(f'"{agent.name}" takes work again')
 
 
 @app.command()

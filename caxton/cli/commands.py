@@ -46,6 +46,11 @@ SECTIONS: dict[str, list[CommandEntry]] = {
         CommandEntry("conversation", "conversations", "List, show and end conversations", "Asking the server"),
         CommandEntry("trace", "trace", "Show what happened in a turn, step by step", "Asking the server"),
     ],
+    "Govern": [
+        CommandEntry("approvals", "approvals", "Decide on what waits for a person", "Asking the server"),
+        CommandEntry("budgets", "budgets", "Limit what may be used", "Asking the server"),
+        CommandEntry("events", "events", "Read, follow, verify and export the event log", "Asking the server"),
+    ],
     "Look after agents and tools": [
         CommandEntry("agent", "agents", "List, show, start and stop agents", "Asking the server"),
         CommandEntry("capabilities", "capabilities", "List what agents offer", "Asking the server"),

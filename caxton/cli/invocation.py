@@ -84,7 +84,7 @@ def connect(*, patience: float = 15.0) -> "Caxton":
         raise
     if given.url:
         connection = replace(connection, url_from="--url")
-    return Caxton(transport=Transport(connection, patience=patience))
+    return Caxton(transport=Transport(connection, patience=patience, channel="cli"))
 
 
 def _remember(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:

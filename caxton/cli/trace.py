@@ -23,8 +23,14 @@ app = new_app()
 def trace(
     execution_id: Annotated[str, typer.Argument(metavar="EXECUTION", help="As `caxton ask` shows it.")],
     events: Annotated[bool, typer.Option("--events", help="Every event of the log, as it is called there.")] = False,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Rebuild the outcome from events alone, and compare it with the record.")
+    ] = False,
 ) -> None:
     """Show what happened in a turn, step by step, from the event log."""
+    if replay:
+        _replay(execution_id)
+        return
     with connect() as caxton:
         turn = caxton.execution(execution_id)
         found = caxton.events(execution_id)
@@ -38,6 +44,39 @@ def trace(
     _foot(turn, found)
     if not events:
         remark(style(f"Every event: caxton trace {execution_id} --events", "dim"))
+
+
+def _replay(execution_id: str) -> None:
+    with connect() as caxton:
+        rebuilt = caxton.replay(execution_id)
+    if current().json:
+        emit({**rebuilt.model_dump(mode="json"), "agrees": rebuilt.agrees})
+    else:
+        say(f"{style(rebuilt.execution_id, 'bold')}  rebuilt from {plural(rebuilt.events, 'event')}")
+        for each in rebuilt.executions:
+            indent = "  " * (each.depth + 1)
+            who = f"{each.agent} {each.agent_version}" if each.agent else "nobody"
+            error = f" ({each.error_code})" if each.error_code else ""
+            say(f"{indent}{style(who, 'cyan')}  {each.capability or ''}  {each.state}{error}")
+            for approval in each.approvals:
+                by = f" by {approval.decided_by}" if approval.decided_by else ""
+                said = f": {approval.reason}" if approval.reason else ""
+                say(
+                    f"{indent}  approval of {approval.action_type} {approval.name} {approval.decision or 'waits'}{by}{said}"
+                )
+            for line in [*each.actions, *each.sla]:
+                say(f"{indent}  {line}")
+            if each.reply_hash:
+                say(style(f"{indent}  reply {each.reply_bytes} bytes, sha256 {each.reply_hash[:16]}…", "dim"))
+        if rebuilt.agrees:
+            say(f"{style('✓', 'green')} events alone lead to what was recorded")
+        for difference in rebuilt.differences:
+            say(
+                f"{style('✗', 'red')} {difference.execution_id} {difference.field}: events say "
+                f"{difference.from_events!r}, the record {difference.recorded!r}"
+            )
+    if not rebuilt.agrees:
+        raise typer.Exit(3)
 
 
 def _head(turn: "TurnView") -> None:
@@ -74,9 +113,14 @@ def _timeline(events: "Sequence[Event]") -> Iterator[list[str]]:
         depth = max(0, depths.get(event.execution_id, 1) - 1)
         what = tell(event)
         failed = event.error_code is not None
-        who = f"{'  ' * depth}{style(event.actor, 'cyan') if event.actor != 'system' else ''}"
+        who = f"{'  ' * depth}{style(_who(event), 'cyan')}"
         took = style(milliseconds(event.latency_ms), "dim")
         yield [_offset(event, began), who, style(what, "red") if failed else what, took, event.error_code or ""]
+
+
+def _who(event: "Event") -> str:
+    """Agents by their names alone; people with their kind."""
+    return "" if event.actor == "system" else event.actor.removeprefix("agent:")
 
 
 def _begins(event: "Event") -> str:
@@ -98,8 +142,13 @@ def _refused(event: "Event") -> str:
     return f"may not use {event.payload.get('tool')}.{event.payload.get('function') or '*'}"
 
 
+def _waits(event: "Event") -> str:
+    what = f"{event.payload.get('action_type')} {event.payload.get('name') or ''}".strip()
+    return f"{what} waits for approval by the {event.approval_mode}"
+
+
 def _limit(event: "Event") -> str:
-    return f"limit reached: {event.payload.get('limit') or event.payload.get('resource') or ''}"
+    return f"limit reached: {event.payload.get('limit_type') or ''}"
 
 
 _TELL: "dict[str, Callable[[Event], str]]" = {
@@ -110,6 +159,18 @@ _TELL: "dict[str, Callable[[Event], str]]" = {
     "tool_access_denied": _refused,
     "resource_limit_exceeded": _limit,
     "routing_failed": lambda event: f"found nobody for {event.skill_id or event.payload.get('target')}",
+    "approval_requested": _waits,
+    "approval_granted": lambda event: event.user_message,
+    "approval_rejected": lambda event: event.user_message,
+    "approval_timeout": lambda event: event.user_message,
+    "approval_withdrawn": lambda event: event.user_message,
+    "pressure_invoked": lambda event: event.user_message,
+    "sla_breached": lambda event: event.user_message,
+    "escalation_triggered": lambda event: event.user_message,
+    "escalation_delivered": lambda event: event.user_message,
+    "escalation_failed": lambda event: event.user_message,
+    "deployment_suspended": lambda event: event.user_message,
+    "budget_exceeded": lambda event: event.user_message,
     "execution_completed": lambda _event: "done",
     "execution_failed": lambda _event: "failed",
 }
@@ -122,7 +183,7 @@ def _every_event(events: "Sequence[Event]") -> Iterator[list[str]]:
         payload: dict[str, Any] = event.payload
         facts = [str(value) for value in payload.values() if isinstance(value, str) and len(value) < 60]
         code = event.error_code or ""
-        yield [_offset(event, began), event.actor, event.event_type, event.skill_id or "", "  ".join(facts), code]
+        yield [_offset(event, began), _who(event), event.event_type, event.skill_id or "", "  ".join(facts), code]
 
 
 def _offset(event: "Event", began: "datetime | None") -> str:

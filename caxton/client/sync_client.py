@@ -14,6 +14,7 @@ from caxton.client.transport_sync import Transport
 from caxton.client.views import (
     AgentView,
     CapabilityView,
+    EventType,
     Health,
     KeyView,
     NewKey,
@@ -22,11 +23,14 @@ from caxton.client.views import (
     ToolCallResult,
     ToolLogLine,
     ToolView,
+    Verification,
 )
 from caxton.domain.conversations import Conversation, EndReason
 from caxton.domain.deployments import Deployment, DeploymentPlan, DeploymentRequest
 from caxton.domain.events import Event
+from caxton.domain.events.replay import Replay
 from caxton.domain.executions import RoutingStrategy, TurnView
+from caxton.domain.governance import Approval, Budget
 from caxton.domain.ids import new_id
 from caxton.domain.messages import Content, Message
 
@@ -34,6 +38,9 @@ TURN_TIMEOUT = 900.0
 """Seconds to wait for a turn. The agent's own limits end it long before; this keeps a dead connection from lasting."""
 DEPLOY_TIMEOUT = 600.0
 """Seconds to wait for a deployment: compiling a large module takes half a minute."""
+
+VERIFY_TIMEOUT = 900.0
+"""Seconds to wait for a verification: it reads the whole log, some 50,000 events a second."""
 
 
 class Caxton:
@@ -116,6 +123,10 @@ class Caxton:
     def restart_agent(self, name: str, grace: float | None = None) -> AgentView:
         """Stops an agent and starts it again."""
         return AgentView.model_validate(self._post(f"/v1/agents/{name}/restart", {"grace": grace}, timeout=None))
+
+    def resume_agent(self, name: str, reason: str = "") -> AgentView:
+        """Lets a suspended agent take work again."""
+        return AgentView.model_validate(self._post(f"/v1/agents/{name}/resume", {"reason": reason}))
 
     def capabilities(self, query: str | None = None) -> list[CapabilityView]:
         """Capabilities of the workspace; with `query` those whose name or description fits."""
@@ -319,6 +330,91 @@ class Caxton:
     def stream(self, execution_id: str, *, last_event_id: str | None = None) -> Iterator[StreamEvent]:
         """Follows a turn: steps and pieces of text as they come, at last the reply or the error."""
         return self._transport.stream(f"/v1/executions/{execution_id}/stream", last_event_id=last_event_id)
+
+    def replay(self, execution_id: str) -> Replay:
+        """A turn's outcome rebuilt from events alone, and where it differs from the record."""
+        return Replay.model_validate(self._get(f"/v1/executions/{execution_id}/replay"))
+
+    # --- the event log -----------------------------------------------------------------------------------------------
+
+    def event_page(
+        self, *, cursor: str | None = None, order: str = "oldest", limit: int = 100, **filters: Any
+    ) -> tuple[list[Event], str | None]:
+        """Events of the workspace, and the cursor of the next page.
+
+        Args:
+            cursor: of the last page, to go on with the same filters.
+            order: "oldest" or "newest" first.
+            limit: how many, 1000 at the most.
+            filters: type (a list), execution, agent, actor, capability, conversation, deployment, error, since, until.
+        """
+        found = self._get("/v1/events", cursor=cursor, order=order, limit=limit, **filters)
+        return [Event.model_validate(event) for event in found["events"]], found.get("next")
+
+    def event(self, event_id: str) -> Event:
+        """One event."""
+        return Event.model_validate(self._get(f"/v1/events/{event_id}"))
+
+    def tail(self, *, cursor: str | None = None, **filters: Any) -> Iterator[StreamEvent]:
+        """Events as they are written, for ever; `data` of each is an :class:`Event`, its id a cursor."""
+        return self._transport.stream("/v1/events/tail", params={"cursor": cursor, **filters})
+
+    def export(self, *, after: int = 0, everything: bool = False, **filters: Any) -> Iterator[str]:
+        """Events as lines of JSON."""
+        params = {"after": after, "everything": "true" if everything else None, **filters}
+        return self._transport.lines("/v1/events/export", params=params)
+
+    def verify_events(self, expect: str | None = None) -> Verification:
+        """Whether the customer's log is what was written; `expect` is SEQUENCE:HASH, written down earlier."""
+        response = self._transport.request(
+            "GET", "/v1/events/verify", params={"expect": expect}, timeout=VERIFY_TIMEOUT
+        )
+        return Verification.model_validate(response.json())
+
+    def event_types(self) -> list[EventType]:
+        """The catalogue of events."""
+        return [EventType.model_validate(each) for each in self._get("/v1/events/types")["types"]]
+
+    # --- governance --------------------------------------------------------------------------------------------------
+
+    def approvals(self, *, state: str | None = None, limit: int = 50) -> list[Approval]:
+        """What waits, or waited, for a person; the latest request first."""
+        found = self._get("/v1/approvals", state=state, limit=limit)
+        return [Approval.model_validate(each) for each in found["approvals"]]
+
+    def approval(self, approval_id: str) -> Approval:
+        """One approval, with what has to be judged."""
+        return Approval.model_validate(self._get(f"/v1/approvals/{approval_id}"))
+
+    def decide(self, approval_id: str, verdict: str, reason: str = "") -> Approval:
+        """Decides on an approval: "grant" or "reject"."""
+        return Approval.model_validate(self._post(f"/v1/approvals/{approval_id}/{verdict}", {"reason": reason}))
+
+    def budgets(self) -> list[Budget]:
+        """All budgets of the customer, with what is used of them."""
+        return [Budget.model_validate(each) for each in self._get("/v1/budgets")["budgets"]]
+
+    def set_budget(
+        self, resource: str, period: str, limit: float, *, workspace: str | None = None, agent: str | None = None
+    ) -> Budget:
+        """Sets a budget.
+
+        Args:
+            resource: "tokens", "cost_usd" or "requests".
+            period: "hour", "day", "month" or "total".
+            limit: how much.
+            workspace: without it, all workspaces.
+            agent: without it, all agents.
+        """
+        body = {"resource": resource, "period": period, "limit": limit, "workspace": workspace, "agent": agent}
+        return Budget.model_validate(self._transport.request("PUT", "/v1/budgets", json=_given(body)).json())
+
+    def remove_budget(
+        self, resource: str, period: str, *, workspace: str | None = None, agent: str | None = None
+    ) -> None:
+        """Removes a budget."""
+        params = {"resource": resource, "period": period, "workspace": workspace, "agent": agent}
+        self._transport.request("DELETE", "/v1/budgets", params=params)
 
     # --- keys --------------------------------------------------------------------------------------------------------
 

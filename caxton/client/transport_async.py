@@ -24,17 +24,24 @@ class AsyncTransport:
     """One connection pool to one server."""
 
     def __init__(
-        self, connection: Connection, *, patience: float = 15.0, http: httpx.AsyncClient | None = None
+        self,
+        connection: Connection,
+        *,
+        patience: float = 15.0,
+        channel: str = "api",
+        http: httpx.AsyncClient | None = None,
     ) -> None:
         """Prepare the connection; nothing is sent yet.
 
         Args:
             connection: where to and as whom.
             patience: seconds for which a request that may be repeated is tried again after the connection was lost.
+            channel: how the log calls the way that requests come by, such as "cli".
             http: the HTTP client to use instead of one of our own.
         """
         self.connection = connection
         self.patience = patience
+        self.channel = channel
         self._http = http or httpx.AsyncClient(trust_env=not is_loopback(connection.url))
 
     async def __aenter__(self) -> Self:
@@ -88,7 +95,7 @@ class AsyncTransport:
                 response = await self._http.request(
                     method,
                     self.connection.url + path,
-                    params={name: value for name, value in (params or {}).items() if value is not None},
+                    params=_given(params),
                     json=json,
                     content=content,
                     headers=headers,
@@ -106,7 +113,32 @@ class AsyncTransport:
                     raise error_of(response, self.connection)
             await asyncio.sleep(pause)
 
-    async def stream(self, path: str, *, last_event_id: str | None = None) -> AsyncIterator[StreamEvent]:
+    async def lines(self, path: str, *, params: Mapping[str, Any] | None = None) -> AsyncIterator[str]:
+        """The lines of a long answer, as they come.
+
+        Raises:
+            ServerUnreachable: there is no server, or the connection was lost: what has come is not all.
+            CaxtonError: what the server answered, as the class of its code.
+        """
+        try:
+            async with self._http.stream(
+                "GET",
+                self.connection.url + path,
+                params=_given(params),
+                headers=self._headers({}),
+                timeout=httpx.Timeout(STREAM_SILENCE, connect=5.0),
+            ) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise error_of(response, self.connection)
+                async for line in response.aiter_lines():
+                    yield line
+        except httpx.HTTPError as error:
+            raise unreachable(self.connection, error) from error
+
+    async def stream(
+        self, path: str, *, params: Mapping[str, Any] | None = None, last_event_id: str | None = None
+    ) -> AsyncIterator[StreamEvent]:
         """Events of a stream until its last one; a lost connection is opened again where it broke off.
 
         Raises:
@@ -118,7 +150,7 @@ class AsyncTransport:
         attempts = Attempts(self.patience)
         while True:
             try:
-                async for event in self._events(path, parser):
+                async for event in self._events(path, _given(params), parser):
                     attempts.succeeded()
                     yield event
                     if event.is_last:
@@ -132,13 +164,14 @@ class AsyncTransport:
                 raise unreachable(self.connection, None)
             await asyncio.sleep(parser.retry or pause)
 
-    async def _events(self, path: str, parser: EventParser) -> AsyncIterator[StreamEvent]:
+    async def _events(self, path: str, params: Mapping[str, Any], parser: EventParser) -> AsyncIterator[StreamEvent]:
         headers = self._headers({"Accept": "text/event-stream"})
         if parser.last_id:
             headers["Last-Event-ID"] = parser.last_id
         async with self._http.stream(
             "GET",
             self.connection.url + path,
+            params=params,
             headers=headers,
             timeout=httpx.Timeout(STREAM_SILENCE, connect=5.0),
         ) as response:
@@ -151,7 +184,11 @@ class AsyncTransport:
                     yield event
 
     def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
-        headers = {"X-Caxton-Workspace": self.connection.workspace, **more}
+        headers = {"X-Caxton-Workspace": self.connection.workspace, "X-Caxton-Channel": self.channel, **more}
         if self.connection.api_key:
             headers["Authorization"] = f"Bearer {self.connection.api_key}"
         return headers
+
+
+def _given(params: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (params or {}).items() if value is not None}

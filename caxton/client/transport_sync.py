@@ -23,16 +23,25 @@ STREAM_SILENCE = 60.0
 class Transport:
     """One connection pool to one server."""
 
-    def __init__(self, connection: Connection, *, patience: float = 15.0, http: httpx.Client | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        patience: float = 15.0,
+        channel: str = "api",
+        http: httpx.Client | None = None,
+    ) -> None:
         """Prepare the connection; nothing is sent yet.
 
         Args:
             connection: where to and as whom.
             patience: seconds for which a request that may be repeated is tried again after the connection was lost.
+            channel: how the log calls the way that requests come by, such as "cli".
             http: the HTTP client to use instead of one of our own.
         """
         self.connection = connection
         self.patience = patience
+        self.channel = channel
         self._http = http or httpx.Client(trust_env=not is_loopback(connection.url))
 
     def __enter__(self) -> Self:
@@ -86,7 +95,7 @@ class Transport:
                 response = self._http.request(
                     method,
                     self.connection.url + path,
-                    params={name: value for name, value in (params or {}).items() if value is not None},
+                    params=_given(params),
                     json=json,
                     content=content,
                     headers=headers,
@@ -104,7 +113,32 @@ class Transport:
                     raise error_of(response, self.connection)
             time.sleep(pause)
 
-    def stream(self, path: str, *, last_event_id: str | None = None) -> Iterator[StreamEvent]:
+    def lines(self, path: str, *, params: Mapping[str, Any] | None = None) -> Iterator[str]:
+        """The lines of a long answer, as they come.
+
+        Raises:
+            ServerUnreachable: there is no server, or the connection was lost: what has come is not all.
+            CaxtonError: what the server answered, as the class of its code.
+        """
+        try:
+            with self._http.stream(
+                "GET",
+                self.connection.url + path,
+                params=_given(params),
+                headers=self._headers({}),
+                timeout=httpx.Timeout(STREAM_SILENCE, connect=5.0),
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                    raise error_of(response, self.connection)
+                for line in response.iter_lines():
+                    yield line
+        except httpx.HTTPError as error:
+            raise unreachable(self.connection, error) from error
+
+    def stream(
+        self, path: str, *, params: Mapping[str, Any] | None = None, last_event_id: str | None = None
+    ) -> Iterator[StreamEvent]:
         """Events of a stream until its last one; a lost connection is opened again where it broke off.
 
         Raises:
@@ -116,7 +150,7 @@ class Transport:
         attempts = Attempts(self.patience)
         while True:
             try:
-                for event in self._events(path, parser):
+                for event in self._events(path, _given(params), parser):
                     attempts.succeeded()
                     yield event
                     if event.is_last:
@@ -130,13 +164,14 @@ class Transport:
                 raise unreachable(self.connection, None)
             time.sleep(parser.retry or pause)
 
-    def _events(self, path: str, parser: EventParser) -> Iterator[StreamEvent]:
+    def _events(self, path: str, params: Mapping[str, Any], parser: EventParser) -> Iterator[StreamEvent]:
         headers = self._headers({"Accept": "text/event-stream"})
         if parser.last_id:
             headers["Last-Event-ID"] = parser.last_id
         with self._http.stream(
             "GET",
             self.connection.url + path,
+            params=params,
             headers=headers,
             timeout=httpx.Timeout(STREAM_SILENCE, connect=5.0),
         ) as response:
@@ -149,7 +184,11 @@ class Transport:
                     yield event
 
     def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
-        headers = {"X-Caxton-Workspace": self.connection.workspace, **more}
+        headers = {"X-Caxton-Workspace": self.connection.workspace, "X-Caxton-Channel": self.channel, **more}
         if self.connection.api_key:
             headers["Authorization"] = f"Bearer {self.connection.api_key}"
         return headers
+
+
+def _given(params: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (params or {}).items() if value is not None}

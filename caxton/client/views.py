@@ -90,6 +90,7 @@ class AgentView(View):
     digest: str
     state: str
     reason: str | None = None
+    suspended: str | None = None
     description: str = ""
     capabilities: list[Capability] = []
     tools: list[str] = []
@@ -179,3 +180,27 @@ class NewKey(KeyView):
     """An API key as it is shown once."""
 
     key: str
+
+
+class Verification(View):
+    """`GET /v1/events/verify`"""
+
+    ok: bool
+    checked: int
+    head_sequence: int
+    head_hash: str
+    broken_at: int | None = None
+    problem: str | None = None
+    violations: list[dict[str, Any]] = []
+    open_executions: int = 0
+
+
+class EventType(View):
+    """A type of event."""
+
+    type: str
+    category: str
+    schema_version: int
+    description: str
+    reserved: str | None = None
+    payload: dict[str, Any] = {}

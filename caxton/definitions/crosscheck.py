@@ -34,6 +34,7 @@ def crosscheck(
     for agent in agents:
         problems += _check_tools(agent, tools, all_tools_known)
         problems += _check_script(agent, tools)
+        problems += _check_policies(agent, tools)
         if all_offers_known:
             problems += _check_delegates(agent, offers)
     problems += _check_circles(agents, offers)
@@ -69,6 +70,21 @@ def _check_tools(
                 hint = guess or "it is not in tools/; the server may have it"
                 yield agent.problem(path, f'unknown tool "{server}"', hint, warning=True)
         elif function and not _has(tools[server], function):
+            message, hint = _no_function(server, function, tools[server])
+            yield agent.problem(path, message, hint)
+
+
+def _check_policies(agent: AgentSource, tools: Mapping[str, Collection[str] | None]) -> Iterator[Problem]:
+    """A policy for a tool that the agent does not use would guard nothing: the one that it was meant for is unguarded."""
+    spec = agent.version.spec
+    used = {tool.partition(".")[0] for tool in spec.tools}
+    for name in spec.tool_policies:
+        server, _, function = name.partition(".")
+        path: Path = ("tool_policies", name)
+        if server not in used:
+            hint = did_you_mean(server, used) or f'add "{server}" to `tools`, or remove the policy'
+            yield agent.problem(path, f'there is a policy for "{name}", but the agent does not use "{server}"', hint)
+        elif function and server in tools and not _has(tools[server], function):
             message, hint = _no_function(server, function, tools[server])
             yield agent.problem(path, message, hint)
 

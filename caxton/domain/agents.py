@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.domain.capabilities import Capability, CapabilityRequest, SemanticVersion
+from caxton.domain.governance import ToolPolicy
 from caxton.domain.ids import Digest, Name
 from caxton.domain.lifecycle import StateMachine
 from caxton.domain.quantities import Seconds
@@ -44,6 +45,9 @@ class ModelSettings(BaseModel):
     timeout: Seconds = Field(default=60.0, gt=0, le=3600, description='Time for one model call, such as "60s".')
 
 
+_NO_POLICY = ToolPolicy()
+
+
 class AgentSpec(BaseModel):
     """An agent as its TOML file defines it."""
 
@@ -77,6 +81,11 @@ class AgentSpec(BaseModel):
     )
     documentation: str = Field(default="", max_length=200_000, description="Markdown for people.")
     limits: AgentLimits = AgentLimits()
+    tool_policies: dict[str, ToolPolicy] = Field(
+        default={},
+        max_length=100,
+        description='What calls need when this agent makes them, by "server.function", or "server" for all of a tool.',
+    )
 
     @property
     def models(self) -> list[str]:
@@ -86,6 +95,10 @@ class AgentSpec(BaseModel):
     def allows_tool(self, tool: str, function: str) -> bool:
         """Whether the allowlist names the tool server `tool` or its one function."""
         return tool in self.tools or f"{tool}.{function}" in self.tools
+
+    def policy_for(self, tool: str, function: str) -> ToolPolicy:
+        """What a call of the tool's function needs: the function's own policy, else that of its server."""
+        return self.tool_policies.get(f"{tool}.{function}") or self.tool_policies.get(tool) or _NO_POLICY
 
     def offers(self, capability: str) -> Capability | None:
         """The agent's capability of that name."""

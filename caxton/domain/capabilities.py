@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from semantic_version import NpmSpec, Version
 
+from caxton.domain.governance import ApprovalPolicy, ServiceLevel
 from caxton.domain.ids import Name, is_name
 
 
@@ -51,14 +52,13 @@ def version_key(version: str) -> Version:
     return Version(version)
 
 
-class Capability(BaseModel):
-    """One thing that an agent offers to do. In TOML a plain string is the short form."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Capability(ApprovalPolicy):
+    """One thing that an agent offers to do. In TOML a plain string is the short form. An approval is one of its replies."""
 
     name: Name = Field(description='What others ask for, such as "analyze-data".')
     version: SemanticVersion = Field(default="1.0.0", description="A semantic version, which requests may narrow.")
     description: str = Field(default="", max_length=2_000, description="One sentence for people and for other agents.")
+    sla: ServiceLevel | None = Field(default=None, description="The time within which an answer is promised.")
 
     @model_validator(mode="before")
     @classmethod

@@ -140,6 +140,13 @@ class InvalidSettings(CaxtonError):
     title = "A setting is not valid"
 
 
+class CursorInvalid(InvalidInput):
+    """A cursor is not one that this list gave out."""
+
+    code = "cursor_invalid"
+    title = "The cursor is not valid here"
+
+
 class PayloadTooLarge(CaxtonError):
     code = "payload_too_large"
     status = 413
@@ -203,6 +210,15 @@ class Overloaded(CaxtonError):
 # --- routing ---------------------------------------------------------------------------------------------------------
 
 
+class BudgetUsedUp(CaxtonError):
+    """A budget of tokens, cost or requests is used up."""
+
+    code = "budget_exceeded"
+    status = 429
+    exit_code = 5
+    title = "The budget is used up"
+
+
 class RoutingFailed(CaxtonError):
     """No agent could be chosen. `details` has `capability`, `reason`, `similar` (capabilities that do exist)."""
 
@@ -244,6 +260,44 @@ class ExecutionCancelled(ExecutionFailed):
     code = "execution_cancelled"
     status = 409
     title = "The work was cancelled"
+
+
+class ExecutionAbandoned(ExecutionFailed):
+    """The server was killed before the request was accepted, and nobody asked again."""
+
+    code = "execution_abandoned"
+    title = "The server was killed before it could accept the request"
+
+
+class ChannelFailed(CaxtonError):
+    """A channel refused a notice, or is not configured: telling it again would not help."""
+
+    code = "channel_failed"
+    status = 502
+    exit_code = 5
+    title = "A channel for notices refused"
+
+
+class ChannelUnreachable(ChannelFailed):
+    """A channel did not answer, or said that it cannot now."""
+
+    code = "channel_unreachable"
+    title = "A channel for notices did not answer"
+    retryable = True
+
+
+class ApprovalRejected(ExecutionFailed):
+    """A person refused an action."""
+
+    code = "approval_rejected"
+    title = "A person refused the action"
+
+
+class ApprovalTimedOut(ExecutionFailed):
+    """Nobody decided on an action in time."""
+
+    code = "approval_timeout"
+    title = "Nobody decided on the action in time"
 
 
 class LimitReached(ExecutionFailed):

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.domain.errors import ErrorReport
-from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
+from caxton.domain.governance import ApprovalMode, ApprovalState, RiskLevel, Verdict
+from caxton.domain.ids import ConversationId, DeploymentId, Digest, ExecutionId, MessageId, Scope
 from caxton.domain.messages import Content, Message
 from caxton.domain.tools import Artifact
 
@@ -54,6 +55,10 @@ class TurnRequest(BaseModel):
     """Whether the conversation consists of this one turn and ends with it."""
     variables: dict[str, Any] = {}
     """Values for the agent's templates."""
+    channel: str | None = None
+    """How it came in: "api", "cli" …"""
+    sent_at: datetime | None = None
+    """When it was admitted."""
     traceparent: str | None = None
 
 
@@ -101,7 +106,9 @@ class Execution(BaseModel):
     agent: str | None = None
     agent_version: str | None = None
     agent_digest: Digest | None = None
+    deployment_id: DeploymentId | None = None
     capability: str | None = None
+    capability_version: str | None = None
     state: ExecutionState
     error: ErrorReport | None = None
     usage: Usage = Usage()
@@ -140,6 +147,12 @@ class StepKind(StrEnum):
     MODEL = "model"
     TOOL = "tool"
     CLOSE = "close"
+    APPROVAL = "approval"
+    """Asks a person."""
+    DECISION = "decision"
+    """Records what the person said, or that nobody said anything in time."""
+    REPLY = "reply"
+    """Sends the reply that waited for a decision, or says that it was refused."""
 
 
 class RequestedCall(BaseModel):
@@ -152,6 +165,29 @@ class RequestedCall(BaseModel):
     """"server.function", or the capability with its version range."""
     fast: bool = False
     """Whether the call may run inside a batch."""
+    needs_approval: bool = False
+    """Whether a person must agree first."""
+    action_type: str = "tool"
+
+
+class ApprovalStatus(BaseModel):
+    """How an approval stands."""
+
+    id: str
+    state: ApprovalState
+    remaining: float = 0.0
+    """Seconds until it expires."""
+    decided_by: str | None = None
+    reason: str = ""
+
+
+class Decision(BaseModel):
+    """What a person, or the clock, said of an approval."""
+
+    approval_id: str
+    verdict: Verdict
+    actor: str = "system"
+    reason: str = ""
 
 
 class Plan(BaseModel):
@@ -170,6 +206,13 @@ class Plan(BaseModel):
     max_tokens: int
     max_time: float
     model_timeout: float
+    deployment_id: DeploymentId | None = None
+    capability: str | None = None
+    capability_version: str | None = None
+    risk_level: RiskLevel | None = None
+    approval_mode: ApprovalMode | None = None
+    promised: float | None = None
+    """Seconds within which the capability promises an answer."""
     pool: str = "default"
 
 
@@ -201,6 +244,8 @@ class StepInput(BaseModel):
     """model, tool, close: the execution's plan."""
     error: ErrorReport | None = None
     """close: why the execution failed."""
+    decision: Decision | None = None
+    """decision: what was said. reply: how the approval ended."""
     one_shot: bool = False
     traceparent: str | None = None
     """The trace that the turn belongs to."""
@@ -219,6 +264,10 @@ class StepResult(BaseModel):
     """model: what the whole turn has used so far."""
     error: ErrorReport | None = None
     artifacts: list[Artifact] = []
+    needs_approval: bool = False
+    """model: whether the reply that it made waits for a person."""
+    approval: ApprovalStatus | None = None
+    """approval, decision: how it stands."""
     first: "StepResult | None" = None
     """open: what the first model call brought, where the agent answers at once."""
 

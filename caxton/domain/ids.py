@@ -63,6 +63,14 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{_base32(value, 22)}"
 
 
+def leading_bits(identity: str) -> bytes:
+    """The first 48 bits of an id's number: of an id from :func:`new_id`, its time."""
+    number = 0
+    for character in identity.partition("_")[2][:10]:
+        number = number << 5 | max(0, _ALPHABET.find(character))
+    return (number >> 2).to_bytes(6, "big")
+
+
 def derived_id(prefix: str, *parts: str) -> str:
     """An id that is the same whenever it is made from the same parts (110 bits of SHA-256)."""
     digest = hashlib.sha256("\x1f".join(parts).encode()).digest()

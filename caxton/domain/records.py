@@ -4,17 +4,19 @@ A :class:`Records` runs a function with a :class:`Transaction`. Every method tak
 customer cannot be written.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from caxton.domain.agents import AgentVersion
 from caxton.domain.conversations import Conversation, EndReason
 from caxton.domain.deployments import Bundle, Change, Deployment, DeploymentRequest, DeploymentState
 from caxton.domain.errors import ErrorReport
 from caxton.domain.events import Event
+from caxton.domain.events.chain import EventHead
 from caxton.domain.executions import Execution, ExecutionState, Usage
+from caxton.domain.governance import Approval, ApprovalState, Budget
 from caxton.domain.ids import ConversationId, DeploymentId, Digest, ExecutionId, MessageId, Scope
 from caxton.domain.messages import Message
 from caxton.domain.tools import ToolVersion
@@ -34,6 +36,8 @@ class Component:
     reason: str | None
     deployment_id: DeploymentId | None
     updated_at: datetime
+    suspended: str | None = None
+    """Why it takes no work, though its state would let it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,44 @@ class CallStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events are wanted; what is None does not matter. Every field is indexed."""
+
+    types: frozenset[str] = frozenset()
+    correlation_id: str | None = None
+    agent: str | None = None
+    actor: str | None = None
+    skill_id: str | None = None
+    conversation_id: str | None = None
+    deployment_id: str | None = None
+    error_code: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    EQUALITIES: ClassVar[tuple[str, ...]] = (
+        "correlation_id",
+        "agent",
+        "actor",
+        "skill_id",
+        "conversation_id",
+        "deployment_id",
+        "error_code",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """What is to happen at a time unless the execution ends before."""
+
+    scope: Scope
+    execution_id: ExecutionId
+    kind: Literal["pressure", "breach", "escalation"]
+    level: int
+    due_at: datetime
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
     """An API key without the key."""
 
@@ -123,16 +165,27 @@ class Transaction(Protocol):
         self, scope: Scope, kind: ComponentKind, name: str, state: str, reason: str | None
     ) -> bool: ...
     def remove_component(self, scope: Scope, kind: ComponentKind, name: str) -> None: ...
+    def suspend_component(self, scope: Scope, kind: ComponentKind, name: str, reason: str | None) -> bool: ...
+    def bump_generations(self, customer: str) -> None: ...
     def put_version(
-        self, scope: Scope, kind: ComponentKind, bundle: Bundle, definition: AgentVersion | ToolVersion
+        self,
+        scope: Scope,
+        kind: ComponentKind,
+        bundle: Bundle,
+        definition: AgentVersion | ToolVersion,
+        deployment_id: DeploymentId | None = None,
     ) -> None: ...
+    def version_deployment(self, scope: Scope, kind: ComponentKind, digest: Digest) -> DeploymentId | None: ...
     def agent_versions(self, scope: Scope, digests: Sequence[Digest]) -> dict[Digest, AgentVersion]: ...
     def tool_versions(self, scope: Scope, digests: Sequence[Digest]) -> dict[Digest, ToolVersion]: ...
     def bundle(self, scope: Scope, kind: ComponentKind, digest: Digest) -> Bundle | None: ...
 
+    def workspaces(self, customer: str) -> list[str]: ...
+
     # executions
     def executions(self, scope: Scope, ids: Sequence[ExecutionId]) -> dict[ExecutionId, ExecutionRecord]: ...
     def executions_of_turn(self, scope: Scope, root_id: ExecutionId) -> list[ExecutionRecord]: ...
+    def running_turns(self, before: datetime, limit: int) -> list[tuple[Scope, ExecutionRecord]]: ...
     def work_in_hand(self, scope: Scope) -> dict[str, int]: ...
     def add_execution(self, scope: Scope, record: ExecutionRecord) -> None: ...
     def finish_execution(
@@ -208,15 +261,53 @@ class Transaction(Protocol):
 
     # events
     def add_events(self, scope: Scope, events: Iterable[Event]) -> None: ...
+    def add_events_once(self, scope: Scope, events: Sequence[Event]) -> list[Event]: ...
+    def event_head(self, customer: str) -> EventHead: ...
+    def event(self, customer: str, event_id: str) -> Event | None: ...
     def events(
         self,
         scope: Scope,
+        wanted: EventFilter | None = None,
         *,
-        correlation_id: str | None = None,
-        event_type: str | None = None,
         after: int = 0,
+        before: int | None = None,
+        newest: bool = False,
         limit: int,
-    ) -> list[tuple[int, Event]]: ...
+    ) -> list[Event]: ...
+    def log(self, customer: str, *, after: int = 0, limit: int) -> list[Event]: ...
+    def customers_with_events(self) -> dict[str, int]: ...
+
+    # governance
+    def approval(self, scope: Scope, approval_id: str) -> Approval | None: ...
+    def approvals(
+        self,
+        scope: Scope,
+        *,
+        state: ApprovalState | None = None,
+        execution_id: ExecutionId | None = None,
+        before: datetime | None = None,
+        limit: int,
+    ) -> list[Approval]: ...
+    def add_approval(self, scope: Scope, approval: Approval) -> None: ...
+    def decide_approval(self, scope: Scope, approval_id: str, state: ApprovalState, by: str, reason: str) -> bool: ...
+    def add_deadlines(self, scope: Scope, found: Sequence[Deadline]) -> None: ...
+    def due_deadlines(self, moment: datetime, limit: int) -> list[Deadline]: ...
+    def remove_deadline(self, deadline: Deadline) -> bool: ...
+    def clear_deadlines(self, scope: Scope, execution_id: ExecutionId) -> None: ...
+    def budgets(self, customer: str, workspace: str | None = None, agent: str | None = None) -> list[Budget]: ...
+    def put_budget(self, customer: str, budget: Budget) -> None: ...
+    def use_budget(self, customer: str, budget: Budget) -> None: ...
+    def remove_budget(self, customer: str, budget: Budget) -> bool: ...
+    def lock_budgets(self, customer: str) -> None: ...
+
+    # projections of the log
+    def document_position(self, customer: str, view: str) -> tuple[int, int]: ...
+    def set_document_position(self, customer: str, view: str, sequence: int, version: int) -> None: ...
+    def documents(self, scope: Scope, view: str, keys: Sequence[str] | None = None) -> dict[str, Any]: ...
+    def put_documents(
+        self, scope: Scope, view: str, fresh: Mapping[str, Any], changed: Mapping[str, Any], gone: Iterable[str] = ()
+    ) -> None: ...
+    def drop_documents(self, customer: str, view: str) -> None: ...
 
     # keys: found by hash before a scope is known
     def find_key(self, key_hash: str) -> ApiKey | None: ...

@@ -61,6 +61,15 @@ CATALOGUE = (
         "Requests for which no agent could be chosen, by error code.",
         ("reason",),
     ),
+    MetricInfo(
+        "caxton_approvals_total", "counter", "Approvals that were requested, granted, rejected, timed out.", ("what",)
+    ),
+    MetricInfo(
+        "caxton_governance_events_total",
+        "counter",
+        "Pressure, breaches of service levels, escalations and suspensions, by the event's type.",
+        ("event_type",),
+    ),
     MetricInfo("caxton_model_calls_total", "counter", "Model calls that were answered.", ("model",)),
     MetricInfo("caxton_model_call_seconds", "histogram", "Time until a model had answered.", ("model",), SLOW),
     MetricInfo("caxton_model_tokens_total", "counter", "Tokens that models read and wrote.", ("model", "direction")),

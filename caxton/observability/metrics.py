@@ -64,6 +64,8 @@ class Metrics:
         self._execution_seconds = _Labelled(self._histogram("caxton_execution_seconds"))
         self._routed = _Labelled(self._counter("caxton_routing_decisions_total"))
         self._routing_failed = _Labelled(self._counter("caxton_routing_failures_total"))
+        self._approvals = _Labelled(self._counter("caxton_approvals_total"))
+        self._governance = _Labelled(self._counter("caxton_governance_events_total"))
         self._http_requests = _Labelled(self._counter("caxton_http_requests_total"))
         self._http_seconds = _Labelled(self._histogram("caxton_http_request_seconds"))
         self._accepted = self._counter("caxton_messages_accepted_total")
@@ -111,6 +113,14 @@ class Metrics:
         self._tool_cpu.of(name).inc(usage.cpu_ms / 1000)
         if usage.memory is not None:
             self._tool_memory.of(name).observe(usage.memory)
+
+    def approval(self, what: str) -> None:
+        """An approval was "requested", "granted", "rejected" or "timedout"."""
+        self._approvals.of(self._names.admit(what)).inc()
+
+    def governance(self, event_type: str) -> None:
+        """A promise was pressed for or broken, or somebody was told: the event's type."""
+        self._governance.of(self._names.admit(event_type)).inc()
 
     def execution(self, agent: str, state: str, seconds: float | None) -> None:
         """An agent's work ended.

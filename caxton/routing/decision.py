@@ -90,6 +90,12 @@ def _route_to_agent(index: CapabilityIndex, name: str, capability: str | None, s
             Hint(text="start it", command=f"caxton agent start {name}"),
             details={"agent": name, "state": agent.state, "reason": "AllAgentsUnavailable"},
         )
+    if agent.suspended is not None:
+        raise AllAgentsUnavailable(
+            f'agent "{name}" is suspended: {agent.suspended}',
+            Hint(text="an operator can let it work again", command=f"caxton agent resume {name}"),
+            details={"agent": name, "state": "Suspended", "reason": "AllAgentsUnavailable"},
+        )
     if agent.breaker_open:
         raise CircuitBreakerOpen(
             f'agent "{name}" has failed too often and is resting',
@@ -134,7 +140,7 @@ def _no_capable_agent(
 
 
 def _unavailable(name: str, providers: tuple[Provider, ...]) -> AllAgentsUnavailable | CircuitBreakerOpen:
-    states = {provider.agent: str(provider.state) for provider in providers}
+    states = {provider.agent: "Suspended" if provider.suspended else str(provider.state) for provider in providers}
     details = {"capability": name, "agents": states}
     if all(provider.breaker_open or provider.state is not AgentState.RUNNING for provider in providers) and any(
         provider.breaker_open for provider in providers
@@ -145,9 +151,14 @@ def _unavailable(name: str, providers: tuple[Provider, ...]) -> AllAgentsUnavail
             details={**details, "reason": "CircuitBreakerOpen"},
         )
     listed = ", ".join(f"{agent} is {state}" for agent, state in sorted(states.items()))
-    first = sorted(states)[0]
+    first, state = sorted(states.items())[0]
+    hint = (
+        Hint(text="an operator can let it work again", command=f"caxton agent resume {first}")
+        if state == "Suspended"
+        else Hint(text="start one", command=f"caxton agent start {first}")
+    )
     return AllAgentsUnavailable(
         f'no agent that offers "{name}" takes work now: {listed}',
-        Hint(text="start one", command=f"caxton agent start {first}"),
+        hint,
         details={**details, "reason": "AllAgentsUnavailable"},
     )

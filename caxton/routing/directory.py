@@ -1,7 +1,7 @@
 """Keeps capability indexes current. It asks the records port for the registry's generation and rebuilds when that moved."""
 
 from caxton.domain.agents import AgentState
-from caxton.domain.ids import Digest, Scope
+from caxton.domain.ids import DeploymentId, Digest, Scope
 from caxton.domain.records import Transaction
 from caxton.domain.tools import ToolState, ToolVersion
 from caxton.routing.index import CapabilityIndex, DeployedAgent, build_index
@@ -10,10 +10,20 @@ from caxton.routing.index import CapabilityIndex, DeployedAgent, build_index
 class Registry:
     """What is deployed in one workspace, at one generation."""
 
-    def __init__(self, index: CapabilityIndex, tools: dict[str, tuple[ToolVersion, ToolState]]) -> None:
-        """Join the capability index with the active versions of tools."""
+    def __init__(
+        self,
+        index: CapabilityIndex,
+        tools: dict[str, tuple[ToolVersion, ToolState]],
+        deployments: dict[str, tuple[Digest, DeploymentId | None]] | None = None,
+        *,
+        has_budgets: bool = False,
+    ) -> None:
+        """Join the capability index with the active versions of tools, and each agent's digest with its deployment."""
         self.index = index
         self.tools = tools
+        self.deployments = deployments or {}
+        self.has_budgets = has_budgets
+        """Whether anything that agents of the workspace do counts against a budget."""
 
     def running_tool(self, name: str) -> ToolVersion | None:
         """The active version of a tool that takes calls."""
@@ -44,11 +54,13 @@ def _read(transaction: Transaction, scope: Scope, generation: int) -> Registry:
     agents = transaction.agent_versions(scope, [c.digest for c in components if c.kind == "agent"])
     tools = transaction.tool_versions(scope, [c.digest for c in components if c.kind == "tool"])
     deployed = [
-        DeployedAgent(agents[Digest(c.digest)].spec, c.digest, AgentState(c.state))
+        DeployedAgent(agents[Digest(c.digest)].spec, c.digest, AgentState(c.state), suspended=c.suspended)
         for c in components
         if c.kind == "agent" and c.digest in agents
     ]
     active = {
         c.name: (tools[c.digest], ToolState(c.state)) for c in components if c.kind == "tool" and c.digest in tools
     }
-    return Registry(build_index(generation, deployed), active)
+    deployments = {c.name: (c.digest, c.deployment_id) for c in components if c.kind == "agent"}
+    limited = bool(transaction.budgets(scope.customer, scope.workspace))
+    return Registry(build_index(generation, deployed), active, deployments, has_budgets=limited)

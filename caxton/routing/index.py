@@ -19,11 +19,12 @@ class Provider:
     state: AgentState
     breaker_open: bool = False
     weight: float = 1.0
+    suspended: bool = False
 
     @property
     def takes_work(self) -> bool:
         """Whether new work may go to it."""
-        return self.state is AgentState.RUNNING and not self.breaker_open
+        return self.state is AgentState.RUNNING and not self.breaker_open and not self.suspended
 
     @property
     def is_prerelease(self) -> bool:
@@ -39,6 +40,8 @@ class DeployedAgent:
     digest: Digest
     state: AgentState
     breaker_open: bool = False
+    suspended: str | None = None
+    """Why it takes no work, though its state would let it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,14 @@ def build_index(generation: int, agents: Iterable[DeployedAgent]) -> CapabilityI
     for agent in agents:
         by_name[agent.spec.name] = agent
         for capability in agent.spec.capabilities:
-            provider = Provider(agent.spec.name, agent.digest, capability.version, agent.state, agent.breaker_open)
+            provider = Provider(
+                agent.spec.name,
+                agent.digest,
+                capability.version,
+                agent.state,
+                agent.breaker_open,
+                suspended=agent.suspended is not None,
+            )
             found.setdefault(capability.name, []).append(provider)
     ordered: dict[str, tuple[Provider, ...]] = {}
     for name, providers in found.items():

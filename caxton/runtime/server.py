@@ -177,7 +177,7 @@ class _Server:
         from caxton.observability.metrics_export import setup_metrics_export
         from caxton.observability.tracing import setup_tracing
         from caxton.runtime.temporal import connect
-        from caxton.runtime.wiring import build_parts, build_services, build_worker
+        from caxton.runtime.wiring import build_parts, build_services, build_watch, build_worker
 
         telemetry = self.settings.telemetry
         shutdown_tracing = setup_tracing(
@@ -192,6 +192,7 @@ class _Server:
         queue = self.settings.temporal.task_queue
         if self.with_worker:
             await self._start_worker(build_worker(parts, client, queue))
+            self.running.background(build_watch(parts, client, queue).run())
         if self.with_api:
             services = build_services(parts, client, queue, self._facts(version))
             await self._start_api(parts, client, services, version)

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from caxton.adapters.models.settings import ModelsSettings
 from caxton.domain.ids import DEFAULT_CUSTOMER, DEFAULT_WORKSPACE, Name
 from caxton.runtime.settings_sections import (
+    ChannelSettings,
     EngineSettings,
     FilePath,
     LimitsSettings,
@@ -61,6 +62,9 @@ class _Shared(BaseModel):
     tools: ToolsSettings = ToolsSettings()
     limits: LimitsSettings = LimitsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    channels: dict[Name, ChannelSettings] = Field(
+        default={}, max_length=50, description="Where notices of broken promises go, by the name that agents use."
+    )
 
 
 class WorkspaceTable(Section):

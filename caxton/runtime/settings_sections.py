@@ -155,6 +155,17 @@ class LimitsSettings(Section):
     waiting: Integer = Field(default=10_000, ge=1, description="Requests that may wait; more are refused for a while.")
 
 
+class ChannelSettings(Section):
+    """`[channels.NAME]`: where notices of broken promises go."""
+
+    url: Annotated[str, AfterValidator(_web_address)] = Field(
+        description="Takes a POST, signed as standardwebhooks.com describes."
+    )
+    secret_env: str | None = Field(
+        default=None, description="Name of the environment variable that holds the secret to sign with."
+    )
+
+
 class TelemetrySettings(Section):
     """`[telemetry]`: traces and metrics over OTLP."""
 

@@ -10,9 +10,10 @@ from temporalio.worker import Worker
 from caxton.activities.agents import AgentActivities
 from caxton.activities.conversations import ConversationActivities
 from caxton.activities.deployments import DeploymentActivities
+from caxton.activities.notices import NoticeActivities
 from caxton.activities.step import StepPorts
-from caxton.activities.steps import StepActivities
-from caxton.adapters import templates
+from caxton.activities.steps import StepActivities, do_steps
+from caxton.adapters import templates, webhooks
 from caxton.adapters.blobs import FileBlobs
 from caxton.adapters.models import Models
 from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
@@ -20,25 +21,32 @@ from caxton.adapters.store.database import Database, sqlite_url
 from caxton.adapters.store.migrate import migrate
 from caxton.adapters.streams import LocalStream
 from caxton.api.services import ApiLimits, Services
+from caxton.domain.channels import Channel
 from caxton.routing.directory import Directory
 from caxton.runtime.data_folder import DataFolder
 from caxton.runtime.settings import Settings
 from caxton.service.agents import Agents
+from caxton.service.approvals import Approvals
+from caxton.service.budgets import Budgets
 from caxton.service.conversations import Conversations
 from caxton.service.deployments import Deployments
 from caxton.service.engine import Engine
+from caxton.service.event_log import EventLog
+from caxton.service.forsaken import Forsaken
 from caxton.service.inbox import InboxSender
 from caxton.service.keys import Keys
 from caxton.service.system import Health
 from caxton.service.tools import Tools
 from caxton.service.turns import Turns
+from caxton.service.watch import Watch
 from caxton.workflows.agent import AgentWorkflow
 from caxton.workflows.conversation import ConversationWorkflow
 from caxton.workflows.deployment import DeploymentWorkflow
 from caxton.workflows.inbox import InboxWorkflow
+from caxton.workflows.notice import NoticeWorkflow
 from caxton.workflows.policies import GRACEFUL_STOP, STICKY_TIMEOUT
 
-WORKFLOWS = (ConversationWorkflow, InboxWorkflow, AgentWorkflow, DeploymentWorkflow)
+WORKFLOWS = (ConversationWorkflow, InboxWorkflow, AgentWorkflow, DeploymentWorkflow, NoticeWorkflow)
 
 
 @dataclass
@@ -88,19 +96,15 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
 def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
     """A worker for workflows and activities."""
     engine = Engine(client, task_queue)
-    ports = StepPorts(
-        records=parts.database,
-        blobs=parts.blobs,
-        sandbox=parts.sandbox,
-        models=parts.models,
-        templates=templates,
-        stream=parts.stream,
-        directory=parts.directory,
-    )
+    ports = _step_ports(parts)
     agents = Agents(parts.database, parts.models, parts.directory, engine)
     steps = StepActivities(ports)
     lifecycle = AgentActivities(parts.database, parts.models, parts.directory)
-    deployments = DeploymentActivities(parts.database, parts.blobs, parts.sandbox, parts.models, agents.notify)
+    channels = _channels(parts.settings)
+    deployments = DeploymentActivities(
+        parts.database, parts.blobs, parts.sandbox, parts.models, agents.notify, channels
+    )
+    notices = NoticeActivities(parts.database, channels, webhooks.post)
     conversations = ConversationActivities(parts.database)
     activities: list[Any] = [
         steps.run_fast_steps,
@@ -114,6 +118,8 @@ def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
         deployments.fail_deployment,
         deployments.notify_agents,
         conversations.end_conversation,
+        notices.deliver_notice,
+        notices.record_notice,
     ]
     return Worker(
         client,
@@ -124,6 +130,32 @@ def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
         graceful_shutdown_timeout=GRACEFUL_STOP,
         max_cached_workflows=1000,
     )
+
+
+def build_watch(parts: Parts, client: Client, task_queue: str) -> Watch:
+    """What happens because time passes. Every worker has one."""
+    engine = Engine(client, task_queue)
+    ports = _step_ports(parts)
+    forsaken = Forsaken(parts.database, engine, lambda steps: do_steps(ports, steps))
+    return Watch(parts.database, engine, forsaken.sweep)
+
+
+def _step_ports(parts: Parts) -> StepPorts:
+    return StepPorts(
+        records=parts.database,
+        blobs=parts.blobs,
+        sandbox=parts.sandbox,
+        models=parts.models,
+        templates=templates,
+        stream=parts.stream,
+        directory=parts.directory,
+    )
+
+
+def _channels(settings: Settings) -> dict[str, Channel]:
+    return {
+        name: Channel(url=channel.url, secret_env=channel.secret_env) for name, channel in settings.channels.items()
+    }
 
 
 def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[str, object]) -> Services:
@@ -137,6 +169,9 @@ def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[st
         conversations=Conversations(parts.database, parts.directory, engine, turns),
         agents=Agents(parts.database, parts.models, parts.directory, engine),
         deployments=Deployments(parts.database, parts.blobs, engine),
+        approvals=Approvals(parts.database, engine),
+        budgets=Budgets(parts.database),
+        event_log=EventLog(parts.database),
         tools=Tools(parts.database, parts.blobs, parts.sandbox),
         keys=Keys(parts.database, home_customer=parts.settings.customer),
         health=Health(),

@@ -1,13 +1,13 @@
 """Agents: what is deployed, in which state, and how it does."""
 
-from typing import Any
-
 from pydantic import BaseModel
 from temporalio.common import WorkflowIDConflictPolicy
 
+from caxton.activities import journal
 from caxton.domain.agents import AgentLimits, AgentState, AgentVersion
 from caxton.domain.capabilities import Capability
-from caxton.domain.errors import CaxtonError, Hint, NotFound
+from caxton.domain.errors import CaxtonError, Hint, InvalidState, NotFound
+from caxton.domain.events.deployments import DeploymentResumed
 from caxton.domain.ids import Digest, Scope
 from caxton.domain.ports import ModelGateway
 from caxton.domain.records import CallStatistics, Component, Records, Transaction
@@ -17,7 +17,14 @@ from caxton.routing.similar import similar_names
 from caxton.service.context import Caller, Role
 from caxton.service.engine import Engine
 from caxton.service.views import StatisticsView, statistics_view
-from caxton.workflows.agent import AgentInput, AgentStatus, AgentWorkflow, StopRequest
+from caxton.workflows.agent import (
+    DEFAULT_GRACE,
+    AgentInput,
+    AgentStatus,
+    AgentWorkflow,
+    StartRequest,
+    StopRequest,
+)
 from caxton.workflows.names import agent_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
 
@@ -39,6 +46,8 @@ class AgentView(BaseModel):
     digest: Digest
     state: AgentState
     reason: str | None = None
+    suspended: str | None = None
+    """Why it takes no work until an operator resumes it."""
     description: str
     capabilities: list[Capability]
     tools: list[str]
@@ -125,6 +134,35 @@ class Agents:
         """Stops and starts an agent."""
         return await self._command(caller, name, "restart", grace)
 
+    async def resume(self, caller: Caller, name: str, reason: str) -> AgentView:
+        """Lets a suspended agent take work again.
+
+        Raises:
+            NotFound: there is none of that name.
+            InvalidState: it is not suspended.
+        """
+        caller.require(Role.OPERATOR)
+        scope = caller.scope
+
+        def lift(transaction: Transaction) -> None:
+            component = self._component(transaction, scope, name)
+            if component.suspended is None:
+                raise InvalidState(f'agent "{name}" is not suspended', details={"agent": name})
+            transaction.suspend_component(scope, "agent", name, None)
+            resumed = journal.note(
+                scope,
+                DeploymentResumed(name=name, reason=reason),
+                name,
+                journal.now().isoformat(),
+                actor=caller.actor,
+                agent=name,
+                deployment_id=component.deployment_id,
+            )
+            transaction.add_events(scope, [resumed])
+
+        await self.records.write(lift)
+        return await self.show(caller, name)
+
     async def capabilities(self, caller: Caller, query: str | None) -> list[CapabilityView]:
         """What can be asked for; with `query`, what it resembles by name or description."""
         scope = caller.scope
@@ -158,9 +196,9 @@ class Agents:
         component = await self.records.read(lambda transaction: self._component(transaction, scope, name))
         from temporalio.client import WithStartWorkflowOperation
 
-        arguments: list[Any] = []
+        request = StartRequest(actor=caller.actor)
         if command != "start":
-            arguments = [StopRequest() if grace is None else StopRequest(grace=grace)]
+            request = StopRequest(actor=caller.actor, grace=DEFAULT_GRACE if grace is None else grace)
 
         async def update() -> AgentStatus:
             start = WithStartWorkflowOperation(
@@ -174,7 +212,7 @@ class Agents:
                 static_summary=f"lifecycle of {name}",
             )
             return await self.engine.client.execute_update_with_start_workflow(
-                command, args=arguments, start_workflow_operation=start, result_type=AgentStatus
+                command, request, start_workflow_operation=start, result_type=AgentStatus
             )
 
         await self.engine.call(update)
@@ -204,6 +242,7 @@ class Agents:
             digest=component.digest,
             state=AgentState(component.state),
             reason=component.reason,
+            suspended=component.suspended,
             description=spec.description,
             capabilities=spec.capabilities,
             tools=spec.tools,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from caxton.domain.errors import NotPermitted
+from caxton.domain.events import ActorKind, actor
 from caxton.domain.ids import Scope
 
 
@@ -27,6 +28,13 @@ class Caller:
     role: Role
     key_id: str
     name: str
+    channel: str = "api"
+    """How the request came: "api", "cli" …"""
+
+    @property
+    def actor(self) -> str:
+        """Who this is in the event log: an administrator is the founder, whoever may do less an operator."""
+        return actor(ActorKind.FOUNDER if self.role is Role.ADMIN else ActorKind.OPERATOR, self.name)
 
     def require(self, role: Role) -> None:
         """Refuses callers of a lesser role.

@@ -7,10 +7,11 @@ from typing import Any
 from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateStage
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
-from caxton.domain import events
+from caxton.activities import journal
+from caxton.activities.conversations import ended_event
 from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, ConversationState, EndReason
 from caxton.domain.errors import ConversationClosed, NotFound
-from caxton.domain.events import Event, event_id
+from caxton.domain.events.conversations import ConversationStarted
 from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, Scope, derived_id, new_id
 from caxton.domain.messages import Message
@@ -88,7 +89,7 @@ class Conversations:
             },
         )
         await self.engine.call(lambda: self._start_workflow(scope, conversation))
-        await self.records.write(lambda transaction: _record_start(transaction, scope, conversation, caller.name))
+        await self.records.write(lambda transaction: _record_start(transaction, scope, conversation, caller.actor))
         return conversation
 
     async def send(self, caller: Caller, conversation_id: ConversationId, ask: Ask, *, wait: float | None) -> TurnView:
@@ -149,7 +150,7 @@ class Conversations:
         conversation = await self.show(caller.scope, conversation_id)
         if conversation.state in ENDED:
             raise _closed(conversation)
-        request = EndInput(scope=caller.scope, conversation_id=conversation_id, reason=reason, actor=caller.name)
+        request = EndInput(scope=caller.scope, conversation_id=conversation_id, reason=reason, actor=caller.actor)
         handle = self.engine.client.get_workflow_handle_for(
             ConversationWorkflow.run, conversation_workflow_id(caller.scope, conversation_id)
         )
@@ -158,9 +159,7 @@ class Conversations:
             if reason is EndReason.CANCELLED or not await self._is_busy(conversation_id, caller.scope):
                 await self.engine.call(lambda: handle.result(rpc_timeout=timedelta(seconds=10)))
         except WorkflowMissingError:
-            await self.records.write(
-                lambda transaction: transaction.end_conversation(caller.scope, conversation_id, reason)
-            )
+            await self.records.write(lambda transaction: _record_end(transaction, request))
         return await self.show(caller.scope, conversation_id)
 
     async def show(self, scope: Scope, conversation_id: ConversationId) -> Conversation:
@@ -299,15 +298,26 @@ def _closed(conversation: Conversation) -> ConversationClosed:
 def _record_start(transaction: Transaction, scope: Scope, conversation: Conversation, actor: str) -> None:
     if not transaction.add_conversation(scope, conversation, one_shot=False):
         return
-    started = Event(
-        event_id=event_id(events.CONVERSATION_STARTED, scope.workspace, conversation.id),
-        event_type=events.CONVERSATION_STARTED,
-        timestamp=conversation.started_at,
-        customer_id=scope.customer,
-        workspace=scope.workspace,
-        actor=actor,
-        conversation_id=conversation.id,
-        skill_id=conversation.capability,
-        payload={"initiator": "user", "participants": conversation.participants},
+    started = ConversationStarted(initiator="user", participants=conversation.participants, topic=conversation.topic)
+    transaction.add_events(
+        scope,
+        [
+            journal.note(
+                scope,
+                started,
+                conversation.id,
+                actor=actor,
+                conversation_id=conversation.id,
+                skill_id=conversation.capability,
+            )
+        ],
     )
-    transaction.add_events(scope, [started])
+
+
+def _record_end(transaction: Transaction, request: EndInput) -> None:
+    """For a conversation whose workflow is gone."""
+    if not transaction.end_conversation(request.scope, request.conversation_id, request.reason):
+        return
+    present = transaction.conversation(request.scope, request.conversation_id)
+    assert present is not None
+    transaction.add_events(request.scope, [ended_event(request, present)])

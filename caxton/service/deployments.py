@@ -5,9 +5,11 @@ from datetime import timedelta
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from caxton.activities.deployment_events import DeploymentNotes
 from caxton.activities.releases import read_release
 from caxton.domain.deployments import Deployment, DeploymentPlan, DeploymentRequest, DeploymentState
 from caxton.domain.errors import CaxtonError, ErrorReport, Hint, InvalidInput, InvalidState, NotFound
+from caxton.domain.events.deployments import DeploymentCreated
 from caxton.domain.ids import DeploymentId, Digest, derived_id, digest_of, new_id
 from caxton.domain.ports import BlobStore
 from caxton.domain.records import Records, Transaction
@@ -70,14 +72,10 @@ class Deployments:
             scope=scope,
             deployment_id=deployment_id,
             request=request,
-            actor=caller.name,
+            actor=caller.actor,
             rollback_of=rollback_of,
         )
-        begun = await self.records.write(
-            lambda transaction: transaction.add_deployment(
-                scope, deployment_id, request, actor=caller.name, rollback_of=rollback_of
-            )
-        )
+        begun = await self.records.write(lambda transaction: _begin(transaction, deployment))
         if begun or (await self.show(caller, deployment_id)).state is DeploymentState.VALIDATING:
             await self._run(deployment)
         return await self._finished(caller, deployment_id)
@@ -148,8 +146,33 @@ class Deployments:
         return done
 
 
+def _begin(transaction: Transaction, deployment: DeploymentInput) -> bool:
+    request = deployment.request
+    begun = transaction.add_deployment(
+        deployment.scope,
+        deployment.deployment_id,
+        request,
+        actor=deployment.actor,
+        rollback_of=deployment.rollback_of,
+    )
+    if begun:
+        notes = DeploymentNotes(deployment.scope, deployment.deployment_id, deployment.actor)
+        created = DeploymentCreated(
+            bundles=len(request.bundles),
+            prune=request.prune,
+            message=request.message,
+            rollback_of=deployment.rollback_of,
+        )
+        notes.add(created)
+        transaction.add_events(deployment.scope, notes.events)
+    return begun
+
+
 def _fail(transaction: Transaction, deployment: DeploymentInput, error: ErrorReport) -> None:
     transaction.set_deployment(deployment.scope, deployment.deployment_id, DeploymentState.FAILED, error=error)
+    notes = DeploymentNotes(deployment.scope, deployment.deployment_id, deployment.actor)
+    notes.failed(error)
+    transaction.add_events_once(deployment.scope, notes.events)
 
 
 def _check(request: DeploymentRequest) -> None:

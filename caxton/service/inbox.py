@@ -18,11 +18,8 @@ from caxton.domain.ids import ConversationId, Scope, derived_id
 from caxton.observability.tracing import in_trace_of_batch
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
-from caxton.workflows.names import conversation_workflow_id, inbox_workflow_id, search_attributes
+from caxton.workflows.names import SHARDS, conversation_workflow_id, inbox_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
-
-SHARDS = 2
-"""Inbox workflows a customer: one keeps a core busy, two hide each other's commits."""
 
 BATCH_REQUESTS = 100
 """Requests in one update at the most."""

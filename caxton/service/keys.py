@@ -5,9 +5,12 @@ import secrets
 import time
 from datetime import UTC, datetime
 
+from caxton.activities.journal import note
 from caxton.domain.errors import InvalidState, NotAuthenticated, NotFound, NotPermitted
+from caxton.domain.events import SYSTEM
+from caxton.domain.events.system import KeyCreated, KeyRevoked
 from caxton.domain.ids import Scope, new_id
-from caxton.domain.records import ApiKey, Records
+from caxton.domain.records import ApiKey, Records, Transaction
 from caxton.service.context import Caller, Role
 
 PREFIX = "cx_"
@@ -37,7 +40,7 @@ class Keys:
         self._known: dict[str, tuple[float, ApiKey]] = {}
         self.home_customer = home_customer
 
-    async def authenticate(self, key: str, workspace: str) -> Caller:
+    async def authenticate(self, key: str, workspace: str, channel: str = "api") -> Caller:
         """The caller that a key stands for.
 
         Raises:
@@ -57,7 +60,7 @@ class Keys:
                 "use a key of this server: `caxton serve` writes the first one to the data folder",
             )
         scope = Scope(customer=found.customer, workspace=workspace)
-        return Caller(scope, Role(found.role), found.id, found.name)
+        return Caller(scope, Role(found.role), found.id, found.name, channel)
 
     async def list_keys(self, caller: Caller) -> list[ApiKey]:
         """The customer's keys."""
@@ -73,14 +76,23 @@ class Keys:
         caller.require(Role.ADMIN)
         if customer not in (None, caller.scope.customer) and caller.scope.customer != self.home_customer:
             raise NotPermitted("keys for other customers are made by the administrator of the server")
-        return await self.create_for(customer or caller.scope.customer, name, role)
+        return await self.create_for(customer or caller.scope.customer, name, role, actor=caller.actor)
 
-    async def create_for(self, customer: str, name: str, role: Role, text: str | None = None) -> tuple[ApiKey, str]:
+    async def create_for(
+        self, customer: str, name: str, role: Role, text: str | None = None, *, actor: str = SYSTEM
+    ) -> tuple[ApiKey, str]:
         """A new key of `customer`; for the server itself, which makes the first one."""
         text = text or new_key()
         key = ApiKey(new_id("k"), customer, name, role, datetime.now(UTC))
         hashed = hash_key(text)
-        await self.records.write(lambda transaction: transaction.add_key(hashed, key))
+        scope = Scope(customer=customer)
+        created = note(scope, KeyCreated(key_id=key.id, name=name, role=role), key.id, actor=actor)
+
+        def add(transaction: Transaction) -> None:
+            transaction.add_key(hashed, key)
+            transaction.add_events(scope, [created])
+
+        await self.records.write(add)
         return key, text
 
     async def revoke(self, caller: Caller, key_id: str) -> None:
@@ -95,5 +107,15 @@ class Keys:
             raise InvalidState("this is the key that you are using", "revoke it with another administrator's key")
         customer = caller.scope.customer
         self._known.clear()
-        if not await self.records.write(lambda transaction: transaction.revoke_key(customer, key_id)):
+        scope = Scope(customer=customer)
+
+        def revoke(transaction: Transaction) -> bool:
+            known = {key.id: key for key in transaction.keys(customer)}
+            if not transaction.revoke_key(customer, key_id):
+                return False
+            revoked = KeyRevoked(key_id=key_id, name=known[key_id].name)
+            transaction.add_events(scope, [note(scope, revoked, key_id, actor=caller.actor)])
+            return True
+
+        if not await self.records.write(revoke):
             raise NotFound(f'there is no valid key "{key_id}"', details={"key": key_id})

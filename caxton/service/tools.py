@@ -4,9 +4,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from caxton.activities.tool_step import extract_artifacts
-from caxton.domain.errors import Hint, NotFound, ToolUnavailable
-from caxton.domain.ids import Scope
+from caxton.activities.journal import note
+from caxton.activities.tool_step import extract_artifacts, resources
+from caxton.domain.errors import Hint, NotFound, ToolError, ToolUnavailable
+from caxton.domain.events.system import ToolCalledDirectly
+from caxton.domain.ids import Scope, new_id
 from caxton.domain.ports import BlobStore, ToolSandbox
 from caxton.domain.records import CallStatistics, Component, Records, StepRecord, Transaction
 from caxton.domain.tools import (
@@ -122,8 +124,15 @@ class Tools:
                 *hints,
                 details={"tool": name, "function": function, "functions": offered},
             )
-        result = await self.sandbox.call(caller.scope.customer, version, function, arguments)
+        try:
+            result = await self.sandbox.call(caller.scope.customer, version, function, arguments)
+        except ToolError as error:
+            METRICS.tool_call(name, error.code, None)
+            await self._record_call(caller, component, version, function, error.usage, error.code)
+            raise
         METRICS.tool_call(name, "tool_error" if result.is_error else "ok", result.usage)
+        code = "tool_error" if result.is_error else None
+        await self._record_call(caller, component, version, function, result.usage, code)
         result, artifacts = await extract_artifacts(self.blobs, caller.scope, result)
         return ToolCallView(
             content=result.content,
@@ -133,6 +142,30 @@ class Tools:
             log=result.log,
             artifacts=artifacts,
         )
+
+    async def _record_call(
+        self,
+        caller: Caller,
+        component: Component,
+        version: ToolVersion,
+        function: str,
+        usage: ToolUsage | None,
+        error_code: str | None,
+    ) -> None:
+        """A call by hand belongs to no execution: the log alone has it."""
+        called = ToolCalledDirectly(
+            tool=version.name, function=function, ok=error_code is None, **(resources(usage) if usage else {})
+        )
+        event = note(
+            caller.scope,
+            called,
+            new_id("call"),
+            actor=caller.actor,
+            deployment_id=component.deployment_id,
+            error_code=error_code,
+            latency_ms=round(usage.wall_ms, 3) if usage else None,
+        )
+        await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
 
     async def logs(self, caller: Caller, name: str, limit: int) -> list[ToolLogLine]:
         """The latest calls of a tool with what it logged, oldest first.

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 
 from caxton.activities.contents import pack
 from caxton.domain.errors import CaxtonError, ErrorReport, IdempotencyConflict, NotFound
-from caxton.domain.events import Event
 from caxton.domain.executions import (
     Execution,
     ExecutionState,
@@ -129,6 +129,8 @@ class Turns:
             one_shot=one_shot,
             variables=ask.variables or {},
             traceparent=ask.traceparent or current_traceparent(),
+            channel=caller.channel,
+            sent_at=datetime.now(UTC),
         )
 
     async def find(
@@ -204,21 +206,6 @@ class Turns:
             return root.execution.model_copy(update={"usage": used}), reply
 
         return turn_view(*await self.records.read(read))
-
-    async def trace(self, scope: Scope, execution_id: ExecutionId) -> list[tuple[int, Event]]:
-        """The events of a turn, oldest first.
-
-        Raises:
-            NotFound: there is no execution of that id.
-        """
-
-        def read(transaction: Transaction) -> list[tuple[int, Event]]:
-            found = transaction.executions(scope, [execution_id]).get(execution_id)
-            if found is None:
-                raise _unknown(execution_id)
-            return transaction.events(scope, correlation_id=found.execution.root_id, limit=10_000)
-
-        return await self.records.read(read)
 
     async def steps(self, scope: Scope, execution_id: ExecutionId) -> tuple[Execution | None, list[Entry]]:
         """The turn's root execution (None before it began), and its steps so far."""

@@ -52,9 +52,16 @@ class AgentChange(BaseModel):
     before: AgentState
     state: AgentState
     reason: str | None = None
+    actor: str = "system"
 
 
-class StopRequest(BaseModel):
+class StartRequest(BaseModel):
+    """Who starts it."""
+
+    actor: str = "system"
+
+
+class StopRequest(StartRequest):
     """How to stop."""
 
     grace: float = DEFAULT_GRACE
@@ -94,10 +101,10 @@ class AgentWorkflow:
         self.removed = True
 
     @workflow.update(name="start")
-    async def start(self) -> AgentStatus:
+    async def start(self, request: StartRequest | None = None) -> AgentStatus:
         """Loads and runs the agent. An agent that runs already is left alone."""
         async with self.lock:
-            await self._start()
+            await self._start(request or StartRequest())
         return self.status()
 
     @workflow.update(name="stop")
@@ -113,7 +120,7 @@ class AgentWorkflow:
         async with self.lock:
             if self.agent.state is AgentState.RUNNING:
                 await self._stop(request)
-            await self._start()
+            await self._start(request)
         return self.status()
 
     @workflow.query(name="status")
@@ -121,24 +128,25 @@ class AgentWorkflow:
         """The present state."""
         return AgentStatus(name=self.agent.name, digest=self.agent.digest, state=self.agent.state, reason=self.reason)
 
-    async def _start(self) -> None:
+    async def _start(self, request: StartRequest) -> None:
         if self.agent.state is AgentState.RUNNING:
             return
-        await self._change(AgentState.LOADED)
+        await self._change(AgentState.LOADED, by=request)
         problem = await self._load()
         if problem is not None:
-            await self._change(AgentState.FAILED, problem.message)
+            await self._change(AgentState.FAILED, problem.message, by=request)
             raise to_failure(CaxtonError.from_report(problem))
-        await self._change(AgentState.RUNNING)
+        await self._change(AgentState.RUNNING, by=request)
 
     async def _stop(self, request: StopRequest) -> None:
         if self.agent.state is AgentState.STOPPED:
             return
-        await self._change(AgentState.DRAINING)
+        await self._change(AgentState.DRAINING, by=request)
         deadline = workflow.time() + request.grace
         while (waiting := await self._work_in_hand()) and workflow.time() < deadline:
             await workflow.sleep(min(DRAIN_POLL, timedelta(seconds=max(0.01, deadline - workflow.time()))))
-        await self._change(AgentState.STOPPED, f"stopped with {waiting} executions in hand" if waiting else None)
+        left = f"stopped with {waiting} executions in hand" if waiting else None
+        await self._change(AgentState.STOPPED, left, by=request)
 
     async def _load(self) -> ErrorReport | None:
         try:
@@ -162,7 +170,7 @@ class AgentWorkflow:
             retry_policy=RECORDS_RETRY,
         )
 
-    async def _change(self, state: AgentState, reason: str | None = None) -> None:
+    async def _change(self, state: AgentState, reason: str | None = None, *, by: StartRequest) -> None:
         before = self.agent.state
         try:
             AGENT_LIFECYCLE.change(before, state, name=self.agent.name)
@@ -179,6 +187,7 @@ class AgentWorkflow:
                 before=before,
                 state=state,
                 reason=reason,
+                actor=by.actor,
             ),
             start_to_close_timeout=RECORD_TIMEOUT,
             retry_policy=RECORDS_RETRY,

@@ -8,8 +8,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from caxton.domain.conversations import IDLE_TIMEOUT, STATE_AFTER, ConversationState, EndReason
-from caxton.domain.errors import ConversationClosed, Overloaded
-from caxton.domain.executions import TurnOutcome, TurnRequest
+from caxton.domain.errors import CaxtonError, ConversationClosed, NotFound, Overloaded
+from caxton.domain.executions import ApprovalStatus, Decision, TurnOutcome, TurnRequest
 from caxton.domain.ids import ConversationId, Digest, Scope
 from caxton.workflows.failures import to_failure
 from caxton.workflows.names import STATE
@@ -66,6 +66,7 @@ class ConversationWorkflow:
         self.steps = StepRunner()
         self.current: TurnRequest | None = None
         self.turn: asyncio.Task[TurnOutcome] | None = None
+        self.work: Turn | None = None
 
     @workflow.run
     async def run(self, state: ConversationInput) -> str:
@@ -103,6 +104,20 @@ class ConversationWorkflow:
                 Overloaded(f"{len(self.queue)} messages wait in this conversation", "wait for replies", retry_after=1.0)
             )
 
+    @workflow.update(name="decide")
+    async def decide(self, decision: Decision) -> ApprovalStatus:
+        """Takes a person's decision on an action that waits. Returns how the approval stands now."""
+        assert self.work is not None
+        try:
+            return await self.work.decide(decision)
+        except CaxtonError as error:
+            raise to_failure(error) from error
+
+    @decide.validator
+    def _check_decide(self, decision: Decision) -> None:
+        if self.work is None or decision.approval_id not in self.work.waiting:
+            raise to_failure(NotFound("nothing waits for this approval"))
+
     @workflow.signal(name="end")
     def end(self, request: EndInput) -> None:
         """Ends the conversation: after the turn in hand, or at once when it is cancelled."""
@@ -135,7 +150,7 @@ class ConversationWorkflow:
 
     async def _answer(self, request: TurnRequest) -> None:
         self.current = request
-        turn = Turn(request, self.steps, pinned=self.state.pinned, preferred=self.state.preferred)
+        turn = self.work = Turn(request, self.steps, pinned=self.state.pinned, preferred=self.state.preferred)
         self.turn = asyncio.create_task(turn.run())
         try:
             outcome = await self.turn
@@ -147,6 +162,7 @@ class ConversationWorkflow:
             )
         finally:
             self.turn = None
+            self.work = None
             self.current = None
         if self.state.preferred is None and turn.pinned:
             self.state.preferred = next(iter(turn.pinned))

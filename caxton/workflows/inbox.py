@@ -89,6 +89,11 @@ class InboxWorkflow:
         """How many requests are in hand, and how many this run has answered."""
         return {"in_hand": len(self.turns), "answered": self.answered}
 
+    @workflow.query(name="has")
+    def has(self, execution_id: str) -> bool:
+        """Whether the request is in hand."""
+        return execution_id in self.turns
+
     async def _take(self, request: TurnRequest) -> TurnOutcome:
         key = request.execution_id
         task = self.turns.get(key)

@@ -2,7 +2,7 @@
 
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
-from caxton.domain.ids import ConversationId, Scope
+from caxton.domain.ids import ConversationId, ExecutionId, Scope
 
 CUSTOMER = SearchAttributeKey.for_keyword("CaxtonCustomer")
 WORKSPACE = SearchAttributeKey.for_keyword("CaxtonWorkspace")
@@ -24,6 +24,10 @@ def inbox_workflow_id(customer: str, shard: int) -> str:
     return f"inbox/{customer}/{shard}"
 
 
+SHARDS = 2
+"""Inbox workflows a customer: one keeps a core busy, two hide each other's commits."""
+
+
 def agent_workflow_id(scope: Scope, agent: str) -> str:
     """The workflow of an agent's lifecycle."""
     return f"agent/{scope.customer}/{scope.workspace}/{agent}"
@@ -32,6 +36,11 @@ def agent_workflow_id(scope: Scope, agent: str) -> str:
 def deployment_workflow_id(scope: Scope) -> str:
     """The workflow of a workspace's deployment: one id a workspace, so that there is one at a time."""
     return f"deployment/{scope.customer}/{scope.workspace}"
+
+
+def notice_workflow_id(scope: Scope, execution_id: ExecutionId, cause: str, level: int) -> str:
+    """The workflow that tells a channel: one for each step of an execution's escalation."""
+    return f"notice/{scope.customer}/{scope.workspace}/{execution_id}/{cause}/{level}"
 
 
 def search_attributes(

@@ -66,6 +66,9 @@ STEP_POLICIES = {
     StepKind.MODEL: MODEL,
     StepKind.TOOL: TOOL,
     StepKind.CLOSE: RECORDS,
+    StepKind.APPROVAL: RECORDS,
+    StepKind.DECISION: RECORDS,
+    StepKind.REPLY: RECORDS,
 }
 
 RECORDS_RETRY = RetryPolicy(

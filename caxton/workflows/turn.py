@@ -5,6 +5,8 @@ import asyncio
 from temporalio import workflow
 
 from caxton.domain.errors import (
+    ApprovalRejected,
+    ApprovalTimedOut,
     CaxtonError,
     ErrorReport,
     ExecutionCancelled,
@@ -13,6 +15,8 @@ from caxton.domain.errors import (
     TokenLimitReached,
 )
 from caxton.domain.executions import (
+    ApprovalStatus,
+    Decision,
     Plan,
     RequestedCall,
     StepInput,
@@ -22,8 +26,10 @@ from caxton.domain.executions import (
     TurnRequest,
     step_of,
 )
+from caxton.domain.governance import ApprovalState, Verdict
 from caxton.domain.ids import Digest, ExecutionId, derived_id
-from caxton.workflows.steps import StepRunner
+from caxton.workflows.clock import TurnClock
+from caxton.workflows.steps import NeedsOwnWorkflowError, StepRunner
 
 
 def child_execution_id(parent: ExecutionId, step: int, call: int) -> ExecutionId:
@@ -54,6 +60,10 @@ class Turn:
         self.steps = steps
         self.pinned = pinned if pinned is not None else {}
         self.preferred = preferred
+        self.clock = TurnClock()
+        self.waiting: dict[str, asyncio.Future[ApprovalStatus]] = {}
+        """Approvals that the turn waits for, by id."""
+        self._asked: dict[str, StepInput] = {}
 
     async def run(self) -> TurnOutcome:
         """Answers the request. Failures of the work are an outcome, not an exception.
@@ -85,6 +95,23 @@ class Turn:
         )
         return await self._close(opening, error)
 
+    async def decide(self, decision: Decision) -> ApprovalStatus:
+        """Records what a person, or the clock, decided, and lets the work go on. The first decision stands.
+
+        Raises:
+            CaxtonError: it cannot be recorded.
+        """
+        asked = self._asked[decision.approval_id]
+        step = asked.model_copy(update={"kind": StepKind.DECISION, "decision": decision})
+        result = await self.steps.run(step, fast=True)
+        if result.error is not None:
+            raise CaxtonError.from_report(result.error)
+        assert result.approval is not None, "a decision always has a status"
+        waiting = self.waiting.get(decision.approval_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(result.approval)
+        return result.approval
+
     async def _execute(self, opening: StepInput) -> TurnOutcome:
         opened = await self.steps.run(opening, fast=True)
         if opened.outcome is not None:
@@ -103,7 +130,7 @@ class Turn:
             raise
 
     async def _work(self, opening: StepInput, plan: Plan, first: StepResult | None) -> TurnOutcome:
-        deadline = workflow.time() + plan.max_time
+        deadline = self.clock.time() + plan.max_time
         for number in range(1, plan.max_steps + 1):
             result = first if number == 1 and first is not None else None
             if result is None:
@@ -112,6 +139,8 @@ class Turn:
                 return result.outcome
             if result.error is not None:
                 raise CaxtonError.from_report(result.error)
+            if result.needs_approval:
+                return await self._reply_when_approved(opening, plan, number)
             self._check_limits(plan, result, deadline)
             await self._make_calls(opening, plan, number, result.calls)
         raise StepLimitReached(
@@ -127,7 +156,7 @@ class Turn:
                 f'raise `tokens` in [limits] of agent "{plan.agent}"',
                 details={"limit": "tokens", "value": plan.max_tokens, "agent": plan.agent},
             )
-        if workflow.time() > deadline:
+        if self.clock.time() > deadline:
             raise TimeLimitReached(
                 f'agent "{plan.agent}" did not finish within {plan.max_time:g} s',
                 f'raise `time` in [limits] of agent "{plan.agent}"',
@@ -148,10 +177,49 @@ class Turn:
             await self._hand_over(opening, plan, number, call)
             return
         step = step_of(StepKind.TOOL, opening, plan, number, call.call)
+        if call.needs_approval:
+            status = await self._approval(opening, plan, number, call.call)
+            if status.state is not ApprovalState.GRANTED:
+                # The model gets to see it, as the call's result, and can tell the user or find another way.
+                refused = step.model_copy(update={"error": _not_approved(call.name, status)})
+                await self.steps.run(refused, fast=True)
+                return
         result = await self.steps.run(step, fast=call.fast)
         if result.error is not None:
             # The model gets to see the failure: it is recorded as the call's result.
             await self.steps.run(step.model_copy(update={"error": result.error}), fast=True)
+
+    async def _reply_when_approved(self, opening: StepInput, plan: Plan, number: int) -> TurnOutcome:
+        await self._approval(opening, plan, number, 0)
+        result = await self.steps.run(step_of(StepKind.REPLY, opening, plan, number), fast=True)
+        if result.outcome is None:
+            raise CaxtonError.from_report(result.error or _unexplained())
+        return result.outcome
+
+    async def _approval(self, opening: StepInput, plan: Plan, number: int, call: int) -> ApprovalStatus:
+        """Asks a person, and waits as long as the policy allows. The wait does not count as the agent's time."""
+        if self.steps.fast_only:
+            raise NeedsOwnWorkflowError
+        step = step_of(StepKind.APPROVAL, opening, plan, number, call)
+        result = await self.steps.run(step, fast=True)
+        if result.approval is None:
+            raise CaxtonError.from_report(result.error or _unexplained())
+        status = result.approval
+        if status.state is not ApprovalState.PENDING:
+            return status
+        decided: asyncio.Future[ApprovalStatus] = asyncio.get_running_loop().create_future()
+        self.waiting[status.id], self._asked[status.id] = decided, step
+        self.clock.pause()
+        try:
+            await workflow.wait_condition(
+                decided.done, timeout=status.remaining, timeout_summary=f"approval of {plan.agent} {number}.{call}"
+            )
+        except TimeoutError:
+            await self.decide(Decision(approval_id=status.id, verdict=Verdict.TIMEOUT))
+        finally:
+            self.clock.resume()
+            self.waiting.pop(status.id, None)
+        return decided.result()
 
     async def _hand_over(self, opening: StepInput, plan: Plan, number: int, call: RequestedCall) -> None:
         child = StepInput(
@@ -175,6 +243,16 @@ class Turn:
         closed = await self.steps.run(closing, fast=True)
         assert closed.outcome is not None, "closing an execution always ends it"
         return closed.outcome
+
+
+def _not_approved(name: str, status: ApprovalStatus) -> ErrorReport:
+    details = {"approval_id": status.id, "decided_by": status.decided_by}
+    if status.state is ApprovalState.REJECTED:
+        why = f": {status.reason}" if status.reason else ""
+        return ApprovalRejected(f'{status.decided_by} refused the call of "{name}"{why}', details=details).report()
+    return ApprovalTimedOut(
+        f'the call of "{name}" needed approval, and nobody decided in time', details=details
+    ).report()
 
 
 def _unexplained() -> ErrorReport:

@@ -36,6 +36,8 @@ def test_another_customer_sees_nothing_on_any_route(api: httpx.Client, stranger:
         "deployment_id": deployment["id"],
         "digest": content["digest"],
         "key_id": key,
+        "event_id": api.get("/v1/events").json()["events"][0]["event_id"],
+        "approval_id": "ap_nope",
     }
     bodies = {
         "/v1/conversations/{conversation_id}/messages": {"content": "x"},

@@ -1,6 +1,7 @@
 """What the documentation tells people to type works."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import caxton
 from caxton.definitions.workspace import load_workspace
 from caxton.runtime.settings import load_settings
 from tests.conftest import RunningServer
 from tests.docs.snippets import ROOT, snippets
 
+BUNDLED_TOOLS = Path(caxton.__file__).parent / "bundled" / "tools"
 PAGES = sorted(str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 
 
@@ -67,6 +70,25 @@ def test_the_tutorial_works_line_by_line(caxton_server: RunningServer, workspace
             printed += shell(snippet.text, tmp_path, caxton_server, workspace)
     assert "O Tuesday, how brightly thou dost compile!" in printed
     assert "Welcome, Ada! O Ada" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["docs/how-to/event-log.md", "docs/how-to/govern-agents.md"])
+def test_the_how_to_works_line_by_line(page: str, caxton_server: RunningServer, workspace: str, tmp_path: Path) -> None:
+    (tmp_path / "caxton.toml").write_text("")
+    shutil.copytree(BUNDLED_TOOLS / "csv-tools", tmp_path / "tools" / "csv-tools")
+    printed = ""
+    for snippet in snippets(page):
+        if snippet.note.startswith("file: "):
+            path = tmp_path / snippet.note.removeprefix("file: ")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(snippet.text)
+        elif snippet.note == "run":
+            printed += shell(snippet.text, tmp_path, caxton_server, workspace)
+    if "govern" in page:
+        assert "checked the order" in printed or "Granted" in printed
+    else:
+        assert printed.count("the chain is unbroken") == 2
 
 
 def test_the_agent_of_the_how_to_is_valid(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ ALLOWED = (
     "datetime",
     "pydantic",
     "temporalio",
+    "typing",
     "caxton.domain",
     "caxton.routing",
     "caxton.workflows",

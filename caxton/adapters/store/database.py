@@ -77,6 +77,7 @@ class Database:
                     transaction.retried = attempt > 1
                     result = work(transaction)
                     transaction.flush()
+                    transaction.seal()
                     connection.commit()
                     return result
             except DBAPIError as error:

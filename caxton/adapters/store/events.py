@@ -1,14 +1,30 @@
 """Queries on the event log. There is no update and no delete."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, bindparam, select
 
-from caxton.adapters.store import clock, schema
-from caxton.adapters.store.session import Session, from_json, in_scope, to_json
+from caxton.adapters.store import clock
+from caxton.adapters.store.schema import event_heads as heads
+from caxton.adapters.store.schema import events as table
+from caxton.adapters.store.session import Session, from_json, in_scope
 from caxton.domain.events import Event
+from caxton.domain.events.chain import GENESIS, EventHead, fields_of, link
 from caxton.domain.ids import Scope
+from caxton.domain.records import EventFilter
+
+_HEAD = select(heads).where(heads.c.customer == bindparam("in_customer")).with_for_update()
+_MOVE_HEAD = (
+    heads.update()
+    .where(heads.c.customer == bindparam("in_customer"))
+    .values({name: bindparam(f"new_{name}") for name in ("sequence", "timestamp", "hash")})
+)
+_INSERT = table.insert()
+
+BY_ID_AT_ONCE = 500
+"""Ids in one look-up: far below what SQLite and PostgreSQL allow as parameters."""
 
 
 class EventQueries(Session):
@@ -16,38 +32,129 @@ class EventQueries(Session):
 
     def add_events(self, scope: Scope, events: Iterable[Event]) -> None:
         """Appends events. They belong to the transaction: where the fact is not recorded, neither are they."""
-        for event in events:
-            row: dict[str, Any] = event.model_dump(exclude={"timestamp", "payload", "customer_id", "workspace"})
-            row["timestamp"] = clock.from_datetime(event.timestamp)
-            row["payload"] = to_json(event.payload)
-            row["customer"] = scope.customer
-            row["workspace"] = scope.workspace
-            self.insert(schema.events, row)
+        self.appended[scope.customer].extend((scope.workspace, event) for event in events)
+
+    def add_events_once(self, scope: Scope, events: Sequence[Event]) -> list[Event]:
+        """Appends those of the events that are not in the log, and returns them: for facts that only the log keeps."""
+        known = {event.event_id for _, event in self.appended[scope.customer]}
+        ids = [event.event_id for event in events]
+        for start in range(0, len(ids), BY_ID_AT_ONCE):
+            query = select(table.c.event_id).where(
+                table.c.customer == scope.customer, table.c.event_id.in_(ids[start : start + BY_ID_AT_ONCE])
+            )
+            known.update(self.connection.execute(query).scalars())
+        fresh = [event for event in events if event.event_id not in known]
+        self.add_events(scope, fresh)
+        return fresh
+
+    def seal(self) -> None:
+        """Gives the appended events their place in the chain. The last thing before the transaction commits.
+
+        The head of the customer's log is held from here to the commit only. Times never go back within a log: where a
+        clock does, the time of the last event stands until it has caught up, so that an order in time is the log's order.
+        """
+        for customer, appended in sorted(self.appended.items()):
+            if appended:
+                self._append(customer, appended)
+        self.appended.clear()
+
+    def _append(self, customer: str, appended: list[tuple[str, Event]]) -> None:
+        head = self.connection.execute(_HEAD, {"in_customer": customer}).first()
+        sequence, last, previous = (head.sequence, head.timestamp, head.hash) if head else (0, 0, GENESIS)
+        rows: list[dict[str, Any]] = []
+        for workspace, event in appended:
+            row = fields_of(event)
+            sequence += 1
+            last = max(last, row["timestamp"])
+            row["customer"], row["workspace"] = customer, workspace
+            row["sequence"], row["timestamp"] = sequence, last
+            previous = row["hash"] = link(previous, row)
+            rows.append(row)
+        self.connection.execute(_INSERT, rows)
+        moved = {"sequence": sequence, "timestamp": last, "hash": previous}
+        if head:
+            self.connection.execute(
+                _MOVE_HEAD, {"in_customer": customer, **{f"new_{name}": value for name, value in moved.items()}}
+            )
+        else:
+            self.connection.execute(heads.insert(), {"customer": customer, **moved})
+
+    def event_head(self, customer: str) -> EventHead:
+        """The end of the customer's log."""
+        query = select(heads).where(heads.c.customer == customer)
+        row = self.connection.execute(query).first()
+        return EventHead(row.sequence, row.hash) if row else EventHead(0, GENESIS)
+
+    def event(self, customer: str, event_id: str) -> Event | None:
+        """The customer's event of that id."""
+        query = select(table).where(table.c.customer == customer, table.c.event_id == event_id)
+        row = self.connection.execute(query).first()
+        return _event(row) if row else None
 
     def events(
         self,
         scope: Scope,
+        wanted: EventFilter | None = None,
         *,
-        correlation_id: str | None = None,
-        event_type: str | None = None,
         after: int = 0,
+        before: int | None = None,
+        newest: bool = False,
         limit: int,
-    ) -> list[tuple[int, Event]]:
-        """Events with their positions, oldest first, from behind position `after`."""
-        table = schema.events
-        query = select(table).where(in_scope(table, scope), table.c.position > after)
-        if correlation_id is not None:
-            query = query.where(table.c.correlation_id == correlation_id)
-        if event_type is not None:
-            query = query.where(table.c.event_type == event_type)
-        query = query.order_by(table.c.position).limit(limit)
-        return [(row.position, _event(row)) for row in self.connection.execute(query)]
+    ) -> list[Event]:
+        """Events of the workspace behind `after` (and ahead of `before`), in the log's order or the newest first."""
+        query = select(table).where(in_scope(table, scope), table.c.sequence > after)
+        if before is not None:
+            query = query.where(table.c.sequence < before)
+        query = self._filtered(query, scope.customer, wanted or EventFilter())
+        query = query.order_by(table.c.sequence.desc() if newest else table.c.sequence).limit(limit)
+        return [_event(row) for row in self.connection.execute(query)]
+
+    def log(self, customer: str, *, after: int = 0, limit: int) -> list[Event]:
+        """The customer's log behind `after`, across workspaces: for verification, projections and exports."""
+        query = (
+            select(table)
+            .where(table.c.customer == customer, table.c.sequence > after)
+            .order_by(table.c.sequence)
+            .limit(limit)
+        )
+        return [_event(row) for row in self.connection.execute(query)]
+
+    def customers_with_events(self) -> dict[str, int]:
+        """The last sequence of every customer's log: for work that the server does for each customer in turn."""
+        return {row.customer: row.sequence for row in self.connection.execute(select(heads))}
+
+    def _filtered(self, query: Select[Any], customer: str, wanted: EventFilter) -> Select[Any]:
+        if wanted.types:
+            query = query.where(table.c.event_type.in_(sorted(wanted.types)))
+        for name in EventFilter.EQUALITIES:
+            value = getattr(wanted, name)
+            if value is not None:
+                query = query.where(table.c[name] == value)
+        # Times are in the log's order, so a range of time is a range of positions: found once, in an index.
+        if wanted.since is not None:
+            query = query.where(table.c.sequence >= self._position_at(customer, wanted.since))
+        if wanted.until is not None:
+            query = query.where(table.c.sequence < self._position_at(customer, wanted.until))
+        return query
+
+    def _position_at(self, customer: str, moment: datetime) -> int:
+        """Position of the first event at `moment` or later; behind the log's end when there is none."""
+        query = (
+            select(table.c.sequence)
+            .where(table.c.customer == customer, table.c.timestamp >= clock.from_datetime(moment))
+            .order_by(table.c.timestamp, table.c.sequence)
+            .limit(1)
+        )
+        found = self.connection.execute(query).scalar()
+        return int(found) if found is not None else self.event_head(customer).sequence + 1
 
 
 def _event(row: Row[tuple[object, ...]]) -> Event:
-    return Event(
+    return Event.model_construct(
+        sequence=row.sequence,
         event_id=row.event_id,
         event_type=row.event_type,
+        schema_version=row.schema_version,
         timestamp=clock.to_datetime(row.timestamp),
         customer_id=row.customer,
         workspace=row.workspace,
@@ -55,14 +162,17 @@ def _event(row: Row[tuple[object, ...]]) -> Event:
         skill_id=row.skill_id,
         skill_version=row.skill_version,
         execution_id=row.execution_id,
+        agent=row.agent,
+        risk_level=row.risk_level,
+        approval_mode=row.approval_mode,
         actor=row.actor,
         payload=from_json(row.payload, {}),
         correlation_id=row.correlation_id,
         conversation_id=row.conversation_id,
-        risk_level=row.risk_level,
-        approval_mode=row.approval_mode,
+        message_id=row.message_id,
         channel_type=row.channel_type,
         error_code=row.error_code,
         latency_ms=row.latency_ms,
         trace_id=row.trace_id,
+        hash=row.hash,
     )

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, bindparam, func, select
@@ -64,6 +65,23 @@ class ExecutionQueries(Session):
         )
         return [_execution(row) for row in self.connection.execute(query)]
 
+    def running_turns(self, before: datetime, limit: int) -> list[tuple[Scope, ExecutionRecord]]:
+        """Turns begun before a moment and not ended, over all customers (each names its own), the oldest first."""
+        query = (
+            select(executions)
+            .where(
+                executions.c.state == ExecutionState.RUNNING,
+                executions.c.parent_id.is_(None),
+                executions.c.started_at < clock.from_datetime(before),
+            )
+            .order_by(executions.c.started_at)
+            .limit(limit)
+        )
+        return [
+            (Scope(customer=row.customer, workspace=row.workspace), _execution(row))
+            for row in self.connection.execute(query)
+        ]
+
     def work_in_hand(self, scope: Scope) -> dict[str, int]:
         """How many executions each agent has in hand; agents with none are left out."""
         rows = self.connection.execute(_WORK_IN_HAND, given(scope))
@@ -84,7 +102,9 @@ class ExecutionQueries(Session):
             agent=execution.agent,
             agent_version=execution.agent_version,
             agent_digest=execution.agent_digest,
+            deployment_id=execution.deployment_id,
             capability=execution.capability,
+            capability_version=execution.capability_version,
             state=execution.state,
             error=to_json(execution.error) if execution.error else None,
             usage=to_json(execution.usage),
@@ -179,7 +199,9 @@ def _execution(row: Row[tuple[object, ...]]) -> ExecutionRecord:
         agent=row.agent,
         agent_version=row.agent_version,
         agent_digest=row.agent_digest,
+        deployment_id=row.deployment_id,
         capability=row.capability,
+        capability_version=row.capability_version,
         state=row.state,
         error=from_json(row.error),
         usage=from_json(row.usage, {}),

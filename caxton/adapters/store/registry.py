@@ -75,6 +75,7 @@ class RegistryQueries(Session):
             "state": state,
             "reason": None,
             "deployment_id": deployment_id,
+            "suspended": None,
             "updated_at": clock.now(),
         }
         changed = self.connection.execute(
@@ -97,6 +98,33 @@ class RegistryQueries(Session):
             self.bump_generation(scope)
         return bool(changed.rowcount)
 
+    def suspend_component(self, scope: Scope, kind: ComponentKind, name: str, reason: str | None) -> bool:
+        """Takes it out of work for `reason`, or (None) lets it work again; False when that changes nothing."""
+        is_other = components.c.suspended.is_(None) if reason else components.c.suspended.is_not(None)
+        changed = self.connection.execute(
+            components.update()
+            .where(in_scope(components, scope), components.c.kind == kind, components.c.name == name, is_other)
+            .values(suspended=reason)
+        )
+        if changed.rowcount:
+            self.bump_generation(scope)
+        return bool(changed.rowcount)
+
+    def bump_generations(self, customer: str) -> None:
+        """Tells every index of the customer that something has changed."""
+        self.connection.execute(
+            generations.update()
+            .where(generations.c.customer == customer)
+            .values(generation=generations.c.generation + 1)
+        )
+
+    def version_deployment(self, scope: Scope, kind: ComponentKind, digest: Digest) -> DeploymentId | None:
+        """The deployment that brought a version first."""
+        query = select(versions.c.deployment_id).where(
+            in_scope(versions, scope), versions.c.kind == kind, versions.c.digest == digest
+        )
+        return self.connection.execute(query).scalar()
+
     def remove_component(self, scope: Scope, kind: ComponentKind, name: str) -> None:
         """Undeploys it. Its versions stay, for conversations that began with them."""
         self.connection.execute(
@@ -105,7 +133,12 @@ class RegistryQueries(Session):
         self.bump_generation(scope)
 
     def put_version(
-        self, scope: Scope, kind: ComponentKind, bundle: Bundle, definition: AgentVersion | ToolVersion
+        self,
+        scope: Scope,
+        kind: ComponentKind,
+        bundle: Bundle,
+        definition: AgentVersion | ToolVersion,
+        deployment_id: DeploymentId | None = None,
     ) -> None:
         """Keeps a version. The same content again changes nothing."""
         known = select(versions.c.digest).where(
@@ -122,6 +155,7 @@ class RegistryQueries(Session):
             version=version,
             files=to_json(bundle.files),
             definition=definition.model_dump_json(),
+            deployment_id=deployment_id,
             created_at=clock.now(),
         )
         self.connection.execute(versions.insert(), row)
@@ -172,5 +206,6 @@ def _component(row: Row[tuple[object, ...]]) -> Component:
         state=row.state,
         reason=row.reason,
         deployment_id=row.deployment_id,
+        suspended=row.suspended,
         updated_at=clock.to_datetime(row.updated_at),
     )

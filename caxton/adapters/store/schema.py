@@ -3,7 +3,7 @@
 Times are microseconds since the epoch; structured values are JSON text. Both mean the same in SQLite and PostgreSQL.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Identity, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -14,10 +14,6 @@ DIGEST = 64
 
 def _scope() -> list[Column[str]]:
     return [Column("customer", String(NAME), primary_key=True), Column("workspace", String(NAME), primary_key=True)]
-
-
-def _plain_scope() -> list[Column[str]]:
-    return [Column("customer", String(NAME), nullable=False), Column("workspace", String(NAME), nullable=False)]
 
 
 generations = Table("generations", metadata, *_scope(), Column("generation", BigInteger, nullable=False))
@@ -33,6 +29,7 @@ versions = Table(
     Column("version", String(NAME), nullable=False),
     Column("files", Text, nullable=False),
     Column("definition", Text, nullable=False),
+    Column("deployment_id", String(ID)),
     Column("created_at", BigInteger, nullable=False),
     Index("versions_by_name", "customer", "workspace", "kind", "name"),
 )
@@ -49,6 +46,7 @@ components = Table(
     Column("state", String(16), nullable=False),
     Column("reason", Text),
     Column("deployment_id", String(ID)),
+    Column("suspended", Text),
     Column("updated_at", BigInteger, nullable=False),
 )
 """What is deployed now: the active version and the state of each agent and tool."""
@@ -129,7 +127,9 @@ executions = Table(
     Column("agent", String(NAME)),
     Column("agent_version", String(NAME)),
     Column("agent_digest", String(DIGEST)),
+    Column("deployment_id", String(ID)),
     Column("capability", String(NAME)),
+    Column("capability_version", String(NAME)),
     Column("state", String(16), nullable=False),
     Column("error", Text),
     Column("usage", Text, nullable=False),
@@ -169,31 +169,131 @@ steps = Table(
 events = Table(
     "events",
     metadata,
-    Column("position", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
-    *_plain_scope(),
-    Column("event_id", String(ID), nullable=False),
+    Column("customer", String(NAME), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("workspace", String(NAME), nullable=False),
+    Column("event_id", String(36), nullable=False),
     Column("event_type", String(64), nullable=False),
+    Column("schema_version", Integer, nullable=False),
     Column("timestamp", BigInteger, nullable=False),
     Column("deployment_id", String(ID)),
     Column("skill_id", String(NAME)),
     Column("skill_version", String(NAME)),
     Column("execution_id", String(ID)),
-    Column("actor", String(NAME), nullable=False),
+    Column("agent", String(NAME)),
+    Column("risk_level", String(16)),
+    Column("approval_mode", String(16)),
+    Column("actor", String(NAME * 2), nullable=False),
     Column("payload", Text, nullable=False),
     Column("correlation_id", String(ID)),
     Column("conversation_id", String(ID)),
-    Column("risk_level", String(16)),
-    Column("approval_mode", String(16)),
+    Column("message_id", String(ID)),
     Column("channel_type", String(16)),
     Column("error_code", String(64)),
     Column("latency_ms", Float),
     Column("trace_id", String(32)),
+    Column("hash", String(DIGEST), nullable=False),
     Index("events_by_id", "customer", "event_id", unique=True),
-    Index("events_by_correlation", "customer", "workspace", "correlation_id", "position"),
-    Index("events_by_deployment", "customer", "deployment_id", "position"),
-    Index("events_by_type", "customer", "event_type", "position"),
-    Index("events_by_time", "customer", "timestamp"),
+    Index("events_by_time", "customer", "timestamp", "sequence"),
+    Index("events_by_type", "customer", "workspace", "event_type", "sequence"),
+    Index("events_by_correlation", "customer", "workspace", "correlation_id", "sequence"),
+    Index("events_by_agent", "customer", "workspace", "agent", "sequence"),
+    Index("events_by_actor", "customer", "workspace", "actor", "sequence"),
+    Index("events_by_skill", "customer", "workspace", "skill_id", "sequence"),
+    Index("events_by_conversation", "customer", "workspace", "conversation_id", "sequence"),
+    Index("events_by_deployment", "customer", "workspace", "deployment_id", "sequence"),
+    Index("events_by_error", "customer", "workspace", "error_code", "sequence"),
 )
+"""The log. Triggers refuse UPDATE and DELETE; `hash` chains each row to the one before (adapters/store/chain.py)."""
+
+event_heads = Table(
+    "event_heads",
+    metadata,
+    Column("customer", String(NAME), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("hash", String(DIGEST), nullable=False),
+)
+"""The last event of each customer's log. Whoever appends holds this row, so sequences have no gaps and no forks."""
+
+approvals = Table(
+    "approvals",
+    metadata,
+    *_scope(),
+    Column("id", String(ID), primary_key=True),
+    Column("execution_id", String(ID), nullable=False),
+    Column("root_id", String(ID), nullable=False),
+    Column("conversation_id", String(ID), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("call", Integer, nullable=False),
+    Column("agent", String(NAME), nullable=False),
+    Column("capability", String(NAME)),
+    Column("action_type", String(NAME), nullable=False),
+    Column("name", String(NAME * 4), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("risk_level", String(16), nullable=False),
+    Column("approval_mode", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("decided_at", BigInteger),
+    Column("decided_by", String(NAME * 2)),
+    Column("reason", Text),
+    Index("approvals_by_state", "customer", "workspace", "state", "requested_at"),
+    Index("approvals_by_execution", "customer", "workspace", "execution_id"),
+)
+"""Actions that wait, or waited, for a person."""
+
+deadlines = Table(
+    "deadlines",
+    metadata,
+    *_scope(),
+    Column("execution_id", String(ID), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("level", Integer, primary_key=True),
+    Column("due_at", BigInteger, nullable=False),
+    Column("details", Text, nullable=False),
+    Index("deadlines_by_time", "due_at"),
+)
+"""What is to happen at a time unless the execution ends before: pressure, breach, steps of an escalation."""
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("customer", String(NAME), primary_key=True),
+    Column("workspace", String(NAME), primary_key=True),
+    Column("agent", String(NAME), primary_key=True),
+    Column("resource", String(16), primary_key=True),
+    Column("period", String(8), primary_key=True),
+    Column("limit", Float, nullable=False),
+    Column("starts_at", BigInteger, nullable=False),
+    Column("used", Float, nullable=False),
+    Column("warned", Boolean, nullable=False),
+    Column("set_by", String(NAME * 2), nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+"""Limits on what a customer, a workspace (agent is empty) or an agent may use, and what the running period has used."""
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("customer", String(NAME), primary_key=True),
+    Column("view", String(32), primary_key=True),
+    Column("workspace", String(NAME), primary_key=True),
+    Column("key", String(NAME * 4), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+"""Projections of the event log, as JSON documents by key. They can be dropped and are rebuilt from the log."""
+
+document_positions = Table(
+    "document_positions",
+    metadata,
+    Column("customer", String(NAME), primary_key=True),
+    Column("view", String(32), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+"""How far each projection has read the log."""
 
 api_keys = Table(
     "api_keys",

@@ -1,12 +1,14 @@
 """What all queries share: a connection, and inserts that wait until the transaction commits."""
 
 import json
+from collections import defaultdict
 from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy import Connection, Table, and_, bindparam
 from sqlalchemy.sql.elements import ColumnElement
 
+from caxton.domain.events import Event
 from caxton.domain.ids import Scope
 
 
@@ -19,6 +21,8 @@ class Session:
         self.retried = False
         """Whether an earlier attempt of this transaction met another one's writes."""
         self._pending: dict[Table, list[dict[str, Any]]] = {}
+        self.appended: defaultdict[str, list[tuple[str, Event]]] = defaultdict(list)
+        """Events that the transaction appends, by customer, with their workspaces."""
 
     def insert(self, table: Table, row: dict[str, Any]) -> None:
         """Adds `row` when the transaction commits (or before the next read that needs it: :meth:`flush`)."""

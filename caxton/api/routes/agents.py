@@ -67,3 +67,17 @@ async def capabilities(
 ) -> CapabilityPage:
     """What can be asked for."""
     return CapabilityPage(capabilities=await services.agents.capabilities(caller, query))
+
+
+class ResumeBody(BaseModel):
+    """Why it is resumed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(default="", max_length=500)
+
+
+@router.post("/agents/{name}/resume")
+async def resume(name: str, caller: CurrentCaller, services: UseCases, body: ResumeBody | None = None) -> AgentView:
+    """Lets an agent that was suspended take work again."""
+    return await services.agents.resume(caller, name, body.reason if body else "")

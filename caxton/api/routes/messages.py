@@ -147,13 +147,6 @@ async def execution(execution_id: str, caller: CurrentCaller, services: UseCases
     return await services.turns.show(caller.scope, ExecutionId(execution_id))
 
 
-@router.get("/v1/executions/{execution_id}/events")
-async def execution_events(execution_id: str, caller: CurrentCaller, services: UseCases) -> EventPage:
-    """What happened in a turn, from the event log."""
-    found = await services.turns.trace(caller.scope, ExecutionId(execution_id))
-    return EventPage(events=[event for _, event in found])
-
-
 @router.get("/v1/executions/{execution_id}/stream", response_class=StreamingResponse)
 async def stream(
     execution_id: str,

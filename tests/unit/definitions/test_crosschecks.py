@@ -45,6 +45,26 @@ def test_the_functions_of_tools_are_checked_where_they_are_known() -> None:
     ]
 
 
+def test_a_policy_that_would_guard_nothing_is_refused() -> None:
+    policies = '[tool_policies."till.ad"]\napproval_mode = "operator"\n[tool_policies.tilt]\nrisk_level = "high"\n'
+    text = agent_text("a", 'tools = ["till"]') + "\n" + policies
+    reading = read_agent("a.toml", {"a.toml": text.encode()})
+    assert reading.value is not None, reading.problems
+    problems = crosscheck([reading.value], {"till": ["add"]})
+    assert [(problem.message, problem.hint) for problem in problems] == [
+        ('the tool "till" has no function "ad"', 'did you mean "add"?'),
+        ('there is a policy for "tilt", but the agent does not use "tilt"', 'did you mean "till"?'),
+    ]
+
+
+def test_a_policy_with_a_wrong_word_says_what_is_possible() -> None:
+    policies = '[tool_policies.till]\napproval_mode = "boss"\n'
+    text = agent_text("a", 'tools = ["till"]') + "\n" + policies
+    (problem,) = read_agent("a.toml", {"a.toml": text.encode()}).problems
+    assert problem.message == '"boss" is not possible here'
+    assert problem.hint == 'write "auto", "operator" or "founder"'
+
+
 @pytest.mark.parametrize(("version", "circle"), [("1.0.0", True), ("2.0.0", False)])
 def test_a_circle_counts_only_if_the_versions_fit(version: str, circle: bool) -> None:
     text = agent_text("first", 'delegates = ["other"]')

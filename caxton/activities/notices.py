@@ -1,0 +1,100 @@
+"""Telling channels, and recording that they were told."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from temporalio import activity
+
+from caxton.activities import journal
+from caxton.activities.service_levels import notice_event
+from caxton.domain.channels import Channel
+from caxton.domain.errors import ChannelFailed
+from caxton.domain.events.governance import EscalationDelivered, EscalationFailed
+from caxton.domain.executions import Execution
+from caxton.domain.records import EventFilter, Records, Transaction
+from caxton.workflows.failures import to_failure
+from caxton.workflows.notice import DELIVER_NOTICE, RECORD_NOTICE, Notice, NoticeOutcome
+
+Post = Callable[[Channel, str, Mapping[str, Any]], Awaitable[int]]
+
+EVENT_OF = {"pressure": "pressure_invoked", "breach": "sla_breached", "suspension": "deployment_suspended"}
+
+
+@dataclass
+class NoticeActivities:
+    """Notices."""
+
+    records: Records
+    channels: Mapping[str, Channel]
+    post: Post = field(repr=False)
+
+    @activity.defn(name=DELIVER_NOTICE)
+    async def deliver_notice(self, notice: Notice) -> NoticeOutcome:
+        """Tells the channel once; the workflow tries again."""
+        attempt = activity.info().attempt
+        try:
+            channel = self.channels.get(notice.channel)
+            if channel is None:
+                raise ChannelFailed(f'this server has no channel "{notice.channel}"')
+            execution, facts = await self.records.read(lambda transaction: _facts(transaction, notice))
+            status = await self.post(channel, f"msg_{_message_id(notice)}", _payload(notice, execution, facts))
+        except ChannelFailed as error:
+            report = error.report()
+            details = {**report.details, "attempts": attempt}
+            raise to_failure(report.model_copy(update={"details": details})) from error
+        return NoticeOutcome(notice=notice, attempts=attempt, status=status)
+
+    @activity.defn(name=RECORD_NOTICE)
+    async def record_notice(self, outcome: NoticeOutcome) -> None:
+        """Tells in the log whether the channel was told."""
+        notice = outcome.notice
+        facts: dict[str, Any] = {"cause": notice.cause, "level": notice.level, "channel": notice.channel}
+        told = (
+            EscalationDelivered(**facts, attempts=outcome.attempts, status=outcome.status)
+            if outcome.reason is None
+            else EscalationFailed(**facts, attempts=outcome.attempts, reason=outcome.reason)
+        )
+
+        def record(transaction: Transaction) -> None:
+            found = transaction.executions(notice.scope, [notice.execution_id]).get(notice.execution_id)
+            if found is not None:
+                event = notice_event(notice.scope, found.execution, told, notice.cause, str(notice.level))
+                transaction.add_events_once(notice.scope, [event])
+
+        await self.records.write(record)
+
+
+def _facts(transaction: Transaction, notice: Notice) -> tuple[Execution, dict[str, Any]]:
+    """The execution, and the payload of the event that the notice is about."""
+    execution = transaction.executions(notice.scope, [notice.execution_id])[notice.execution_id].execution
+    wanted = EventFilter(types=frozenset({EVENT_OF[notice.cause]}), correlation_id=execution.root_id)
+    for event in transaction.events(notice.scope, wanted, limit=100):
+        if event.execution_id == execution.id:
+            return execution, event.payload
+    return execution, {}
+
+
+def _message_id(notice: Notice) -> str:
+    return f"{notice.execution_id}_{notice.cause}_{notice.level}"
+
+
+def _payload(notice: Notice, execution: Execution, facts: dict[str, Any]) -> dict[str, Any]:
+    """What the channel gets: identifiers and times, never content."""
+    return {
+        "type": f"caxton.{EVENT_OF[notice.cause]}",
+        "timestamp": journal.now().isoformat(timespec="milliseconds"),
+        "data": {
+            "customer": notice.scope.customer,
+            "workspace": notice.scope.workspace,
+            "execution_id": execution.id,
+            "conversation_id": execution.conversation_id,
+            "agent": execution.agent,
+            "capability": execution.capability,
+            "deployment_id": execution.deployment_id,
+            "state": str(execution.state),
+            "started_at": execution.started_at.isoformat(timespec="milliseconds"),
+            "level": notice.level,
+            **facts,
+        },
+    }

@@ -1,0 +1,88 @@
+"""`caxton budgets list|set|remove`"""
+
+from typing import Annotated
+
+import typer
+
+from caxton.cli.app import new_app
+from caxton.cli.invocation import connect, current
+from caxton.cli.output import emit, remark, say, style, table
+
+app = new_app(help="Limit what a customer, a workspace or an agent may use.", no_args_is_help=True)
+
+_RESOURCES = ("tokens", "cost_usd", "requests")
+_PERIODS = ("hour", "day", "month", "total")
+
+Resource = Annotated[str, typer.Argument(metavar="RESOURCE", help=f"{', '.join(_RESOURCES)}.")]
+Period = Annotated[str, typer.Option("--per", metavar="PERIOD", help=f"{', '.join(_PERIODS)}.")]
+OfWorkspace = Annotated[
+    str | None, typer.Option("--of-workspace", metavar="NAME", help="Only this workspace; else all of them together.")
+]
+OfAgent = Annotated[
+    str | None,
+    typer.Option("--of-agent", metavar="NAME", help="Only this agent, of --of-workspace or the current one."),
+]
+
+
+@app.command("list")
+def list_budgets() -> None:
+    """Show all budgets and what is used of them."""
+    with connect() as caxton:
+        budgets = caxton.budgets()
+    if current().json:
+        emit({"budgets": budgets})
+        return
+    if not budgets:
+        say("there are no budgets: nothing is limited")
+        remark("Next: caxton budgets set tokens 1000000 --per day")
+        return
+    rows: list[list[str]] = []
+    for each in budgets:
+        share = each.used / each.limit if each.limit else 1.0
+        colour = "red" if share >= 1 else "yellow" if share >= 0.8 else "green"
+        until = f"until {each.ends_at:%Y-%m-%d %H:%M} UTC" if each.ends_at else ""
+        used = f"{each.used:,.10g} of {each.limit:,.10g}"
+        rows.append([each.subject, each.resource, f"a {each.period}", used, style(f"{share:.0%}", colour), until])
+    for line in table(rows, ["who", "what", "period", "used", "", ""]):
+        say(line)
+
+
+@app.command("set")
+def set_budget(
+    resource: Resource,
+    limit: Annotated[float, typer.Argument(metavar="LIMIT", min=0, help="How much.")],
+    per: Period = "day",
+    of_workspace: OfWorkspace = None,
+    of_agent: OfAgent = None,
+) -> None:
+    """Set a budget. What its period has used already counts."""
+    _check(resource, per)
+    with connect() as caxton:
+        workspace = of_workspace or (caxton.connection.workspace if of_agent else None)
+        budget = caxton.set_budget(resource, per, limit, workspace=workspace, agent=of_agent)
+    if current().json:
+        emit(budget)
+        return
+    say(f"{budget.subject} may use {budget.limit:,.10g} {resource} a {per}; {budget.used:,.10g} are used already")
+
+
+@app.command()
+def remove(resource: Resource, per: Period = "day", of_workspace: OfWorkspace = None, of_agent: OfAgent = None) -> None:
+    """Remove a budget."""
+    _check(resource, per)
+    with connect() as caxton:
+        workspace = of_workspace or (caxton.connection.workspace if of_agent else None)
+        caxton.remove_budget(resource, per, workspace=workspace, agent=of_agent)
+    if current().json:
+        emit({"removed": True})
+        return
+    say("the budget is removed")
+
+
+def _check(resource: str, period: str) -> None:
+    from caxton.domain.errors import UsageError
+
+    if resource not in _RESOURCES:
+        raise UsageError(f'"{resource}" is nothing that a budget can limit', f"write {', '.join(_RESOURCES)}")
+    if period not in _PERIODS:
+        raise UsageError(f'"{period}" is no period', f"periods are {', '.join(_PERIODS)}")

@@ -1,0 +1,376 @@
+"""`caxton events list|tail|show|verify|export|types`"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caxton.cli.app import new_app
+from caxton.cli.completions import complete_agent, complete_capability
+from caxton.cli.invocation import connect, current
+from caxton.cli.output import clock, complain, emit, is_terminal, milliseconds, plural, remark, say, style, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from caxton.client.views import Verification
+    from caxton.domain.events import Event
+
+app = new_app(help="Read, follow, verify and export the event log.", no_args_is_help=True)
+
+Types = Annotated[
+    list[str] | None, typer.Option("--type", "-t", metavar="TYPE", help="Only events of this type; may be repeated.")
+]
+Execution = Annotated[str | None, typer.Option(metavar="ID", help="Only those of this execution's turn.")]
+Agent = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only those about this agent.", autocompletion=complete_agent)
+]
+Actor = Annotated[str | None, typer.Option(metavar="ACTOR", help='Only what this one did, such as "operator:anna".')]
+CapabilityName = Annotated[
+    str | None,
+    typer.Option("--capability", metavar="NAME", help="Only about this.", autocompletion=complete_capability),
+]
+Conversation = Annotated[str | None, typer.Option(metavar="ID", help="Only those of this conversation.")]
+DeploymentOption = Annotated[str | None, typer.Option("--deployment", metavar="ID", help="Only of this deployment.")]
+ErrorCode = Annotated[str | None, typer.Option("--error", metavar="CODE", help="Only with this error code.")]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help='From then on: "2h" ago, or a moment such as 2026-11-21T08:00.'),
+]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before then.")]
+
+
+@app.command("list")
+def list_events(
+    type: Types = None,
+    execution: Execution = None,
+    agent: Agent = None,
+    actor: Actor = None,
+    capability: CapabilityName = None,
+    conversation: Conversation = None,
+    deployment: DeploymentOption = None,
+    error: ErrorCode = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=100_000, help="How many.")] = 50,
+    oldest: Annotated[bool, typer.Option("--oldest", help="From the beginning, instead of the latest.")] = False,
+) -> None:
+    """Show events of the workspace: the latest, in the order in which they were written."""
+    filters = _filters(type, execution, agent, actor, capability, conversation, deployment, error, since, until)
+    events: list[Event] = []
+    cursor: str | None = None
+    with connect() as caxton:
+        while len(events) < limit:
+            page, cursor = caxton.event_page(
+                cursor=cursor,
+                order="oldest" if oldest else "newest",
+                limit=min(1000, limit - len(events)),
+                **filters,
+            )
+            events += page
+            if cursor is None:
+                break
+    if not oldest:
+        events.reverse()
+    if current().json:
+        emit({"events": events})
+        return
+    if not events:
+        say("no events fit")
+        return
+    for line in table(_rows(events), ["#", "time", "event", "who", "what", ""]):
+        say(line)
+    if cursor is not None:
+        remark(style(f"There are more: caxton events list -n {limit * 10}", "dim"))
+
+
+@app.command()
+def tail(
+    type: Types = None,
+    execution: Execution = None,
+    agent: Agent = None,
+    actor: Actor = None,
+    capability: CapabilityName = None,
+    conversation: Conversation = None,
+    deployment: DeploymentOption = None,
+    error: ErrorCode = None,
+    cursor: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Go on behind the event whose cursor this is.")
+    ] = None,
+) -> None:
+    """Show events as they are written, until Ctrl-C. With --json an object a line, with its cursor."""
+    import json
+
+    from caxton.domain.events import Event
+
+    filters = _filters(type, execution, agent, actor, capability, conversation, deployment, error, None, None)
+    with connect() as caxton:
+        if is_terminal() and not current().json:
+            remark(style("Waiting for events; Ctrl-C ends.", "dim"))
+        try:
+            for found in caxton.tail(cursor=cursor, **filters):
+                if current().json:
+                    say(json.dumps({**found.data, "cursor": found.id}, ensure_ascii=False))
+                    continue
+                event = Event.model_validate(found.data)
+                say("  ".join(cell for cell in _row(event) if cell))
+        except KeyboardInterrupt:
+            return
+
+
+@app.command()
+def show(event_id: Annotated[str, typer.Argument(metavar="ID", help="As `caxton events list --json` has it.")]) -> None:
+    """Show one event with all its fields."""
+    with connect() as caxton:
+        event = caxton.event(event_id)
+    if current().json:
+        emit(event)
+        return
+    say(f"{style(event.event_type, 'bold')}  {event.user_message}")
+    fields: dict[str, Any] = event.model_dump(mode="json", exclude_none=True, exclude={"payload", "event_type"})
+    for line in table([[name, str(value)] for name, value in fields.items()], indent="  "):
+        say(line)
+    if event.payload:
+        say("  payload")
+        for line in table([[name, _shown(value)] for name, value in event.payload.items()], indent="    "):
+            say(line)
+    if event.typed() is None:
+        remark(style("  (written by a newer version of Caxton: its fields are shown as they are)", "dim"))
+
+
+@app.command()
+def verify(
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="An export, checked here without any server.")
+    ] = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEQ:HASH", help="A place in the log that you wrote down earlier: it must still be there."
+        ),
+    ] = None,
+) -> None:
+    """Check that the log is what was written: the hash chain, and the invariants of executions. Exit code 3 if not."""
+    if file is not None:
+        found = _verify_file(file, expect)
+    else:
+        with connect() as caxton:
+            found = caxton.verify_events(expect)
+    if current().json:
+        emit(found)
+    else:
+        _show_verification(found, file)
+    if not found.ok:
+        raise typer.Exit(3)
+
+
+@app.command()
+def export(
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write here; else to stdout.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="The customer's whole log over all workspaces, to verify it offline.")
+    ] = False,
+    type: Types = None,
+    execution: Execution = None,
+    agent: Agent = None,
+    actor: Actor = None,
+    capability: CapabilityName = None,
+    conversation: Conversation = None,
+    deployment: DeploymentOption = None,
+    error: ErrorCode = None,
+    since: Since = None,
+    until: Until = None,
+) -> None:
+    """Write events as lines of JSON. Taking a copy of the log is itself told in the log."""
+    filters = _filters(type, execution, agent, actor, capability, conversation, deployment, error, since, until)
+    count = 0
+    with connect() as caxton:
+        lines = caxton.export(everything=everything, **filters)
+        if out is None:
+            for line in lines:
+                say(line)
+            return
+        partial = out.with_name(out.name + ".partial")
+        with partial.open("w", encoding="utf-8") as target:
+            for line in lines:
+                target.write(line + "\n")
+                count += 1
+        partial.replace(out)
+    if current().json:
+        emit({"file": str(out), "events": count})
+        return
+    say(f"{plural(count, 'event')} written to {out}")
+    if everything:
+        remark(f"Next: caxton events verify --file {out}")
+
+
+@app.command()
+def types(
+    category: Annotated[str | None, typer.Option(metavar="NAME", help="Only this category.")] = None,
+) -> None:
+    """Show every type of event that there is."""
+    from caxton.domain.errors import UsageError
+    from caxton.domain.events import CATALOGUE
+
+    found = {name: model for name, model in CATALOGUE.items() if category in (None, model.category)}
+    if not found:
+        known = sorted({model.category for model in CATALOGUE.values()})
+        raise UsageError(f'there is no category "{category}"', f"categories are {', '.join(known)}")
+    if current().json:
+        emit(
+            [
+                {"type": name, "category": model.category, "fields": list(model.model_fields)}
+                for name, model in found.items()
+            ]
+        )
+        return
+    rows = [[name, model.category, (model.__doc__ or "").partition("\n")[0]] for name, model in sorted(found.items())]
+    for line in table(rows, ["type", "category", "what it tells"]):
+        say(line)
+
+
+def _filters(
+    types: list[str] | None,
+    execution: str | None,
+    agent: str | None,
+    actor: str | None,
+    capability: str | None,
+    conversation: str | None,
+    deployment: str | None,
+    error: str | None,
+    since: str | None,
+    until: str | None,
+) -> dict[str, Any]:
+    found = {
+        "type": types or None,
+        "execution": execution,
+        "agent": agent,
+        "actor": actor,
+        "capability": capability,
+        "conversation": conversation,
+        "deployment": deployment,
+        "error": error,
+        "since": _moment(since, "--since"),
+        "until": _moment(until, "--until"),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _moment(text: str | None, option: str) -> str | None:
+    """The moment that `text` names: so long ago, or a date with a time.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text is None:
+        return None
+    from datetime import UTC, datetime, timedelta
+
+    from caxton.domain.errors import UsageError
+    from caxton.domain.quantities import parse_duration
+
+    try:
+        return (datetime.now(UTC) - timedelta(seconds=parse_duration(text))).isoformat()
+    except (ValueError, OverflowError):
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f'{option} "{text}" is no time', 'write how long ago ("30m", "2h", "1d") or a moment (2026-11-21T08:00)'
+        ) from None
+    return (moment if moment.tzinfo else moment.astimezone()).isoformat()
+
+
+def _rows(events: "Iterable[Event]") -> "Iterator[list[str]]":
+    return (_row(event) for event in events)
+
+
+def _row(event: "Event") -> list[str]:
+    local = event.timestamp.astimezone()
+    failed = event.error_code is not None
+    return [
+        style(str(event.sequence), "dim"),
+        style(
+            f"{clock(event.timestamp)}{local:%S.%f}"[:-3].replace(local.strftime("%H:%M"), local.strftime("%H:%M:")),
+            "dim",
+        ),
+        style(event.event_type, "red") if failed else event.event_type,
+        style(event.actor, "cyan"),
+        event.user_message,
+        style(milliseconds(event.latency_ms), "dim"),
+    ]
+
+
+def _shown(value: Any) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _verify_file(file: Path, expect: str | None) -> "Verification":
+    """Checks an export with the same code that the server uses, and no server."""
+    import json
+
+    from pydantic import ValidationError
+
+    from caxton.client.views import Verification
+    from caxton.domain.errors import InvalidInput
+    from caxton.domain.events import Event
+    from caxton.domain.events.chain import ChainCheck, read_place
+    from caxton.domain.events.invariants import InvariantChecker
+
+    chain = ChainCheck(expected=read_place(expect) if expect else None)
+    invariants: InvariantChecker | None = None
+    whole = False
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                event = Event.model_validate(json.loads(line))
+            except (ValueError, ValidationError):
+                raise InvalidInput(
+                    f"{file}:{number}: this is no event", "give a file that `caxton events export` wrote"
+                ) from None
+            if invariants is None:
+                whole = event.sequence == 1
+                invariants = InvariantChecker(event.customer_id)
+            chain.read(event)
+            if whole:  # an excerpt does not have the beginnings of all executions
+                invariants.read([event])
+    chain.end(None)
+    violations = invariants.violations if invariants and chain.problem is None else []
+    return Verification(
+        ok=chain.problem is None and not violations,
+        checked=chain.checked,
+        head_sequence=chain.last.sequence,
+        head_hash=chain.last.hash,
+        broken_at=chain.broken_at,
+        problem=chain.problem,
+        violations=[{"sequence": v.sequence, "problem": v.problem, "invariant": v.invariant} for v in violations[:100]],
+        open_executions=len(invariants.open) if invariants and whole else 0,
+    )
+
+
+def _show_verification(found: "Verification", file: Path | None) -> None:
+    if found.problem is not None:
+        complain(f"{style('broken', 'bold', 'red', stream=sys.stderr)}  {found.problem}")
+        say(f"  {plural(found.checked, 'event')} before it are as they were written")
+        return
+    say(
+        f"{style('✓', 'green')} {plural(found.checked, 'event')}: the chain is unbroken, nothing was changed or removed"
+    )
+    for violation in found.violations:
+        complain(
+            f"{style('✗', 'red', stream=sys.stderr)} event {violation.get('sequence')} breaks invariant "
+            f"{violation.get('invariant')}: {violation.get('problem')}"
+        )
+    if not found.violations:
+        still = f"; {plural(found.open_executions, 'execution')} still at work" if found.open_executions else ""
+        say(f"{style('✓', 'green')} every execution has its end, every action and approval too{still}")
+    place = f"{found.head_sequence}:{found.head_hash}"
+    say(f"  the log ends at {place}")
+    if file is None:
+        remark(style(f"Write that down elsewhere; later: caxton events verify --expect {place[:24]}…", "dim"))

@@ -1,0 +1,122 @@
+"""Routing, messages and conversations (Caxton event model, phases 3 and 5)."""
+
+from typing import ClassVar
+
+from pydantic import AliasChoices, Field
+
+from caxton.domain.events.payload import Category, Payload
+
+
+class RoutingEvent(Payload):
+    """What the router decided."""
+
+    category: ClassVar[Category] = "routing"
+
+
+class SkillsDiscovered(RoutingEvent):
+    """Somebody asked which capabilities there are."""
+
+    sentence: ClassVar[str] = "found {count} capabilities"
+    requesting_agent: str = ""
+    capability_filter: str | None = None
+    discovered: list[str] = []
+    count: int = 0
+    query_time_ms: float = 0.0
+
+
+class RequestHandled(RoutingEvent):
+    """A request found its agent."""
+
+    sentence: ClassVar[str] = 'request routed to "{to_agent}"'
+    message_id: str
+    from_agent: str
+    to_agent: str
+    skill_requested: str | None = None
+    routing_strategy: str
+    routing_time_ms: float = 0.0
+
+
+class RoutingFailed(RoutingEvent):
+    """Nobody could be found for a request."""
+
+    sentence: ClassVar[str] = "{user_message}"
+    message_id: str | None = None
+    from_agent: str = ""
+    skill_requested: str | None = None
+    reason: str
+    user_message: str = ""
+    suggested_actions: list[str] = []
+    available_alternatives: list[str] = []
+
+
+class CircuitBreakerOpened(RoutingEvent):
+    """Requests to something that keeps failing are refused for a while."""
+
+    sentence: ClassVar[str] = "{subject} is refused work for {retry_after_s} s"
+    reserved: ClassVar[str] = "circuit breakers"
+    subject: str
+    failures: int
+    retry_after_s: float
+
+
+class CircuitBreakerClosed(RoutingEvent):
+    """What had kept failing works again."""
+
+    sentence: ClassVar[str] = "{subject} takes work again"
+    reserved: ClassVar[str] = "circuit breakers"
+    subject: str
+
+
+class MessageEvent(Payload):
+    """What happened to a message. The log holds the hash and the size of its content, never the content."""
+
+    category: ClassVar[Category] = "message"
+
+
+class MessageSent(MessageEvent):
+    """A message was accepted for its receiver."""
+
+    sentence: ClassVar[str] = "{sender} → {receiver}: {size_bytes} bytes"
+    message_id: str
+    sender: str = Field(validation_alias=AliasChoices("from", "sender"), serialization_alias="from")
+    receiver: str = Field(validation_alias=AliasChoices("to", "receiver"), serialization_alias="to")
+    performative: str = "Request"
+    content_hash: str | None = None
+    size_bytes: int = 0
+    reply_to: str | None = None
+
+
+class MessageDelivered(MessageEvent):
+    """An agent has the message."""
+
+    sentence: ClassVar[str] = "delivered to {delivered_to}"
+    message_id: str
+    delivered_to: str
+    delivery_time_ms: float = 0.0
+
+
+class MessageFailed(MessageEvent):
+    """A message could not be delivered."""
+
+    sentence: ClassVar[str] = "not delivered: {reason}"
+    message_id: str
+    reason: str
+    will_retry: bool = False
+
+
+class ConversationStarted(MessageEvent):
+    """A conversation began. A request that stands alone is none."""
+
+    sentence: ClassVar[str] = "{initiator} began a conversation"
+    initiator: str
+    participants: list[str] = []
+    topic: str | None = None
+
+
+class ConversationEnded(MessageEvent):
+    """A conversation ended."""
+
+    sentence: ClassVar[str] = "conversation ended: {reason}"
+    reason: str
+    message_count: int = 0
+    duration_ms: float = 0.0

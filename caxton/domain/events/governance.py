@@ -1,0 +1,143 @@
+"""Approvals, service levels and budgets (Aximo event model, 3.3 and 3.4)."""
+
+from typing import ClassVar
+
+from caxton.domain.events.payload import Category, Payload
+
+
+class ApprovalEvent(Payload):
+    """What happened to a request for approval."""
+
+    category: ClassVar[Category] = "approval"
+    approval_id: str
+    action_id: str = ""
+    action_type: str
+    name: str = ""
+
+
+class ApprovalRequested(ApprovalEvent):
+    """An action waits for a person."""
+
+    sentence: ClassVar[str] = "{action_type} {name} waits for approval"
+    expires_at: str
+    content_hash: str | None = None
+    """Of the arguments or the text that waits."""
+
+
+class ApprovalGranted(ApprovalEvent):
+    """A person agreed."""
+
+    sentence: ClassVar[str] = "{action_type} {name} was approved"
+    reason: str = ""
+
+
+class ApprovalRejected(ApprovalEvent):
+    """A person refused."""
+
+    sentence: ClassVar[str] = "{action_type} {name} was refused: {reason}"
+    reason: str = ""
+
+
+class ApprovalTimeout(ApprovalEvent):
+    """Nobody decided in time: the action is not done."""
+
+    sentence: ClassVar[str] = "nobody decided on {action_type} {name}"
+
+
+class ApprovalWithdrawn(ApprovalEvent):
+    """The execution ended before anybody decided."""
+
+    sentence: ClassVar[str] = "{action_type} {name} needs no approval any more"
+
+
+class GovernanceEvent(Payload):
+    """Service levels and budgets."""
+
+    category: ClassVar[Category] = "governance"
+
+
+class PressureInvoked(GovernanceEvent):
+    """An answer is due soon."""
+
+    sentence: ClassVar[str] = "an answer is due in {remaining_s} s"
+    respond_within_s: float
+    remaining_s: float
+
+
+class SlaBreached(GovernanceEvent):
+    """An answer did not come within the promised time."""
+
+    sentence: ClassVar[str] = "no answer within {respond_within_s} s"
+    respond_within_s: float
+    elapsed_s: float
+    answered: bool
+    """Whether the answer came too late (true) or has not come yet."""
+
+
+class EscalationTriggered(GovernanceEvent):
+    """Somebody is to be told of a breach, or of pressure."""
+
+    sentence: ClassVar[str] = "{channel} is told ({cause}, level {level})"
+    cause: str
+    """"pressure", "breach" or "suspension"."""
+    level: int
+    channel: str
+
+
+class EscalationDelivered(GovernanceEvent):
+    """A channel took the notice."""
+
+    sentence: ClassVar[str] = "{channel} was told"
+    cause: str
+    level: int
+    channel: str
+    attempts: int = 1
+    status: int | None = None
+
+
+class EscalationFailed(GovernanceEvent):
+    """A channel could not be reached."""
+
+    sentence: ClassVar[str] = "{channel} could not be told: {reason}"
+    cause: str
+    level: int
+    channel: str
+    attempts: int
+    reason: str
+
+
+class BudgetSet(GovernanceEvent):
+    """Somebody set or removed a budget."""
+
+    sentence: ClassVar[str] = "budget: {limit} {resource} a {period} for {subject}"
+    subject: str
+    resource: str
+    period: str
+    limit: float | None = None
+    """None: there is no limit any more."""
+    before: float | None = None
+
+
+class BudgetWarning(GovernanceEvent):
+    """Most of a budget is used."""
+
+    sentence: ClassVar[str] = "{subject} has used {used} of {limit} {resource}"
+    subject: str
+    resource: str
+    period: str
+    limit: float
+    used: float
+
+
+class BudgetExceeded(BudgetWarning):
+    """A budget is used up: work that needs it is refused."""
+
+    sentence: ClassVar[str] = "{subject} has used all of {limit} {resource}"
+
+
+class MetricDefined(GovernanceEvent):
+    """Somebody defined, changed or removed a metric over events."""
+
+    sentence: ClassVar[str] = "metric {name} defined"
+    name: str
+    definition: dict[str, object] | None = None

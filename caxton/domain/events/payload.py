@@ -1,0 +1,68 @@
+"""What all payloads have in common, and the catalogue that they enter by being defined."""
+
+import re
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Category = Literal[
+    "execution",
+    "action",
+    "approval",
+    "governance",
+    "deployment",
+    "onboarding",
+    "system",
+    "agent",
+    "routing",
+    "tool",
+    "message",
+    "memory",
+    "security",
+]
+
+CATALOGUE: Final[dict[str, "type[Payload]"]] = {}
+"""Every event type and the model of its payload."""
+
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class Payload(BaseModel):
+    """What one type of event tells. The type's name is the class's, in lower case with underscores.
+
+    Classes named `…Event` only gather what several types share.
+
+    A later version of a payload may add optional fields; whatever else changes needs a new `schema_version`.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True, populate_by_name=True)
+
+    event_type: ClassVar[str]
+    category: ClassVar[Category]
+    schema_version: ClassVar[int] = 1
+    sentence: ClassVar[str] = ""
+    """What a person reads; names of fields (and of the envelope's) stand in braces."""
+    reserved: ClassVar[str] = ""
+    """Which part of Caxton will emit it, when none does yet."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_kwargs: Any) -> None:
+        """Enters the catalogue."""
+        if not cls.__name__.endswith("Event"):
+            cls.event_type = _WORD.sub("_", cls.__name__).lower()
+            CATALOGUE[cls.event_type] = cls
+
+    def as_data(self) -> dict[str, Any]:
+        """The payload as it is stored: without what is empty."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def tell(self, envelope: dict[str, Any]) -> str:
+        """The sentence for people; `envelope` gives what the payload does not repeat."""
+        if not self.sentence:
+            return self.event_type.replace("_", " ")
+        return self.sentence.format_map(_Words({**envelope, **self.model_dump()}))
+
+
+class _Words(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"

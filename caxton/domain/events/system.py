@@ -1,0 +1,251 @@
+"""The server, its administration and its users' first steps (Caxton event model, phases 0, 1 and 7)."""
+
+from typing import Any, ClassVar
+
+from caxton.domain.events.payload import Category, Payload
+
+
+class OnboardingEvent(Payload):
+    """A user's first steps."""
+
+    category: ClassVar[Category] = "onboarding"
+
+
+class CaxtonInstalled(OnboardingEvent):
+    """A data folder was used for the first time."""
+
+    sentence: ClassVar[str] = "Caxton {version} was installed"
+    version: str
+    platform: str
+    installation_path: str = ""
+    first_time_user: bool = True
+
+
+class FirstTimeUserDetected(OnboardingEvent):
+    """A customer has nothing yet."""
+
+    sentence: ClassVar[str] = "welcome"
+    show_welcome: bool = True
+
+
+class QuickstartInitiated(OnboardingEvent):
+    """Somebody began a workspace."""
+
+    sentence: ClassVar[str] = "a workspace was begun"
+    user_type: str = "FirstTime"
+    selected_path: str = "GuidedSetup"
+
+
+class OnboardingMilestoneReached(OnboardingEvent):
+    """A user came a step further for the first time."""
+
+    sentence: ClassVar[str] = "milestone: {milestone}"
+    milestone: str
+    time_elapsed_s: float | None = None
+    """Since the installation."""
+
+
+class TemplateSelected(OnboardingEvent):
+    """Somebody chose a template."""
+
+    sentence: ClassVar[str] = "template {template_id} chosen"
+    template_id: str
+    template_name: str = ""
+    category_name: str = ""
+    preview_shown: bool = False
+
+
+class AgentInitialized(OnboardingEvent):
+    """Somebody made an agent's files."""
+
+    sentence: ClassVar[str] = 'agent "{agent_name}" created'
+    agent_name: str
+    template_used: str | None = None
+    files_created: list[str] = []
+    next_steps_shown: bool = True
+
+
+class InitializationFailed(OnboardingEvent):
+    """An agent's files could not be made."""
+
+    sentence: ClassVar[str] = "not created: {user_message}"
+    reason: str
+    user_message: str = ""
+    suggested_actions: list[str] = []
+    help_command: str = "caxton init --help"
+
+
+class SystemEvent(Payload):
+    """The server's own life."""
+
+    category: ClassVar[Category] = "system"
+
+
+class CaxtonReady(SystemEvent):
+    """The server takes requests."""
+
+    sentence: ClassVar[str] = "Caxton {version} is ready to orchestrate your agents"
+    server_id: str
+    version: str
+    port: int | None = None
+    role: str = "server"
+    routing_mode: str = "LoadBalanced"
+    memory_backend: str | None = None
+    startup_time_ms: float | None = None
+
+
+class ServerStopped(SystemEvent):
+    """The server stopped as it was asked to."""
+
+    sentence: ClassVar[str] = "Caxton stopped"
+    server_id: str
+    uptime_s: float = 0.0
+
+
+class ServerStartFailed(SystemEvent):
+    """The server could not start."""
+
+    sentence: ClassVar[str] = "Caxton did not start: {user_message}"
+    reason: str
+    user_message: str = ""
+    suggested_actions: list[str] = []
+    help_reference: str = ""
+
+
+class CommandAcknowledged(SystemEvent):
+    """A command that takes time was accepted."""
+
+    sentence: ClassVar[str] = "{command} accepted"
+    command: str
+    response_time_ms: float = 0.0
+    initial_feedback: str = ""
+
+
+class ProgressUpdate(SystemEvent):
+    """A command that takes time came further."""
+
+    sentence: ClassVar[str] = "{operation}: {current_step}"
+    operation: str
+    percent_complete: float
+    current_step: str
+
+
+class ErrorOccurred(SystemEvent):
+    """Something failed that was nobody's request, or a fault of Caxton itself."""
+
+    sentence: ClassVar[str] = "{user_message}"
+    error_id: str
+    context: str
+    technical_reason: str = ""
+    user_message: str = ""
+    suggested_actions: list[str] = []
+    auto_fix_available: bool = False
+    help_reference: str = ""
+
+
+class MetricsCollected(SystemEvent):
+    """Metrics were gathered for an exporter."""
+
+    reserved: ClassVar[str] = "alerting"
+    metrics: list[str] = []
+    collection_duration_ms: float = 0.0
+
+
+class AlertConfigured(SystemEvent):
+    """Somebody set a threshold."""
+
+    reserved: ClassVar[str] = "alerting"
+    metric: str
+    threshold: float
+
+
+class AlertTriggered(SystemEvent):
+    """A metric passed its threshold."""
+
+    reserved: ClassVar[str] = "alerting"
+    alert_id: str
+    metric: str
+    current_value: float
+    threshold: float
+    severity: str
+
+
+class AlertResolved(SystemEvent):
+    """A metric is back within its threshold."""
+
+    reserved: ClassVar[str] = "alerting"
+    alert_id: str
+    metric: str
+
+
+class SystemInspected(SystemEvent):
+    """Somebody looked at a part of the system."""
+
+    sentence: ClassVar[str] = "{component} inspected"
+    component: str
+    state: str = ""
+    issues_found: list[str] = []
+
+
+class ConfigurationChanged(SystemEvent):
+    """A server was started with other settings than before."""
+
+    sentence: ClassVar[str] = "{component}: {setting} changed"
+    component: str
+    setting: str
+    old_value: Any = None
+    new_value: Any = None
+    changed_by: str | None = None
+
+
+class SecurityEvent(Payload):
+    """Who may do what, and who tried."""
+
+    category: ClassVar[Category] = "security"
+
+
+class KeyCreated(SecurityEvent):
+    """An API key was made. The key itself is nowhere."""
+
+    sentence: ClassVar[str] = 'key "{name}" ({role}) created'
+    key_id: str
+    name: str
+    role: str
+
+
+class KeyRevoked(SecurityEvent):
+    """An API key is no longer good."""
+
+    sentence: ClassVar[str] = 'key "{name}" revoked'
+    key_id: str
+    name: str = ""
+
+
+class ChangeRefused(SecurityEvent):
+    """A key asked for something that its role does not allow."""
+
+    sentence: ClassVar[str] = "refused: {operation} needs {needed}"
+    operation: str
+    needed: str
+    role: str
+
+
+class EventsExported(SecurityEvent):
+    """Somebody took a copy of the log."""
+
+    sentence: ClassVar[str] = "{count} events exported"
+    count: int
+    first_sequence: int | None = None
+    last_sequence: int | None = None
+
+
+class ToolCalledDirectly(SecurityEvent):
+    """A person called a tool, not an agent."""
+
+    sentence: ClassVar[str] = "{tool}.{function} called by hand"
+    tool: str
+    function: str
+    ok: bool = True
+    memory_mb: float | None = None
+    cpu_ms: float | None = None
+    fuel: int | None = None

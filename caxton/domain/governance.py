@@ -1,0 +1,226 @@
+"""Governance as agents declare it: risk, approval, service levels, budgets."""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from caxton.domain.ids import ConversationId, ExecutionId, Name, derived_id
+from caxton.domain.quantities import Seconds
+
+
+class RiskLevel(StrEnum):
+    """How much harm a wrong action may do."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class ApprovalMode(StrEnum):
+    """Who must agree before an action goes out."""
+
+    AUTO = "auto"
+    """Nobody."""
+    OPERATOR = "operator"
+    """A key with the role operator or admin."""
+    FOUNDER = "founder"
+    """A key with the role admin."""
+
+
+class ApprovalState(StrEnum):
+    """States of an approval."""
+
+    PENDING = "Pending"
+    GRANTED = "Granted"
+    REJECTED = "Rejected"
+    TIMED_OUT = "TimedOut"
+    WITHDRAWN = "Withdrawn"
+    """The execution ended before anybody decided."""
+
+
+class Verdict(StrEnum):
+    """What ends an approval."""
+
+    GRANT = "grant"
+    REJECT = "reject"
+    TIMEOUT = "timeout"
+
+
+STATE_AFTER = {
+    Verdict.GRANT: ApprovalState.GRANTED,
+    Verdict.REJECT: ApprovalState.REJECTED,
+    Verdict.TIMEOUT: ApprovalState.TIMED_OUT,
+}
+
+
+LONGEST_APPROVAL = 30 * 86_400.0
+"""Seconds that an action may wait for a person."""
+
+
+def _one_of(choices: type[StrEnum]) -> BeforeValidator:
+    """Takes the text of a choice, as files have it."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str) or isinstance(value, choices):
+            return value
+        try:
+            return choices(value)
+        except ValueError:
+            *others, last = [f'"{choice}"' for choice in choices]
+            raise ValueError(f'"{value}" is not possible here; write {", ".join(others)} or {last}') from None
+
+    return BeforeValidator(read)
+
+
+class ApprovalPolicy(BaseModel):
+    """What must happen before an action goes out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    risk_level: Annotated[RiskLevel, _one_of(RiskLevel)] = Field(
+        default=RiskLevel.LOW, description="How much harm a wrong action may do."
+    )
+    approval_mode: Annotated[ApprovalMode, _one_of(ApprovalMode)] = Field(
+        default=ApprovalMode.AUTO, description="Who must agree before it goes out."
+    )
+    approval_timeout: Seconds = Field(
+        default=86_400.0,
+        gt=0,
+        le=LONGEST_APPROVAL,
+        description='Time to wait for a decision, such as "2d"; without one the action is not done.',
+    )
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a person must agree."""
+        return self.approval_mode is not ApprovalMode.AUTO
+
+
+class ToolPolicy(ApprovalPolicy):
+    """`[tool_policies."server.function"]`: what a tool's calls need, when this agent makes them."""
+
+    action_type: Name = Field(default="tool", description="What events and metrics call the action.")
+
+
+class EscalationStep(BaseModel):
+    """One step of an escalation chain."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    after: Seconds = Field(default=0.0, ge=0, le=7 * 86_400, description='Time after the breach, such as "5m".')
+    notify: Name = Field(description="The channel, as the server's settings name it: [channels.NAME].")
+
+
+class ServiceLevel(BaseModel):
+    """`sla` of a capability: within which time an answer is promised, and what happens when it is not kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    respond_within: Seconds = Field(gt=0, le=LONGEST_APPROVAL, description='The promise, such as "30s".')
+    pressure_after: Seconds | None = Field(
+        default=None, gt=0, description="When to press for an answer; 80 % of `respond_within` unless given."
+    )
+    pressure_notify: Name | None = Field(default=None, description="A channel to tell then.")
+    escalation: list[EscalationStep] = Field(default=[], max_length=10, description="Whom to tell after a breach.")
+    suspend_after: int | None = Field(
+        default=None, ge=1, le=10_000, description="Breaches within `suspend_window` that suspend the deployment."
+    )
+    suspend_window: Seconds = Field(default=3600.0, gt=0, le=30 * 86_400, description="Over which breaches count.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "ServiceLevel":
+        if self.pressure_after is not None and self.pressure_after >= self.respond_within:
+            raise ValueError("pressure_after must be shorter than respond_within")
+        times = [step.after for step in self.escalation]
+        if times != sorted(times):
+            raise ValueError("the steps of an escalation must be in order of `after`")
+        return self
+
+    @property
+    def pressure_at(self) -> float:
+        """Seconds after the request at which pressure begins."""
+        return self.pressure_after if self.pressure_after is not None else 0.8 * self.respond_within
+
+
+BudgetResource = Literal["tokens", "cost_usd", "requests"]
+BudgetPeriod = Literal["hour", "day", "month", "total"]
+
+
+class Approval(BaseModel):
+    """An action that waits, or waited, for a person."""
+
+    id: str
+    execution_id: ExecutionId
+    root_id: ExecutionId
+    """The turn that it holds up."""
+    conversation_id: ConversationId
+    step: int
+    call: int
+    """Position among the step's calls, from 1; 0 is the reply."""
+    agent: str
+    capability: str | None = None
+    action_type: str
+    name: str = ""
+    """"server.function" of a tool; empty for a reply."""
+    content: str = ""
+    """What the approver has to judge: the arguments as JSON, or the text of the reply."""
+    risk_level: RiskLevel = RiskLevel.LOW
+    approval_mode: ApprovalMode = ApprovalMode.OPERATOR
+    state: ApprovalState = ApprovalState.PENDING
+    requested_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None = None
+    decided_by: str | None = None
+    reason: str = ""
+
+
+def approval_id(execution_id: ExecutionId, step: int, call: int) -> str:
+    """The approval that a step's call (0: its reply) needs: the same after any crash."""
+    return derived_id("ap", execution_id, str(step), str(call))
+
+
+class Budget(BaseModel):
+    """A limit on what a customer, a workspace or an agent may use in a period."""
+
+    workspace: str = ""
+    """Empty: all workspaces of the customer."""
+    agent: str = ""
+    """Empty: all agents."""
+    resource: BudgetResource
+    period: BudgetPeriod
+    limit: float
+    used: float = 0.0
+    """In the period that began at `starts_at`."""
+    starts_at: datetime
+    ends_at: datetime | None = None
+    """None: the period is everything that ever was."""
+    warned: bool = False
+    set_by: str = ""
+
+    @property
+    def subject(self) -> str:
+        """Whom it limits, for people."""
+        if self.agent:
+            return f'agent "{self.agent}"'
+        return f'workspace "{self.workspace}"' if self.workspace else "the customer"
+
+
+WARN_AT = 0.8
+"""Share of a budget at which its use is worth a warning."""
+
+
+def period_of(period: BudgetPeriod, moment: datetime) -> tuple[datetime, datetime | None]:
+    """Begin and end of the period that `moment` lies in. Periods follow the calendar, in UTC."""
+    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    day = hour.replace(hour=0)
+    if period == "hour":
+        return hour, hour + timedelta(hours=1)
+    if period == "day":
+        return day, day + timedelta(days=1)
+    if period == "month":
+        first = day.replace(day=1)
+        return first, (first + timedelta(days=32)).replace(day=1)
+    return datetime(1970, 1, 1, tzinfo=UTC), None

@@ -1,0 +1,138 @@
+"""Budgets: set, show, remove. What was used before a budget was set counts: it is taken from the log."""
+
+from datetime import UTC, datetime
+
+from caxton.activities import journal
+from caxton.activities.budgets import current_budgets
+from caxton.domain.errors import NotFound
+from caxton.domain.events import Event
+from caxton.domain.events.executions import ExecutionProcessing, ModelCalled
+from caxton.domain.events.governance import BudgetSet
+from caxton.domain.governance import WARN_AT, Budget, BudgetPeriod, BudgetResource, period_of
+from caxton.domain.ids import Scope, new_id
+from caxton.domain.records import EventFilter, Records, Transaction
+from caxton.service.context import Caller, Role
+
+BATCH = 5_000
+"""Events read at once when the use so far is counted."""
+
+
+class Budgets:
+    """Use cases on budgets."""
+
+    def __init__(self, records: Records) -> None:
+        """Keep budgets in `records`."""
+        self.records = records
+
+    async def list_budgets(self, caller: Caller) -> list[Budget]:
+        """All budgets of the customer, with what their running period has used."""
+        return await self.records.read(lambda transaction: current_budgets(transaction, caller.scope.customer))
+
+    async def set(
+        self,
+        caller: Caller,
+        resource: BudgetResource,
+        period: BudgetPeriod,
+        limit: float,
+        *,
+        workspace: str = "",
+        agent: str = "",
+    ) -> Budget:
+        """Sets a budget, from now on. Raising one lets refused work pass at once.
+
+        Raises:
+            NotPermitted: the caller is no administrator.
+        """
+        caller.require(Role.ADMIN)
+        customer = caller.scope.customer
+
+        def put(transaction: Transaction) -> Budget:
+            transaction.lock_budgets(customer)
+            wanted = _budget(resource, period, limit, workspace, agent, caller.actor)
+            known = _same(current_budgets(transaction, customer), wanted)
+            used = known.used if known else _used_so_far(transaction, caller.scope, wanted)
+            wanted = wanted.model_copy(update={"used": used, "warned": used >= WARN_AT * limit})
+            transaction.put_budget(customer, wanted)
+            transaction.bump_generations(customer)
+            transaction.add_events(caller.scope, [_told(caller, wanted, limit, known.limit if known else None)])
+            return wanted
+
+        return await self.records.write(put)
+
+    async def remove(
+        self, caller: Caller, resource: BudgetResource, period: BudgetPeriod, *, workspace: str = "", agent: str = ""
+    ) -> None:
+        """Removes a budget.
+
+        Raises:
+            NotPermitted: the caller is no administrator.
+            NotFound: there is no such budget.
+        """
+        caller.require(Role.ADMIN)
+        customer = caller.scope.customer
+
+        def remove(transaction: Transaction) -> bool:
+            wanted = _budget(resource, period, 0.0, workspace, agent, caller.actor)
+            known = _same(current_budgets(transaction, customer), wanted)
+            if known is None or not transaction.remove_budget(customer, wanted):
+                return False
+            transaction.bump_generations(customer)
+            transaction.add_events(caller.scope, [_told(caller, wanted, None, known.limit)])
+            return True
+
+        if not await self.records.write(remove):
+            raise NotFound("there is no such budget", "see all: caxton budgets list")
+
+
+def _budget(
+    resource: BudgetResource, period: BudgetPeriod, limit: float, workspace: str, agent: str, actor: str
+) -> Budget:
+    starts_at, ends_at = period_of(period, datetime.now(UTC))
+    return Budget(
+        workspace=workspace,
+        agent=agent,
+        resource=resource,
+        period=period,
+        limit=limit,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        set_by=actor,
+    )
+
+
+def _same(budgets: list[Budget], wanted: Budget) -> Budget | None:
+    def key(budget: Budget) -> tuple[str, str, str, str]:
+        return budget.workspace, budget.agent, budget.resource, budget.period
+
+    return next((budget for budget in budgets if key(budget) == key(wanted)), None)
+
+
+def _used_so_far(transaction: Transaction, scope: Scope, budget: Budget) -> float:
+    """What the running period has used before the budget was set, from the log."""
+    kind = ExecutionProcessing.event_type if budget.resource == "requests" else ModelCalled.event_type
+    wanted = EventFilter(types=frozenset({kind}), agent=budget.agent or None, since=budget.starts_at)
+    workspaces = [budget.workspace] if budget.workspace else transaction.workspaces(scope.customer)
+    total = 0.0
+    for workspace in workspaces:
+        inside, position = Scope(customer=scope.customer, workspace=workspace), 0
+        while True:
+            batch = transaction.events(inside, wanted, after=position, limit=BATCH)
+            total += sum(_amount(event, budget.resource) for event in batch)
+            if len(batch) < BATCH:
+                break
+            position = batch[-1].sequence or position
+    return round(total, 9)
+
+
+def _amount(event: Event, resource: BudgetResource) -> float:
+    payload = event.payload
+    if resource == "requests":
+        return 1.0 if event.execution_id == event.correlation_id else 0.0  # hand-overs are part of a request
+    if resource == "tokens":
+        return float(payload.get("input_tokens", 0) + payload.get("output_tokens", 0))
+    return float(payload.get("cost_usd") or 0.0)
+
+
+def _told(caller: Caller, budget: Budget, limit: float | None, before: float | None) -> Event:
+    told = BudgetSet(subject=budget.subject, resource=budget.resource, period=budget.period, limit=limit, before=before)
+    return journal.note(caller.scope, told, new_id("budget"), actor=caller.actor, agent=budget.agent or None)

@@ -1,0 +1,141 @@
+"""The watch: what happens because time passes. Pressure, breaches, escalations, and work that nobody has any more.
+
+Any number of processes may watch the same store: whoever strikes a deadline out has dealt with it, in the same transaction.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from caxton.activities import journal
+from caxton.activities.service_levels import escalation, record_breach, record_pressure, service_level
+from caxton.domain.errors import CaxtonError
+from caxton.domain.executions import Execution, ExecutionState
+from caxton.domain.governance import ServiceLevel
+from caxton.domain.records import Deadline, Records, Transaction
+from caxton.observability.metrics import METRICS
+from caxton.service.engine import Engine
+from caxton.workflows.names import notice_workflow_id, search_attributes
+from caxton.workflows.notice import Notice, NoticeWorkflow
+from caxton.workflows.policies import TASK_TIMEOUT
+
+log = logging.getLogger(__name__)
+
+EVERY = 0.5
+"""Seconds between looks: how late pressure, breach and escalation may be noticed."""
+
+AT_ONCE = 200
+"""Deadlines dealt with in one look."""
+
+SWEEP_EVERY = 60.0
+"""Seconds between searches for executions that nobody works on."""
+
+Sweep = Callable[[], Coroutine[Any, Any, int]]
+
+
+@dataclass
+class Watch:
+    """Deals with what is due."""
+
+    records: Records
+    engine: Engine
+    sweep: Sweep | None = field(default=None, repr=False)
+    """Closes executions that no workflow has."""
+
+    async def run(self) -> None:
+        """Watches for ever. A store or an engine that is away for a while only delays it."""
+        asked = asyncio.get_running_loop().time()
+        while True:
+            try:
+                while await self.look() == AT_ONCE:
+                    pass
+                if self.sweep is not None and asyncio.get_running_loop().time() - asked >= SWEEP_EVERY:
+                    asked = asyncio.get_running_loop().time()
+                    await self.sweep()
+            except CaxtonError as error:
+                log.warning("deadlines wait: %s", error.message)
+            except Exception as error:
+                log.exception("the watch failed and goes on", extra={"error": type(error).__name__})
+            await asyncio.sleep(EVERY)
+
+    async def look(self) -> int:
+        """Deals with everything that is due now. Returns how much that was."""
+        moment = journal.now()
+        due = await self.records.read(lambda transaction: transaction.due_deadlines(moment, AT_ONCE))
+        for deadline in due:
+            if deadline.kind == "escalation":
+                await self._tell(deadline)
+            told = await self.records.write(lambda transaction, deadline=deadline: _record(transaction, deadline))
+            for event_type in told:
+                METRICS.governance(event_type)
+        return len(due)
+
+    async def _tell(self, deadline: Deadline) -> None:
+        """Starts the notice before the event that tells of it: under the same id, so it is sent once after any crash."""
+        details = deadline.details
+        notice = Notice(
+            scope=deadline.scope,
+            execution_id=deadline.execution_id,
+            cause=details["cause"],
+            level=details["level"],
+            channel=details["channel"],
+        )
+        try:
+            await self.engine.call(
+                lambda: self.engine.client.start_workflow(
+                    NoticeWorkflow.run,
+                    notice,
+                    id=notice_workflow_id(deadline.scope, deadline.execution_id, notice.cause, notice.level),
+                    task_queue=self.engine.task_queue,
+                    task_timeout=TASK_TIMEOUT,
+                    execution_timeout=timedelta(days=2),
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    search_attributes=search_attributes(deadline.scope),
+                    static_summary=f"tell {notice.channel}: {notice.cause}",
+                )
+            )
+        except WorkflowAlreadyStartedError:
+            return
+
+
+def _record(transaction: Transaction, deadline: Deadline) -> list[str]:
+    """Strikes the deadline out and tells what it means; returns the types of the events."""
+    if not transaction.remove_deadline(deadline):
+        return []
+    scope = deadline.scope
+    found = transaction.executions(scope, [deadline.execution_id]).get(deadline.execution_id)
+    if found is None:
+        return []
+    execution = found.execution
+    if deadline.kind == "escalation":
+        details = deadline.details
+        event = escalation(scope, execution, details["cause"], details["level"], details["channel"])
+        transaction.add_events_once(scope, [event])
+        return [event.event_type]
+    level = _level(transaction, deadline, execution)
+    if level is None or execution.state is not ExecutionState.RUNNING:
+        return []
+    if deadline.kind == "pressure":
+        record_pressure(transaction, scope, execution, level)
+        return ["pressure_invoked"]
+    record_breach(transaction, scope, execution, level, answered=False)
+    return ["sla_breached"]
+
+
+def _level(transaction: Transaction, deadline: Deadline, execution: Execution) -> ServiceLevel | None:
+    if execution.agent_digest is None:
+        return None
+    agent = transaction.agent_versions(deadline.scope, [execution.agent_digest]).get(execution.agent_digest)
+    return service_level(agent, execution.capability) if agent else None
+
+
+def older_than(seconds: float) -> datetime:
+    """The moment `seconds` ago."""
+    return journal.now() - timedelta(seconds=seconds)
