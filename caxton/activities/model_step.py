@@ -76,6 +76,11 @@ class ModelStep:
 
     def record(self, transaction: Transaction) -> StepResult:
         """Records what the model said; a reply ends the execution."""
+        if not self.plan.fast:
+            # A call over the network takes time, in which the work may have been cancelled.
+            found = transaction.executions(self.input.scope, [self.input.execution_id])[self.input.execution_id]
+            if found.execution.state is not ExecutionState.RUNNING:
+                return StepResult(outcome=outcome_of(found))
         usage = self.prompt.record.execution.usage.plus(self.reply.usage.model_copy(update={"model_calls": 1}))
         calls = [self._call(number, call) for number, call in enumerate(self.reply.calls, start=1)]
         notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)

@@ -19,7 +19,7 @@ from caxton.domain.governance import approval_id
 from caxton.domain.records import Transaction
 from caxton.observability.tracing import in_trace
 from caxton.workflows.failures import to_failure
-from caxton.workflows.policies import HEARTBEAT_TIMEOUT
+from caxton.workflows.policies import HEARTBEAT_EVERY
 from caxton.workflows.steps import CALL_MODEL, CALL_TOOL, RUN_FAST_STEPS
 
 log = logging.getLogger(__name__)
@@ -218,7 +218,7 @@ async def with_heartbeats(work: Awaitable[list[StepResult]]) -> list[StepResult]
     async def beat() -> None:
         while True:
             activity.heartbeat()
-            await asyncio.sleep(HEARTBEAT_TIMEOUT.total_seconds() / 3)
+            await asyncio.sleep(HEARTBEAT_EVERY)
 
     beating = asyncio.create_task(beat())
     try:

@@ -55,6 +55,8 @@ class _Chat:
         self.caxton = caxton
         self.conversation = conversation
         self.folder = folder
+        self.running: str | None = None
+        """The turn that runs."""
         self.interactive = is_terminal(sys.stdin) and is_terminal() and not current().json
 
     def run(self) -> None:
@@ -97,10 +99,9 @@ class _Chat:
         try:
             self._exchange(text)
         except KeyboardInterrupt:
-            complain("cancelling …")
-            ended = self.caxton.cancel_conversation(self.conversation.id)
-            complain(f"The turn was cancelled, and the conversation is {ended.state}.")
-            raise
+            if not self.interactive:
+                raise
+            self._cancel()
         except (ConversationClosed, ServerUnreachable, NotAuthenticated):
             raise
         except CaxtonError as error:
@@ -111,11 +112,28 @@ class _Chat:
 
             complain("\n".join(render(error, debug=current().debug)))  # a failed turn does not end the conversation
 
+    def _cancel(self) -> None:
+        """Ends the turn that runs; the conversation goes on."""
+        from caxton.domain.errors import CaxtonError, ConversationClosed
+
+        if self.running is None:
+            complain("The message was not sent.")
+            return
+        try:
+            turn = self.caxton.cancel_turn(self.running)
+        except ConversationClosed:
+            raise
+        except CaxtonError as error:
+            complain(f"The turn could not be cancelled: {error.message}")
+            return
+        complain("(cancelled)" if turn.state == "failed" else f"(the turn is {turn.state})")
+
     def _exchange(self, text: str) -> None:
         """One message and its reply."""
         from caxton.cli.artifacts import shown
         from caxton.cli.turns import fetch_artifacts
 
+        self.running = None
         turn = self._live(text) if self.interactive else self._plain(text)
         if turn.reply:
             for file in fetch_artifacts(self.caxton, turn.reply, self.folder, force=False):
@@ -141,6 +159,7 @@ class _Chat:
         from caxton.cli.turns import failure, is_scripted, step_line
 
         turn = self.caxton.send(self.conversation.id, text, wait=False)
+        self.running = turn.execution_id
         steps: list[dict[str, object]] = []
         streamed = ""
         with MarkdownStream() as view:

@@ -322,6 +322,10 @@ class AsyncCaxton:
         """How a turn is or was."""
         return TurnView.model_validate(await self._get(f"/v1/executions/{execution_id}"))
 
+    async def cancel_turn(self, execution_id: str) -> TurnView:
+        """Ends a turn, and nothing else: its conversation goes on."""
+        return TurnView.model_validate(await self._post(f"/v1/executions/{execution_id}/cancel", None))
+
     async def events(self, execution_id: str) -> list[Event]:
         """What happened in a turn, oldest first."""
         found = await self._get(f"/v1/executions/{execution_id}/events")

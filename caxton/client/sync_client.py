@@ -322,6 +322,10 @@ class Caxton:
         """How a turn is or was."""
         return TurnView.model_validate(self._get(f"/v1/executions/{execution_id}"))
 
+    def cancel_turn(self, execution_id: str) -> TurnView:
+        """Ends a turn, and nothing else: its conversation goes on."""
+        return TurnView.model_validate(self._post(f"/v1/executions/{execution_id}/cancel", None))
+
     def events(self, execution_id: str) -> list[Event]:
         """What happened in a turn, oldest first."""
         found = self._get(f"/v1/executions/{execution_id}/events")

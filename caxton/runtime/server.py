@@ -287,7 +287,11 @@ class _Server:
                 raise StartFailed("the worker has stopped")
             return "pool default"
 
+        async def disk() -> str:
+            return parts.room.check()
+
         services.health.add("engine", engine)
+        services.health.add("disk", disk)
         services.health.add("store", store)
         if self.with_worker:
             services.health.add("worker", worker)

@@ -152,6 +152,11 @@ class LimitsSettings(Section):
     inline_bytes: ByteSize = Field(
         default=INLINE_LIMIT, ge=1 << 10, le=1 << 20, description="Content up to this size travels inside a message."
     )
+    free_disk: ByteSize = Field(
+        default=32 << 20,
+        ge=0,
+        description='New work is refused while less than this is free on the disk, such as "32MB".',
+    )
     waiting: Integer = Field(default=10_000, ge=1, description="Requests that may wait; more are refused for a while.")
 
 

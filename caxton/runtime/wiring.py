@@ -1,6 +1,7 @@
 """Joins ports and adapters: the parts of a server, built from settings."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from caxton.service.event_log import EventLog
 from caxton.service.forsaken import Forsaken
 from caxton.service.inbox import InboxSender
 from caxton.service.keys import Keys
+from caxton.service.room import DiskRoom
 from caxton.service.system import Health
 from caxton.service.tools import Tools
 from caxton.service.turns import Turns
@@ -44,7 +46,7 @@ from caxton.workflows.conversation import ConversationWorkflow
 from caxton.workflows.deployment import DeploymentWorkflow
 from caxton.workflows.inbox import InboxWorkflow
 from caxton.workflows.notice import NoticeWorkflow
-from caxton.workflows.policies import GRACEFUL_STOP, STICKY_TIMEOUT
+from caxton.workflows.policies import GRACEFUL_STOP, HEARTBEAT_EVERY, STICKY_TIMEOUT
 
 WORKFLOWS = (ConversationWorkflow, InboxWorkflow, AgentWorkflow, DeploymentWorkflow, NoticeWorkflow)
 
@@ -60,6 +62,7 @@ class Parts:
     models: Models
     stream: LocalStream
     directory: Directory
+    room: DiskRoom
 
     async def close(self) -> None:
         """Gives everything up."""
@@ -90,6 +93,7 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
         models=Models(settings.models, templates),
         stream=LocalStream(),
         directory=Directory(),
+        room=DiskRoom(folder.path, settings.limits.free_disk),
     )
 
 
@@ -129,6 +133,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=GRACEFUL_STOP,
         max_cached_workflows=1000,
+        max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_EVERY),
     )
 
 
@@ -163,12 +168,12 @@ def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[st
     engine = Engine(client, task_queue)
     limits = parts.settings.limits
     inbox = InboxSender(engine, most_waiting=limits.waiting)
-    turns = Turns(parts.database, parts.blobs, parts.stream, parts.directory, inbox)
+    turns = Turns(parts.database, parts.blobs, parts.stream, parts.directory, inbox, parts.room)
     return Services(
         turns=turns,
         conversations=Conversations(parts.database, parts.directory, engine, turns),
         agents=Agents(parts.database, parts.models, parts.directory, engine),
-        deployments=Deployments(parts.database, parts.blobs, engine),
+        deployments=Deployments(parts.database, parts.blobs, engine, parts.room),
         approvals=Approvals(parts.database, engine),
         budgets=Budgets(parts.database),
         event_log=EventLog(parts.database),

@@ -1,5 +1,6 @@
 """Conversations: start, write, end, look."""
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, Conversation
 from caxton.domain.errors import ConversationClosed, NotFound
 from caxton.domain.events.conversations import ConversationStarted
 from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnOutcome, TurnRequest, TurnView
-from caxton.domain.ids import ConversationId, Scope, derived_id, new_id
+from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id, new_id
 from caxton.domain.messages import Message
 from caxton.domain.records import Records, Transaction
 from caxton.observability.metrics import METRICS
@@ -161,6 +162,23 @@ class Conversations:
         except WorkflowMissingError:
             await self.records.write(lambda transaction: _record_end(transaction, request))
         return await self.show(caller.scope, conversation_id)
+
+    async def cancel_turn(self, caller: Caller, execution_id: ExecutionId) -> TurnView:
+        """Ends a turn; the conversation goes on. A turn that has ended stays as it is.
+
+        Raises:
+            NotFound: there is no such turn.
+        """
+        caller.require(Role.DEVELOPER)
+        turn = await self.turns.show(caller.scope, execution_id)
+        if turn.state == "running":
+            handle = self.engine.client.get_workflow_handle_for(
+                ConversationWorkflow.run, conversation_workflow_id(caller.scope, turn.conversation_id)
+            )
+            with contextlib.suppress(WorkflowMissingError):  # a quick one, in an inbox: it ends by itself
+                await self.engine.call(lambda: handle.signal(ConversationWorkflow.cancel_turn, execution_id))
+            turn = await self.turns.reply(caller.scope, execution_id, turn.conversation_id, 10.0)
+        return turn
 
     async def show(self, scope: Scope, conversation_id: ConversationId) -> Conversation:
         """A conversation.

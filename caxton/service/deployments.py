@@ -1,7 +1,9 @@
 """Deployments: plan, deploy, roll back."""
 
 from datetime import timedelta
+from typing import Any
 
+from temporalio.client import WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
@@ -15,16 +17,21 @@ from caxton.domain.ports import BlobStore
 from caxton.domain.records import Records, Transaction
 from caxton.service.context import Caller, Role
 from caxton.service.engine import Engine
+from caxton.service.room import DiskRoom
 from caxton.workflows.deployment import DeploymentInput, DeploymentWorkflow
 from caxton.workflows.names import deployment_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
+
+DEPLOYMENT_MEMO = "deployment_id"
+"""Under which a workflow says which deployment it is: all of a workspace's have one workflow id."""
 
 
 class Deployments:
     """Use cases on deployments."""
 
-    def __init__(self, records: Records, blobs: BlobStore, engine: Engine) -> None:
+    def __init__(self, records: Records, blobs: BlobStore, engine: Engine, room: DiskRoom) -> None:
         """Join what deployments need."""
+        self.room = room
         self.records = records
         self.blobs = blobs
         self.engine = engine
@@ -44,7 +51,7 @@ class Deployments:
             InvalidInput: it is not what its address says.
         """
         caller.require(Role.DEVELOPER)
-
+        self.room.check()
         if digest_of(content) != digest:
             raise InvalidInput("the content is not what its address says", "send it again")
         await self.blobs.put(caller.scope.customer, content)
@@ -64,6 +71,7 @@ class Deployments:
             InvalidState: another deployment of the workspace is under way.
         """
         caller.require(Role.DEVELOPER)
+        self.room.check()
         _check(request)
         scope = caller.scope
         key = (scope.customer, scope.workspace, idempotency_key or "")
@@ -128,15 +136,22 @@ class Deployments:
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                     search_attributes=search_attributes(scope, state=DeploymentState.VALIDATING),
+                    memo={DEPLOYMENT_MEMO: deployment.deployment_id},
                     static_summary=f"deployment {deployment.deployment_id} of {len(deployment.request.bundles)} files",
                 )
             )
         except WorkflowAlreadyStartedError:
-            busy = InvalidState(
-                f"another deployment of workspace {scope} is under way", "wait for it, then deploy again"
-            )
-            await self.records.write(lambda transaction: _fail(transaction, deployment, busy.report()))
-            raise busy from None
+            # Perhaps it is this very deployment: its server was killed, and the client asks again.
+            handle = self.engine.client.get_workflow_handle_for(DeploymentWorkflow.run, deployment_workflow_id(scope))
+            holder = await self.engine.call(lambda: _holder(handle))
+            if holder != deployment.deployment_id:
+                busy = InvalidState(
+                    f"another deployment of workspace {scope} is under way: {holder or 'it just began'}",
+                    Hint(text="it goes on by itself; deploy again when it is done", command="caxton deployments"),
+                    details={"deployment": holder},
+                )
+                await self.records.write(lambda transaction: _fail(transaction, deployment, busy.report()))
+                raise busy from None
         await self.engine.call(lambda: handle.result(rpc_timeout=timedelta(minutes=15)))
 
     async def _finished(self, caller: Caller, deployment_id: DeploymentId) -> Deployment:
@@ -144,6 +159,10 @@ class Deployments:
         if done.error is not None:
             raise CaxtonError.from_report(ErrorReport.model_validate(done.error))
         return done
+
+
+async def _holder(handle: WorkflowHandle[Any, Any]) -> str | None:
+    return (await (await handle.describe()).memo()).get(DEPLOYMENT_MEMO)
 
 
 def _begin(transaction: Transaction, deployment: DeploymentInput) -> bool:

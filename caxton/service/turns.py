@@ -29,6 +29,7 @@ from caxton.routing.decision import route
 from caxton.routing.directory import Directory
 from caxton.service.context import Caller, Role
 from caxton.service.inbox import InboxSender
+from caxton.service.room import DiskRoom
 from caxton.service.timeline import Entry, timeline
 
 FIRST_POLL = 0.05
@@ -52,9 +53,16 @@ class Turns:
     """Use cases on turns."""
 
     def __init__(
-        self, records: Records, blobs: BlobStore, stream: DeltaStream, directory: Directory, inbox: InboxSender
+        self,
+        records: Records,
+        blobs: BlobStore,
+        stream: DeltaStream,
+        directory: Directory,
+        inbox: InboxSender,
+        room: DiskRoom,
     ) -> None:
         """Join what turns need."""
+        self.room = room
         self.records = records
         self.blobs = blobs
         self.stream = stream
@@ -115,7 +123,12 @@ class Turns:
         *,
         one_shot: bool,
     ) -> TurnRequest:
-        """The request as workflows take it: long content goes to the blob store first."""
+        """The request as workflows take it: long content goes to the blob store first.
+
+        Raises:
+            DiskFull: there is no room for more work.
+        """
+        self.room.check()
         target = f"{ask.target.agent}\x1f{ask.target.capability}\x1f{ask.target.version_range}"
         return TurnRequest(
             scope=caller.scope,

@@ -8,7 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from caxton.domain.conversations import IDLE_TIMEOUT, STATE_AFTER, ConversationState, EndReason
-from caxton.domain.errors import CaxtonError, ConversationClosed, NotFound, Overloaded
+from caxton.domain.errors import CaxtonError, ConversationClosed, ExecutionCancelled, NotFound, Overloaded
 from caxton.domain.executions import ApprovalStatus, Decision, TurnOutcome, TurnRequest
 from caxton.domain.ids import ConversationId, Digest, Scope
 from caxton.workflows.failures import to_failure
@@ -67,6 +67,8 @@ class ConversationWorkflow:
         self.current: TurnRequest | None = None
         self.turn: asyncio.Task[TurnOutcome] | None = None
         self.work: Turn | None = None
+        self.cancelled: set[str] = set()
+        """Turns that were cancelled by themselves: the conversation goes on."""
 
     @workflow.run
     async def run(self, state: ConversationInput) -> str:
@@ -126,6 +128,14 @@ class ConversationWorkflow:
         if request.reason is EndReason.CANCELLED and self.turn is not None:
             self.turn.cancel()
 
+    @workflow.signal(name="cancel_turn")
+    def cancel_turn(self, execution_id: str) -> None:
+        """Ends a turn, in hand or waiting, and nothing else."""
+        if self._is_known(execution_id):
+            self.cancelled.add(execution_id)
+            if self.turn is not None and self.current is not None and self.current.execution_id == execution_id:
+                self.turn.cancel()
+
     @workflow.query(name="status")
     def status(self) -> ConversationStatus:
         """What the conversation is doing."""
@@ -151,11 +161,13 @@ class ConversationWorkflow:
     async def _answer(self, request: TurnRequest) -> None:
         self.current = request
         turn = self.work = Turn(request, self.steps, pinned=self.state.pinned, preferred=self.state.preferred)
-        self.turn = asyncio.create_task(turn.run())
+        error = ExecutionCancelled("the work was cancelled").report()
+        was_cancelled = request.execution_id in self.cancelled
+        self.turn = asyncio.create_task(turn.refuse(error) if was_cancelled else turn.run())
         try:
             outcome = await self.turn
         except asyncio.CancelledError:
-            if self.ending is None:  # the workflow itself is being cancelled, not this turn
+            if self.ending is None and request.execution_id not in self.cancelled:  # the workflow itself is cancelled
                 self._end(EndReason.CANCELLED)
             outcome = TurnOutcome(
                 execution_id=request.execution_id, conversation_id=request.conversation_id, state="failed"

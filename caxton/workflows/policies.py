@@ -26,6 +26,9 @@ RECORD_TIMEOUT = timedelta(seconds=30)
 HEARTBEAT_TIMEOUT = timedelta(seconds=15)
 """A worker that died is noticed after this much silence; workers beat three times as often."""
 
+HEARTBEAT_EVERY = 1.0
+"""Seconds between heartbeats: how long a cancelled call may go on before it hears of it."""
+
 DEPLOY_TIMEOUT = timedelta(minutes=10)
 """For validating a deployment: compiling a large module takes half a minute of CPU."""
 

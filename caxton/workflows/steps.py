@@ -118,13 +118,20 @@ class StepRunner:
                 schedule_to_close_timeout=timedelta(seconds=max(plan.max_time, timeout)) if plan else None,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=STEP_POLICIES[step.kind].retry_policy(),
-                cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                cancellation_type=_cancellation(step),
                 summary=_summary(step),
             )
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error
             return StepResult(error=report_of(error))
+
+
+def _cancellation(step: StepInput) -> ActivityCancellationType:
+    """A model call is given up at once: it changes nothing. A tool call is waited for, to record what it did."""
+    if step.kind is StepKind.MODEL:
+        return ActivityCancellationType.TRY_CANCEL
+    return ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
 
 def _summary(step: StepInput) -> str:

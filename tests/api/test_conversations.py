@@ -151,3 +151,37 @@ async def test_a_long_conversation_goes_on_in_short_histories(api: httpx.Client,
 def test_an_unknown_conversation_is_not_found(api: httpx.Client) -> None:
     assert api.get("/v1/conversations/c_nothing").status_code == 404
     assert say(api, "c_nothing", "x").status_code == 404
+
+
+def test_a_turn_is_cancelled_alone_and_at_once(api: httpx.Client, deploy: Deploy) -> None:
+    slow = "delay = 20\n[[rules]]\nwhen = { contains = 'slow' }\n[[rules.steps]]\nreply = 'too late'\n"
+    deploy(
+        {
+            **agent("mixed", rules=slow + "[[rules]]\n[[rules.steps]]\nreply = 'quick'\n"),
+            **agent("echo", rules=replies("hi")),
+        }
+    )
+    conversation = api.post("/v1/conversations", json={"capability": "mixed"}).json()["id"]
+    path = f"/v1/conversations/{conversation}/messages"
+    running = api.post(path, json={"content": "slow"}, params={"wait": "false"}).json()["execution_id"]
+    waiting = api.post(path, json={"content": "slow too"}, params={"wait": "false"}).json()["execution_id"]
+    while api.get(f"/v1/executions/{running}").status_code != 200:
+        time.sleep(0.05)
+    started = time.monotonic()
+    cancelled = api.post(f"/v1/executions/{running}/cancel")
+    assert cancelled.status_code == 200, cancelled.text
+    assert cancelled.json()["state"] == "failed"
+    assert cancelled.json()["error"]["code"] == "execution_cancelled"
+    assert time.monotonic() - started < 5
+    shown = api.get(f"/v1/conversations/{conversation}").json()
+    assert shown["state"] == "InProgress"
+    while api.get(f"/v1/executions/{waiting}").status_code != 200:
+        time.sleep(0.05)
+    assert api.post(f"/v1/executions/{waiting}/cancel").json()["state"] == "failed"
+    texts = [message["content"]["text"] for message in api.get(path).json()["messages"]]
+    assert "too late" not in texts
+    # Cancelled again, nothing changes; what never was is not found.
+    assert api.post(f"/v1/executions/{running}/cancel").json()["state"] == "failed"
+    assert api.post("/v1/executions/x_nope/cancel").status_code == 404
+    assert api.get(f"/v1/executions/{running}/replay").json()["differences"] == []
+    api.post(f"/v1/conversations/{conversation}/end", json={}).raise_for_status()

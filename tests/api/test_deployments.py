@@ -10,6 +10,7 @@ import pytest
 
 from caxton.definitions.workspace import load_workspace
 from tests.api.conftest import Deploy
+from tests.api.test_failures import hostile
 from tests.support.agents import agent, replies
 from tests.support.deploying import deploy_folder, write_files
 
@@ -127,3 +128,20 @@ def test_a_bundle_whose_content_was_not_sent_is_refused(api: httpx.Client) -> No
     refused = api.post("/v1/deployments", json=body)
     assert refused.status_code == 422
     assert "did not arrive" in refused.json()["details"]["problems"][0]["message"]
+
+
+def test_the_same_deployment_asked_for_again_while_it_runs_is_one(api: httpx.Client, tmp_path: Path) -> None:
+    """What a client does whose server was killed in the middle."""
+    workspace = load_workspace(write_files(tmp_path / "w", hostile()))
+    body = {"bundles": [bundle.model_dump() for bundle in workspace.bundles]}
+    for digest in api.post("/v1/deployments/plan", json=body).json()["missing"]:
+        api.put(f"/v1/blobs/{digest}", content=workspace.content(digest)).raise_for_status()
+
+    def deploy(_: int) -> httpx.Response:
+        return api.post("/v1/deployments", json=body, headers={"Idempotency-Key": "again"})
+
+    with ThreadPoolExecutor(4) as clients:
+        answers = list(clients.map(deploy, range(4)))
+    assert [answer.status_code for answer in answers] == [201] * 4
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(api.get("/v1/deployments").json()["deployments"]) == 1

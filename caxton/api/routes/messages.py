@@ -147,6 +147,12 @@ async def execution(execution_id: str, caller: CurrentCaller, services: UseCases
     return await services.turns.show(caller.scope, ExecutionId(execution_id))
 
 
+@router.post("/v1/executions/{execution_id}/cancel")
+async def cancel(execution_id: str, caller: CurrentCaller, services: UseCases) -> TurnView:
+    """Ends a turn, and nothing else: its conversation goes on."""
+    return await services.conversations.cancel_turn(caller, ExecutionId(execution_id))
+
+
 @router.get("/v1/executions/{execution_id}/stream", response_class=StreamingResponse)
 async def stream(
     execution_id: str,
