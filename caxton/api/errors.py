@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from caxton.domain.errors import CaxtonError, InvalidInput, NotFound, NotPermitted, error_classes
+from caxton.domain.errors import CaxtonError, InvalidInput, MethodNotAllowed, NotFound, NotPermitted, error_classes
 
 log = logging.getLogger(__name__)
 
@@ -95,10 +95,7 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     if error.status_code == 404:
         known = NotFound(f"there is no {request.url.path}", "see /docs for what there is")
     elif error.status_code == 405:
-        known = InvalidInput(f"{request.method} does not go with {request.url.path}")
-        response = problem_response(known, request_id_of(request))
-        response.status_code = 405
-        return response
+        known = MethodNotAllowed(f"{request.method} does not go with {request.url.path}", "see /docs for what does")
     else:
         known = InvalidInput(str(error.detail))
     return problem_response(known, request_id_of(request))

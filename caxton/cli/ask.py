@@ -57,6 +57,8 @@ def ask(
     from caxton.cli import turns
     from caxton.domain.errors import CaxtonError
 
+    if out is not None:
+        _check_folder(out)
     display = turns.TurnDisplay(quiet=current().json)
     turn = None
     with connect() as caxton:
@@ -73,6 +75,23 @@ def ask(
                 display.break_line()
                 complain(f"The request stays in hand; see how it went: caxton trace {turn.execution_id}")
             raise
+
+
+def _check_folder(folder: Path) -> None:
+    """Says before the work is done that its files could not be written.
+
+    Raises:
+        UsageError: the folder is a file, or nothing can be written there.
+    """
+    import os
+
+    from caxton.domain.errors import UsageError
+
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise UsageError(f"--out {folder}: nothing can be written there", "name a folder that you may write to")
 
 
 def _show(caxton: "Caxton", turn: "TurnView", display: "TurnDisplay", folder: Path, *, force: bool) -> None:

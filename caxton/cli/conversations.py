@@ -7,7 +7,7 @@ import typer
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent, complete_conversation
 from caxton.cli.invocation import connect, current
-from caxton.cli.output import ago, clock, emit, plural, remark, say, style, table
+from caxton.cli.output import ago, clock, emit, is_terminal, plain, plural, remark, say, style, table
 
 if TYPE_CHECKING:
     from caxton.client import Caxton
@@ -97,7 +97,8 @@ def show_message(caxton: "Caxton", message: "Message") -> None:
     head = f"{style(message.sender, colour)} → {message.receiver}{scripted}"
     say()
     say(f"{head}  {style(clock(message.created_at), 'dim')}")
-    say(caxton.text(message.content).rstrip())
+    text = caxton.text(message.content).rstrip()
+    say(plain(text) if is_terminal() else text)
     for artifact in message.artifacts:
         say(style(f"[{artifact.name}, {artifact.media_type}]", "dim"))
 

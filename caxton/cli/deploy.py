@@ -57,9 +57,10 @@ def _deploy(
     request = DeploymentRequest(bundles=list(bundles), prune=prune, message=message)
     plan = caxton.plan(request)
     changes = with_versions(plan.changes, workspace)
+    left = _left_behind(changes, bundles) if not prune else []
     changed = [change for change in changes if change.action != "unchanged"]
     if not changed or dry_run:
-        _show_plan(changes, dry_run=dry_run, plan=plan)
+        _show_plan(changes, dry_run=dry_run, plan=plan, left=left)
         return
     if not current().json:
         total = len({(bundle.kind, bundle.name) for bundle in bundles} | {(each.kind, each.name) for each in changed})
@@ -146,7 +147,13 @@ def remember_server(caxton: "Caxton", folder: "Path | None" = None) -> None:
     save(folder, ServerState(connection.workspace, connection.url, components=components, capabilities=names))
 
 
-def _show_plan(changes: "Sequence[Change]", *, dry_run: bool, plan: "DeploymentPlan") -> None:
+def _left_behind(changes: "Sequence[Change]", bundles: "Sequence[Bundle]") -> list[str]:
+    """What runs on the server and is no longer here: a deployment leaves it alone unless it is told to prune."""
+    here = {(bundle.kind, bundle.name) for bundle in bundles}
+    return [each.name for each in changes if each.action == "unchanged" and (each.kind, each.name) not in here]
+
+
+def _show_plan(changes: "Sequence[Change]", *, dry_run: bool, plan: "DeploymentPlan", left: "Sequence[str]") -> None:
     changed = sum(change.action != "unchanged" for change in changes)
     if current().json:
         emit({"dry_run": dry_run, "changed": changed, "changes": changes, "to_upload": len(plan.missing)})
@@ -157,7 +164,13 @@ def _show_plan(changes: "Sequence[Change]", *, dry_run: bool, plan: "DeploymentP
         return
     if not changed:
         latest = max((change.last_deployed for change in changes if change.last_deployed), default=None)
-        say(f"Nothing to deploy: {_all_of(changes)} as on the server (last deployed {ago(latest)}).")
+        same = [change for change in changes if change.name not in left]
+        if same:
+            say(f"Nothing to deploy: {_all_of(same)} as on the server (last deployed {ago(latest)}).")
+        if left:
+            are = "is" if len(left) == 1 else "are"
+            say(f"{', '.join(left)} {are} deleted here, and still running on the server.")
+            remark("Remove with: caxton deploy --prune")
         return
     for line in changes_lines(changes, last_deployed=True):
         say(line)

@@ -38,18 +38,26 @@ def list_deployments(
         say("nothing has been deployed yet")
         remark("Next: caxton deploy")
         return
+    live = next((deployment.id for deployment in deployments if deployment.state == "Running"), None)
     rows = [
         [
             deployment.id,
-            style(deployment.state, _COLOURS.get(deployment.state, "bold")),
+            _state(deployment, live),
             clock(deployment.created_at),
-            summary_text(deployment.summary),
+            summary_text(deployment.summary) if deployment.error is None else str(deployment.error.get("message")),
             f"undoes {deployment.rollback_of}" if deployment.rollback_of else deployment.message,
         ]
         for deployment in deployments
     ]
     for line in table(rows, ["deployment", "state", "when", "what", ""]):
         say(line)
+
+
+def _state(deployment: "Deployment", live: str | None) -> str:
+    """The latest is the one in force; those before it were replaced, in part or wholly."""
+    if deployment.state == "Running" and deployment.id != live:
+        return style("Superseded", "dim")
+    return style(deployment.state, _COLOURS.get(deployment.state, "bold"))
 
 
 @app.command()

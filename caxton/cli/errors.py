@@ -18,6 +18,7 @@
 With `--json` the error is an object on stderr: `{"error": {"code", "message", "hints", "details", "exit_code", …}}`.
 """
 
+import errno
 import json as json_module
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, cast
 import typer
 
 from caxton.cli.output import complain, say, style
-from caxton.domain.errors import CaxtonError, Hint, InvalidDefinitions, InvalidSettings, UsageError
+from caxton.domain.errors import CaxtonError, DiskFull, Hint, InvalidDefinitions, InvalidSettings, UsageError
 
 if TYPE_CHECKING:
     from caxton.cli.invocation import Invocation
@@ -109,6 +110,8 @@ def _known(error: BaseException, command: str) -> CaxtonError:
         return _usage(error, command)
     if isinstance(error, OSError) and error.filename:
         return CaxtonError(f"{error.filename}: {error.strerror or error}")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return DiskFull(f"the output cannot be written: {error.strerror}", "write it to a place with room")
     return CaxtonError(
         f"something went wrong inside Caxton: {type(error).__name__}: {error}",
         "run the command again with --debug for the details",

@@ -4,6 +4,8 @@ import re
 from types import TracebackType
 from typing import Self
 
+from caxton.cli.output import plain
+
 _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 
 
@@ -34,7 +36,7 @@ class MarkdownStream:
         """Adds text at the end."""
         from rich.markdown import Markdown
 
-        finished, self._open = split(self._open + text)
+        finished, self._open = split(self._open + plain(text))
         if finished:
             self._print(finished)
         self._live.update(Markdown(self._open), refresh=True)

@@ -1,6 +1,7 @@
 """What commands write: results to stdout, remarks to stderr; colours and remarks on a terminal only."""
 
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,8 @@ from typing import IO, Any
 from caxton.cli import acknowledgement, invocation
 
 _NO_LIMIT = 1_000_000
+_CONTROLS = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
+"""Colours, and all other control characters but tab and the ends of lines."""
 _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 
 
@@ -32,10 +35,27 @@ def style(text: str, *styles: str, stream: IO[str] | None = None) -> str:
 
 
 def say(text: str = "", *, end: str = "\n") -> None:
-    """Writes a part of the result."""
+    """Writes a part of the result. On a terminal nothing in it but our own colours has an effect there."""
     acknowledgement.settle()
-    sys.stdout.write(text + end)
+    sys.stdout.write((harmless(text) if is_terminal() else text) + end)
     sys.stdout.flush()
+
+
+def harmless(text: str) -> str:
+    """`text` with control characters made visible: what an agent says must not clear the screen or set a title.
+
+    Colours (SGR sequences) stay, for they are our own; what others wrote goes through :func:`plain` first.
+    """
+    return _CONTROLS.sub(lambda found: found[0] if found[0].startswith("\x1b[") else _visible(found[0]), text)
+
+
+def plain(text: str) -> str:
+    """`text` of others (replies, messages, files) with every control character made visible, colours too."""
+    return _CONTROLS.sub(lambda found: _visible(found[0]), text)
+
+
+def _visible(found: str) -> str:
+    return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in found)
 
 
 def remark(text: str) -> None:
@@ -48,7 +68,7 @@ def complain(text: str) -> None:
     """Writes to stderr."""
     acknowledgement.settle()
     sys.stdout.flush()
-    sys.stderr.write(text + "\n")
+    sys.stderr.write((harmless(text) if is_terminal(sys.stderr) else text) + "\n")
     sys.stderr.flush()
 
 

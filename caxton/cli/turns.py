@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caxton.cli.output import columns, is_terminal, say, style, width
+from caxton.cli.output import columns, is_terminal, plain, say, style, width
 from caxton.domain.errors import CaxtonError, ExecutionFailed
 from caxton.domain.quantities import format_duration
 
@@ -43,7 +43,7 @@ class TurnDisplay:
             piece = str(event.data.get("text", ""))
             self.text += piece
             if self.is_live:
-                say(piece, end="")
+                say(plain(piece), end="")
                 self._in_line = not self.text.endswith("\n")
 
     def break_line(self) -> None:
@@ -63,11 +63,11 @@ class TurnDisplay:
             return
         shown = self.text
         if shown and reply.startswith(shown):
-            say(reply[len(shown) :].rstrip("\n"), end="")
+            say(plain(reply[len(shown) :].rstrip("\n")), end="")
             self._in_line = True
         elif not shown.endswith(reply):
             self.break_line()
-            say(reply.rstrip("\n"), end="")
+            say(plain(reply.rstrip("\n")), end="")
             self._in_line = True
         self.break_line()
 
@@ -83,6 +83,8 @@ def step_line(step: dict[str, Any]) -> str | None:
         what = f"→ {agent} ({step.get('capability')})"
         agent = str(step["by"])
         depth = max(0, depth - 1)
+    elif kind == "approval":
+        return _approval_line(step, agent, depth)
     elif kind == "handover" and not step.get("ok", True):
         what = f"→ {step.get('to')} ({step.get('capability')})"
     else:
@@ -93,6 +95,16 @@ def step_line(step: dict[str, Any]) -> str | None:
     left = f"{'  ' * depth}{style(agent, 'cyan')}  {what} …"
     space = max(2, min(columns(), 72) - width(left) - width(time) - 1)
     return f"{left}{' ' * space}{style(time, 'dim')}{failed}".rstrip()
+
+
+def _approval_line(step: dict[str, Any], agent: str, depth: int) -> str:
+    left = f"{'  ' * depth}{style(agent, 'cyan')}  "
+    state = step.get("state")
+    if state == "Pending":
+        waits = style(f"{step.get('action')} waits for the {step.get('mode')}", "yellow")
+        return f"{left}{waits}: caxton approvals show {step.get('approval_id')}"
+    colour = "green" if step.get("ok") else "red"
+    return f"{left}{step.get('action')} {style(str(state).lower(), colour)} by {step.get('by')}"
 
 
 def follow(caxton: "Caxton", turn: "TurnView", display: TurnDisplay) -> "TurnView":

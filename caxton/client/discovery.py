@@ -6,6 +6,7 @@ the data folder; the last resort is the default address.
 
 import json
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from caxton.domain.errors import InvalidSettings
+from caxton.domain.errors import InvalidSettings, NotAuthenticated
 from caxton.domain.ids import DEFAULT_WORKSPACE
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT = "the default"
 KEY_VARIABLE = "CAXTON_API_KEY"
 SERVER_FILE = "server.json"
+_KEY = re.compile(r"[\x21-\x7e]{1,512}")
 KEY_FILE = "admin.key"
 
 
@@ -98,6 +100,7 @@ def discover(
 
     Raises:
         InvalidSettings: `caxton.toml` is not valid TOML, or what it says on the connection is of the wrong type.
+        NotAuthenticated: what is given as a key cannot be one.
     """
     file = _read_config(config)
     server, server_from = _first((url, "the caller"), (os.environ.get("CAXTON_URL"), "CAXTON_URL"), file.server)
@@ -112,6 +115,11 @@ def discover(
     elif server is None:
         server, server_from = DEFAULT_URL, DEFAULT
     server = server.rstrip("/")
+    if key is not None and not _KEY.fullmatch(key):
+        raise NotAuthenticated(
+            f"the API key from {key_from} is not a key: it has characters that no key has",
+            "copy it again; keys begin with cx_",
+        )
     if key is None and is_loopback(server):
         key, key_from = admin_key(folder), str(folder / KEY_FILE)
     return Connection(server, key, name or DEFAULT_WORKSPACE, server_from, key_from if key else None)

@@ -140,6 +140,14 @@ class InvalidSettings(CaxtonError):
     title = "A setting is not valid"
 
 
+class MethodNotAllowed(InvalidInput):
+    """The address exists, and does not take this HTTP method."""
+
+    code = "method_not_allowed"
+    status = 405
+    title = "The address does not take this method"
+
+
 class CursorInvalid(InvalidInput):
     """A cursor is not one that this list gave out."""
 

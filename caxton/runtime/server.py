@@ -121,6 +121,9 @@ class _Server:
             self.folder.create()  # several APIs and workers share it
         if self.with_api:
             self.socket = _bind(self.settings.host, self.settings.port, "port", "CAXTON_PORT")
+        if self.settings.metrics_port:
+            # Taken again in a moment: who has it is told before anything has started.
+            _bind(self.settings.metrics_host, self.settings.metrics_port, "metrics-port", "CAXTON_METRICS_PORT").close()
         if self.embedded:
             settings = self.settings
             self.engine = EmbeddedEngine(

@@ -11,7 +11,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from caxton.activities import journal
 from caxton.activities.conversations import ended_event
 from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, ConversationState, EndReason
-from caxton.domain.errors import ConversationClosed, NotFound
+from caxton.domain.errors import ConversationClosed, Hint, NotFound
 from caxton.domain.events.conversations import ConversationStarted
 from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id, new_id
@@ -188,7 +188,11 @@ class Conversations:
         """
         found = await self.records.read(lambda transaction: transaction.conversation(scope, conversation_id))
         if found is None:
-            raise NotFound(f'there is no conversation "{conversation_id}"', details={"conversation": conversation_id})
+            raise NotFound(
+                f'there is no conversation "{conversation_id}"',
+                Hint(text="see which there are", command="caxton conversation list"),
+                details={"conversation": conversation_id},
+            )
         return found
 
     async def list_conversations(

@@ -115,7 +115,11 @@ class Deployments:
         """
         found = await self.records.read(lambda transaction: transaction.deployment(caller.scope, deployment_id))
         if found is None:
-            raise NotFound(f'there is no deployment "{deployment_id}"', details={"deployment": deployment_id})
+            raise NotFound(
+                f'there is no deployment "{deployment_id}"',
+                Hint(text="see which there are", command="caxton deployments"),
+                details={"deployment": deployment_id},
+            )
         return found
 
     async def list_deployments(self, caller: Caller, limit: int) -> list[Deployment]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from caxton.domain.executions import Execution, ExecutionState
+from caxton.domain.governance import Approval, ApprovalState
 from caxton.domain.ids import ExecutionId
 from caxton.domain.records import ExecutionRecord, StepRecord
 
@@ -19,8 +20,12 @@ class Entry:
     data: dict[str, Any]
 
 
-def timeline(executions: Sequence[ExecutionRecord], steps: Mapping[ExecutionId, Sequence[StepRecord]]) -> list[Entry]:
-    """All steps of a turn: openings, model calls, tool calls and the ends of hand-overs."""
+def timeline(
+    executions: Sequence[ExecutionRecord],
+    steps: Mapping[ExecutionId, Sequence[StepRecord]],
+    approvals: Sequence[Approval] = (),
+) -> list[Entry]:
+    """All steps of a turn: openings, model calls, tool calls, waits for a person, and the ends of hand-overs."""
     entries: list[Entry] = []
     by_id = {record.execution.id: record.execution for record in executions}
     for execution in by_id.values():
@@ -29,6 +34,8 @@ def timeline(executions: Sequence[ExecutionRecord], steps: Mapping[ExecutionId, 
         if execution.parent_id is not None and execution.finished_at is not None:
             entries.append(_handed_back(execution, by_id))
         entries += [_step(execution, step) for step in steps.get(execution.id, ())]
+    for approval in approvals:
+        entries += _approval(approval, by_id[approval.execution_id].depth)
     entries.sort(key=lambda entry: (entry.at, entry.id))
     return entries
 
@@ -45,6 +52,33 @@ def _opened(execution: Execution, by_id: Mapping[ExecutionId, Execution]) -> Ent
         "ok": True,
     }
     return Entry(f"{execution.id}.open", execution.started_at, data)
+
+
+def _approval(approval: Approval, depth: int) -> list[Entry]:
+    """That an action waits, and what was decided."""
+    data: dict[str, Any] = {
+        "kind": "approval",
+        "agent": approval.agent,
+        "depth": depth,
+        "approval_id": approval.id,
+        "action": f"{approval.action_type} {approval.name}".strip(),
+        "mode": approval.approval_mode,
+        "state": ApprovalState.PENDING,
+        "ok": True,
+    }
+    key = f"{approval.execution_id}.approval.{approval.step}.{approval.call}"
+    entries = [Entry(key, approval.requested_at, data)]
+    if approval.decided_at is not None:
+        took = (approval.decided_at - approval.requested_at).total_seconds() * 1000
+        decided = {
+            **data,
+            "state": approval.state,
+            "by": approval.decided_by,
+            "ok": approval.state is ApprovalState.GRANTED,
+            "duration_ms": round(took, 3),
+        }
+        entries.append(Entry(f"{key}.decided", approval.decided_at, decided))
+    return entries
 
 
 def _handed_back(execution: Execution, by_id: Mapping[ExecutionId, Execution]) -> Entry:

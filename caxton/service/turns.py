@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Any
 
 from caxton.activities.contents import pack
-from caxton.domain.errors import CaxtonError, ErrorReport, IdempotencyConflict, NotFound
+from caxton.domain.errors import CaxtonError, ErrorReport, Hint, IdempotencyConflict, NotFound
 from caxton.domain.executions import (
     Execution,
     ExecutionState,
@@ -227,8 +227,9 @@ class Turns:
             executions = transaction.executions_of_turn(scope, execution_id)
             if not executions:
                 return None, []
-            steps = transaction.steps(scope, [record.execution.id for record in executions])
-            return executions[0].execution, timeline(executions, steps)
+            ids = [record.execution.id for record in executions]
+            approvals = transaction.approvals_of(scope, ids)
+            return executions[0].execution, timeline(executions, transaction.steps(scope, ids), approvals)
 
         return await self.records.read(read)
 
@@ -328,7 +329,11 @@ def _end(view: TurnView) -> StreamEvent:
 
 
 def _unknown(execution_id: str) -> NotFound:
-    return NotFound(f'there is no execution "{execution_id}"', details={"execution": execution_id})
+    return NotFound(
+        f'there is no execution "{execution_id}"',
+        Hint(text="see the latest", command="caxton events list --type execution_triggered"),
+        details={"execution": execution_id},
+    )
 
 
 def turn_view(execution: Execution, reply: Message | None) -> TurnView:

@@ -64,7 +64,7 @@ class Database:
             with self.engine.connect() as connection:
                 return work(SqlTransaction(connection))
         except DBAPIError as error:
-            raise _translate(error) from error
+            raise translate(error) from error
 
     def write_now(self, work: Callable[[SqlTransaction], T]) -> T:
         """Like :meth:`write`, in the calling thread."""
@@ -82,7 +82,7 @@ class Database:
                     return result
             except DBAPIError as error:
                 if attempt >= WRITE_ATTEMPTS or not _is_race(error):
-                    raise _translate(error) from error
+                    raise translate(error) from error
                 time.sleep(0.01 * attempt)
                 attempt += 1
 
@@ -156,7 +156,8 @@ def _is_race(error: DBAPIError) -> bool:
     return state in ("40001", "40P01") or "database is locked" in str(error.orig)
 
 
-def _translate(error: DBAPIError) -> CaxtonError:
+def translate(error: DBAPIError) -> CaxtonError:
+    """What the database's error means."""
     reason = f"{type(error.orig).__name__}: {error.orig}".splitlines()[0]
     if "disk is full" in reason or getattr(error.orig, "sqlstate", None) == "53100":
         return DiskFull("the disk that holds the database is full", "free some room; nothing that was accepted is lost")

@@ -54,6 +54,15 @@ class GovernanceQueries(Session):
         query = query.order_by(approvals.c.requested_at.desc(), approvals.c.id).limit(limit)
         return [_approval(row) for row in self.connection.execute(query).mappings()]
 
+    def approvals_of(self, scope: Scope, ids: Sequence[ExecutionId]) -> list[Approval]:
+        """All approvals that executions asked for, in that order."""
+        query = (
+            select(approvals)
+            .where(in_scope(approvals, scope), approvals.c.execution_id.in_(ids))
+            .order_by(approvals.c.requested_at, approvals.c.id)
+        )
+        return [_approval(row) for row in self.connection.execute(query).mappings()]
+
     def add_approval(self, scope: Scope, approval: Approval) -> None:
         """Records that an action waits."""
         row = scoped(scope, **approval.model_dump(exclude={"requested_at", "expires_at", "decided_at"}))

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 
-from caxton.adapters.store.database import Database
+from caxton.adapters.store.database import Database, translate
 from caxton.domain.errors import StoreUnavailable
 
 HEAD = "0002"
@@ -20,6 +21,19 @@ def migrate(database: Database) -> None:
     Raises:
         StoreUnavailable: a newer version of Caxton wrote the database, or it does not answer.
     """
+    try:
+        _migrate(database)
+    except DBAPIError as error:
+        if database.is_sqlite and "not a database" in str(error.orig):
+            raise StoreUnavailable(
+                f"{database.url.removeprefix('sqlite:///')} is not a database of Caxton, or is damaged",
+                "bring back a copy of it, or move it away to begin anew",
+                reason=str(error.orig),
+            ) from error
+        raise translate(error) from error
+
+
+def _migrate(database: Database) -> None:
     present = _revision(database)
     if present == HEAD:
         return

@@ -29,8 +29,7 @@ def calls(office: OfflineWorkspace) -> list[str]:
 
 TREND = (
     "Revenue grew 60.0 % from January 2025 to December 2025, mostly in September 2025. "
-    "Best: December 2025 with 206,191; weakest: February 2025 with 126,797. 48 rows make 1,906,340 in total.\n\n"
-    "Chart: revenue-by-month.svg"
+    "Best: December 2025 with 206,191; weakest: February 2025 with 126,797. 48 rows make 1,906,340 in total."
 )
 
 
@@ -70,6 +69,12 @@ async def test_the_analyzer_says_what_the_numbers_say(
     office: OfflineWorkspace, calls: list[str], rows: str, answer: str
 ) -> None:
     assert (await office.ask("analyze-data", f"Well?\n\n```csv\nwhen,sold\n{rows}\n```")).startswith(answer)
+
+
+async def test_rows_without_a_fence_are_data_too(office: OfflineWorkspace, calls: list[str]) -> None:
+    answer = await office.ask("analyze-data", "month,sales\n2025-01,10\n2025-02,12")
+    assert answer.startswith("Sales grew 20 % from January 2025 to February 2025")
+    assert answer.endswith("2 rows make 22 in total.")
 
 
 async def test_data_that_is_none_is_no_reason_to_fail(office: OfflineWorkspace, calls: list[str]) -> None:
@@ -121,7 +126,7 @@ async def test_tasks_are_planned_the_urgent_ones_first(office: OfflineWorkspace,
 
 async def test_numbers_in_a_request_are_drawn(office: OfflineWorkspace, calls: list[str]) -> None:
     answer = await office.ask("automate-task", "Chart our fruit: red apples 12, pears 7, plums 20")
-    assert answer == "Most: plums with 20 of 39 (51 %); least: pears with 7.\n\nChart: chart-our-fruit.svg"
+    assert answer == "Most: plums with 20 of 39 (51 %); least: pears with 7."
     assert "red apples" in office.files["chart-our-fruit.svg"]
 
 
