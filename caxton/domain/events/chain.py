@@ -130,7 +130,8 @@ class ChainCheck:
             # An excerpt begins in the middle: its first hash can only be taken as it is.
             self.last = EventHead(sequence, event.hash or "")
         elif sequence != self.last.sequence + 1:
-            self._broken(sequence, f"event {self.last.sequence + 1} is missing: {sequence} follows")
+            missing = self.last.sequence + 1
+            self._broken(missing, f"event {missing} is missing: {sequence} follows")
         elif link(self.last.hash, fields_of(event)) != event.hash:
             self._broken(sequence, f"event {sequence} ({event.event_type}) is not what was written")
         else:
