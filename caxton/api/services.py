@@ -14,6 +14,7 @@ from caxton.service.conversations import Conversations
 from caxton.service.deployments import Deployments
 from caxton.service.event_log import EventLog
 from caxton.service.keys import Keys
+from caxton.service.projections import Projections
 from caxton.service.system import Health
 from caxton.service.tools import Tools
 from caxton.service.turns import Turns
@@ -40,6 +41,7 @@ class Services:
     approvals: Approvals
     budgets: Budgets
     event_log: EventLog
+    projections: Projections
     keys: Keys
     health: Health
     blobs: BlobStore

@@ -251,13 +251,13 @@ def _filters(
         "conversation": conversation,
         "deployment": deployment,
         "error": error,
-        "since": _moment(since, "--since"),
-        "until": _moment(until, "--until"),
+        "since": moment_of(since, "--since"),
+        "until": moment_of(until, "--until"),
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _moment(text: str | None, option: str) -> str | None:
+def moment_of(text: str | None, option: str) -> str | None:
     """The moment that `text` names: so long ago, or a date with a time.
 
     Raises:

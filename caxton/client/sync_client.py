@@ -17,7 +17,9 @@ from caxton.client.views import (
     EventType,
     Health,
     KeyView,
+    MetricValue,
     NewKey,
+    ProjectedView,
     Readiness,
     ServerInfo,
     ToolCallResult,
@@ -378,6 +380,31 @@ class Caxton:
     def event_types(self) -> list[EventType]:
         """The catalogue of events."""
         return [EventType.model_validate(each) for each in self._get("/v1/events/types")["types"]]
+
+    def views(self) -> dict[str, str]:
+        """What views of the log there are, and what each shows."""
+        return dict(self._get("/v1/views")["views"])
+
+    def view(self, name: str, key: str | None = None) -> ProjectedView:
+        """A view of the log; one document of it with `key`."""
+        return ProjectedView.model_validate(self._get(f"/v1/views/{name}", key=key))
+
+    def rebuild_view(self, name: str) -> ProjectedView:
+        """Drops a view, and builds it again from the log."""
+        return ProjectedView.model_validate(self._post(f"/v1/views/{name}/rebuild", None))
+
+    def metrics(self, *, since: str | None = None, until: str | None = None) -> list[MetricValue]:
+        """Metrics that derive from events: of the last day, unless a span is given (ISO 8601 with a time zone)."""
+        found = self._get("/v1/metrics", since=since, until=until)
+        return [MetricValue.model_validate(each) for each in found["metrics"]]
+
+    def define_metric(self, name: str, definition: Mapping[str, Any]) -> None:
+        """Defines a metric: `count` and perhaps `per` (each with type and further conditions), `by`, `description`."""
+        self._transport.request("PUT", f"/v1/metrics/{name}", json=definition)
+
+    def remove_metric(self, name: str) -> None:
+        """Removes a metric."""
+        self._transport.request("DELETE", f"/v1/metrics/{name}")
 
     # --- governance --------------------------------------------------------------------------------------------------
 

@@ -204,3 +204,24 @@ class EventType(View):
     description: str
     reserved: str | None = None
     payload: dict[str, Any] = {}
+
+
+class ProjectedView(View):
+    """`GET /v1/views/{view}`"""
+
+    view: str
+    description: str
+    as_of: int
+    behind: int
+    documents: dict[str, Any]
+
+
+class MetricValue(View):
+    """A metric over a span of time."""
+
+    name: str
+    description: str = ""
+    value: float | None
+    count: int
+    per: int | None = None
+    by: dict[str, float | None] = {}

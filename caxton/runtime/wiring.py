@@ -36,6 +36,7 @@ from caxton.service.event_log import EventLog
 from caxton.service.forsaken import Forsaken
 from caxton.service.inbox import InboxSender
 from caxton.service.keys import Keys
+from caxton.service.projections import Projections
 from caxton.service.room import DiskRoom
 from caxton.service.system import Health
 from caxton.service.tools import Tools
@@ -142,7 +143,7 @@ def build_watch(parts: Parts, client: Client, task_queue: str) -> Watch:
     engine = Engine(client, task_queue)
     ports = _step_ports(parts)
     forsaken = Forsaken(parts.database, engine, lambda steps: do_steps(ports, steps))
-    return Watch(parts.database, engine, forsaken.sweep)
+    return Watch(parts.database, engine, forsaken.sweep, Projections(parts.database).follow_all)
 
 
 def _step_ports(parts: Parts) -> StepPorts:
@@ -177,6 +178,7 @@ def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[st
         approvals=Approvals(parts.database, engine),
         budgets=Budgets(parts.database),
         event_log=EventLog(parts.database),
+        projections=Projections(parts.database),
         tools=Tools(parts.database, parts.blobs, parts.sandbox),
         keys=Keys(parts.database, home_customer=parts.settings.customer),
         health=Health(),

@@ -36,6 +36,9 @@ AT_ONCE = 200
 SWEEP_EVERY = 60.0
 """Seconds between searches for executions that nobody works on."""
 
+FOLLOW_EVERY = 5.0
+"""Seconds between which the views of the log are brought up to date; a reader brings them up to date at once."""
+
 Sweep = Callable[[], Coroutine[Any, Any, int]]
 
 
@@ -47,17 +50,23 @@ class Watch:
     engine: Engine
     sweep: Sweep | None = field(default=None, repr=False)
     """Closes executions that no workflow has."""
+    follow: Callable[[], Coroutine[Any, Any, None]] | None = field(default=None, repr=False)
+    """Lets the views of the log catch up."""
 
     async def run(self) -> None:
         """Watches for ever. A store or an engine that is away for a while only delays it."""
-        asked = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        swept = followed = clock()
         while True:
             try:
                 while await self.look() == AT_ONCE:
                     pass
-                if self.sweep is not None and asyncio.get_running_loop().time() - asked >= SWEEP_EVERY:
-                    asked = asyncio.get_running_loop().time()
+                if self.sweep is not None and clock() - swept >= SWEEP_EVERY:
+                    swept = clock()
                     await self.sweep()
+                if self.follow is not None and clock() - followed >= FOLLOW_EVERY:
+                    followed = clock()
+                    await self.follow()
             except CaxtonError as error:
                 log.warning("deadlines wait: %s", error.message)
             except Exception as error:
