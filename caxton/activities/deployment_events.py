@@ -6,7 +6,7 @@ from typing import Any
 from caxton.activities import journal
 from caxton.activities.contents import hash_of
 from caxton.domain.agents import AgentSpec, AgentVersion
-from caxton.domain.deployments import Change
+from caxton.domain.deployments import Change, DeploymentRequest
 from caxton.domain.errors import ErrorReport
 from caxton.domain.events import SYSTEM, Event, Payload
 from caxton.domain.events.deployments import (
@@ -17,6 +17,7 @@ from caxton.domain.events.deployments import (
     ConfigValidationResult,
     DeploymentActivated,
     DeploymentConfigured,
+    DeploymentCreated,
     DeploymentFailed,
     DeploymentTerminated,
     DeploymentUpdated,
@@ -24,6 +25,7 @@ from caxton.domain.events.deployments import (
     VersionRolledBack,
     VersionUpgraded,
 )
+from caxton.domain.events.system import CommandAcknowledged, ProgressUpdate
 from caxton.domain.events.tools import McpDeploymentFailed, McpToolDeployed, McpToolUndeployed
 from caxton.domain.ids import DeploymentId, Scope
 from caxton.domain.tools import ToolVersion
@@ -66,6 +68,7 @@ class DeploymentNotes:
                 valid = ConfigValidationResult(config_file=f"{change.kind}s/{change.name}", is_valid=True)
                 self.add(valid, f"{change.kind}/{change.name}", agent=_agent(change))
         counts = _counts(changes)
+        self._progress(50.0, "all definitions are valid")
         self.add(DeploymentConfigured(**counts, unchanged=len(changes) - sum(counts.values())))
 
     def failed(self, error: ErrorReport) -> None:
@@ -101,6 +104,7 @@ class DeploymentNotes:
     def activated(self, changes: Sequence[Change], *, rollback: bool) -> None:
         """All changes are live."""
         self.add(DeploymentActivated(**_counts(changes)))
+        self._progress(100.0, "all changes are live")
         for change in changes:
             if change.action == "unchanged":
                 continue
@@ -119,6 +123,22 @@ class DeploymentNotes:
             self.add(model(**facts, digest=change.digest), part, agent=agent)
             if change.action == "modified":
                 self.add(DeploymentUpdated(**facts), part, agent=agent)
+
+    def created(self, request: DeploymentRequest, rollback_of: DeploymentId | None) -> None:
+        """Somebody asked for it."""
+        acknowledged = CommandAcknowledged(
+            command="rollback" if rollback_of else "deploy",
+            initial_feedback=f"{len(request.bundles)} definitions are being checked",
+        )
+        self.add(acknowledged)
+        created = DeploymentCreated(
+            bundles=len(request.bundles), prune=request.prune, message=request.message, rollback_of=rollback_of
+        )
+        self.add(created)
+
+    def _progress(self, percent: float, step: str) -> None:
+        told = ProgressUpdate(operation=f"deployment {self.deployment_id}", percent_complete=percent, current_step=step)
+        self.add(told, f"{percent:.0f}")
 
     def agent(self, before: AgentVersion | None, after: AgentVersion | None, skills: int) -> None:
         """An agent went live, changed, or left; `skills` counts the workspace's capabilities from now on."""

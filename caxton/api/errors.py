@@ -1,5 +1,6 @@
 """Errors over HTTP: RFC 9457 problem details, one shape for all."""
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -103,6 +104,13 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("an unexpected error", exc_info=error)
+    services, caller = getattr(request.app.state, "services", None), getattr(request.state, "caller", None)
+    if services is not None and caller is not None:
+        route = getattr(request.scope.get("route"), "path", "?")
+        with contextlib.suppress(Exception):
+            await services.event_log.failed(
+                caller, request_id_of(request) or "?", f"{request.method} {route}", type(error).__name__
+            )
     found = CaxtonError(
         "something went wrong inside Caxton",
         "look into the server's log for the request id",

@@ -14,6 +14,7 @@ from caxton.service.conversations import Conversations
 from caxton.service.deployments import Deployments
 from caxton.service.event_log import EventLog
 from caxton.service.keys import Keys
+from caxton.service.onboarding import Onboarding
 from caxton.service.projections import Projections
 from caxton.service.system import Health
 from caxton.service.tools import Tools
@@ -42,6 +43,7 @@ class Services:
     budgets: Budgets
     event_log: EventLog
     projections: Projections
+    onboarding: Onboarding
     keys: Keys
     health: Health
     blobs: BlobStore

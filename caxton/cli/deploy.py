@@ -31,11 +31,14 @@ def deploy(
     ] = "",
 ) -> None:
     """Bring the workspace to the server: all of it or nothing. Only what has changed travels."""
+    from caxton.cli.outbox import hand_in
     from caxton.cli.workspace import read_workspace
 
     with connect() as caxton:
         workspace = read_workspace(caxton)
         _deploy(caxton, workspace, workspace.bundles, dry_run=dry_run, prune=prune, message=message)
+        if not dry_run:
+            hand_in(caxton, workspace.folder)
         remember_server(caxton, workspace.folder)
 
 

@@ -1,5 +1,6 @@
 """`caxton init`"""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,7 +46,9 @@ def init(
 
     On a terminal without --template the gallery opens: type to filter, → to preview, Enter to take.
     """
+    from caxton.cli.outbox import keep
     from caxton.definitions import templates
+    from caxton.domain.errors import CaxtonError
 
     if list_all:
         found = templates.search(filter_text)
@@ -66,7 +69,15 @@ def init(
             {**gallery.ask_customisations(chosen), **customisations} if template is None else customisations
         )
     folder = _workspace_folder()
-    written = templates.instantiate(chosen.id, name or chosen.id, folder, customisations, force=force)
+    began = time.perf_counter()
+    is_new = not (folder / "caxton.toml").exists()
+    try:
+        written = templates.instantiate(chosen.id, name or chosen.id, folder, customisations, force=force)
+    except CaxtonError as error:
+        hints = [hint.text for hint in error.hints]
+        keep(folder, "initialization_failed", reason=error.code, user_message=error.message, suggested_actions=hints)
+        raise
+    _keep_events(chosen, name or chosen.id, folder, written, customisations, is_new=is_new, began=began)
     _tell(chosen, name or chosen.id, folder, written)
 
 
@@ -96,6 +107,37 @@ def _chosen_template(named: str | None, filter_text: str, *, asks: bool, needed:
             Hint(text="or name one of those that this lists", command="caxton init --list"),
         )
     return found[0]
+
+
+def _keep_events(
+    chosen: "Template",
+    name: str,
+    folder: Path,
+    written: Sequence[Path],
+    customisations: dict[str, Any],
+    *,
+    is_new: bool,
+    began: float,
+) -> None:
+    """Events of these first steps, for the server that will be deployed to. Values of customisations are not told."""
+    from caxton.cli.outbox import keep
+
+    files = [str(path) for path in written][:50]
+    took = round((time.perf_counter() - began) * 1000, 1)
+    if is_new:
+        keep(folder, "quickstart_initiated", user_type="FirstTime", selected_path="Template")
+    keep(folder, "template_selected", template_id=chosen.id, template_name=chosen.name, category_name=chosen.category)
+    keep(folder, "agent_initialized", agent_name=name, template_used=chosen.id, files_created=files)
+    keep(
+        folder,
+        "agent_created_from_template",
+        agent_name=name,
+        template_id=chosen.id,
+        template_name=chosen.name,
+        customizations_applied=dict.fromkeys(customisations, True),
+        files_generated=files,
+        creation_time_ms=took,
+    )
 
 
 def _workspace_folder() -> Path:

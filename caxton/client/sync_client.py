@@ -377,6 +377,10 @@ class Caxton:
         )
         return Verification.model_validate(response.json())
 
+    def tell_first_steps(self, events: list[dict[str, Any]]) -> None:
+        """Hands in events that happened without a server; sent again, they are taken once."""
+        self._transport.request("POST", "/v1/onboarding", json={"events": events}, idempotency_key=new_id("i"))
+
     def event_types(self) -> list[EventType]:
         """The catalogue of events."""
         return [EventType.model_validate(each) for each in self._get("/v1/events/types")["types"]]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from caxton.runtime.reporter import Reporter
     from caxton.runtime.settings import Settings
     from caxton.runtime.wiring import Parts
+    from caxton.service.server_log import ServerLog
 
 STOP_TIMEOUT = 15.0
 """Seconds for an orderly stop; then the process ends anyway (and nothing is lost)."""
@@ -105,6 +106,7 @@ class _Server:
         self.running = _Running()
         self.stop_wanted: asyncio.Event | None = None
         self.socket: socket.socket | None = None
+        self.log: ServerLog | None = None
         if self.embedded and not (api and worker):
             raise InvalidSettings(
                 "API and worker apart need a Temporal service that both can reach",
@@ -145,7 +147,13 @@ class _Server:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop_requested)
         try:
-            await self._start()
+            try:
+                await self._start()
+            except CaxtonError as error:
+                if self.log is not None:
+                    with contextlib.suppress(CaxtonError):
+                        await self.log.start_failed(error)
+                raise
             waits = {asyncio.ensure_future(self.stop_wanted.wait()), self.running.failed}
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if self.running.failed in done:
@@ -180,7 +188,7 @@ class _Server:
         from caxton.observability.metrics_export import setup_metrics_export
         from caxton.observability.tracing import setup_tracing
         from caxton.runtime.temporal import connect
-        from caxton.runtime.wiring import build_parts, build_services, build_watch, build_worker
+        from caxton.runtime.wiring import build_parts, build_server_log, build_services, build_watch, build_worker
 
         telemetry = self.settings.telemetry
         shutdown_tracing = setup_tracing(
@@ -191,15 +199,30 @@ class _Server:
         self.running.stops.append(("metrics export", _in_thread(shutdown_metrics)))
         parts = build_parts(self.settings, self.folder)
         self.running.stops.append(("parts", parts.close))
+        self.log = server_log = build_server_log(parts)
         client, version = await self._start_engine(connect)
         queue = self.settings.temporal.task_queue
         if self.with_worker:
             await self._start_worker(build_worker(parts, client, queue))
-            self.running.background(build_watch(parts, client, queue).run())
+            self.running.background(build_watch(parts, client, queue, server_log).run())
         if self.with_api:
             services = build_services(parts, client, queue, self._facts(version))
             await self._start_api(parts, client, services, version)
         metrics_url = self._start_metrics()
+        took = time.perf_counter() - self.began
+        await server_log.ready(
+            role={(True, True): "server", (True, False): "api"}.get((self.with_api, self.with_worker), "worker"),
+            port=self.socket.getsockname()[1] if self.socket else None,
+            folder=str(self.folder.path),
+            seconds=took,
+            settings=_own_settings(self.settings),
+        )
+        ready = time.monotonic()
+
+        async def tell_stop() -> None:
+            await server_log.stopped(time.monotonic() - ready)
+
+        self.running.stops.insert(3, ("log", tell_stop))  # after everything but the parts has stopped
         self._announce(metrics_url)
 
     async def _start_engine(self, connect: Any) -> tuple["Client", str]:
@@ -344,6 +367,17 @@ class _Server:
         host = self.settings.host
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
         return f"http://{shown}:{self.socket.getsockname()[1]}"
+
+
+def _own_settings(settings: "Settings") -> dict[str, Any]:
+    """Settings that are not the default, secrets masked: what an audit wants to know of a server's start."""
+    from caxton.runtime.settings import Settings as Defaults
+    from caxton.runtime.settings_sources import flatten, mask
+
+    default = flatten(Defaults().model_dump(mode="json"))
+    found = flatten(settings.model_dump(mode="json"))
+    named = {".".join(path): value for path, value in found.items() if default.get(path) != value}
+    return {name: mask(name, value) for name, value in named.items()}
 
 
 def _announcement(urls: Mapping[str, str]) -> dict[str, str | None]:

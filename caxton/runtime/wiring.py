@@ -8,6 +8,7 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from caxton import __version__
 from caxton.activities.agents import AgentActivities
 from caxton.activities.conversations import ConversationActivities
 from caxton.activities.deployments import DeploymentActivities
@@ -36,8 +37,10 @@ from caxton.service.event_log import EventLog
 from caxton.service.forsaken import Forsaken
 from caxton.service.inbox import InboxSender
 from caxton.service.keys import Keys
+from caxton.service.onboarding import Onboarding
 from caxton.service.projections import Projections
 from caxton.service.room import DiskRoom
+from caxton.service.server_log import ServerLog
 from caxton.service.system import Health
 from caxton.service.tools import Tools
 from caxton.service.turns import Turns
@@ -138,12 +141,23 @@ def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
     )
 
 
-def build_watch(parts: Parts, client: Client, task_queue: str) -> Watch:
+def build_server_log(parts: Parts) -> ServerLog:
+    """What this server tells of itself."""
+    return ServerLog(parts.database, parts.settings.customer, __version__)
+
+
+def build_watch(parts: Parts, client: Client, task_queue: str, server_log: ServerLog) -> Watch:
     """What happens because time passes. Every worker has one."""
     engine = Engine(client, task_queue)
     ports = _step_ports(parts)
     forsaken = Forsaken(parts.database, engine, lambda steps: do_steps(ports, steps))
-    return Watch(parts.database, engine, forsaken.sweep, Projections(parts.database).follow_all)
+    projections = Projections(parts.database)
+
+    async def follow() -> None:
+        await projections.follow_all()
+        await server_log.milestones()
+
+    return Watch(parts.database, engine, forsaken.sweep, follow)
 
 
 def _step_ports(parts: Parts) -> StepPorts:
@@ -179,6 +193,7 @@ def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[st
         budgets=Budgets(parts.database),
         event_log=EventLog(parts.database),
         projections=Projections(parts.database),
+        onboarding=Onboarding(parts.database),
         tools=Tools(parts.database, parts.blobs, parts.sandbox),
         keys=Keys(parts.database, home_customer=parts.settings.customer),
         health=Health(),

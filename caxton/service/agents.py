@@ -1,5 +1,7 @@
 """Agents: what is deployed, in which state, and how it does."""
 
+import time
+
 from pydantic import BaseModel
 from temporalio.common import WorkflowIDConflictPolicy
 
@@ -7,8 +9,9 @@ from caxton.activities import journal
 from caxton.domain.agents import AgentLimits, AgentState, AgentVersion
 from caxton.domain.capabilities import Capability
 from caxton.domain.errors import CaxtonError, Hint, InvalidState, NotFound
+from caxton.domain.events.conversations import SkillsDiscovered
 from caxton.domain.events.deployments import DeploymentResumed
-from caxton.domain.ids import Digest, Scope
+from caxton.domain.ids import Digest, Scope, new_id
 from caxton.domain.ports import ModelGateway
 from caxton.domain.records import CallStatistics, Component, Records, Transaction
 from caxton.routing.directory import Directory
@@ -171,8 +174,17 @@ class Agents:
             statistics = {found.name: found for found in transaction.capability_statistics(scope)}
             return self.directory.registry(transaction, scope).index, statistics
 
+        started = time.perf_counter()
         index, statistics = await self.records.read(read)
         names = _matching(index, query) if query else index.capabilities
+        discovered = SkillsDiscovered(
+            capability_filter=query,
+            discovered=names[:100],
+            count=len(names),
+            query_time_ms=round((time.perf_counter() - started) * 1000, 3),
+        )
+        event = journal.note(scope, discovered, new_id("discovery"), actor=caller.actor)
+        await self.records.write(lambda transaction: transaction.add_events(scope, [event]))
         return [_capability(index, name, index.providers[name], statistics.get(name)) for name in names]
 
     async def notify(self, scope: Scope, name: str, digest: Digest | None) -> None:

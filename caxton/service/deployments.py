@@ -11,7 +11,6 @@ from caxton.activities.deployment_events import DeploymentNotes
 from caxton.activities.releases import read_release
 from caxton.domain.deployments import Deployment, DeploymentPlan, DeploymentRequest, DeploymentState
 from caxton.domain.errors import CaxtonError, ErrorReport, Hint, InvalidInput, InvalidState, NotFound
-from caxton.domain.events.deployments import DeploymentCreated
 from caxton.domain.ids import DeploymentId, Digest, derived_id, digest_of, new_id
 from caxton.domain.ports import BlobStore
 from caxton.domain.records import Records, Transaction
@@ -180,13 +179,7 @@ def _begin(transaction: Transaction, deployment: DeploymentInput) -> bool:
     )
     if begun:
         notes = DeploymentNotes(deployment.scope, deployment.deployment_id, deployment.actor)
-        created = DeploymentCreated(
-            bundles=len(request.bundles),
-            prune=request.prune,
-            message=request.message,
-            rollback_of=deployment.rollback_of,
-        )
-        notes.add(created)
+        notes.created(request, deployment.rollback_of)
         transaction.add_events(deployment.scope, notes.events)
     return begun
 

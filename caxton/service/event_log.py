@@ -15,7 +15,7 @@ from caxton.domain.events import CATALOGUE, Event
 from caxton.domain.events.chain import ChainCheck, EventHead
 from caxton.domain.events.invariants import InvariantChecker, Violation
 from caxton.domain.events.replay import Replay, compare, replay
-from caxton.domain.events.system import ChangeRefused, EventsExported
+from caxton.domain.events.system import ChangeRefused, ErrorOccurred, EventsExported, SystemInspected
 from caxton.domain.executions import Execution, ExecutionState
 from caxton.domain.ids import ExecutionId, Scope, new_id
 from caxton.domain.messages import Message
@@ -102,6 +102,18 @@ class EventLog:
         """Tells that a key asked for what its role does not allow."""
         told = ChangeRefused(operation=operation, needed=needed, role=caller.role)
         event = note(caller.scope, told, new_id("refused"), actor=caller.actor, error_code="not_permitted")
+        await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
+
+    async def failed(self, caller: Caller, error_id: str, context: str, reason: str) -> None:
+        """Tells a fault of Caxton itself; `reason` is the error's type, never its text."""
+        told = ErrorOccurred(
+            error_id=error_id,
+            context=context,
+            technical_reason=reason,
+            user_message="something went wrong inside Caxton",
+            suggested_actions=["look into the server's log for the request id"],
+        )
+        event = note(caller.scope, told, error_id, actor=caller.actor, error_code="internal")
         await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
 
     async def show(self, caller: Caller, event_id: str) -> Event:
@@ -237,7 +249,15 @@ class EventLog:
         while await self.records.read(step):
             pass
         chain.end(head)
-        return _verification(chain, invariants, head)
+        found = _verification(chain, invariants, head)
+        inspected = SystemInspected(
+            component="event log",
+            state="whole" if found.ok else "broken",
+            issues_found=[found.problem] if found.problem else [v.problem for v in invariants.violations[:10]],
+        )
+        event = note(caller.scope, inspected, new_id("verify"), actor=caller.actor)
+        await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
+        return found
 
     async def trace(self, caller: Caller, execution_id: ExecutionId) -> list[Event]:
         """The events of the turn that an execution belongs to, in the log's order.

@@ -309,7 +309,8 @@ def test_the_log_verifies_and_an_export_can_be_checked_without_the_server(
         assert "rewritten" in denied["problem"]
         text = books.get("/v1/events/export", params={"everything": "true"}).text
         lines = [json.loads(line) for line in text.splitlines()]
-        assert [line["sequence"] for line in lines] == list(range(1, found["head_sequence"] + 1))
+        assert [line["sequence"] for line in lines] == list(range(1, len(lines) + 1))
+        assert len(lines) >= found["head_sequence"] + 3  # looking into the log is told as well
         told = listed(books, type="events_exported")
         assert told[0]["payload"]["count"] == len(lines)
         few = books.get("/v1/events/export", params={"type": "execution_completed"}).text.splitlines()
@@ -453,3 +454,52 @@ def test_invariants_hold_and_a_missing_end_is_noticed(api: httpx.Client) -> None
     foreign = InvariantChecker("other")
     foreign.read(events[:1])
     assert [violation.invariant for violation in foreign.violations] == [5]
+
+
+@pytest.mark.requirement("EVT-8")
+def test_first_steps_are_taken_in_once_and_milestones_are_told(api: httpx.Client, deploy: Deploy) -> None:
+    event = {
+        "id": f"o_{uuid.uuid4().hex}",
+        "type": "agent_initialized",
+        "at": datetime.now(UTC).isoformat(),
+        "payload": {"agent_name": "echo", "template_used": "data-fetcher", "files_created": ["agents/echo.toml"]},
+    }
+    for _ in range(2):
+        assert api.post("/v1/onboarding", json={"events": [event]}).status_code == 204
+    (told,) = listed(api, type="agent_initialized")
+    assert (told["agent"], told["actor"]) == ("echo", "founder:admin")
+    for wrong in ({"type": "execution_completed"}, {"payload": {"agent_name": 7}}, {"at": "now"}, {"id": "x"}):
+        assert api.post("/v1/onboarding", json={"events": [{**event, **wrong}]}).status_code == 400, wrong
+    deploy(agent("echo", rules=replies("hi")))
+    ask(api, "echo")
+    deadline = time.monotonic() + 20
+    wanted = {"FirstAgentCreated", "FirstDeployment", "FirstMessageProcessed", "SuccessAchieved"}
+    while time.monotonic() < deadline:
+        reached = [event["payload"]["milestone"] for event in listed(api, type="onboarding_milestone_reached")]
+        if set(reached) >= wanted:
+            break
+        time.sleep(0.2)
+    assert sorted(reached) == sorted(wanted)
+    api.get("/v1/capabilities", params={"query": "echo"}).raise_for_status()
+    (discovered,) = listed(api, type="skills_discovered")
+    assert discovered["payload"]["discovered"] == ["echo"]
+    assert [event["payload"]["percent_complete"] for event in listed(api, type="progress_update")] == [50.0, 100.0]
+
+
+@pytest.mark.requirement("EVT-8")
+def test_the_server_tells_of_itself(tmp_path: Path) -> None:
+    from tests.conftest import start_server, stop_server
+
+    data = tmp_path / "data"
+    for env in ({}, {"CAXTON_LIMITS__WAITING": "77"}):
+        process, server = start_server(data, env=env)
+        with server.client() as client:
+            events = listed(client, limit=1000)
+        stop_server(process)
+    types = [event["event_type"] for event in events]
+    assert types.count("caxton_installed") == types.count("first_time_user_detected") == 1
+    assert types.count("caxton_ready") == 2
+    assert types.count("server_stopped") == 1
+    changed = [event["payload"] for event in events if event["event_type"] == "configuration_changed"]
+    assert {"component": "limits", "setting": "limits.waiting", "new_value": 77} in changed
+    assert server.api_key not in json.dumps(events)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -16,6 +16,7 @@ from caxton.domain.ids import ExecutionId
 from caxton.domain.records import EventFilter
 from caxton.service.context import Caller
 from caxton.service.event_log import Verification
+from caxton.service.onboarding import ClientEvent
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
@@ -182,6 +183,21 @@ async def verify(
 ) -> Verification:
     """Recomputes the hash chain of the customer's whole log, and checks its invariants."""
     return await services.event_log.verify(caller, read_place(expect) if expect else None)
+
+
+class FirstSteps(BaseModel):
+    """Events of a user's first steps, which happened without a server."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    events: list[ClientEvent] = Field(max_length=200)
+
+
+@router.post("/onboarding", status_code=204)
+async def onboarding(body: FirstSteps, caller: CurrentCaller, services: UseCases) -> Response:
+    """Takes events of a user's first steps into the log, each once."""
+    await services.onboarding.tell(caller, body.events)
+    return Response(status_code=204)
 
 
 @router.get("/events/{event_id}")

@@ -92,6 +92,8 @@ class CaxtonReady(SystemEvent):
     routing_mode: str = "LoadBalanced"
     memory_backend: str | None = None
     startup_time_ms: float | None = None
+    settings: dict[str, Any] = {}
+    """Settings that are not the default, secrets masked."""
 
 
 class ServerStopped(SystemEvent):

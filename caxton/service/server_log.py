@@ -1,0 +1,126 @@
+"""What the server tells of itself: that it was installed, is ready, has other settings than before, or has stopped."""
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from caxton.activities.journal import note
+from caxton.domain.errors import CaxtonError
+from caxton.domain.events import Event
+from caxton.domain.events.system import (
+    CaxtonInstalled,
+    CaxtonReady,
+    ConfigurationChanged,
+    FirstTimeUserDetected,
+    OnboardingMilestoneReached,
+    ServerStartFailed,
+    ServerStopped,
+)
+from caxton.domain.ids import Scope, new_id
+from caxton.domain.records import EventFilter, Records, Transaction
+
+MILESTONES = (
+    ("FirstAgentCreated", "agent_initialized"),
+    ("FirstDeployment", "deployment_activated"),
+    ("FirstMessageProcessed", "execution_triggered"),
+    ("FirstConversation", "conversation_started"),
+    ("SuccessAchieved", "execution_completed"),
+)
+"""A milestone is reached with the first event of its type in a workspace (event model 2.0, phase 0)."""
+
+
+class ServerLog:
+    """Events of one server, in the log of the customer whose server it is."""
+
+    def __init__(self, records: Records, customer: str, version: str) -> None:
+        """Tell what happens to a server of this version."""
+        self.records = records
+        self.scope = Scope(customer=customer)
+        self.version = version
+        self.server_id = new_id("srv")
+        self._reached: set[tuple[str, str, str]] = set()
+
+    async def ready(
+        self, *, role: str, port: int | None, folder: str, seconds: float, settings: Mapping[str, Any]
+    ) -> None:
+        """The server takes work: an installation before its first start, settings that differ, and that it is ready."""
+
+        def tell(transaction: Transaction) -> None:
+            wanted = EventFilter(types=frozenset({CaxtonReady.event_type}))
+            latest = transaction.events(self.scope, wanted, newest=True, limit=1)
+            events: list[Event] = []
+            if not latest:
+                installed = CaxtonInstalled(version=self.version, platform=platform.system(), installation_path=folder)
+                first = FirstTimeUserDetected()
+                milestone = OnboardingMilestoneReached(milestone="InstallationComplete", time_elapsed_s=0.0)
+                events += [note(self.scope, payload, "first start") for payload in (installed, first, milestone)]
+            else:
+                events += self._changed(latest[0].payload.get("settings", {}), settings)
+            ready = CaxtonReady(
+                server_id=self.server_id,
+                version=self.version,
+                port=port,
+                role=role,
+                startup_time_ms=round(seconds * 1000, 1),
+                settings=dict(settings),
+            )
+            events.append(note(self.scope, ready, self.server_id, "ready"))
+            transaction.add_events_once(self.scope, events)
+
+        await self.records.write(tell)
+
+    async def stopped(self, uptime: float) -> None:
+        """The server was asked to stop."""
+        told = ServerStopped(server_id=self.server_id, uptime_s=round(uptime, 1))
+        await self._add(note(self.scope, told, self.server_id, "stopped"))
+
+    async def start_failed(self, error: CaxtonError) -> None:
+        """The server could not start, although its store could be opened."""
+        told = ServerStartFailed(
+            reason=error.code,
+            user_message=error.message,
+            suggested_actions=[hint.text for hint in error.hints],
+        )
+        await self._add(note(self.scope, told, self.server_id, "failed", error_code=error.code))
+
+    async def milestones(self) -> None:
+        """Tells milestones that workspaces have reached, each once."""
+        heads = await self.records.read(lambda transaction: transaction.customers_with_events())
+        for customer in heads:
+            await self.records.write(lambda transaction, customer=customer: self._milestones(transaction, customer))
+
+    def _milestones(self, transaction: Transaction, customer: str) -> None:
+        for workspace in transaction.workspaces(customer):
+            scope = Scope(customer=customer, workspace=workspace)
+            begun = None
+            for milestone, event_type in MILESTONES:
+                key = (customer, workspace, milestone)
+                if key in self._reached:
+                    continue
+                wanted = EventFilter(types=frozenset({event_type}))
+                found = transaction.events(scope, wanted, limit=1)
+                if not found:
+                    continue
+                begun = begun or transaction.events(scope, limit=1)[0].timestamp
+                reached = OnboardingMilestoneReached(
+                    milestone=milestone, time_elapsed_s=round((found[0].timestamp - begun).total_seconds(), 3)
+                )
+                transaction.add_events_once(scope, [note(scope, reached, workspace, milestone)])
+                self._reached.add(key)
+
+    def _changed(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Event]:
+        return [
+            note(
+                self.scope,
+                ConfigurationChanged(
+                    component=name.partition(".")[0], setting=name, old_value=before.get(name), new_value=now.get(name)
+                ),
+                self.server_id,
+                name,
+            )
+            for name in sorted({*before, *now})
+            if before.get(name) != now.get(name)
+        ]
+
+    async def _add(self, event: Event) -> None:
+        await self.records.write(lambda transaction: transaction.add_events_once(self.scope, [event]))
