@@ -35,16 +35,16 @@ class Server:
 
 
 @contextmanager
-def server(**environment: str) -> Iterator[Server]:
-    """Starts `caxton serve`, and stops it at the end."""
+def server(*, before: str = "", **environment: str) -> Iterator[Server]:
+    """Starts `caxton serve`, and stops it at the end. `before` is Python that its process runs first."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         env |= {"CAXTON_ENGINE__UI_PORT": "0", **environment}
+        program = ["-c", f"{before}\nfrom caxton.__main__ import main\nmain()"] if before else ["-m", "caxton"]
         command = [
             sys.executable,
-            "-m",
-            "caxton",
+            *program,
             "serve",
             "--data-dir",
             str(data),

@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 MISSING = "PostgreSQL is not installed: install it (on Debian: apt-get install postgresql) to run this test"
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
     """The folder with initdb and postgres: that of the newest version."""
     packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     found = shutil.which("initdb")
@@ -33,6 +33,7 @@ class Postgres:
     folder: Path
     port: int
     programs: Path
+    durable: bool = False
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,7 +52,9 @@ class Postgres:
             capture_output=True,
             cwd="/",
         )
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+        if not self.durable:
+            settings["fsync"] = "off"
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
@@ -100,15 +103,15 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server; skips the test where none is installed."""
-    programs = _programs()
-    if programs is None:
+def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
+    """A PostgreSQL server; skips the test where none is installed. `durable` flushes commits to disk, as in production."""
+    found = programs()
+    if found is None:
         pytest.skip(MISSING)
     # Folders of tests are closed to other users, and PostgreSQL may run as one: its data lies elsewhere.
     place = Path("/tmp") / f"caxton-postgres-{uuid.uuid4().hex[:12]}"
     place.mkdir(mode=0o755)
-    server = Postgres(place, free_port(), programs)
+    server = Postgres(place, free_port(), found, durable=durable)
     try:
         server.start()
         yield server
