@@ -11,5 +11,5 @@ def encode_event(kind: str, data: Any, identity: str = "") -> str:
     return f"{head}event: {kind}\ndata: {text}\n\n"
 
 
-KEEP_ALIVE = ": still here\n\n"
+STILL_HERE = ": still here\n\n"
 """A comment, which clients skip: it shows that the line is alive."""

@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from caxton.api.services import CurrentCaller, Services, UseCases
-from caxton.api.sse import KEEP_ALIVE, encode_event
+from caxton.api.sse import STILL_HERE, encode_event
 from caxton.domain.events import CATALOGUE, Event
 from caxton.domain.events.chain import read_place
 from caxton.domain.events.replay import Replay
@@ -221,4 +221,4 @@ async def execution_replay(execution_id: str, caller: CurrentCaller, services: U
 
 async def _encoded(found: AsyncIterator[tuple[str, Event] | None]) -> AsyncIterator[str]:
     async for item in found:
-        yield KEEP_ALIVE if item is None else encode_event("event", item[1].model_dump_json(), item[0])
+        yield STILL_HERE if item is None else encode_event("event", item[1].model_dump_json(), item[0])

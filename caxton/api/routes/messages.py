@@ -1,7 +1,6 @@
 """One-shot messages, executions and their streams."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -11,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from caxton.api.services import CurrentCaller, UseCases
+from caxton.api.sse import STILL_HERE, encode_event
 from caxton.domain.capabilities import VersionRange
 from caxton.domain.errors import CaxtonError, PayloadTooLarge
 from caxton.domain.events import Event
@@ -175,14 +175,14 @@ async def _encoded(events: AsyncIterator[StreamEvent]) -> AsyncIterator[str]:
             pending = pending or asyncio.ensure_future(_next(events))
             done, _ = await asyncio.wait({pending}, timeout=KEEP_ALIVE)
             if not done:
-                yield ": still here\n\n"
+                yield STILL_HERE
                 continue
             try:
                 event = pending.result()
             except StopAsyncIteration:
                 return
             pending = None
-            yield f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(event.data, ensure_ascii=False)}\n\n"
+            yield encode_event(event.kind, event.data, event.id)
     finally:
         if pending is not None:
             pending.cancel()
