@@ -1,19 +1,24 @@
 """Records histories of every kind of workflow from a real run: `python -m tests.replay.record`.
 
-Run it after a change of the workflows that is guarded by `workflow.patched`; give new histories new names beside the old ones
-where running workflows must keep replaying.
+Histories that are there stay as they are, for running workflows must keep replaying; give new kinds of work new names.
 """
 
 import asyncio
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 from temporalio.client import Client
 
+from tests.api.test_approvals import finished, guarded, pending, reviewed, send
 from tests.api.test_failures import calls, hostile
+from tests.api.test_service_levels import promising
 from tests.conftest import start_server, stop_server
 from tests.support.agents import agent, hands_over, replies
 from tests.support.deploying import deploy_files
@@ -53,11 +58,70 @@ def work(api: httpx.Client, folder: Path) -> dict[str, str]:
         time.sleep(0.05)
     api.post(f"/v1/conversations/{conversation}/cancel").raise_for_status()
     ids["conversation-cancelled"] = f"conversation/local/default/{conversation}"
+    ids |= govern(api, folder)
     api.post("/v1/agents/slow/stop", json={"grace": 1}).raise_for_status()
     api.post("/v1/agents/slow/start").raise_for_status()
     ids["agent"] = "agent/local/default/slow"
     ids["deployment"] = "deployment/local/default"
     return ids
+
+
+def govern(api: httpx.Client, folder: Path) -> dict[str, str]:
+    """Approvals of every end, a turn that is cancelled alone, and a notice."""
+    files = {
+        **guarded(timeout="2s"),
+        **reviewed(),
+        **promising('respond_within = "100ms", escalation = [{ notify = "ops" }]', delay=0.3),
+    }
+    deploy_files(api, folder / "governed", files)
+    ids: dict[str, str] = {}
+    for name, capability, verdict in (
+        ("approval-granted", "teller", "grant"),
+        ("approval-rejected", "teller", "reject"),
+        ("approval-timeout", "teller", None),
+        ("approval-of-a-reply", "write", "grant"),
+    ):
+        execution = send(api, capability)
+        if verdict:
+            (approval,) = pending(api)
+            api.post(f"/v1/approvals/{approval['id']}/{verdict}", json={"reason": "r"}).raise_for_status()
+        ids[name] = f"conversation/local/default/{finished(api, execution)['conversation_id']}"
+    late = finished(api, send(api, "clerk"))["execution_id"]
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        types = {event["event_type"] for event in api.get(f"/v1/executions/{late}/events").json()["events"]}
+        if types & {"escalation_delivered", "escalation_failed"}:
+            break
+        time.sleep(0.2)
+    ids["notice"] = f"notice/local/default/{late}/breach/1"
+    conversation = api.post("/v1/conversations", json={"capability": "slower"}).json()["id"]
+    path = f"/v1/conversations/{conversation}/messages"
+    running = api.post(path, json={"content": "x"}, params={"wait": "false"}).json()["execution_id"]
+    while api.get(f"/v1/executions/{running}").status_code != 200:
+        time.sleep(0.05)
+    api.post(f"/v1/executions/{running}/cancel").raise_for_status()
+    api.post(f"/v1/conversations/{conversation}/end", json={}).raise_for_status()
+    ids["turn-cancelled"] = f"conversation/local/default/{conversation}"
+    return ids
+
+
+@contextmanager
+def channel() -> Iterator[str]:
+    """A webhook that takes everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/"
+    server.shutdown()
+    server.server_close()
 
 
 def fail(api: httpx.Client) -> None:
@@ -69,9 +133,10 @@ def fail(api: httpx.Client) -> None:
 async def record() -> None:
     """Records all histories."""
     HISTORIES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, channel() as url:
         folder = Path(temporary)
-        process, server = await asyncio.to_thread(start_server, folder / "data")
+        env = {"CAXTON_CHANNELS": json.dumps({"ops": {"url": url}})}
+        process, server = await asyncio.to_thread(start_server, folder / "data", env=env)
         try:
             with server.client() as api:
                 ids = await asyncio.to_thread(work, api, folder)
@@ -88,13 +153,16 @@ async def record() -> None:
 
 
 async def save(client: Client, name: str, workflow_id: str) -> None:
-    """Writes one history, if there is such a workflow."""
+    """Writes one history, if there is such a workflow. What was recorded before stays: it must keep replaying."""
+    if (HISTORIES / f"{name}.json").exists():
+        return
     try:
         history = await client.get_workflow_handle(workflow_id).fetch_history()
     except Exception as error:  # a shard that got no request
         print(f"{name}: {error}")
         return
-    (HISTORIES / f"{name}.json").write_text(json.dumps(json.loads(history.to_json()), indent=1) + "\n")
+    text = json.dumps(json.loads(history.to_json()), indent=1).replace(f"{HISTORIES.parents[2]}/", "")
+    (HISTORIES / f"{name}.json").write_text(text + "\n")
     print(f"{name}: {len(history.events)} events")
 
 
