@@ -104,7 +104,7 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
 def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
     """A worker for workflows and activities."""
     engine = Engine(client, task_queue)
-    ports = _step_ports(parts)
+    ports = step_ports(parts)
     agents = Agents(parts.database, parts.models, parts.directory, engine)
     steps = StepActivities(ports)
     lifecycle = AgentActivities(parts.database, parts.models, parts.directory)
@@ -149,7 +149,7 @@ def build_server_log(parts: Parts) -> ServerLog:
 def build_watch(parts: Parts, client: Client, task_queue: str, server_log: ServerLog) -> Watch:
     """What happens because time passes. Every worker has one."""
     engine = Engine(client, task_queue)
-    ports = _step_ports(parts)
+    ports = step_ports(parts)
     forsaken = Forsaken(parts.database, engine, lambda steps: do_steps(ports, steps))
     projections = Projections(parts.database)
 
@@ -160,7 +160,8 @@ def build_watch(parts: Parts, client: Client, task_queue: str, server_log: Serve
     return Watch(parts.database, engine, forsaken.sweep, follow)
 
 
-def _step_ports(parts: Parts) -> StepPorts:
+def step_ports(parts: Parts) -> StepPorts:
+    """The world, as steps see it."""
     return StepPorts(
         records=parts.database,
         blobs=parts.blobs,
