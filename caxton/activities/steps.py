@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from caxton.activities.approvals import ApprovalStep, DecisionStep, ReplyStep
 from caxton.activities.closing import Closing
@@ -20,7 +21,7 @@ from caxton.domain.records import Transaction
 from caxton.observability.tracing import in_trace
 from caxton.workflows.failures import to_failure
 from caxton.workflows.policies import HEARTBEAT_EVERY
-from caxton.workflows.steps import CALL_MODEL, CALL_TOOL, RUN_FAST_STEPS
+from caxton.workflows.steps import CALL_MODEL, CALL_TOOL, RUN_FAST_STEPS, WORKER_STOPS
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,13 @@ class StepActivities:
 
 
 async def _alone(ports: StepPorts, step: StepInput) -> StepResult:
-    [result] = await with_heartbeats(do_steps(ports, [step]))
+    try:
+        [result] = await with_heartbeats(do_steps(ports, [step]))
+    except asyncio.CancelledError:
+        if not activity.is_worker_shutdown():
+            raise
+        # No attempt of the step's: the workflow has it begun again by another worker.
+        raise ApplicationError("the worker stops", type=WORKER_STOPS, non_retryable=True) from None
     if result.error is not None:
         raise to_failure(result.error)
     return result

@@ -8,9 +8,11 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType, is_cancelled_exception
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 from temporalio.workflow import ActivityCancellationType
 
+from caxton.domain.errors import ErrorReport
 from caxton.domain.executions import StepInput, StepKind, StepResult
 from caxton.workflows.failures import report_of
 from caxton.workflows.policies import (
@@ -29,6 +31,17 @@ BATCH_STEPS = 200
 
 CONCURRENT_BATCHES = 4
 """Batches of one workflow under way at once: a batch that takes long does not hold up the next."""
+
+
+WORKER_STOPS = "worker_stops"
+"""Type of the failure by which a stopping worker gives a step back."""
+
+WORKERS_LOST = 50
+"""How often a step is begun again because its worker died, over and above the attempts that its policy allows."""
+
+
+class WorkerLostError(Exception):
+    """Nothing was heard any more of the worker that had the step in hand."""
 
 
 class NeedsOwnWorkflowError(Exception):
@@ -107,6 +120,15 @@ class StepRunner:
         )
 
     async def _run_alone(self, step: StepInput) -> StepResult:
+        # A worker that dies is nobody's failed attempt: what it had in hand is begun again, however often that happens.
+        for _ in range(WORKERS_LOST):
+            try:
+                return await self._attempt(step)
+            except WorkerLostError:
+                workflow.logger.info("a worker was lost; its step is begun again")
+        return StepResult(error=ErrorReport(code="internal", message="workers died again and again at this step"))
+
+    async def _attempt(self, step: StepInput) -> StepResult:
         plan = step.plan
         timeout = plan.model_timeout + 30 if plan and step.kind is StepKind.MODEL else 630
         try:
@@ -124,7 +146,16 @@ class StepRunner:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error
+            if _worker_was_lost(error):
+                raise WorkerLostError from error
             return StepResult(error=report_of(error))
+
+
+def _worker_was_lost(error: ActivityError) -> bool:
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        return cause.type == WORKER_STOPS
+    return isinstance(cause, TemporalTimeoutError) and cause.type is TimeoutType.HEARTBEAT
 
 
 def _cancellation(step: StepInput) -> ActivityCancellationType:

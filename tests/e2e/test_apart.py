@@ -24,6 +24,7 @@ from tests.e2e.test_durability import (
     check_retries,
     http_client_tool,
 )
+from tests.support.agents import agent, replies
 from tests.support.deploying import deploy_files
 from tests.support.ports import free_port
 
@@ -131,3 +132,37 @@ def test_a_wrong_temporal_address_is_told_with_what_to_do(tmp_path: Path) -> Non
     assert done.returncode == 5
     assert "no Temporal service answers at 127.0.0.1:" in done.stderr
     assert "--temporal-address" in done.stderr
+
+
+@pytest.mark.requirement("MSG-8")
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("apart", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("how", ["stop", "kill"])
+async def test_a_step_outlives_more_workers_than_it_has_attempts(apart: Apart, how: str) -> None:
+    """A tool call has two attempts, but a worker that goes away is not the tool's failure."""
+    await apart.engine.wait_until_ready()
+    apart.start("api", "--port", str(apart.port))
+    worker = apart.start("worker")
+    server = await asyncio.to_thread(apart.wait_until_ready)
+    with server.client() as client:
+        files = agent("slow", rules=replies("{{ request }}", delay=4))
+        deploy_files(client, apart.folder / "workspace", files)
+        sent = client.post("/v1/messages", json={"capability": "slow", "content": "x"}, params={"wait": "false"}).json()
+        for _ in range(6):  # a model call has five attempts
+            await asyncio.sleep(1.0)
+            if how == "kill":
+                worker.kill()
+                worker.wait()
+            else:
+                await asyncio.to_thread(stop_server, worker)
+            worker = apart.start("worker")
+            if how == "kill":
+                await asyncio.sleep(1.5)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            turn = client.get(f"/v1/executions/{sent['execution_id']}").json()
+            if turn["state"] != "running":
+                break
+            await asyncio.sleep(0.2)
+    assert turn["state"] == "completed", turn
