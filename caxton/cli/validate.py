@@ -4,7 +4,7 @@ import typer
 
 from caxton.cli.app import new_app
 from caxton.cli.invocation import connect, current
-from caxton.cli.output import complain, emit, plural, say
+from caxton.cli.output import complain, emit, plural, remark, say
 
 app = new_app()
 
@@ -36,3 +36,5 @@ def validate() -> None:
         return
     found = f"{plural(len(workspace.agents), 'agent')} and {plural(len(workspace.tools), 'tool')}"
     say(f"{found}: no errors")
+    if workspace.tools:
+        remark("The modules of tools are tried when they are deployed.")

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from caxton.definitions.model_problems import validate
 from caxton.definitions.reading import Reading, errors_of
-from caxton.definitions.suggestions import did_you_mean, listed
+from caxton.definitions.suggestions import closest, did_you_mean, listed
 from caxton.definitions.template_check import check_template
 from caxton.definitions.template_language import SCRIPT_VARIABLES, TemplateScope
 from caxton.definitions.toml_positions import Path
@@ -141,8 +141,12 @@ def _check_action(step: ScriptStep, path: Path, source: TomlSource, agent: Agent
         server, _, function = step.tool.partition(".")
         servers = {tool.partition(".")[0] for tool in agent.tools}
         if not agent.allows_tool(server, function):
-            meant = () if server in servers else [f"{name}.{function}" for name in servers]
-            hint = did_you_mean(step.tool, meant) or f'add "{step.tool}" to tools in the agent\'s file'
+            close = None if server in servers else closest(server, servers)
+            hint = (
+                f'did you mean "{close}.{function}"? Or "{close}" is misspelt in tools of the agent\'s file'
+                if close
+                else f'add "{step.tool}" to tools in the agent\'s file'
+            )
             yield source.problem((*path, "tool"), f'the agent may not call "{step.tool}"', hint)
     if step.capability is not None:
         name = step.capability.partition("@")[0]
