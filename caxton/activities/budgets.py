@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from caxton.domain.errors import BudgetUsedUp, Hint
-from caxton.domain.events.governance import BudgetExceeded, BudgetWarning
+from caxton.domain.errors import BudgetUsedUp, ErrorReport, Hint
+from caxton.domain.events.governance import BudgetExceeded, BudgetRefused, BudgetWarning
 from caxton.domain.executions import Usage
 from caxton.domain.governance import WARN_AT, Budget, BudgetResource, period_of
 from caxton.domain.ids import Scope
@@ -15,11 +15,15 @@ from caxton.domain.records import Transaction
 class Spending:
     """The budgets that limit one agent's work."""
 
-    def __init__(self, transaction: Transaction, scope: Scope, agent: str) -> None:
-        """Read the budgets; those whose period has ended begin anew."""
+    def __init__(self, transaction: Transaction, scope: Scope, agent: str, *, hand_over: bool = False) -> None:
+        """Read the budgets; those whose period has ended begin anew.
+
+        A request that is handed over was counted when it came in: only the budget of the agent that gets it counts it again.
+        """
         self.scope = scope
         self.agent = agent
-        self.budgets = _current(transaction, scope, agent)
+        self.hand_over = hand_over
+        self.budgets = self._current(transaction)
 
     def check(self, *resources: BudgetResource) -> None:
         """Refuses work for which nothing is left, of any resource or of those named.
@@ -30,16 +34,16 @@ class Spending:
             BudgetUsedUp: with the budget and when it begins anew.
         """
         for budget in self.budgets:
-            if (not resources or budget.resource in resources) and budget.used >= budget.limit:
+            if self._counts(budget) and (not resources or budget.resource in resources) and budget.used >= budget.limit:
                 raise _used_up(budget)
 
     def add(self, transaction: Transaction, use: Mapping[BudgetResource, float]) -> list[BudgetWarning]:
         """Charges `use`. Returns what the log is to tell: budgets that are nearly, or now, used up."""
         transaction.lock_budgets(self.scope.customer)
         told: list[BudgetWarning] = []
-        for budget in _current(transaction, self.scope, self.agent):
+        for budget in self._current(transaction):
             amount = use.get(budget.resource, 0.0)
-            if not amount:
+            if not amount or not self._counts(budget):
                 continue
             before = budget.used
             charged = budget.model_copy(update={"used": before + amount})
@@ -58,6 +62,26 @@ class Spending:
             transaction.use_budget(self.scope.customer, charged)
         return told
 
+    def _counts(self, budget: Budget) -> bool:
+        return bool(budget.agent) or not self.hand_over or budget.resource != "requests"
+
+    def _current(self, transaction: Transaction) -> list[Budget]:
+        moment = datetime.now(UTC)
+        found = transaction.budgets(self.scope.customer, self.scope.workspace, self.agent)
+        return [_in_period(budget, moment) for budget in found]
+
+
+def refused(error: ErrorReport) -> BudgetRefused:
+    """What the log tells of work that was refused for want of a budget."""
+    details = error.details
+    return BudgetRefused(
+        subject=str(details["subject"]),
+        resource=str(details["resource"]),
+        period=str(details["period"]),
+        limit=float(details["limit"]),
+        used=float(details["used"]),
+    )
+
 
 def current_budgets(transaction: Transaction, customer: str) -> list[Budget]:
     """All budgets of a customer; those whose period has ended begin anew."""
@@ -70,11 +94,6 @@ def model_use(usage: Usage) -> dict[BudgetResource, float]:
     return {"tokens": float(usage.tokens), "cost_usd": usage.cost_usd or 0.0}
 
 
-def _current(transaction: Transaction, scope: Scope, agent: str) -> list[Budget]:
-    moment = datetime.now(UTC)
-    return [_in_period(budget, moment) for budget in transaction.budgets(scope.customer, scope.workspace, agent)]
-
-
 def _in_period(budget: Budget, moment: datetime) -> Budget:
     starts, ends = period_of(budget.period, moment)
     if starts <= budget.starts_at:  # the same period, or a clock that went back: what was used stays used
@@ -82,19 +101,24 @@ def _in_period(budget: Budget, moment: datetime) -> Budget:
     return budget.model_copy(update={"starts_at": starts, "ends_at": ends, "used": 0.0, "warned": False})
 
 
+def _of_period(budget: Budget) -> str:
+    return "" if budget.period == "total" else f" of this {budget.period}"
+
+
 def _used_up(budget: Budget) -> BudgetUsedUp:
     until = f", until {budget.ends_at:%Y-%m-%d %H:%M} UTC" if budget.ends_at else ""
     retry = None if budget.ends_at is None else max(1.0, (budget.ends_at - datetime.now(UTC)).total_seconds())
-    where = f" --workspace {budget.workspace}" if budget.workspace else ""
-    whom = f" --agent {budget.agent}" if budget.agent else ""
+    where = f" --of-workspace {budget.workspace}" if budget.workspace else ""
+    whom = f" --of-agent {budget.agent}" if budget.agent else ""
     return BudgetUsedUp(
-        f"{budget.subject} has used its {budget.resource} of this {budget.period}: "
+        f"{budget.subject} has used its {budget.resource}{_of_period(budget)}: "
         f"{budget.used:g} of {budget.limit:g}{until}",
         Hint(
-            text="an operator can raise it",
+            text="an administrator can raise it",
             command=f"caxton budgets set {budget.resource} LIMIT --per {budget.period}{where}{whom}",
         ),
         details={
+            "subject": budget.subject,
             "resource": budget.resource,
             "period": budget.period,
             "limit": budget.limit,

@@ -4,6 +4,7 @@ from typing import Any
 
 from caxton.activities import journal
 from caxton.activities.approvals import withdraw
+from caxton.activities.budgets import refused
 from caxton.activities.contents import content_hash
 from caxton.activities.opening import outcome_of
 from caxton.activities.prompt import child_id
@@ -11,7 +12,7 @@ from caxton.activities.service_levels import record_end, service_level
 from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
 from caxton.domain.conversations import Conversation, ConversationState
-from caxton.domain.errors import CaxtonError, ErrorReport, RoutingFailed
+from caxton.domain.errors import BudgetUsedUp, CaxtonError, ErrorReport, RoutingFailed
 from caxton.domain.events import Event
 from caxton.domain.events.conversations import MessageFailed, MessageSent
 from caxton.domain.events.conversations import RoutingFailed as RoutingFailedEvent
@@ -192,6 +193,8 @@ class Closing:
         else:
             withdraw(transaction, step.scope, execution, notes)
             self._fail_open_actions(transaction, notes)
+        if error.code == BudgetUsedUp.code and "subject" in error.details:
+            notes.add(refused(error), error_code=error.code)
         sent = MessageSent(
             message_id=message.id,
             sender=message.sender,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from caxton.domain.conversations import EndReason
-from caxton.domain.errors import ErrorReport
+from caxton.domain.errors import CaxtonError, ErrorReport, error_classes
 from caxton.domain.events import SYSTEM, USER, Event, Payload, agent_actor, event_id
 from caxton.domain.events.executions import ExecutionFailed
 from caxton.domain.executions import Plan, StepInput, Usage
@@ -154,13 +154,17 @@ def used(usage: Usage) -> dict[str, Any]:
     return usage.model_dump(exclude_none=True)
 
 
+def title_of(error: ErrorReport) -> str:
+    """What went wrong in general words. The error's own message may quote what a user, a model or a tool wrote."""
+    return error_classes().get(error.code, CaxtonError).title
+
+
 def failed(message_id: MessageId, error: ErrorReport, usage: Usage) -> ExecutionFailed:
     """How an execution's last event tells a failure."""
     return ExecutionFailed(
         message_id=message_id,
         reason=error.code,
-        user_message=error.message,
-        suggested_actions=[hint.text for hint in error.hints],
+        user_message=title_of(error),
         **used(usage),
     )
 

@@ -1,5 +1,6 @@
 """Telling channels, and recording that they were told."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,13 +11,18 @@ from caxton.activities import journal
 from caxton.activities.service_levels import notice_event
 from caxton.domain.channels import Channel
 from caxton.domain.errors import ChannelFailed
-from caxton.domain.events.governance import EscalationDelivered, EscalationFailed
+from caxton.domain.events.governance import EscalationDelayed, EscalationDelivered, EscalationFailed
 from caxton.domain.executions import Execution
 from caxton.domain.records import EventFilter, Records, Transaction
 from caxton.workflows.failures import to_failure
 from caxton.workflows.notice import DELIVER_NOTICE, RECORD_NOTICE, Notice, NoticeOutcome
 
 Post = Callable[[Channel, str, Mapping[str, Any]], Awaitable[int]]
+
+log = logging.getLogger(__name__)
+
+TOLD_ATTEMPTS = (1, 5, 20, 100)
+"""Failed attempts that the log tells; the server's own log has all of them."""
 
 EVENT_OF = {"pressure": "pressure_invoked", "breach": "sla_breached", "suspension": "deployment_suspended"}
 
@@ -41,9 +47,26 @@ class NoticeActivities:
             status = await self.post(channel, f"msg_{_message_id(notice)}", _payload(notice, execution, facts))
         except ChannelFailed as error:
             report = error.report()
+            log.warning("channel %s: %s (attempt %d)", notice.channel, error.message, attempt)
+            if report.retryable and attempt in TOLD_ATTEMPTS:
+                await self._delayed(notice, attempt, error.message)
             details = {**report.details, "attempts": attempt}
             raise to_failure(report.model_copy(update={"details": details})) from error
         return NoticeOutcome(notice=notice, attempts=attempt, status=status)
+
+    async def _delayed(self, notice: Notice, attempt: int, reason: str) -> None:
+        told = EscalationDelayed(
+            cause=notice.cause, level=notice.level, channel=notice.channel, attempts=attempt, reason=reason
+        )
+
+        def record(transaction: Transaction) -> None:
+            found = transaction.executions(notice.scope, [notice.execution_id]).get(notice.execution_id)
+            if found is not None:
+                fact = (notice.cause, str(notice.level), str(attempt))
+                event = notice_event(notice.scope, found.execution, told, *fact)
+                transaction.add_events_once(notice.scope, [event])
+
+        await self.records.write(record)
 
     @activity.defn(name=RECORD_NOTICE)
     async def record_notice(self, outcome: NoticeOutcome) -> None:

@@ -80,8 +80,9 @@ class Opening:
         self._check_loops()
         self.agent = self._version(transaction, self.decision.agent, self.decision.digest)
         self.deployment_id = self._deployment(transaction, registry)
-        if registry.has_budgets and self.input.parent_id is None:
-            self.spending = Spending(transaction, self.input.scope, self.agent.name)
+        if registry.has_budgets:
+            hand_over = self.input.parent_id is not None
+            self.spending = Spending(transaction, self.input.scope, self.agent.name, hand_over=hand_over)
             self.spending.check()
         return None
 

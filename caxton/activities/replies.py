@@ -70,7 +70,8 @@ def send_reply(
         )
         notes.add(dispatched, part="reply", message_id=message.id)
     else:
-        notes.add(ActionFailed(action_id=action, action_type="reply", reason=refused), part="reply", error_code=refused)
+        code = f"approval_{refused}"
+        notes.add(ActionFailed(action_id=action, action_type="reply", reason=code), part="reply", error_code=code)
     sent = MessageSent(
         message_id=message.id,
         sender=plan.agent,

@@ -14,6 +14,7 @@ from caxton.domain.events.governance import EscalationTriggered, PressureInvoked
 from caxton.domain.executions import Execution
 from caxton.domain.governance import ServiceLevel
 from caxton.domain.ids import ExecutionId, Scope
+from caxton.domain.quantities import format_duration
 from caxton.domain.records import Deadline, EventFilter, Transaction
 
 
@@ -34,6 +35,8 @@ def first_deadlines(scope: Scope, execution_id: ExecutionId, level: ServiceLevel
 def record_pressure(transaction: Transaction, scope: Scope, execution: Execution, level: ServiceLevel) -> None:
     """Tells that an answer is due soon."""
     remaining = level.respond_within - (journal.now() - execution.started_at).total_seconds()
+    if remaining <= 0:
+        return  # noticed too late, after a stop of the server: the breach says more
     pressure = PressureInvoked(respond_within_s=level.respond_within, remaining_s=round(max(0.0, remaining), 3))
     told = transaction.add_events_once(scope, [notice_event(scope, execution, pressure, "pressure")])
     if told and level.pressure_notify:
@@ -102,7 +105,8 @@ def _suspend_after_too_many(
     breaches = len(earlier) + 1  # this one is not written yet
     if breaches < level.suspend_after:
         return
-    reason = f"{breaches} answers came too late within {level.suspend_window:g} s"
+    answers = "1 answer" if breaches == 1 else f"{breaches} answers"
+    reason = f"{answers} came too late within {format_duration(level.suspend_window)}"
     if not transaction.suspend_component(scope, "agent", execution.agent, reason):
         return
     suspended = DeploymentSuspended(name=execution.agent, reason=reason, breaches=breaches)

@@ -232,7 +232,7 @@ class ToolStep:
             **called,
             **(resources(used) if used else {}),
             reason=REASONS.get(code, "RuntimeError"),
-            details=self.failure.message,
+            details=journal.title_of(self.failure),
         )
         notes.add(failed, error_code=code, latency_ms=used.wall_ms if used else None)
         if code in EXCEEDED:

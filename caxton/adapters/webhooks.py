@@ -24,18 +24,28 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """The `webhook-signature`: "v1," and the base64 of HMAC-SHA256 over id, time and body.
 
     Args:
-        secret: "whsec_" and base64, or any text, whose bytes are then the key.
+        secret: base64, perhaps behind "whsec_".
         message_id: the same for every attempt, so that the receiver can drop repetitions.
         timestamp: seconds since the epoch.
         body: as it is sent.
     """
-    encoded = secret.removeprefix("whsec_")
-    try:
-        key = base64.b64decode(encoded, validate=True) if secret.startswith("whsec_") else secret.encode()
-    except binascii.Error:
-        key = secret.encode()
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     signed = f"{message_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def secret_problem(channel: Channel) -> str | None:
+    """Why notices of `channel` could not be signed; None if they can."""
+    if channel.secret_env is None:
+        return None
+    secret = os.environ.get(channel.secret_env, "")
+    if not secret:
+        return f"the environment variable {channel.secret_env} is not set"
+    try:
+        base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        return f"what {channel.secret_env} holds is not base64"
+    return None
 
 
 async def post(channel: Channel, message_id: str, payload: Mapping[str, Any]) -> int:
@@ -56,9 +66,10 @@ async def post(channel: Channel, message_id: str, payload: Mapping[str, Any]) ->
         "webhook-timestamp": str(moment),
     }
     if channel.secret_env is not None:
-        secret = os.environ.get(channel.secret_env)
-        if not secret:
-            raise ChannelUnreachable(f"the environment variable {channel.secret_env} is not set")
+        problem = secret_problem(channel)
+        if problem is not None:
+            raise ChannelUnreachable(problem)
+        secret = os.environ[channel.secret_env]
         headers["webhook-signature"] = sign(secret, message_id, moment, body)
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False) as client:

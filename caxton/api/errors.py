@@ -62,7 +62,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 async def _caxton_error(request: Request, error: CaxtonError) -> Response:
     if error.status >= 500:
-        log.warning("%s: %s", error.code, error.message, extra={"error_code": error.code})
+        log.warning("%s: %s", error.code, error.title, extra={"error_code": error.code})
     if isinstance(error, NotPermitted):
         await _tell_refusal(request, error)
     return problem_response(error, request_id_of(request))

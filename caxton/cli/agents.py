@@ -27,6 +27,13 @@ Grace = Annotated[
 _COLOURS = {"Running": "green", "Failed": "red", "Draining": "yellow", "Stopped": "dim"}
 
 
+def _state(agent: "AgentView") -> str:
+    """In which state it is; one that runs and may take no work is suspended."""
+    if agent.suspended and agent.state == "Running":
+        return style("Suspended", "yellow")
+    return style(agent.state, _COLOURS.get(agent.state, "bold"))
+
+
 @app.command("list")
 def list_agents() -> None:
     """List the agents that are deployed."""
@@ -43,7 +50,7 @@ def list_agents() -> None:
         [
             agent.name,
             agent.version,
-            style("Suspended", "yellow") if agent.suspended else style(agent.state, _COLOURS.get(agent.state, "bold")),
+            _state(agent),
             ", ".join(capability.name for capability in agent.capabilities),
             success(agent.statistics),
             f"{agent.running} running" if agent.running else "",
@@ -62,7 +69,7 @@ def show(name: AgentName) -> None:
     if current().json:
         emit(agent)
         return
-    say(f"{style(agent.name, 'bold')} {agent.version}  {style(agent.state, _COLOURS.get(agent.state, 'bold'))}")
+    say(f"{style(agent.name, 'bold')} {agent.version}  {_state(agent)}")
     if agent.reason:
         say(f"  {agent.reason}")
     if agent.suspended:

@@ -42,7 +42,7 @@ def list_budgets() -> None:
         colour = "red" if share >= 1 else "yellow" if share >= 0.8 else "green"
         until = f"until {each.ends_at:%Y-%m-%d %H:%M} UTC" if each.ends_at else ""
         used = f"{each.used:,.10g} of {each.limit:,.10g}"
-        rows.append([each.subject, each.resource, f"a {each.period}", used, style(f"{share:.0%}", colour), until])
+        rows.append([each.subject, each.resource, _per(each.period), used, style(f"{share:.0%}", colour), until])
     for line in table(rows, ["who", "what", "period", "used", "", ""]):
         say(line)
 
@@ -56,14 +56,20 @@ def set_budget(
     of_agent: OfAgent = None,
 ) -> None:
     """Set a budget. What its period has used already counts."""
+    from math import isfinite
+
+    from caxton.domain.errors import UsageError
+
     _check(resource, per)
+    if not isfinite(limit):
+        raise UsageError(f"{limit} is no limit", "to lift a limit: caxton budgets remove")
     with connect() as caxton:
         workspace = of_workspace or (caxton.connection.workspace if of_agent else None)
         budget = caxton.set_budget(resource, per, limit, workspace=workspace, agent=of_agent)
     if current().json:
         emit(budget)
         return
-    say(f"{budget.subject} may use {budget.limit:,.10g} {resource} a {per}; {budget.used:,.10g} are used already")
+    say(f"{budget.subject} may use {budget.limit:,.10g} {resource} {_per(per)}; {budget.used:,.10g} are used already")
 
 
 @app.command()
@@ -77,6 +83,10 @@ def remove(resource: Resource, per: Period = "day", of_workspace: OfWorkspace = 
         emit({"removed": True})
         return
     say("the budget is removed")
+
+
+def _per(period: str) -> str:
+    return {"total": "in total", "hour": "an hour"}.get(period, f"a {period}")
 
 
 def _check(resource: str, period: str) -> None:

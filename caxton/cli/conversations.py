@@ -87,7 +87,8 @@ def end(
     if current().json:
         emit(conversation)
     else:
-        say(f"{conversation.id} is {conversation.state}")
+        later = "; it ends when the turn in hand is done" if conversation.ended_at is None else ""
+        say(f"{conversation.id} is {conversation.state}{later}")
 
 
 def show_message(caxton: "Caxton", message: "Message") -> None:

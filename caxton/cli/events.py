@@ -168,6 +168,7 @@ def verify(
 @app.command()
 def export(
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write here; else to stdout.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
     everything: Annotated[
         bool, typer.Option("--everything", help="The customer's whole log over all workspaces, to verify it offline.")
     ] = False,
@@ -183,6 +184,8 @@ def export(
     until: Until = None,
 ) -> None:
     """Write events as lines of JSON. Taking a copy of the log is itself told in the log."""
+    from caxton.domain.errors import UsageError
+
     filters = _filters(type, execution, agent, actor, capability, conversation, deployment, error, since, until)
     count = 0
     with connect() as caxton:
@@ -191,6 +194,8 @@ def export(
             for line in lines:
                 say(line)
             return
+        if out.exists() and not force:
+            raise UsageError(f"{out} exists already", "take another name, or --force")
         partial = out.with_name(out.name + ".partial")
         with partial.open("w", encoding="utf-8") as target:
             for line in lines:
@@ -323,30 +328,41 @@ def _verify_file(file: Path, expect: str | None) -> "Verification":
 
     chain = ChainCheck(expected=read_place(expect) if expect else None)
     invariants: InvariantChecker | None = None
-    whole = False
-    with file.open(encoding="utf-8") as lines:
+    whole, first = False, 0
+    fields = set(Event.model_fields)
+    with file.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                event = Event.model_validate(json.loads(line))
+                data = json.loads(line)
+                event = Event.model_validate(data)
             except (ValueError, ValidationError):
                 raise InvalidInput(
                     f"{file}:{number}: this is no event", "give a file that `caxton events export` wrote"
                 ) from None
             if invariants is None:
-                whole = event.sequence == 1
+                first = event.sequence or 0
+                whole = first == 1
                 invariants = InvariantChecker(event.customer_id)
             chain.read(event)
+            if set(data) - fields:
+                chain.fail(event.sequence or 0, f"event {event.sequence} has fields that were never written")
             if whole:  # an excerpt does not have the beginnings of all executions
                 invariants.read([event])
     chain.end(None)
+    if chain.problem is None and chain.checked == 0:
+        raise InvalidInput(
+            f"{file}: there is nothing in it that can be verified",
+            "give what `caxton events export --everything` wrote",
+        )
     violations = invariants.violations if invariants and chain.problem is None else []
     return Verification(
         ok=chain.problem is None and not violations,
         checked=chain.checked,
         head_sequence=chain.last.sequence,
         head_hash=chain.last.hash,
+        begins_at=first,
         broken_at=chain.broken_at,
         problem=chain.problem,
         violations=[{"sequence": v.sequence, "problem": v.problem, "invariant": v.invariant} for v in violations[:100]],
@@ -358,7 +374,14 @@ def _show_verification(found: "Verification", file: Path | None) -> None:
     if found.problem is not None:
         complain(f"{style('broken', 'bold', 'red', stream=sys.stderr)}  {found.problem}")
         say(f"  {plural(found.checked, 'event')} before it are as they were written")
+        if file is not None and "missing" in found.problem:
+            remark("  (an export with filters cannot be verified: export with --everything)")
         return
+    if found.begins_at > 1:
+        say(
+            f"{style('!', 'yellow')} the file begins at event {found.begins_at}: what was before it, and that event "
+            "itself, cannot be verified from it"
+        )
     say(
         f"{style('✓', 'green')} {plural(found.checked, 'event')}: the chain is unbroken, nothing was changed or removed"
     )

@@ -189,6 +189,7 @@ class Verification(View):
     checked: int
     head_sequence: int
     head_hash: str
+    begins_at: int = 1
     broken_at: int | None = None
     problem: str | None = None
     violations: list[dict[str, Any]] = []

@@ -204,7 +204,7 @@ class Budget(BaseModel):
     def subject(self) -> str:
         """Whom it limits, for people."""
         if self.agent:
-            return f'agent "{self.agent}"'
+            return f'agent "{self.agent}" of workspace "{self.workspace}"'
         return f'workspace "{self.workspace}"' if self.workspace else "the customer"
 
 

@@ -194,7 +194,6 @@ def _conversation(document: Document | None, event: Event, key: str) -> Document
         return {
             "conversation_id": key,
             "participants": event.payload.get("participants", []),
-            "topic": event.payload.get("topic"),
             "messages": 0,
             "started_at": event.timestamp.isoformat(),
             "last_activity": event.timestamp.isoformat(),
@@ -212,7 +211,11 @@ def _conversation(document: Document | None, event: Event, key: str) -> Document
 
 
 CONVERSATIONS = Projection(
-    "active-conversations", 1, "Conversations that go on, with who takes part.", _conversation_keys, _conversation
+    "active-conversations",
+    1,
+    "Conversations that go on, with who takes part; a request that stands alone is none.",
+    _conversation_keys,
+    _conversation,
 )
 
 

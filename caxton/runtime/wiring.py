@@ -24,6 +24,7 @@ from caxton.adapters.store.migrate import migrate
 from caxton.adapters.streams import LocalStream
 from caxton.api.services import ApiLimits, Services
 from caxton.domain.channels import Channel
+from caxton.domain.errors import Hint, InvalidSettings
 from caxton.routing.directory import Directory
 from caxton.runtime.data_folder import DataFolder
 from caxton.runtime.settings import Settings
@@ -174,9 +175,20 @@ def step_ports(parts: Parts) -> StepPorts:
 
 
 def _channels(settings: Settings) -> dict[str, Channel]:
-    return {
-        name: Channel(url=channel.url, secret_env=channel.secret_env) for name, channel in settings.channels.items()
-    }
+    """The channels that notices go to.
+
+    Raises:
+        InvalidSettings: notices of one could not be signed: better told now than when something has gone wrong.
+    """
+    found = {name: Channel(url=each.url, secret_env=each.secret_env) for name, each in settings.channels.items()}
+    for name, channel in found.items():
+        problem = webhooks.secret_problem(channel)
+        if problem is not None:
+            raise InvalidSettings(
+                f"channel {name}: {problem}",
+                Hint(text="make a secret", command=f"export {channel.secret_env}=whsec_$(openssl rand -base64 24)"),
+            )
+    return found
 
 
 def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[str, object]) -> Services:

@@ -61,6 +61,7 @@ class Approvals:
         """
         caller.require(Role.OPERATOR)
         approval = await self.show(caller, approval_id)
+        was_pending = approval.state is ApprovalState.PENDING
         needed = NEEDED[approval.approval_mode]
         if RANK[caller.role] < RANK[needed]:
             raise NotPermitted(
@@ -74,10 +75,11 @@ class Approvals:
             await self._tell(approval, caller, decision)
             approval = await self.show(caller, approval_id)
         wanted = ApprovalState.GRANTED if verdict is Verdict.GRANT else ApprovalState.REJECTED
-        if approval.state is not wanted:
+        repeated = not was_pending and reason not in ("", approval.reason)
+        if approval.state is not wanted or approval.decided_by != caller.actor or repeated:
             by = f" by {approval.decided_by}" if approval.decided_by not in (None, "system") else ""
             raise InvalidState(
-                f"the approval is {approval.state}{by}: a decision stands",
+                f"the approval is {approval.state}{by} already: the first decision stands",
                 Hint(text="see it", command=f"caxton approvals show {approval_id}"),
                 details={"approval": approval_id, "state": approval.state},
             )

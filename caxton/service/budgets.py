@@ -11,6 +11,7 @@ from caxton.domain.events.governance import BudgetSet
 from caxton.domain.governance import WARN_AT, Budget, BudgetPeriod, BudgetResource, period_of
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.records import EventFilter, Records, Transaction
+from caxton.routing.similar import similar_names
 from caxton.service.context import Caller, Role
 
 BATCH = 5_000
@@ -47,6 +48,7 @@ class Budgets:
         customer = caller.scope.customer
 
         def put(transaction: Transaction) -> Budget:
+            _check_subject(transaction, customer, workspace, agent)
             transaction.lock_budgets(customer)
             wanted = _budget(resource, period, limit, workspace, agent, caller.actor)
             known = _same(current_budgets(transaction, customer), wanted)
@@ -100,6 +102,30 @@ def _budget(
     )
 
 
+def _check_subject(transaction: Transaction, customer: str, workspace: str, agent: str) -> None:
+    """A budget for what does not exist would limit nothing, and nobody would notice.
+
+    Raises:
+        NotFound: with what was probably meant.
+    """
+    known = transaction.workspaces(customer) if workspace else []
+    if workspace and workspace not in known:
+        raise _missing("workspace", workspace, known)
+    if agent:
+        scope = Scope(customer=customer, workspace=workspace)
+        names = [component.name for component in transaction.components(scope, "agent")]
+        if agent not in names:
+            raise _missing("agent", agent, names)
+
+
+def _missing(kind: str, name: str, known: list[str]) -> NotFound:
+    similar = similar_names(name, known)
+    hints = [f'did you mean "{similar[0]}"?'] if similar else ["deploy it first"]
+    return NotFound(
+        f'there is no {kind} "{name}" to set a budget for', *hints, details={kind: name, "similar": similar}
+    )
+
+
 def _same(budgets: list[Budget], wanted: Budget) -> Budget | None:
     def key(budget: Budget) -> tuple[str, str, str, str]:
         return budget.workspace, budget.agent, budget.resource, budget.period
@@ -117,17 +143,18 @@ def _used_so_far(transaction: Transaction, scope: Scope, budget: Budget) -> floa
         inside, position = Scope(customer=scope.customer, workspace=workspace), 0
         while True:
             batch = transaction.events(inside, wanted, after=position, limit=BATCH)
-            total += sum(_amount(event, budget.resource) for event in batch)
+            total += sum(_amount(event, budget.resource, of_agent=bool(budget.agent)) for event in batch)
             if len(batch) < BATCH:
                 break
             position = batch[-1].sequence or position
     return round(total, 9)
 
 
-def _amount(event: Event, resource: BudgetResource) -> float:
+def _amount(event: Event, resource: BudgetResource, *, of_agent: bool) -> float:
     payload = event.payload
     if resource == "requests":
-        return 1.0 if event.execution_id == event.correlation_id else 0.0  # hand-overs are part of a request
+        # Hand-overs are part of a request; an agent's own budget counts them too.
+        return 1.0 if of_agent or event.execution_id == event.correlation_id else 0.0
     if resource == "tokens":
         return float(payload.get("input_tokens", 0) + payload.get("output_tokens", 0))
     return float(payload.get("cost_usd") or 0.0)

@@ -9,10 +9,12 @@ from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateStage
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from caxton.activities import journal
+from caxton.activities.contents import hash_of
 from caxton.activities.conversations import ended_event
 from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, ConversationState, EndReason
 from caxton.domain.errors import ConversationClosed, Hint, NotFound
 from caxton.domain.events.conversations import ConversationStarted
+from caxton.domain.events.executions import CancellationRequested
 from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id, new_id
 from caxton.domain.messages import Message
@@ -156,6 +158,8 @@ class Conversations:
             ConversationWorkflow.run, conversation_workflow_id(caller.scope, conversation_id)
         )
         try:
+            if reason is EndReason.CANCELLED:
+                await self._tell_cancellation(caller, conversation_id, None)
             await self.engine.call(lambda: handle.signal(ConversationWorkflow.end, request))
             if reason is EndReason.CANCELLED or not await self._is_busy(conversation_id, caller.scope):
                 await self.engine.call(lambda: handle.result(rpc_timeout=timedelta(seconds=10)))
@@ -175,10 +179,27 @@ class Conversations:
             handle = self.engine.client.get_workflow_handle_for(
                 ConversationWorkflow.run, conversation_workflow_id(caller.scope, turn.conversation_id)
             )
+            await self._tell_cancellation(caller, turn.conversation_id, execution_id)
             with contextlib.suppress(WorkflowMissingError):  # a quick one, in an inbox: it ends by itself
                 await self.engine.call(lambda: handle.signal(ConversationWorkflow.cancel_turn, execution_id))
             turn = await self.turns.reply(caller.scope, execution_id, turn.conversation_id, 10.0)
         return turn
+
+    async def _tell_cancellation(
+        self, caller: Caller, conversation_id: ConversationId, execution_id: ExecutionId | None
+    ) -> None:
+        """Says who wanted it before anything happens: an audit asks for that first."""
+        told = CancellationRequested(conversation_ends=execution_id is None)
+        event = journal.note(
+            caller.scope,
+            told,
+            new_id("cancel"),
+            actor=caller.actor,
+            conversation_id=conversation_id,
+            execution_id=execution_id,
+            correlation_id=execution_id,
+        )
+        await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
 
     async def show(self, scope: Scope, conversation_id: ConversationId) -> Conversation:
         """A conversation.
@@ -320,7 +341,11 @@ def _closed(conversation: Conversation) -> ConversationClosed:
 def _record_start(transaction: Transaction, scope: Scope, conversation: Conversation, actor: str) -> None:
     if not transaction.add_conversation(scope, conversation, one_shot=False):
         return
-    started = ConversationStarted(initiator="user", participants=conversation.participants, topic=conversation.topic)
+    started = ConversationStarted(
+        initiator="user",
+        participants=conversation.participants,
+        topic_hash=hash_of(conversation.topic) if conversation.topic else None,
+    )
     transaction.add_events(
         scope,
         [

@@ -1,6 +1,7 @@
 """The event log for people and programs: lists, single events, live tail, export, verification, trace and replay."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 
 from caxton.activities.contents import content_hash
 from caxton.activities.journal import note
-from caxton.domain.errors import Hint, InvalidInput, NotFound
+from caxton.domain.errors import CaxtonError, Hint, InvalidInput, NotFound
 from caxton.domain.events import CATALOGUE, Event
 from caxton.domain.events.chain import ChainCheck, EventHead
 from caxton.domain.events.invariants import InvariantChecker, Violation
@@ -249,6 +250,13 @@ class EventLog:
         while await self.records.read(step):
             pass
         chain.end(head)
+        beyond = await self.records.read(lambda transaction: transaction.event_beyond_head(customer))
+        if beyond is not None:
+            chain.fail(
+                beyond, f"event {beyond} lies beyond the head of the log ({head.sequence}): nobody wrote it here"
+            )
+        if head.sequence == 0:
+            chain.fail(1, "the log is empty, although this customer has a key: it was taken away")
         found = _verification(chain, invariants, head)
         inspected = SystemInspected(
             component="event log",
@@ -256,7 +264,8 @@ class EventLog:
             issues_found=[found.problem] if found.problem else [v.problem for v in invariants.violations[:10]],
         )
         event = note(caller.scope, inspected, new_id("verify"), actor=caller.actor)
-        await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
+        with contextlib.suppress(CaxtonError):  # a log that is broken at its end cannot be written to
+            await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
         return found
 
     async def trace(self, caller: Caller, execution_id: ExecutionId) -> list[Event]:

@@ -23,7 +23,7 @@ from caxton.workflows.names import SHARDS, conversation_workflow_id, inbox_workf
 
 log = logging.getLogger(__name__)
 
-AGE = timedelta(minutes=10)
+AGE = timedelta(minutes=1)
 """How old an execution must be before anybody asks whether it is still being worked on."""
 
 AT_ONCE = 100
@@ -76,7 +76,10 @@ class Forsaken:
         root = record.execution
         turn = await self.records.read(lambda transaction: transaction.executions_of_turn(scope, root.id))
         by_id = {found.execution.id: found.execution for found in turn}
-        error = ExecutionAbandoned("the server was killed before it could accept the request", "ask again").report()
+        error = ExecutionAbandoned(
+            "the server was killed before it could accept the request; what it had begun by then is in the trace",
+            "ask again",
+        ).report()
         for found in sorted(turn, key=lambda found: -found.execution.depth):
             execution = found.execution
             if execution.state is not ExecutionState.RUNNING:

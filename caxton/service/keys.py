@@ -75,7 +75,10 @@ class Keys:
         """
         caller.require(Role.ADMIN)
         if customer not in (None, caller.scope.customer) and caller.scope.customer != self.home_customer:
-            raise NotPermitted("keys for other customers are made by the administrator of the server")
+            raise NotPermitted(
+                "keys for other customers are made by the administrator of the server",
+                details={"needed": "the server's own administrator", "role": caller.role},
+            )
         return await self.create_for(customer or caller.scope.customer, name, role, actor=caller.actor)
 
     async def create_for(

@@ -12,10 +12,10 @@ from caxton.domain.events import CATALOGUE
 from caxton.domain.events.governance import MetricDefined
 from caxton.domain.ids import Scope, is_name, new_id
 from caxton.domain.records import EventFilter, Records, Transaction
-from caxton.projections.metrics import BUILT_IN, MetricDefinition, MetricValue, evaluate
+from caxton.projections.metrics import BUILT_IN, MetricDefinition, MetricValue, Selector, evaluate
 from caxton.projections.projection import BATCH, Projection, catch_up
 from caxton.projections.statistics import summary
-from caxton.projections.views import ACTIVITY, PROJECTIONS
+from caxton.projections.views import ACTIVITY, DIMENSIONS, PROJECTIONS
 from caxton.routing.similar import similar_names
 from caxton.service.context import Caller, Role
 
@@ -63,13 +63,15 @@ class Projections:
         def read(transaction: Transaction) -> ProjectedView:
             position, _ = transaction.document_position(scope.customer, projection.name)
             found = transaction.documents(scope, projection.name, None if key is None else [key])
+            if key is not None and not found:
+                raise NotFound(f'the view "{name}" has no "{key[:64]}"', details={"view": name, "key": key[:64]})
             head = transaction.event_head(scope.customer).sequence
             return ProjectedView(
                 view=name,
                 description=projection.description,
                 as_of=position,
                 behind=head - position,
-                documents={each: _shown(document) for each, document in found.items()},
+                documents={each: _document(projection, document) for each, document in found.items()},
             )
 
         return await self.records.read(read)
@@ -145,13 +147,21 @@ class Projections:
             InvalidState: there are too many.
         """
         caller.require(Role.OPERATOR)
-        if not is_name(name) or name in BUILT_IN:
+        if name in BUILT_IN:
+            raise InvalidInput(f'"{name}" is built in', "take another name")
+        if not is_name(name):
             raise InvalidInput(f'"{name[:64]}" cannot be the name of a metric', "take lower-case letters, digits and -")
         for selector in (definition.count, definition.per):
             if selector is not None and selector.type not in CATALOGUE:
                 similar = similar_names(selector.type, CATALOGUE)
                 hints = [f'did you mean "{similar[0]}"?'] if similar else []
-                raise InvalidInput(f'there is no event type "{selector.type}"', *hints)
+                raise InvalidInput(
+                    f'there is no event type "{selector.type}"',
+                    *hints,
+                    Hint(text="see all of them", command="caxton events types"),
+                )
+            if selector is not None:
+                _check_dimensions(selector, definition.by)
 
         def put(transaction: Transaction) -> None:
             known = _definitions(transaction, caller.scope)
@@ -183,6 +193,16 @@ class Projections:
             )
 
 
+def _check_dimensions(selector: Selector, by: str | None) -> None:
+    """Refuses what events of that type never have: such a metric could only be zero."""
+    fields = CATALOGUE[selector.type].model_fields
+    for name in ("action_type", "tool"):
+        if (getattr(selector, name) is not None or by == name) and name not in fields:
+            raise InvalidInput(
+                f'events of type "{selector.type}" have no {name}', "leave it out, or count another type"
+            )
+
+
 def _projection(name: str) -> Projection:
     found = PROJECTIONS.get(name)
     if found is None:
@@ -194,6 +214,16 @@ def _projection(name: str) -> Projection:
             details={"view": name[:64], "views": sorted(PROJECTIONS)},
         )
     return found
+
+
+def _document(projection: Projection, document: Any) -> Any:
+    if projection is not ACTIVITY:
+        return _shown(document)
+    counts: list[dict[str, Any]] = []
+    for key, number in sorted(document["counts"].items()):
+        values = zip(DIMENSIONS, key.split("\x1f"), strict=True)
+        counts.append({**{name: value for name, value in values if value}, "count": number})
+    return {"counts": counts}
 
 
 def _shown(document: Any) -> Any:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 
+from caxton.activities.budgets import Spending, refused
 from caxton.activities.contents import pack
-from caxton.domain.errors import CaxtonError, ErrorReport, Hint, IdempotencyConflict, NotFound
+from caxton.activities.journal import note
+from caxton.domain.errors import BudgetUsedUp, CaxtonError, ErrorReport, Hint, IdempotencyConflict, NotFound
 from caxton.domain.executions import (
     Execution,
     ExecutionState,
@@ -154,6 +156,7 @@ class Turns:
         Raises:
             IdempotencyConflict: the key was used for another request.
             RoutingFailed: nobody can do it now.
+            BudgetUsedUp: nothing is left of a budget.
         """
 
         def look(transaction: Transaction) -> ExecutionRecord | None:
@@ -161,11 +164,17 @@ class Turns:
             if not is_new:
                 found = transaction.executions(scope, [request.execution_id]).get(request.execution_id)
             if found is None and check_route:
-                index = self.directory.registry(transaction, scope).index
-                route(index, request.target, request.strategy, key=request.execution_id)
+                registry = self.directory.registry(transaction, scope)
+                decision = route(registry.index, request.target, request.strategy, key=request.execution_id)
+                if registry.has_budgets:
+                    Spending(transaction, scope, decision.agent).check()
             return found
 
-        found = await self.records.read(look)
+        try:
+            found = await self.records.read(look)
+        except BudgetUsedUp as error:
+            await self._tell_refusal(scope, error.report())
+            raise
         if found is not None and found.fingerprint != request.fingerprint:
             raise IdempotencyConflict(
                 "the idempotency key was used before, for another request",
@@ -173,6 +182,13 @@ class Turns:
                 details={"execution_id": found.execution.id},
             )
         return found
+
+    async def _tell_refusal(self, scope: Scope, error: ErrorReport) -> None:
+        """Once a budget and period: who is refused again and again must not fill the log."""
+        told = refused(error)
+        period = str(error.details.get("ends_at"))
+        event = note(scope, told, told.subject, told.resource, told.period, period, error_code=error.code)
+        await self.records.write(lambda transaction: transaction.add_events_once(scope, [event]))
 
     async def reply(
         self, scope: Scope, execution_id: ExecutionId, conversation_id: ConversationId, wait: float | None

@@ -33,7 +33,7 @@ EVERY = 0.5
 AT_ONCE = 200
 """Deadlines dealt with in one look."""
 
-SWEEP_EVERY = 60.0
+SWEEP_EVERY = 20.0
 """Seconds between searches for executions that nobody works on."""
 
 FOLLOW_EVERY = 5.0

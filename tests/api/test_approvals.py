@@ -90,8 +90,13 @@ def test_a_tool_call_goes_out_when_it_is_granted(api: httpx.Client, deploy: Depl
     rebuilt = agrees(api, execution)
     assert rebuilt["approvals"][0]["decision"] == "granted"
     assert rebuilt["approvals"][0]["decided_by"] == "founder:admin"
-    # The same decision again changes nothing; another one is refused.
+    # The same decision again changes nothing; another one is refused, also the same one by somebody else.
     assert api.post(f"/v1/approvals/{approval['id']}/grant").status_code == 200
+    assert api.post(f"/v1/approvals/{approval['id']}/grant", json={"reason": "another"}).status_code == 409
+    key = api.post("/v1/keys", json={"name": "second", "role": "operator"}).json()["key"]
+    other = api.post(f"/v1/approvals/{approval['id']}/grant", headers={"Authorization": f"Bearer {key}"})
+    assert other.status_code == 409
+    assert "Granted by founder:admin already" in other.json()["detail"]
     assert api.post(f"/v1/approvals/{approval['id']}/reject").status_code == 409
     assert len(listed(api, type="approval_granted")) == 1
 

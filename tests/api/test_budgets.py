@@ -76,7 +76,35 @@ def test_tokens_are_counted_from_the_log_and_enforced_before_the_model_is_called
     assert refused.status_code == 429
     assert refused.json()["code"] == "budget_exceeded"
     assert len(listed(payer, type="model_called")) == calls
-    assert listed(payer, type="execution_failed")[-1]["error_code"] == "budget_exceeded"
+    for _ in range(3):
+        assert ask(payer).status_code == 429
+    (told,) = listed(payer, type="budget_refused")
+    assert told["error_code"] == "budget_exceeded"
+    assert told["payload"]["limit"] == 0
+    accepted = payer.post("/v1/messages", json={"capability": "echo", "content": "x"}, params={"wait": "false"})
+    assert accepted.status_code == 429  # also who does not wait is told at once
+
+
+@pytest.mark.requirement("GOV-4")
+def test_a_hand_over_counts_against_the_budget_of_the_agent_that_gets_it(payer: httpx.Client) -> None:
+    ask(payer, "front").raise_for_status()
+    budget = {"resource": "requests", "period": "day", "limit": 2, "workspace": "shop", "agent": "echo"}
+    assert payer.put("/v1/budgets", json=budget).json()["used"] == 1
+    assert ask(payer, "front").status_code == 200
+    refused = ask(payer, "front")
+    assert refused.status_code == 502, refused.text  # the front agent could not finish its work
+    execution = refused.json()["details"]["execution_id"]
+    types = [event["event_type"] for event in payer.get(f"/v1/executions/{execution}/events").json()["events"]]
+    assert "budget_refused" in types
+    assert payer.get(f"/v1/executions/{execution}/replay").json()["differences"] == []
+    assert payer.get("/v1/budgets").json()["budgets"][0]["used"] == 2
+
+
+def test_a_budget_for_what_does_not_exist_is_refused(payer: httpx.Client) -> None:
+    for key in ({"workspace": "shopp"}, {"workspace": "shop", "agent": "ecco"}):
+        answer = payer.put("/v1/budgets", json={"resource": "tokens", "period": "day", "limit": 1, **key})
+        assert answer.status_code == 404, answer.text
+        assert "did you mean" in answer.json()["hints"][0]["text"]
 
 
 def test_only_administrators_set_budgets_and_each_customer_its_own(

@@ -503,3 +503,41 @@ def test_the_server_tells_of_itself(tmp_path: Path) -> None:
     changed = [event["payload"] for event in events if event["event_type"] == "configuration_changed"]
     assert {"component": "limits", "setting": "limits.waiting", "new_value": 77} in changed
     assert server.api_key not in json.dumps(events)
+
+
+def test_what_people_and_tools_wrote_is_nowhere_in_the_log(api: httpx.Client, deploy: Deploy, tmp_path: Path) -> None:
+    """Errors of tools quote what they were given; topics, arguments and replies are contents too."""
+    import shutil
+
+    import caxton
+
+    bundled = Path(caxton.__file__).parent / "bundled" / "tools" / "csv-tools"
+    shutil.copytree(bundled, tmp_path / "workspace" / "tools" / "csv-tools")
+    rules = "[[rules]]\n[[rules.steps]]\ntool = 'csv-tools.read_csv'\narguments = { path = '{{ request }}' }\n"
+    rules += "[[rules.steps]]\nreply = 'x'\n"
+    deploy(agent("leaky", rules=rules, more='tools = ["csv-tools"]\n'))
+    failed = ask(api, "leaky", "CANARY my bank account")
+    assert "CANARY" in failed["detail"]  # whoever asked is told
+    body = {"capability": "leaky", "topic": "CANARY topic", "metadata": {"note": "CANARY"}}
+    talk = api.post("/v1/conversations", json=body).json()["id"]
+    api.post(f"/v1/conversations/{talk}/messages", json={"content": "CANARY", "variables": {"a": "CANARY"}})
+    exported = api.get("/v1/events/export").text
+    assert "execution_failed" in exported
+    assert "conversation_started" in exported
+    assert "CANARY" not in exported
+
+
+def test_who_cancels_is_in_the_log(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(agent("slow", rules=replies("done", delay=20)))
+    talk = api.post("/v1/conversations", json={"capability": "slow"}).json()["id"]
+    path = f"/v1/conversations/{talk}/messages"
+    running = api.post(path, json={"content": "x"}, params={"wait": "false"}).json()["execution_id"]
+    while api.get(f"/v1/executions/{running}").status_code != 200:
+        time.sleep(0.05)
+    api.post(f"/v1/executions/{running}/cancel").raise_for_status()
+    api.post(f"/v1/conversations/{talk}/cancel").raise_for_status()
+    told = listed(api, type="cancellation_requested")
+    assert [event["actor"] for event in told] == ["founder:admin"] * 2
+    assert [event["execution_id"] for event in told] == [running, None]
+    assert [event["payload"]["conversation_ends"] for event in told] == [False, True]
+    assert "cancellation_requested" in [event.event_type for event in events_of(api, running)]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import event_heads as heads
@@ -12,6 +13,7 @@ from caxton.adapters.store.schema import events as table
 from caxton.adapters.store.session import Session, from_json, in_scope
 from caxton.domain.events import Event
 from caxton.domain.events.chain import GENESIS, EventHead, fields_of, link
+from caxton.domain.governance import ApprovalMode, RiskLevel
 from caxton.domain.ids import Scope
 from caxton.domain.records import EventFilter
 
@@ -22,6 +24,9 @@ _MOVE_HEAD = (
     .values({name: bindparam(f"new_{name}") for name in ("sequence", "timestamp", "hash")})
 )
 _INSERT = table.insert()
+
+_RISKS = {str(level): level for level in RiskLevel}
+_MODES = {str(mode): mode for mode in ApprovalMode}
 
 BY_ID_AT_ONCE = 500
 """Ids in one look-up: far below what SQLite and PostgreSQL allow as parameters."""
@@ -70,7 +75,7 @@ class EventQueries(Session):
             row["sequence"], row["timestamp"] = sequence, last
             previous = row["hash"] = link(previous, row)
             rows.append(row)
-        self.connection.execute(_INSERT, rows)
+        # The head first: triggers refuse events beyond it.
         moved = {"sequence": sequence, "timestamp": last, "hash": previous}
         if head:
             self.connection.execute(
@@ -78,6 +83,7 @@ class EventQueries(Session):
             )
         else:
             self.connection.execute(heads.insert(), {"customer": customer, **moved})
+        self.connection.execute(_INSERT, rows)
 
     def event_head(self, customer: str) -> EventHead:
         """The end of the customer's log."""
@@ -87,7 +93,7 @@ class EventQueries(Session):
 
     def event(self, customer: str, event_id: str) -> Event | None:
         """The customer's event of that id."""
-        query = select(table).where(table.c.customer == customer, table.c.event_id == event_id)
+        query = select(table).where(table.c.customer == customer, table.c.event_id == event_id, _within_head(customer))
         row = self.connection.execute(query).first()
         return _event(row) if row else None
 
@@ -102,7 +108,7 @@ class EventQueries(Session):
         limit: int,
     ) -> list[Event]:
         """Events of the workspace behind `after` (and ahead of `before`), in the log's order or the newest first."""
-        query = select(table).where(in_scope(table, scope), table.c.sequence > after)
+        query = select(table).where(in_scope(table, scope), table.c.sequence > after, _within_head(scope.customer))
         if before is not None:
             query = query.where(table.c.sequence < before)
         query = self._filtered(query, scope.customer, wanted or EventFilter())
@@ -113,11 +119,17 @@ class EventQueries(Session):
         """The customer's log behind `after`, across workspaces: for verification, projections and exports."""
         query = (
             select(table)
-            .where(table.c.customer == customer, table.c.sequence > after)
+            .where(table.c.customer == customer, table.c.sequence > after, _within_head(customer))
             .order_by(table.c.sequence)
             .limit(limit)
         )
         return [_event(row) for row in self.connection.execute(query)]
+
+    def event_beyond_head(self, customer: str) -> int | None:
+        """Position of an event that no head covers: there is none unless somebody wrote past Caxton."""
+        head = self.event_head(customer).sequence
+        query = select(table.c.sequence).where(table.c.customer == customer, table.c.sequence > head).limit(1)
+        return self.connection.execute(query).scalar()
 
     def customers_with_events(self) -> dict[str, int]:
         """The last sequence of every customer's log: for work that the server does for each customer in turn."""
@@ -149,13 +161,31 @@ class EventQueries(Session):
         return int(found) if found is not None else self.event_head(customer).sequence + 1
 
 
+def _within_head(customer: str) -> ColumnElement[bool]:
+    """Rows that the head does not cover are not part of the log, whoever wrote them."""
+    return table.c.sequence <= select(heads.c.sequence).where(heads.c.customer == customer).scalar_subquery()
+
+
+def _time(value: Any) -> datetime:
+    """The time of an event; of one that somebody damaged, the epoch: the chain then names it."""
+    return clock.to_datetime(value if isinstance(value, int) else 0)
+
+
+def _payload(text: Any) -> dict[str, Any]:
+    try:
+        found = from_json(text, {})
+    except (TypeError, ValueError):
+        found = None
+    return found if isinstance(found, dict) else {"unreadable": True}  # pyright: ignore[reportUnknownVariableType]
+
+
 def _event(row: Row[tuple[object, ...]]) -> Event:
     return Event.model_construct(
         sequence=row.sequence,
         event_id=row.event_id,
         event_type=row.event_type,
         schema_version=row.schema_version,
-        timestamp=clock.to_datetime(row.timestamp),
+        timestamp=_time(row.timestamp),
         customer_id=row.customer,
         workspace=row.workspace,
         deployment_id=row.deployment_id,
@@ -163,10 +193,10 @@ def _event(row: Row[tuple[object, ...]]) -> Event:
         skill_version=row.skill_version,
         execution_id=row.execution_id,
         agent=row.agent,
-        risk_level=row.risk_level,
-        approval_mode=row.approval_mode,
+        risk_level=_RISKS.get(row.risk_level),
+        approval_mode=_MODES.get(row.approval_mode),
         actor=row.actor,
-        payload=from_json(row.payload, {}),
+        payload=_payload(row.payload),
         correlation_id=row.correlation_id,
         conversation_id=row.conversation_id,
         message_id=row.message_id,

@@ -131,17 +131,15 @@ class ChainCheck:
             self.last = EventHead(sequence, event.hash or "")
         elif sequence != self.last.sequence + 1:
             missing = self.last.sequence + 1
-            self._broken(missing, f"event {missing} is missing: {sequence} follows")
+            self.fail(missing, f"event {missing} is missing: {sequence} follows")
         elif link(self.last.hash, fields_of(event)) != event.hash:
-            self._broken(sequence, f"event {sequence} ({event.event_type}) is not what was written")
+            self.fail(sequence, f"event {sequence} ({event.event_type}) is not what was written")
         else:
             self.last = EventHead(sequence, event.hash or "")
             self.checked += 1
         self._begun = True
         if self.expected is not None and sequence == self.expected.sequence and event.hash != self.expected.hash:
-            self._broken(
-                sequence, f"event {sequence} has another hash than the one written down: the log was rewritten"
-            )
+            self.fail(sequence, f"event {sequence} has another hash than the one written down: the log was rewritten")
 
     def end(self, head: EventHead | None) -> None:
         """Checks that the log reaches as far as its head, and as what was written down."""
@@ -150,13 +148,14 @@ class ChainCheck:
         if head is not None and self.last != head:
             missing = self.last.sequence < head.sequence
             what = f"event {self.last.sequence + 1} is missing" if missing else "the head of the log does not fit"
-            self._broken(self.last.sequence + 1, f"{what}: the log should end at {head.sequence}")
+            self.fail(self.last.sequence + 1, f"{what}: the log should end at {head.sequence}")
         elif self.expected is not None and self.expected.sequence > self.last.sequence:
-            self._broken(
+            self.fail(
                 self.last.sequence + 1,
                 f"the log ends at {self.last.sequence}, but {self.expected.sequence} was written down: its end was cut off",
             )
 
-    def _broken(self, sequence: int, problem: str) -> None:
+    def fail(self, sequence: int, problem: str) -> None:
+        """Notes a problem that was found otherwise; the first one stands."""
         if self.problem is None:
             self.broken_at, self.problem = sequence, problem

@@ -110,7 +110,8 @@ class ConversationStarted(MessageEvent):
     sentence: ClassVar[str] = "{initiator} began a conversation"
     initiator: str
     participants: list[str] = []
-    topic: str | None = None
+    topic_hash: str | None = None
+    """SHA-256 of what it is about."""
 
 
 class ConversationEnded(MessageEvent):

@@ -62,6 +62,13 @@ class ExecutionFailed(ExecutionEvent):
     cost_usd: float | None = None
 
 
+class CancellationRequested(ExecutionEvent):
+    """Somebody wants work to end."""
+
+    sentence: ClassVar[str] = "was asked to stop"
+    conversation_ends: bool = False
+
+
 class ModelCalled(ExecutionEvent):
     """An agent's model answered: with a reply, or with calls that it wants made."""
 

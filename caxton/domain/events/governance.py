@@ -95,6 +95,17 @@ class EscalationDelivered(GovernanceEvent):
     status: int | None = None
 
 
+class EscalationDelayed(GovernanceEvent):
+    """A channel did not take the notice; it is tried again."""
+
+    sentence: ClassVar[str] = "{channel} could not be told yet ({reason}); attempt {attempts}, further ones follow"
+    cause: str
+    level: int
+    channel: str
+    attempts: int
+    reason: str
+
+
 class EscalationFailed(GovernanceEvent):
     """A channel could not be reached."""
 
@@ -133,6 +144,12 @@ class BudgetExceeded(BudgetWarning):
     """A budget is used up: work that needs it is refused."""
 
     sentence: ClassVar[str] = "{subject} has used all of {limit} {resource}"
+
+
+class BudgetRefused(BudgetWarning):
+    """Work was refused because a budget is used up: told for the first refusal of a period, and for each turn that it ends."""
+
+    sentence: ClassVar[str] = "work is refused: {subject} has used {used} of {limit} {resource}"
 
 
 class MetricDefined(GovernanceEvent):

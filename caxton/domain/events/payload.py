@@ -60,7 +60,7 @@ class Payload(BaseModel):
         """The sentence for people; `envelope` gives what the payload does not repeat."""
         if not self.sentence:
             return self.event_type.replace("_", " ")
-        return self.sentence.format_map(_Words({**envelope, **self.model_dump()}))
+        return " ".join(self.sentence.format_map(_Words({**envelope, **self.model_dump()})).split())
 
 
 class _Words(dict[str, Any]):

@@ -28,6 +28,15 @@ SQLITE_TRIGGERS = (
     """CREATE TRIGGER event_heads_only_grow BEFORE UPDATE ON event_heads
     WHEN NEW.customer <> OLD.customer OR NEW.sequence <= OLD.sequence
     BEGIN SELECT RAISE(ABORT, 'events are append-only: the head only moves on'); END""",
+    # INSERT OR REPLACE deletes without delete triggers: what is there already must not be inserted again.
+    """CREATE TRIGGER events_only_follow BEFORE INSERT ON events
+    WHEN NEW.sequence IS NOT (SELECT coalesce(max(sequence), 0) + 1 FROM events WHERE customer = NEW.customer)
+      OR NEW.sequence > (SELECT coalesce(max(sequence), 0) FROM event_heads WHERE customer = NEW.customer)
+      OR EXISTS (SELECT 1 FROM events WHERE customer = NEW.customer AND event_id = NEW.event_id)
+    BEGIN SELECT RAISE(ABORT, 'events are append-only: an event follows the last one, within the head'); END""",
+    """CREATE TRIGGER event_heads_begin_once BEFORE INSERT ON event_heads
+    WHEN EXISTS (SELECT 1 FROM event_heads WHERE customer = NEW.customer)
+    BEGIN SELECT RAISE(ABORT, 'events are append-only: the head only moves on'); END""",
 )
 
 POSTGRESQL_TRIGGERS = (
@@ -46,6 +55,16 @@ POSTGRESQL_TRIGGERS = (
     FOR EACH STATEMENT EXECUTE FUNCTION caxton_append_only()""",
     """CREATE TRIGGER event_heads_only_grow BEFORE UPDATE ON event_heads
     FOR EACH ROW EXECUTE FUNCTION caxton_head_only_grows()""",
+    """CREATE FUNCTION caxton_events_follow() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN
+    IF NEW.sequence > coalesce((SELECT sequence FROM event_heads WHERE customer = NEW.customer), 0)
+      OR NEW.sequence <> coalesce((SELECT max(sequence) FROM events WHERE customer = NEW.customer), 0) + 1 THEN
+        RAISE EXCEPTION 'events are append-only: an event follows the last one, within the head';
+    END IF;
+    RETURN NEW;
+    END $$""",
+    """CREATE TRIGGER events_only_follow BEFORE INSERT ON events
+    FOR EACH ROW EXECUTE FUNCTION caxton_events_follow()""",
 )
 
 
