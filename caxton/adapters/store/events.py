@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, select
+from sqlalchemy import Row, Select, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock
@@ -127,7 +127,8 @@ class EventQueries(Session):
 
     def event_beyond_head(self, customer: str) -> int | None:
         """Position of an event that no head covers: there is none unless somebody wrote past Caxton."""
-        head = self.event_head(customer).sequence
+        # One statement, for other processes write meanwhile.
+        head = func.coalesce(select(heads.c.sequence).where(heads.c.customer == customer).scalar_subquery(), 0)
         query = select(table.c.sequence).where(table.c.customer == customer, table.c.sequence > head).limit(1)
         return self.connection.execute(query).scalar()
 
