@@ -14,7 +14,16 @@ __all__ = ["REQUEST_ID", "configure_logging", "core_runtime", "redact"]
 _OWN_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "py.warnings")
 """Loggers that may have brought handlers of their own."""
 
-_FROM_WARNING = ("httpx", "httpx2", "httpcore", "alembic", "asyncio", "uvicorn.error", "uvicorn.access")
+_FROM_WARNING = (
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "alembic",
+    "asyncio",
+    "uvicorn.error",
+    "uvicorn.access",
+    "temporalio.worker",
+)
 """Loggers that tell of every request or every step of a start; metrics count what matters of that."""
 
 _FROM_ERROR = (CORE_LOGGER, "opentelemetry")
