@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, func, select
+from sqlalchemy import Row, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock
@@ -108,10 +108,25 @@ class EventQueries(Session):
         limit: int,
     ) -> list[Event]:
         """Events of the workspace behind `after` (and ahead of `before`), in the log's order or the newest first."""
-        query = select(table).where(in_scope(table, scope), table.c.sequence > after, _within_head(scope.customer))
+        wanted = wanted or EventFilter()
+        # One lower and one upper bound: SQLite takes the first of several, and would read all that the others leave out.
+        first, end = after + 1, self.event_head(scope.customer).sequence + 1
         if before is not None:
-            query = query.where(table.c.sequence < before)
-        query = self._filtered(query, scope.customer, wanted or EventFilter())
+            end = min(end, before)
+        # Times are in the log's order, so a range of time is a range of positions: found once, in an index.
+        if wanted.since is not None:
+            first = max(first, self._position_at(scope.customer, wanted.since))
+        if wanted.until is not None:
+            end = min(end, self._position_at(scope.customer, wanted.until))
+        if first >= end:
+            return []
+        query = select(table).where(in_scope(table, scope), table.c.sequence >= first, table.c.sequence < end)
+        if wanted.types:
+            query = query.where(table.c.event_type.in_(sorted(wanted.types)))
+        for name in EventFilter.EQUALITIES:
+            value = getattr(wanted, name)
+            if value is not None:
+                query = query.where(table.c[name] == value)
         query = query.order_by(table.c.sequence.desc() if newest else table.c.sequence).limit(limit)
         return [_event(row) for row in self.connection.execute(query)]
 
@@ -135,20 +150,6 @@ class EventQueries(Session):
     def customers_with_events(self) -> dict[str, int]:
         """The last sequence of every customer's log: for work that the server does for each customer in turn."""
         return {row.customer: row.sequence for row in self.connection.execute(select(heads))}
-
-    def _filtered(self, query: Select[Any], customer: str, wanted: EventFilter) -> Select[Any]:
-        if wanted.types:
-            query = query.where(table.c.event_type.in_(sorted(wanted.types)))
-        for name in EventFilter.EQUALITIES:
-            value = getattr(wanted, name)
-            if value is not None:
-                query = query.where(table.c[name] == value)
-        # Times are in the log's order, so a range of time is a range of positions: found once, in an index.
-        if wanted.since is not None:
-            query = query.where(table.c.sequence >= self._position_at(customer, wanted.since))
-        if wanted.until is not None:
-            query = query.where(table.c.sequence < self._position_at(customer, wanted.until))
-        return query
 
     def _position_at(self, customer: str, moment: datetime) -> int:
         """Position of the first event at `moment` or later; behind the log's end when there is none."""
