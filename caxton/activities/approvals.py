@@ -215,6 +215,7 @@ class ReplyStep:
             self.draft,
             notes,
             level=service_level(self.agent, self.plan.capability),
+            auto_store=self.agent.spec.memory.auto_store,
             refused=None if granted else self._refused,
         )
         transaction.add_events(self.input.scope, notes.events)

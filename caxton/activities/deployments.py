@@ -44,6 +44,8 @@ class DeploymentActivities:
     notify: Notify = field(repr=False)
     channels: Collection[str] = ()
     """Names of the channels that escalations may use."""
+    warm_memory: Callable[[], None] | None = field(default=None, repr=False)
+    """Gets the memory ready, where agents that use it are deployed."""
 
     @activity.defn(name=VALIDATE_DEPLOYMENT)
     async def validate_deployment(self, deployment: DeploymentInput) -> None:
@@ -121,6 +123,8 @@ class DeploymentActivities:
     @activity.defn(name=NOTIFY_AGENTS)
     async def notify_agents(self, deployment: DeploymentInput) -> None:
         """Tells the workflows of all agents that were deployed, updated or removed."""
+        if self.warm_memory is not None and await self.records.read(lambda tx: _uses_memory(tx, deployment)):
+            self.warm_memory()
         done = await self.records.read(lambda tx: tx.deployment(deployment.scope, deployment.deployment_id))
         assert done is not None
         changed = [c for c in done.changes if c.kind == "agent" and c.action != "unchanged"]
@@ -131,6 +135,12 @@ class DeploymentActivities:
                 await self.notify(deployment.scope, change.name, change.digest)
 
         await asyncio.gather(*(tell(change) for change in changed))
+
+
+def _uses_memory(transaction: Transaction, deployment: DeploymentInput) -> bool:
+    components = transaction.components(deployment.scope, "agent")
+    versions = transaction.agent_versions(deployment.scope, [component.digest for component in components])
+    return any(version.spec.memory.enabled or version.spec.memory.auto_store for version in versions.values())
 
 
 def _apply(

@@ -135,6 +135,7 @@ class ModelStep:
             ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage)),
             notes,
             level=service_level(self.prompt.agent, self.plan.capability),
+            auto_store=self.prompt.agent.spec.memory.auto_store,
         )
         return StepResult(outcome=outcome, usage=usage)
 
@@ -185,6 +186,8 @@ class ModelStep:
             "usage": self.reply.usage.model_dump(exclude_none=True),
             "metadata": dict(self.reply.metadata),
         }
+        if self.input.step == 1 and self.prompt.agent.spec.memory.enabled:
+            payload |= {"memories": self.prompt.memories, "memory_failed": self.prompt.memory_failed}
         return StepRecord(
             execution_id=self.input.execution_id,
             step=self.input.step,
@@ -209,6 +212,10 @@ class ModelStep:
             metadata["cost_usd"] = usage.cost_usd
         if self.prompt.any_scripted:
             metadata["scripted"] = True
+        if self.prompt.memories:
+            metadata["memories"] = [memory["id"] for memory in self.prompt.memories]
+        if self.prompt.memory_failed:
+            metadata["memory"] = "unavailable"
         return metadata
 
 

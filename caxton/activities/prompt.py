@@ -1,14 +1,19 @@
 """What a model gets to see: read from the store in one go, rendered outside of the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from caxton.activities.contents import unpack
+from caxton.activities.memories import scopes_of
+from caxton.activities.memory_tools import told
 from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
+from caxton.domain.errors import MemoryUnavailable
+from caxton.domain.events import agent_actor
 from caxton.domain.executions import Execution, ExecutionState, StepInput
 from caxton.domain.ids import ExecutionId, Scope, derived_id
+from caxton.domain.memory import MemoryQuery
 from caxton.domain.messages import Message
 from caxton.domain.ports import (
     FunctionCall,
@@ -20,6 +25,9 @@ from caxton.domain.ports import (
 from caxton.domain.records import ExecutionRecord, StepRecord, Transaction
 from caxton.domain.tools import Artifact, ToolVersion
 from caxton.routing.directory import Directory, Registry
+
+QUERY_LIMIT = 8_000
+"""Characters of a request that are searched for: its embedding reads fewer."""
 
 HAND_OVER_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -50,6 +58,8 @@ class Prompt:
     asked_by: str
     artifacts: list[Artifact] = field(default_factory=list[Artifact])
     any_scripted: bool = False
+    memories: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    memory_failed: bool = False
 
     def is_fast_tool(self, name: str) -> bool:
         """Whether the tool that "server.function" names is short and local."""
@@ -58,9 +68,10 @@ class Prompt:
         return tool is None or tool.manifest.is_fast
 
     async def request(self, ports: StepPorts) -> ModelRequest:
-        """The model request, with templates rendered and long contents fetched."""
+        """The model request, with templates rendered, long contents fetched and memories found."""
         scope = self.step.scope
         text = await unpack(ports.blobs, scope, self.message.content)
+        await self._remind(ports, text)
         history = [(message, await unpack(ports.blobs, scope, message.content)) for message in self.history]
         variables: dict[str, Any] = {
             "request": text,
@@ -68,6 +79,7 @@ class Prompt:
             "variables": self.record.variables,
             "context": "\n".join(f"{message.sender}: {said}" for message, said in history),
             "history": [{"sender": message.sender, "text": said} for message, said in history],
+            "memories": self.memories,
             "agent": {"name": self.agent.name, "version": self.agent.spec.version},
             "conversation": {"id": self.record.execution.conversation_id},
         }
@@ -80,12 +92,40 @@ class Prompt:
             execution_id=self.step.execution_id,
             step=self.step.step,
             request=text,
-            system_prompt=ports.templates.render(self.agent.spec.system_prompt, variables),
+            system_prompt=ports.templates.render(self.agent.spec.system_prompt, variables) + _reminder(self.memories),
             parts=parts,
             functions=self.functions,
             settings=self.agent.spec.model_settings,
             variables=self.record.variables,
+            memories=self.memories,
         )
+
+    async def _remind(self, ports: StepPorts, text: str) -> None:
+        """Looks into memory before the first step; later steps see what the first one saw."""
+        settings = self.agent.spec.memory
+        if not settings.enabled:
+            return
+        first = next((step for step in self.steps if step.kind == "model" and step.step == 1), None)
+        if first is not None:
+            self.memories = first.payload.get("memories", [])
+            self.memory_failed = bool(first.payload.get("memory_failed"))
+            return
+        if ports.memories is None:
+            self.memory_failed = True
+            return
+        query = MemoryQuery(
+            text=text[:QUERY_LIMIT] or " ",
+            scopes=scopes_of(self.agent.spec, self.record.execution.conversation_id),
+            limit=settings.search_limit,
+            min_similarity=settings.min_similarity,
+        )
+        try:
+            actor = agent_actor(self.agent.name)
+            found = await ports.memories.recall(self.step.scope, query, actor, agent=self.agent.name)
+        except MemoryUnavailable:
+            self.memory_failed = True  # the agent goes on without, and the reply says so
+            return
+        self.memories = [told(match) for match in found]
 
     async def _exchanges(self, ports: StepPorts) -> list[PromptPart]:
         """This execution's calls so far, each followed by its results."""
@@ -120,6 +160,21 @@ class Prompt:
         execution, message = child[0], child[1]
         text = await unpack(ports.blobs, self.step.scope, message.content)
         return FunctionResult(call["id"], call["name"], text, None, execution.state is not ExecutionState.COMPLETED)
+
+
+def _reminder(memories: Sequence[Mapping[str, Any]]) -> str:
+    """What the model is told of its memories, each with where it comes from."""
+    if not memories:
+        return ""
+    lines = [f"- ({memory['at']}, {_source(memory['from'])}) {memory['text']}" for memory in memories]
+    return "\n\nFrom memory, which may be out of date; say where it comes from when you use it:\n" + "\n".join(lines)
+
+
+def _source(provenance: Mapping[str, Any]) -> str:
+    parts = [provenance.get("agent") or provenance.get("actor") or "unknown"]
+    if provenance.get("conversation_id"):
+        parts.append(f"conversation {provenance['conversation_id']}")
+    return ", ".join(parts)
 
 
 def child_id(parent: ExecutionId, step: int, call: int) -> ExecutionId:

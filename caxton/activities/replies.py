@@ -12,7 +12,7 @@ from caxton.domain.events.executions import ActionDispatched, ActionFailed, Exec
 from caxton.domain.executions import Execution, ExecutionState, StepInput, TurnOutcome
 from caxton.domain.governance import ServiceLevel
 from caxton.domain.messages import Content
-from caxton.domain.records import Transaction
+from caxton.domain.records import Deadline, Transaction
 from caxton.domain.tools import Artifact
 from caxton.observability.tracing import current_trace
 
@@ -35,6 +35,7 @@ def send_reply(
     *,
     level: ServiceLevel | None,
     refused: str | None = None,
+    auto_store: bool = False,
 ) -> TurnOutcome:
     """Records the reply and, with it, the end of the execution.
 
@@ -46,6 +47,7 @@ def send_reply(
         draft: what to answer.
         notes: takes the events; the caller writes them.
         level: what the capability promises.
+        auto_store: whether request and reply are to be remembered.
         refused: how a person's approval ended where the agent's own reply was refused, and `draft` says so instead.
     """
     assert step.plan is not None
@@ -92,6 +94,9 @@ def send_reply(
     )
     transaction.touch_conversation(scope, execution.conversation_id, messages=1, participants=())
     record_end(transaction, scope, execution, level)
+    if auto_store and refused is None:
+        # Remembered by the watch, after the reply: no turn waits for its memory.
+        transaction.add_deadlines(scope, [Deadline(scope, execution.id, "memory", 0, journal.now(), {})])
     journal.end_one_shot(transaction, step, execution.conversation_id)
     return TurnOutcome(
         execution_id=execution.id,

@@ -7,6 +7,7 @@ batch's one write transaction. A step that finds itself recorded returns what is
 from dataclasses import dataclass
 from typing import Protocol
 
+from caxton.activities.memories import Memories
 from caxton.domain.executions import StepInput, StepResult
 from caxton.domain.ports import BlobStore, DeltaStream, ModelGateway, TemplateEngine, ToolSandbox
 from caxton.domain.records import Records, Transaction
@@ -24,6 +25,8 @@ class StepPorts:
     templates: TemplateEngine
     stream: DeltaStream
     directory: Directory
+    memories: Memories | None = None
+    """None where the server has no memory."""
 
 
 class Step(Protocol):

@@ -4,11 +4,13 @@ import base64
 import binascii
 import mimetypes
 import re
+import time
 from pathlib import PurePosixPath
 from typing import Any
 
 from caxton.activities import journal
 from caxton.activities.contents import hash_of
+from caxton.activities.memory_tools import MemoryTools
 from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
 from caxton.domain.errors import (
@@ -17,6 +19,7 @@ from caxton.domain.errors import (
     CaxtonError,
     ErrorReport,
     Hint,
+    MemoryUnavailable,
     ToolAnswerInvalid,
     ToolError,
     ToolFuelExhausted,
@@ -31,6 +34,7 @@ from caxton.domain.events.executions import ActionDispatched, ActionFailed
 from caxton.domain.events.tools import ResourceLimitExceeded, ToolAccessDenied, ToolExecuted, ToolExecutionFailed
 from caxton.domain.executions import ExecutionState, StepInput, StepResult, Usage
 from caxton.domain.ids import Scope
+from caxton.domain.memory_functions import SERVER as MEMORY
 from caxton.domain.ports import BlobStore
 from caxton.domain.records import StepRecord, Transaction
 from caxton.domain.tools import Artifact, ToolResult, ToolUsage, ToolVersion
@@ -119,6 +123,9 @@ class ToolStep:
         if self.failure is not None:
             return
         assert self.tool is not None
+        if self.server == MEMORY:
+            await self._call_memory()
+            return
         function = self.tool.function(self.function)
         with tool_span(self.server, self.function, self.plan.agent) as span:
             try:
@@ -135,6 +142,24 @@ class ToolStep:
                 return
             span.answered(self.result)
         self.result, self.artifacts = await extract_artifacts(self.ports.blobs, self.input.scope, self.result)
+
+    async def _call_memory(self) -> None:
+        """The built-in tool needs no sandbox: it is our own code, over the memory port."""
+        memories, scope = self.ports.memories, self.input.scope
+        started = time.perf_counter()
+        try:
+            if memories is None:
+                raise MemoryUnavailable("this server has no memory", "set `enabled` in [memory] of its caxton.toml")
+            if self.tool is None or self.tool.function(self.function) is None:
+                raise ToolUnavailable(f'the tool "{MEMORY}" has no function "{self.function}"')
+            conversation = self.plan.conversation_id
+            tools = MemoryTools(memories, scope, self.agent.spec, self.input.execution_id, conversation)
+            self.result = await tools.call(self.function, self.arguments)
+        except CaxtonError as error:
+            self.failure = error.report()
+            return
+        took = (time.perf_counter() - started) * 1000
+        self.result = self.result.model_copy(update={"usage": ToolUsage(wall_ms=took)})
 
     def record(self, transaction: Transaction) -> StepResult:
         """Records the call and its result; a failure is a result too, for the model to see."""

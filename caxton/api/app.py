@@ -6,7 +6,18 @@ from starlette.types import ASGIApp
 from caxton import __version__
 from caxton.api.errors import ERROR_RESPONSES, add_error_handlers
 from caxton.api.gate import Gate
-from caxton.api.routes import agents, conversations, deployments, events, governance, messages, system, tools, views
+from caxton.api.routes import (
+    agents,
+    conversations,
+    deployments,
+    events,
+    governance,
+    memory,
+    messages,
+    system,
+    tools,
+    views,
+)
 from caxton.api.services import Services
 
 DESCRIPTION = """
@@ -30,7 +41,7 @@ def build_api() -> FastAPI:
     api = FastAPIOffline(
         title="Caxton", version=__version__, description=DESCRIPTION, responses=ERROR_RESPONSES, redoc_url=None
     )
-    for module in (messages, conversations, deployments, agents, tools, events, views, governance, system):
+    for module in (messages, conversations, deployments, agents, tools, events, views, governance, memory, system):
         api.include_router(module.router)
     add_error_handlers(api)
     return api

@@ -14,6 +14,7 @@ from caxton.service.conversations import Conversations
 from caxton.service.deployments import Deployments
 from caxton.service.event_log import EventLog
 from caxton.service.keys import Keys
+from caxton.service.memory import MemoryAdministration
 from caxton.service.onboarding import Onboarding
 from caxton.service.projections import Projections
 from caxton.service.system import Health
@@ -41,6 +42,7 @@ class Services:
     tools: Tools
     approvals: Approvals
     budgets: Budgets
+    memory: MemoryAdministration
     event_log: EventLog
     projections: Projections
     onboarding: Onboarding

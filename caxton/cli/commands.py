@@ -57,6 +57,7 @@ SECTIONS: dict[str, list[CommandEntry]] = {
         CommandEntry("agent", "agents", "List, show, start and stop agents", "Asking the server"),
         CommandEntry("capabilities", "capabilities", "List what agents offer", "Asking the server"),
         CommandEntry("tool", "tools", "Deploy, list, show and call tools; their logs", "Asking the server"),
+        CommandEntry("memory", "memory", "What agents remember: search, correct, remove it", "Asking the server"),
         CommandEntry("key", "keys", "Make and revoke API keys", "Asking the server"),
     ],
     "And": [

@@ -16,10 +16,13 @@ from caxton.client.views import (
     CapabilityView,
     EventType,
     Health,
+    Imported,
     KeyView,
+    MemoryCounts,
     MetricValue,
     NewKey,
     ProjectedView,
+    PurgePreview,
     Readiness,
     ServerInfo,
     ToolCallResult,
@@ -34,6 +37,7 @@ from caxton.domain.events.replay import Replay
 from caxton.domain.executions import RoutingStrategy, TurnView
 from caxton.domain.governance import Approval, Budget
 from caxton.domain.ids import new_id
+from caxton.domain.memory import Entity, Match, MemoryPath, Relation
 from caxton.domain.messages import Content, Message
 
 TURN_TIMEOUT = 900.0
@@ -409,6 +413,70 @@ class Caxton:
     def remove_metric(self, name: str) -> None:
         """Removes a metric."""
         self._transport.request("DELETE", f"/v1/metrics/{name}")
+
+    # --- memory ------------------------------------------------------------------------------------------------------
+
+    def remember(self, memory: Mapping[str, Any]) -> Entity:
+        """Adds a memory: text, and perhaps scope, name, type, metadata."""
+        return Entity.model_validate(self._post("/v1/memory", memory))
+
+    def search_memory(self, query: Mapping[str, Any]) -> list[Match]:
+        """Finds memories: text, and perhaps mode, scopes, limit, min_similarity, where, type, half_life."""
+        return [Match.model_validate(each) for each in self._post("/v1/memory/search", query)["matches"]]
+
+    def memories(
+        self, *, scope: str = "workspace", type: str | None = None, after: str | None = None, limit: int = 50
+    ) -> tuple[list[Entity], str | None]:
+        """Memories of a scope by id, and where to go on."""
+        found = self._get("/v1/memory", scope=scope, type=type, after=after, limit=limit)
+        return [Entity.model_validate(each) for each in found["memories"]], found.get("next")
+
+    def memory(self, memory_id: str) -> tuple[Entity, list[Relation]]:
+        """A memory with its relations."""
+        found = self._get(f"/v1/memory/{memory_id}")
+        relations = [Relation.model_validate(each) for each in found["relations"]]
+        return Entity.model_validate(found["memory"]), relations
+
+    def edit_memory(self, memory_id: str, changes: Mapping[str, Any]) -> Entity:
+        """Corrects a memory: observations, name or metadata."""
+        response = self._transport.request("PATCH", f"/v1/memory/{memory_id}", json=changes)
+        return Entity.model_validate(response.json())
+
+    def delete_memory(self, memory_id: str) -> None:
+        """Removes a memory with its relations."""
+        self._transport.request("DELETE", f"/v1/memory/{memory_id}")
+
+    def relate_memories(self, source: str, relation: str, target: str) -> Relation:
+        """Relates two memories."""
+        body = {"source": source, "type": relation, "target": target}
+        return Relation.model_validate(self._post("/v1/memory/relations", body))
+
+    def memory_graph(
+        self, memory_id: str, *, hops: int = 1, direction: str = "both", types: list[str] | None = None
+    ) -> list[MemoryPath]:
+        """What is reached from a memory, the nearest first."""
+        found = self._get(f"/v1/memory/{memory_id}/graph", hops=hops, direction=direction, type=types or None)
+        return [MemoryPath.model_validate(each) for each in found["paths"]]
+
+    def purge_memory(
+        self, *, scope: str | None = None, before: str | None = None, dry_run: bool = True
+    ) -> PurgePreview:
+        """Removes memories, or (`dry_run`) shows what would be removed."""
+        body = {**_given({"scope": scope, "before": before}), "dry_run": dry_run}
+        return PurgePreview.model_validate(self._post("/v1/memory/purge", body))
+
+    def export_memory(self) -> Iterator[str]:
+        """The workspace's memories as lines of JSON."""
+        return self._transport.lines("/v1/memory/export")
+
+    def import_memory(self, content: bytes) -> Imported:
+        """Takes what an export wrote."""
+        response = self._transport.request("POST", "/v1/memory/import", content=content, timeout=DEPLOY_TIMEOUT)
+        return Imported.model_validate(response.json())
+
+    def memory_stats(self) -> dict[str, MemoryCounts]:
+        """How much is remembered, in the workspace and in what all workspaces share."""
+        return {name: MemoryCounts.model_validate(each) for name, each in self._get("/v1/memory/stats").items()}
 
     # --- governance --------------------------------------------------------------------------------------------------
 

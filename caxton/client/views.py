@@ -226,3 +226,28 @@ class MetricValue(View):
     count: int
     per: int | None = None
     by: dict[str, float | None] = {}
+
+
+class MemoryCounts(View):
+    """How much is remembered."""
+
+    entities: int
+    relations: int
+    by_scope: dict[str, int] = {}
+    bytes: int = 0
+    indexed: int = 0
+
+
+class PurgePreview(View):
+    """What a purge removes, or has removed."""
+
+    count: int
+    dry_run: bool
+    examples: list[str] = []
+
+
+class Imported(View):
+    """What an import brought."""
+
+    entities: int
+    relations: int

@@ -9,6 +9,7 @@ from caxton.definitions.reading import sorted_problems
 from caxton.definitions.suggestions import did_you_mean, listed
 from caxton.definitions.toml_positions import Path
 from caxton.domain.capabilities import CapabilityRequest, version_matches
+from caxton.domain.memory_functions import FUNCTIONS, SERVER
 from caxton.domain.problems import Problem
 
 _SEE_TOOLS = "Run `caxton tool list` to see what is deployed."
@@ -28,6 +29,7 @@ def crosscheck(
         Errors: names given twice, missing tools and functions, hand-overs in a circle. Warnings: capabilities that
         nobody offers, for somebody may come who does.
     """
+    tools = {**tools, SERVER: [function.name for function in FUNCTIONS]}
     problems: list[Problem] = [*_duplicates(agents)]
     offers = _offers(agents)
     all_offers_known = not any("capabilities" in agent.doubtful for agent in agents)

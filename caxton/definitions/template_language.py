@@ -6,10 +6,10 @@ The engine that renders templates is an adapter, which this package may not impo
 from collections.abc import Collection
 from dataclasses import dataclass
 
-AGENT_VARIABLES = ("request", "parameters", "variables", "context", "history", "agent", "conversation")
+AGENT_VARIABLES = ("request", "parameters", "variables", "context", "history", "memories", "agent", "conversation")
 """Names that prompts see."""
 
-SCRIPT_VARIABLES = ("request", "parameters", "variables", "history", "agent", "results", "match")
+SCRIPT_VARIABLES = ("request", "parameters", "variables", "history", "memories", "agent", "results", "match")
 """Names that the texts of a script see: also the results of its steps so far and the groups of the rule's pattern."""
 
 RESULT_ATTRIBUTES = ("text", "json", "is_error", "name")

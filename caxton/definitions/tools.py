@@ -12,6 +12,7 @@ from caxton.definitions.toml_positions import Path
 from caxton.definitions.toml_source import TomlSource, decode_toml, read_toml
 from caxton.domain.deployments import Bundle
 from caxton.domain.ids import Digest
+from caxton.domain.memory_functions import SERVER as MEMORY
 from caxton.domain.problems import Problem
 from caxton.domain.quantities import format_size
 from caxton.domain.tools import ToolManifest, ToolVersion
@@ -91,6 +92,8 @@ def read_tool(
     """
     wanted = wanted_files(manifest)
     model, problems = validate(ToolManifest, manifest)
+    if manifest.data.get("name") == MEMORY:
+        problems.append(manifest.problem(("name",), f'"{MEMORY}" is a built-in tool', "give yours another name"))
     problems += _check_module(manifest, wanted, files, beside)
     problems += _check_folders(manifest, wanted, files, beside)
     chosen = {path: file for path, file in files.items() if _belongs(path, wanted)}

@@ -1,7 +1,7 @@
 """Agents: the definition that a developer writes, and the lifecycle that the server keeps."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,7 +9,8 @@ from caxton.domain.capabilities import Capability, CapabilityRequest, SemanticVe
 from caxton.domain.governance import ToolPolicy
 from caxton.domain.ids import Digest, Name
 from caxton.domain.lifecycle import StateMachine
-from caxton.domain.quantities import Seconds
+from caxton.domain.memory import ScopeKind
+from caxton.domain.quantities import Seconds, one_of
 
 ParameterValue = str | int | float | bool | list[Any] | dict[str, Any]
 
@@ -43,6 +44,22 @@ class ModelSettings(BaseModel):
     max_tokens: int | None = Field(default=None, ge=1, description="Most tokens that one answer may have.")
     seed: int | None = Field(default=None, description="For providers that can repeat an answer.")
     timeout: Seconds = Field(default=60.0, gt=0, le=3600, description='Time for one model call, such as "60s".')
+
+
+class MemorySettings(BaseModel):
+    """`[memory]`: what the agent remembers, and what it is reminded of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(default=False, description="Whether found memories become part of the prompt.")
+    scope: Annotated[ScopeKind, one_of(ScopeKind)] = Field(
+        default=ScopeKind.AGENT, description="Where the agent writes: agent, workspace, conversation or global."
+    )
+    auto_store: bool = Field(default=False, description="Remember every request with its reply.")
+    search_limit: int = Field(default=5, ge=1, le=50, description="Memories that a prompt gets at the most.")
+    min_similarity: float = Field(
+        default=0.35, ge=0, le=1, description="How close in meaning (cosine) a memory must be to the request."
+    )
 
 
 _NO_POLICY = ToolPolicy()
@@ -81,6 +98,7 @@ class AgentSpec(BaseModel):
     )
     documentation: str = Field(default="", max_length=200_000, description="Markdown for people.")
     limits: AgentLimits = AgentLimits()
+    memory: MemorySettings = MemorySettings()
     tool_policies: dict[str, ToolPolicy] = Field(
         default={},
         max_length=100,

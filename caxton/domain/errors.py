@@ -494,6 +494,16 @@ class StoreUnavailable(CaxtonError):
     title = "The database does not answer"
 
 
+class MemoryUnavailable(CaxtonError):
+    """The memory cannot be read or written. Agents go on without it and say so."""
+
+    code = "memory_unavailable"
+    status = 503
+    exit_code = 5
+    retryable = True
+    title = "The memory cannot be reached"
+
+
 class DiskFull(CaxtonError):
     code = "disk_full"
     status = 507

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from caxton.domain.ids import ConversationId, ExecutionId, Name, derived_id
-from caxton.domain.quantities import Seconds
+from caxton.domain.quantities import Seconds, one_of
 
 
 class RiskLevel(StrEnum):
@@ -60,30 +60,15 @@ LONGEST_APPROVAL = 30 * 86_400.0
 """Seconds that an action may wait for a person."""
 
 
-def _one_of(choices: type[StrEnum]) -> BeforeValidator:
-    """Takes the text of a choice, as files have it."""
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, str) or isinstance(value, choices):
-            return value
-        try:
-            return choices(value)
-        except ValueError:
-            *others, last = [f'"{choice}"' for choice in choices]
-            raise ValueError(f'"{value}" is not possible here; write {", ".join(others)} or {last}') from None
-
-    return BeforeValidator(read)
-
-
 class ApprovalPolicy(BaseModel):
     """What must happen before an action goes out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    risk_level: Annotated[RiskLevel, _one_of(RiskLevel)] = Field(
+    risk_level: Annotated[RiskLevel, one_of(RiskLevel)] = Field(
         default=RiskLevel.LOW, description="How much harm a wrong action may do."
     )
-    approval_mode: Annotated[ApprovalMode, _one_of(ApprovalMode)] = Field(
+    approval_mode: Annotated[ApprovalMode, one_of(ApprovalMode)] = Field(
         default=ApprovalMode.AUTO, description="Who must agree before it goes out."
     )
     approval_timeout: Seconds = Field(

@@ -71,6 +71,8 @@ class ModelRequest:
     functions: Sequence[FunctionSpec]
     settings: ModelSettings
     variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    memories: Sequence[Mapping[str, Any]] = ()
+    """What was found in memory for this request: text, similarity, where and when it comes from."""
 
 
 @dataclass(frozen=True, slots=True)

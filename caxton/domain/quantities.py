@@ -1,6 +1,7 @@
-"""Sizes and durations as people write them: "10MB", "1.5 GiB", "30s", "5m"."""
+"""What people write in files: sizes ("10MB", "1.5 GiB"), durations ("30s", "5m"), and one of several words."""
 
 import re
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -58,6 +59,21 @@ def format_duration(seconds: float) -> str:
     if seconds < 172_800:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 86_400:.0f} d"
+
+
+def one_of(choices: type[StrEnum]) -> BeforeValidator:
+    """Takes the text of a choice, as files have it."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str) or isinstance(value, choices):
+            return value
+        try:
+            return choices(value)
+        except ValueError:
+            *others, last = [f'"{choice}"' for choice in choices]
+            raise ValueError(f'"{value}" is not possible here; write {", ".join(others)} or {last}') from None
+
+    return BeforeValidator(read)
 
 
 ByteSize = Annotated[int, BeforeValidator(parse_size), PlainSerializer(lambda size: size, return_type=int)]

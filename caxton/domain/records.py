@@ -117,7 +117,7 @@ class Deadline:
 
     scope: Scope
     execution_id: ExecutionId
-    kind: Literal["pressure", "breach", "escalation"]
+    kind: Literal["pressure", "breach", "escalation", "memory"]
     level: int
     due_at: datetime
     details: dict[str, Any]

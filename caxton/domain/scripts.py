@@ -2,7 +2,7 @@
 
 A script answers by rule, so the same request always gets the same answer. Every reply says in its metadata that a script
 made it. All texts are templates; they see `request`, `parameters`, `results` (of the steps so far; each has `.text`,
-`.json`, `.is_error`), `match` (groups of the rule's pattern) and `history`.
+`.json`, `.is_error`), `match` (groups of the rule's pattern), `memories` (found for the request) and `history`.
 """
 
 from typing import Any, Self

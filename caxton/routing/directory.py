@@ -2,6 +2,7 @@
 
 from caxton.domain.agents import AgentState
 from caxton.domain.ids import DeploymentId, Digest, Scope
+from caxton.domain.memory_functions import MEMORY_TOOL, SERVER
 from caxton.domain.records import Transaction
 from caxton.domain.tools import ToolState, ToolVersion
 from caxton.routing.index import CapabilityIndex, DeployedAgent, build_index
@@ -27,6 +28,8 @@ class Registry:
 
     def running_tool(self, name: str) -> ToolVersion | None:
         """The active version of a tool that takes calls."""
+        if name == SERVER:
+            return MEMORY_TOOL
         version, state = self.tools.get(name, (None, None))
         return version if state is ToolState.RUNNING else None
 

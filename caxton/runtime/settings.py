@@ -23,6 +23,7 @@ from caxton.runtime.settings_sections import (
     FilePath,
     LimitsSettings,
     LogSettings,
+    MemorySection,
     Port,
     PortOrZero,
     Section,
@@ -61,6 +62,7 @@ class _Shared(BaseModel):
     models: ModelsSettings = ModelsSettings()
     tools: ToolsSettings = ToolsSettings()
     limits: LimitsSettings = LimitsSettings()
+    memory: MemorySection = MemorySection()
     telemetry: TelemetrySettings = TelemetrySettings()
     channels: dict[Name, ChannelSettings] = Field(
         default={}, max_length=50, description="Where notices of broken promises go, by the name that agents use."

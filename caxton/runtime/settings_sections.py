@@ -160,6 +160,12 @@ class LimitsSettings(Section):
     waiting: Integer = Field(default=10_000, ge=1, description="Requests that may wait; more are refused for a while.")
 
 
+class MemorySection(Section):
+    """`[memory]`: what agents remember."""
+
+    enabled: bool = Field(default=True, description="Whether the server keeps a memory.")
+
+
 class ChannelSettings(Section):
     """`[channels.NAME]`: where notices of broken promises go."""
 

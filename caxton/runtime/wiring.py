@@ -1,5 +1,6 @@
 """Joins ports and adapters: the parts of a server, built from settings."""
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,13 +11,17 @@ from temporalio.worker import Worker
 
 from caxton import __version__
 from caxton.activities.agents import AgentActivities
+from caxton.activities.auto_store import AutoStore
 from caxton.activities.conversations import ConversationActivities
 from caxton.activities.deployments import DeploymentActivities
+from caxton.activities.memories import Memories
 from caxton.activities.notices import NoticeActivities
 from caxton.activities.step import StepPorts
 from caxton.activities.steps import StepActivities, do_steps
 from caxton.adapters import templates, webhooks
 from caxton.adapters.blobs import FileBlobs
+from caxton.adapters.memory.lance import LanceMemory
+from caxton.adapters.memory.minilm import MiniLM
 from caxton.adapters.models import Models
 from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
 from caxton.adapters.store.database import Database, sqlite_url
@@ -38,6 +43,7 @@ from caxton.service.event_log import EventLog
 from caxton.service.forsaken import Forsaken
 from caxton.service.inbox import InboxSender
 from caxton.service.keys import Keys
+from caxton.service.memory import MemoryAdministration
 from caxton.service.onboarding import Onboarding
 from caxton.service.projections import Projections
 from caxton.service.room import DiskRoom
@@ -56,6 +62,10 @@ from caxton.workflows.policies import GRACEFUL_STOP, HEARTBEAT_EVERY, STICKY_TIM
 WORKFLOWS = (ConversationWorkflow, InboxWorkflow, AgentWorkflow, DeploymentWorkflow, NoticeWorkflow)
 
 
+MAINTAIN_EVERY = 60.0
+"""Seconds between looks at the indices of memory."""
+
+
 @dataclass
 class Parts:
     """What API and worker of one process share."""
@@ -68,9 +78,12 @@ class Parts:
     stream: LocalStream
     directory: Directory
     room: DiskRoom
+    memories: Memories | None
 
     async def close(self) -> None:
         """Gives everything up."""
+        if self.memories is not None:
+            self.memories.close()
         await self.models.aclose()
         self.sandbox.close()
         self.database.close()
@@ -99,7 +112,19 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
         stream=LocalStream(),
         directory=Directory(),
         room=DiskRoom(folder.path, settings.limits.free_disk),
+        memories=_memories(settings, folder, database),
     )
+
+
+def _memories(settings: Settings, folder: DataFolder, database: Database) -> Memories | None:
+    if not settings.memory.enabled:
+        return None
+    embedder = MiniLM()
+    root = folder.path / "memory"
+    found = Memories(LanceMemory(root, embedder.dimensions, embedder.id), embedder, database)
+    if root.is_dir():  # it was used before
+        found.warm()
+    return found
 
 
 def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
@@ -111,7 +136,13 @@ def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
     lifecycle = AgentActivities(parts.database, parts.models, parts.directory)
     channels = _channels(parts.settings)
     deployments = DeploymentActivities(
-        parts.database, parts.blobs, parts.sandbox, parts.models, agents.notify, channels
+        parts.database,
+        parts.blobs,
+        parts.sandbox,
+        parts.models,
+        agents.notify,
+        channels,
+        parts.memories.warm if parts.memories else None,
     )
     notices = NoticeActivities(parts.database, channels, webhooks.post)
     conversations = ConversationActivities(parts.database)
@@ -154,11 +185,18 @@ def build_watch(parts: Parts, client: Client, task_queue: str, server_log: Serve
     forsaken = Forsaken(parts.database, engine, lambda steps: do_steps(ports, steps))
     projections = Projections(parts.database)
 
+    maintained = time.monotonic()
+
     async def follow() -> None:
+        nonlocal maintained
         await projections.follow_all()
         await server_log.milestones()
+        if parts.memories is not None and time.monotonic() - maintained > MAINTAIN_EVERY:
+            maintained = time.monotonic()
+            await parts.memories.maintain()
 
-    return Watch(parts.database, engine, forsaken.sweep, follow)
+    remember = AutoStore(parts.memories, parts.database, parts.blobs).remember if parts.memories else None
+    return Watch(parts.database, engine, forsaken.sweep, follow, remember)
 
 
 def step_ports(parts: Parts) -> StepPorts:
@@ -171,6 +209,7 @@ def step_ports(parts: Parts) -> StepPorts:
         templates=templates,
         stream=parts.stream,
         directory=parts.directory,
+        memories=parts.memories,
     )
 
 
@@ -204,6 +243,7 @@ def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[st
         deployments=Deployments(parts.database, parts.blobs, engine, parts.room),
         approvals=Approvals(parts.database, engine),
         budgets=Budgets(parts.database),
+        memory=MemoryAdministration(parts.memories, parts.database),
         event_log=EventLog(parts.database),
         projections=Projections(parts.database),
         onboarding=Onboarding(parts.database),

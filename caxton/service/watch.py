@@ -6,7 +6,7 @@ Any number of processes may watch the same store: whoever strikes a deadline out
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,9 +15,11 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from caxton.activities import journal
 from caxton.activities.service_levels import escalation, record_breach, record_pressure, service_level
-from caxton.domain.errors import CaxtonError
+from caxton.domain.errors import CaxtonError, MemoryUnavailable
+from caxton.domain.events.memory import MemoryFailed
 from caxton.domain.executions import Execution, ExecutionState
 from caxton.domain.governance import ServiceLevel
+from caxton.domain.ids import ExecutionId, Scope
 from caxton.domain.records import Deadline, Records, Transaction
 from caxton.observability.metrics import METRICS
 from caxton.service.engine import Engine
@@ -39,6 +41,12 @@ SWEEP_EVERY = 20.0
 FOLLOW_EVERY = 5.0
 """Seconds between which the views of the log are brought up to date; a reader brings them up to date at once."""
 
+MEMORY_RETRY = timedelta(milliseconds=500)
+"""Event model 2.0, retry strategies: storing in memory is tried again every 500 ms …"""
+
+MEMORY_ATTEMPTS = 5
+"""… five times; then the agent goes on without."""
+
 Sweep = Callable[[], Coroutine[Any, Any, int]]
 
 
@@ -52,6 +60,8 @@ class Watch:
     """Closes executions that no workflow has."""
     follow: Callable[[], Coroutine[Any, Any, None]] | None = field(default=None, repr=False)
     """Lets the views of the log catch up."""
+    remember: Callable[[Scope, ExecutionId], Coroutine[Any, Any, None]] | None = field(default=None, repr=False)
+    """Remembers what an execution was asked, and what it replied."""
 
     async def run(self) -> None:
         """Watches for ever. A store or an engine that is away for a while only delays it."""
@@ -78,12 +88,32 @@ class Watch:
         moment = journal.now()
         due = await self.records.read(lambda transaction: transaction.due_deadlines(moment, AT_ONCE))
         for deadline in due:
+            if deadline.kind == "memory":
+                await self._remember(deadline)
+                continue
             if deadline.kind == "escalation":
                 await self._tell(deadline)
             told = await self.records.write(lambda transaction, deadline=deadline: _record(transaction, deadline))
             for event_type in told:
                 METRICS.governance(event_type)
         return len(due)
+
+    async def _remember(self, deadline: Deadline) -> None:
+        """Remembers a request with its reply, at most five times again while the memory does not work.
+
+        Remembering twice is remembering once: equal content has one id.
+        """
+        if self.remember is None:
+            await self.records.write(lambda transaction: transaction.remove_deadline(deadline))
+            return
+        try:
+            await self.remember(deadline.scope, deadline.execution_id)
+        except MemoryUnavailable as error:
+            log.warning("memory: %s (attempt %d)", error.message, deadline.level + 1)
+            again = replace(deadline, level=deadline.level + 1, due_at=journal.now() + MEMORY_RETRY)
+            await self.records.write(lambda transaction: _postpone(transaction, deadline, again))
+            return
+        await self.records.write(lambda transaction: transaction.remove_deadline(deadline))
 
     async def _tell(self, deadline: Deadline) -> None:
         """Starts the notice before the event that tells of it: under the same id, so it is sent once after any crash."""
@@ -112,6 +142,18 @@ class Watch:
             )
         except WorkflowAlreadyStartedError:
             return
+
+
+def _postpone(transaction: Transaction, deadline: Deadline, again: Deadline) -> None:
+    """Notes the next attempt, or in the log that there is none."""
+    if not transaction.remove_deadline(deadline):
+        return
+    if again.level <= MEMORY_ATTEMPTS:
+        transaction.add_deadlines(deadline.scope, [again])
+        return
+    failed = MemoryFailed(execution_id=deadline.execution_id, attempts=again.level)
+    event = journal.note(deadline.scope, failed, deadline.execution_id, "memory", error_code=MemoryUnavailable.code)
+    transaction.add_events_once(deadline.scope, [event])
 
 
 def _record(transaction: Transaction, deadline: Deadline) -> list[str]:

@@ -39,10 +39,13 @@ def test_another_customer_sees_nothing_on_any_route(api: httpx.Client, stranger:
         "event_id": api.get("/v1/events").json()["events"][0]["event_id"],
         "approval_id": "ap_nope",
         "view": "nope",
+        "memory_id": api.post("/v1/memory", json={"text": "ours"}).json()["id"],
+        "relation_id": "rel_nope",
     }
     bodies = {
         "/v1/conversations/{conversation_id}/messages": {"content": "x"},
         "/v1/conversations/{conversation_id}/end": {"reason": "Completed"},
+        "/v1/memory/{memory_id}": {},
         "/v1/tools/{name}/call": {"function": "f", "arguments": {}},
     }
     tried = 0
@@ -53,7 +56,7 @@ def test_another_customer_sees_nothing_on_any_route(api: httpx.Client, stranger:
             if method == "put":  # nobody's but one's own
                 continue
             answer = stranger.request(
-                method, path.format(**ids), json=bodies.get(path, {}) if method == "post" else None
+                method, path.format(**ids), json=bodies.get(path, {}) if method in ("post", "patch") else None
             )
             assert answer.status_code == 404, f"{method} {path}: {answer.status_code} {answer.text[:200]}"
             assert "ours" not in answer.text

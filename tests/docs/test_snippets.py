@@ -73,7 +73,7 @@ def test_the_tutorial_works_line_by_line(caxton_server: RunningServer, workspace
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["docs/how-to/event-log.md", "docs/how-to/govern-agents.md"])
+@pytest.mark.parametrize("page", ["docs/how-to/event-log.md", "docs/how-to/govern-agents.md", "docs/how-to/memory.md"])
 def test_the_how_to_works_line_by_line(page: str, caxton_server: RunningServer, workspace: str, tmp_path: Path) -> None:
     (tmp_path / "caxton.toml").write_text("")
     shutil.copytree(BUNDLED_TOOLS / "csv-tools", tmp_path / "tools" / "csv-tools")
@@ -87,6 +87,10 @@ def test_the_how_to_works_line_by_line(page: str, caxton_server: RunningServer, 
             printed += shell(snippet.text, tmp_path, caxton_server, workspace)
     if "govern" in page:
         assert "checked the order" in printed or "Granted" in printed
+    elif "memory" in page:
+        assert "Anna drinks tea" in printed
+        assert "2 memories would be removed" in printed
+        assert "2 memories and 0 relations brought in" in printed
     else:
         assert printed.count("the chain is unbroken") == 2
 

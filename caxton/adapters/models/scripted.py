@@ -198,6 +198,7 @@ def _variables(
         "request": request.request,
         "parameters": spec.parameters,
         "variables": dict(request.variables),
+        "memories": [dict(memory) for memory in request.memories],
         "results": [_seen(result) for result in results],
         "match": match,
         "history": [part.text for part in earlier if part.text],

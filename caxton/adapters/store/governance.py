@@ -125,6 +125,7 @@ class GovernanceQueries(Session):
             deadlines.delete().where(
                 in_scope(deadlines, scope),
                 deadlines.c.execution_id == execution_id,
+                deadlines.c.kind != "memory",
                 or_(deadlines.c.kind != "escalation", deadlines.c.due_at > clock.now()),
             )
         )

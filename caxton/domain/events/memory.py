@@ -9,13 +9,12 @@ class MemoryEvent(Payload):
     """What happened to memories."""
 
     category: ClassVar[Category] = "memory"
-    reserved: ClassVar[str] = "memory"
 
 
 class MemoryStored(MemoryEvent):
     """Something was remembered."""
 
-    sentence: ClassVar[str] = "{agent} remembered something"
+    sentence: ClassVar[str] = "remembered something"
     memory_id: str
     scope: str
     content_hash: str | None = None
@@ -42,6 +41,23 @@ class RelationCreated(MemoryEvent):
     from_memory: str
     to_memory: str
     relation_type: str
+
+
+class MemoryFailed(MemoryEvent):
+    """A request and its reply could not be remembered; the agent went on without."""
+
+    sentence: ClassVar[str] = "could not be remembered, after {attempts} attempts"
+    execution_id: str
+    attempts: int
+
+
+class MemoryEdited(MemoryEvent):
+    """A person corrected a memory."""
+
+    sentence: ClassVar[str] = "{memory_id} was corrected"
+    memory_id: str
+    before_hash: str
+    after_hash: str
 
 
 class MemoryPurged(MemoryEvent):

@@ -1,0 +1,289 @@
+"""What agents do with memory: find, remember, relate, forget. One place for people's requests, agents' tools and the store."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from caxton.activities import journal
+from caxton.activities.contents import hash_of
+from caxton.domain.agents import AgentSpec
+from caxton.domain.errors import InvalidInput
+from caxton.domain.events import Payload
+from caxton.domain.events.memory import MemoriesFound, MemoryPurged, MemoryStored, RelationCreated
+from caxton.domain.ids import Scope, new_id
+from caxton.domain.memory import (
+    MOST_HOPS,
+    TEXT_LIMIT,
+    Entity,
+    Match,
+    MemoryId,
+    MemoryPath,
+    MemoryQuery,
+    MemoryScope,
+    Provenance,
+    Relation,
+    ScopeKind,
+    memory_id,
+    relation_id,
+)
+from caxton.domain.memory_port import Embedder, MemoryBackend, Place
+from caxton.domain.records import Records
+
+T = TypeVar("T")
+
+THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """A memory as it is to be kept."""
+
+    text: str
+    scope: MemoryScope
+    name: str = ""
+    type: str = "note"
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+class Memories:
+    """Use of memory, each with its event. Blocking work goes to threads of its own."""
+
+    def __init__(self, backend: MemoryBackend, embedder: Embedder, records: Records) -> None:
+        """Join what memory needs."""
+        self.backend = backend
+        self.embedder = embedder
+        self.records = records
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="memory")
+
+    async def remember(self, scope: Scope, noticed: Sequence[Noticed], actor: str) -> list[Entity]:
+        """Keeps memories; equal content in one scope is kept once. They can be found when this returns.
+
+        Raises:
+            InvalidInput: a text is empty or too long.
+            MemoryUnavailable: they could not be kept.
+        """
+        started = time.perf_counter()
+        entities = [_entity(each) for each in noticed]
+
+        def work() -> list[Entity]:
+            kept: list[Entity] = []
+            by_place: dict[Place, list[Entity]] = {}
+            for entity in {entity.id: entity for entity in entities}.values():
+                by_place.setdefault(Place.of(scope.customer, scope.workspace, entity.scope), []).append(entity)
+            for place, found in by_place.items():
+                known = {entity.id: entity for entity in self.backend.get(place, [entity.id for entity in found])}
+                merged = [_merge(known.get(entity.id), entity) for entity in found]
+                self.backend.put(place, merged, self.embedder.embed([entity.text for entity in merged]))
+                kept += merged
+            return kept
+
+        kept = await self._run(work)
+        took = round((time.perf_counter() - started) * 1000, 3)
+        await self._tell(
+            scope,
+            actor,
+            [
+                MemoryStored(
+                    memory_id=entity.id,
+                    scope=str(entity.scope),
+                    content_hash=entity.content_hash,
+                    embedding_generated=True,
+                    storage_time_ms=took,
+                )
+                for entity in kept
+            ],
+        )
+        return kept
+
+    async def recall(self, scope: Scope, query: MemoryQuery, actor: str, *, agent: str | None = None) -> list[Match]:
+        """The best matches over all scopes of the query, best first.
+
+        Raises:
+            MemoryUnavailable: nothing can be searched.
+        """
+        started = time.perf_counter()
+
+        def work() -> list[Match]:
+            vector = self.embedder.embed([query.text])[0] if query.mode != "text" else None
+            places: dict[Place, list[MemoryScope]] = {}
+            for each in query.scopes:
+                places.setdefault(Place.of(scope.customer, scope.workspace, each), []).append(each)
+            matches: list[Match] = []
+            for place, scopes in places.items():
+                own = query.model_copy(update={"scopes": tuple(scopes)})
+                matches += self.backend.search(place, own, vector)
+            matches.sort(key=lambda match: (-match.score, match.entity.id))
+            found = matches[: query.limit]
+            moment = journal.now()
+            for place in places:
+                ids = [
+                    match.entity.id
+                    for match in found
+                    if Place.of(scope.customer, scope.workspace, match.entity.scope) == place
+                ]
+                self._threads.submit(self.backend.touch, place, ids, moment)
+            return found
+
+        found = await self._run(work)
+        told = MemoriesFound(
+            query_hash=hash_of(query.text),
+            results=[str(match.entity.id) for match in found][:50],
+            count=len(found),
+            search_time_ms=round((time.perf_counter() - started) * 1000, 3),
+            used_semantic=query.mode != "text",
+        )
+        await self._tell(scope, actor, [told], agent=agent)
+        return found
+
+    async def relate(
+        self,
+        scope: Scope,
+        source: MemoryId,
+        relation_type: str,
+        target: MemoryId,
+        properties: Mapping[str, Any],
+        actor: str,
+        *,
+        shared: bool = False,
+    ) -> Relation:
+        """Keeps a relation between two memories of one place.
+
+        Raises:
+            InvalidInput: one of them does not exist there.
+        """
+        place = Place.of(
+            scope.customer, scope.workspace, MemoryScope(kind=ScopeKind.GLOBAL if shared else ScopeKind.WORKSPACE)
+        )
+        relation = Relation(
+            id=relation_id(source, relation_type, target),
+            source=source,
+            target=target,
+            type=relation_type,
+            properties=dict(properties),
+            created_at=journal.now(),
+        )
+
+        def work() -> None:
+            present = {entity.id for entity in self.backend.get(place, [source, target])}
+            for end in (source, target):
+                if end not in present:
+                    raise InvalidInput(f'there is no memory "{end[:64]}"', "find its id with a search")
+            self.backend.relate(place, [relation])
+
+        await self._run(work)
+        told = RelationCreated(
+            relation_id=relation.id, from_memory=source, to_memory=target, relation_type=relation_type
+        )
+        await self._tell(scope, actor, [told])
+        return relation
+
+    async def graph(
+        self,
+        scope: Scope,
+        start: MemoryId,
+        *,
+        hops: int,
+        direction: str,
+        types: Sequence[str],
+        limit: int,
+        shared: bool = False,
+    ) -> list[MemoryPath]:
+        """What is reached from a memory, the nearest first."""
+        kind = ScopeKind.GLOBAL if shared else ScopeKind.WORKSPACE
+        place = Place.of(scope.customer, scope.workspace, MemoryScope(kind=kind))
+        within = max(1, min(hops, MOST_HOPS))
+        return await self._run(
+            lambda: self.backend.traverse(place, start, hops=within, direction=direction, types=types, limit=limit)
+        )
+
+    async def forget(self, scope: Scope, ids: Sequence[MemoryId], actor: str, reason: str) -> int:
+        """Removes memories with their relations. Returns how many there were."""
+        places = [
+            Place.of(scope.customer, scope.workspace, MemoryScope(kind=kind))
+            for kind in (ScopeKind.WORKSPACE, ScopeKind.GLOBAL)
+        ]
+        removed = await self._run(lambda: sum(self.backend.delete(place, ids) for place in places))
+        if removed:
+            await self._tell(scope, actor, [MemoryPurged(scope="ids", count_removed=removed, reason=reason)])
+        return removed
+
+    async def maintain(self) -> None:
+        """Builds and merges indices where there is something to do; one place after another, in the background."""
+        for place in await self._run(self.backend.all_places):
+            await self._run(lambda place=place: self.backend.maintain(place))
+
+    def warm(self) -> None:
+        """Loads model and back end in the background, so that the first request does not wait for seconds."""
+        self._threads.submit(self._warm)
+
+    def _warm(self) -> None:
+        self.embedder.embed(["warm"])
+        self.backend.get(Place("warm", "warm"), [MemoryId("warm")])
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Runs other blocking work on the back end."""
+        return await self._run(work)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _tell(self, scope: Scope, actor: str, told: Sequence[Payload], *, agent: str | None = None) -> None:
+        events = [journal.note(scope, payload, new_id("memory"), actor=actor, agent=agent) for payload in told]
+        if events:
+            await self.records.write(lambda transaction: transaction.add_events(scope, events))
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._threads.shutdown()
+        self.backend.close()
+
+
+def scopes_of(spec: AgentSpec, workspace_conversation: str | None) -> tuple[MemoryScope, ...]:
+    """The scopes that an agent searches: its own kind, and what is shared with everybody."""
+    own = own_scope(spec, workspace_conversation)
+    shared = (MemoryScope(kind=ScopeKind.WORKSPACE), MemoryScope(kind=ScopeKind.GLOBAL))
+    return tuple(dict.fromkeys((own, *shared)))
+
+
+def own_scope(spec: AgentSpec, conversation: str | None) -> MemoryScope:
+    """The scope that an agent writes to."""
+    kind = spec.memory.scope
+    if kind is ScopeKind.AGENT:
+        return MemoryScope(kind=kind, owner=spec.name)
+    if kind is ScopeKind.CONVERSATION and conversation:
+        return MemoryScope(kind=kind, owner=conversation)
+    return MemoryScope(kind=ScopeKind.WORKSPACE if kind is ScopeKind.CONVERSATION else kind)
+
+
+def _entity(noticed: Noticed) -> Entity:
+    text = noticed.text.replace("\0", "").strip()
+    if not text:
+        raise InvalidInput("there is nothing to remember: the text is empty")
+    if len(text.encode()) > TEXT_LIMIT:
+        raise InvalidInput(
+            f"the text is longer than {TEXT_LIMIT >> 10} KB", "split it: a memory is found best when it is short"
+        )
+    moment = journal.now()
+    entity = Entity(
+        id=MemoryId(""),
+        scope=noticed.scope,
+        name=noticed.name,
+        type=noticed.type,
+        observations=[text],
+        metadata=dict(noticed.metadata),
+        provenance=noticed.provenance,
+        created_at=moment,
+        updated_at=moment,
+    )
+    return entity.model_copy(update={"id": memory_id(entity.content_hash)})
+
+
+def _merge(known: Entity | None, fresh: Entity) -> Entity:
+    """Equal content again: one memory, as new as the latest, with the metadata of both."""
+    if known is None:
+        return fresh
+    return known.model_copy(update={"metadata": {**known.metadata, **fresh.metadata}, "updated_at": fresh.updated_at})

@@ -1,0 +1,1 @@
+"""Memory back ends and embedders."""

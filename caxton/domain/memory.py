@@ -1,0 +1,167 @@
+"""Memory: what agents remember, as entities with observations, and relations between them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, NewType
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from caxton.domain.ids import Name, derived_id, digest_of
+
+MemoryId = NewType("MemoryId", str)
+RelationId = NewType("RelationId", str)
+
+TEXT_LIMIT = 64 << 10
+"""Bytes of one observation. The embedding reads the first 256 tokens; what is longer is found by its words."""
+
+OBSERVATIONS = 100
+"""Observations of one entity."""
+
+METADATA_LIMIT = 8 << 10
+"""Bytes of an entity's metadata as JSON."""
+
+MOST_HOPS = 6
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class ScopeKind(StrEnum):
+    """Who shares a memory (functional requirement 4.3)."""
+
+    AGENT = "agent"
+    WORKSPACE = "workspace"
+    CONVERSATION = "conversation"
+    GLOBAL = "global"
+    """All workspaces of the customer."""
+
+
+class MemoryScope(BaseModel):
+    """Where a memory belongs, within a customer and, unless it is global, a workspace."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: ScopeKind = ScopeKind.WORKSPACE
+    owner: str = Field(default="", max_length=64, pattern=r"^[A-Za-z0-9_-]*$")
+    """The agent or the conversation; empty for the others."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.owner}" if self.owner else str(self.kind)
+
+    @classmethod
+    def parse(cls, text: str) -> "MemoryScope":
+        """The scope that "agent:NAME", "conversation:ID", "workspace" or "global" names.
+
+        Raises:
+            ValueError: it names none.
+        """
+        kind, _, owner = text.partition(":")
+        found = cls(kind=ScopeKind(kind), owner=owner)
+        if (found.kind in (ScopeKind.AGENT, ScopeKind.CONVERSATION)) != bool(owner):
+            raise ValueError(f'"{text}" is no scope')
+        return found
+
+
+class Provenance(BaseModel):
+    """Where a memory comes from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    agent: str | None = None
+    conversation_id: str | None = None
+    execution_id: str | None = None
+    actor: str | None = None
+
+
+class Entity(BaseModel):
+    """Something remembered."""
+
+    id: MemoryId
+    scope: MemoryScope
+    name: str = Field(default="", max_length=200)
+    type: str = Field(default="note", max_length=64)
+    observations: list[Text] = Field(min_length=1, max_length=OBSERVATIONS)
+    metadata: dict[str, Any] = {}
+    provenance: Provenance = Provenance()
+    created_at: datetime
+    updated_at: datetime
+    accessed: int = 0
+    last_accessed: datetime | None = None
+
+    @property
+    def text(self) -> str:
+        """What is embedded and searched for words."""
+        told = "\n".join(self.observations)
+        return f"{self.name}\n{told}" if self.name else told
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the content: equal content in one scope is remembered once."""
+        return digest_of(f"{self.scope}\x1f{self.type}\x1f{self.text}".encode())
+
+
+class Relation(BaseModel):
+    """That two entities have to do with each other."""
+
+    id: RelationId
+    source: MemoryId
+    target: MemoryId
+    type: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w .-]+$")]
+    properties: dict[str, Any] = {}
+    created_at: datetime
+
+
+SearchMode = Literal["vector", "text", "hybrid"]
+Scalar = str | int | float | bool | None
+
+
+class MemoryQuery(BaseModel):
+    """What to look for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = Field(min_length=1, max_length=10_000)
+    mode: SearchMode = "hybrid"
+    scopes: tuple[MemoryScope, ...] = (MemoryScope(),)
+    limit: int = Field(default=10, ge=1, le=200)
+    min_similarity: float = Field(default=0.0, ge=0, le=1, description="Cosine; only for matches by meaning.")
+    where: Mapping[str, Scalar] = Field(default={}, max_length=10, description="Metadata that must be equal.")
+    type: Name | None = None
+    half_life: float | None = Field(default=None, gt=0, description="Seconds after which a memory counts half.")
+
+    @field_validator("where")
+    @classmethod
+    def _plain_names(cls, where: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
+        for name in where:
+            if not name or len(name) > 64:
+                raise ValueError("names of metadata have 1 to 64 characters")
+        return where
+
+
+class Match(BaseModel):
+    """An entity that was found."""
+
+    entity: Entity
+    score: float
+    """Higher is better; comparable within one search only."""
+    similarity: float | None = None
+    """Cosine of the meanings; None where it was found by its words alone."""
+
+
+class MemoryPath(BaseModel):
+    """How an entity is reached from another."""
+
+    entity: Entity
+    hops: int
+    relations: list[Relation]
+    """From the start to the entity."""
+
+
+def memory_id(content_hash: str) -> MemoryId:
+    """The id of a memory with that content: the same for the same content in the same scope."""
+    return MemoryId(derived_id("mem", content_hash))
+
+
+def relation_id(source: MemoryId, relation_type: str, target: MemoryId) -> RelationId:
+    """The id of a relation: there is one of each type between two entities in one direction."""
+    return RelationId(derived_id("rel", source, relation_type, target))

@@ -1,0 +1,188 @@
+"""Memory over HTTP and in agents."""
+
+import time
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.conftest import Deploy
+from tests.api.test_events import listed
+from tests.conftest import RunningServer
+from tests.support.agents import agent, replies
+
+
+def add(api: httpx.Client, text: str, **more: Any) -> dict[str, Any]:
+    answer = api.post("/v1/memory", json={"text": text, **more})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def search(api: httpx.Client, text: str, **more: Any) -> list[dict[str, Any]]:
+    answer = api.post("/v1/memory/search", json={"text": text, **more})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["matches"]
+
+
+@pytest.mark.requirement("MEM-1")
+@pytest.mark.requirement("MEM-7")
+def test_memories_are_added_found_corrected_and_removed(api: httpx.Client) -> None:
+    tea = add(api, "Anna drinks tea without sugar", name="Anna", metadata={"kind": "habit"})
+    add(api, "The office is closed on Fridays")
+    assert add(api, "Anna drinks tea without sugar", name="Anna")["id"] == tea["id"]
+    [found] = search(api, "what does she like to drink", limit=1)
+    assert found["entity"]["id"] == tea["id"]
+    assert found["entity"]["provenance"]["actor"] == "founder:admin"
+    edited = api.patch(f"/v1/memory/{tea['id']}", json={"observations": ["Anna drinks coffee now"]})
+    assert edited.status_code == 200, edited.text
+    assert search(api, "coffee", mode="text")[0]["entity"]["id"] == tea["id"]
+    (told,) = listed(api, type="memory_edited")
+    assert told["payload"]["before_hash"] != told["payload"]["after_hash"]
+    stats = api.get("/v1/memory/stats").json()["workspace"]
+    assert (stats["entities"], stats["relations"]) == (2, 0)
+    assert api.delete(f"/v1/memory/{tea['id']}").status_code == 204
+    assert api.get(f"/v1/memory/{tea['id']}").status_code == 404
+    assert search(api, "coffee", mode="text") == []
+    assert len(listed(api, type="memory_stored")) == 3
+    assert "Anna" not in str(listed(api, limit=1000))
+
+
+@pytest.mark.requirement("MEM-2")
+def test_relations_make_a_graph(api: httpx.Client) -> None:
+    a, b, c = (add(api, f"step {name}")["id"] for name in "abc")
+    for source, target in ((a, b), (b, c)):
+        body = {"source": source, "type": "leads to", "target": target}
+        assert api.post("/v1/memory/relations", json=body).status_code == 201
+    paths = api.get(f"/v1/memory/{a}/graph", params={"hops": 2, "direction": "out"}).json()["paths"]
+    assert [(path["entity"]["id"], path["hops"]) for path in paths] == [(b, 1), (c, 2)]
+    missing = api.post("/v1/memory/relations", json={"source": a, "type": "x", "target": "mem_nope"})
+    assert missing.status_code == 400
+    relation = api.get(f"/v1/memory/{a}").json()["relations"][0]["id"]
+    assert api.delete(f"/v1/memory/relations/{relation}").status_code == 204
+    assert api.delete(f"/v1/memory/relations/{relation}").status_code == 404
+
+
+@pytest.mark.requirement("MEM-3")
+def test_two_customers_with_equal_data_never_see_one_another(
+    api: httpx.Client, caxton_server: RunningServer, workspace: str
+) -> None:
+    body = {"name": "boss", "role": "admin", "customer": f"acme-{uuid.uuid4().hex[:8]}"}
+    key = api.post("/v1/keys", json=body).json()["key"]
+    with caxton_server.client(workspace, key=key) as other, caxton_server.client(f"{workspace}-b") as elsewhere:
+        mine = add(api, "equal data", scope={"kind": "workspace"})
+        assert search(other, "equal data") == search(elsewhere, "equal data") == []
+        theirs = add(other, "equal data", metadata={"owner": "them"})
+        assert theirs["id"] == mine["id"]
+        assert search(api, "equal data")[0]["entity"]["metadata"] == {}
+        assert other.delete(f"/v1/memory/{mine['id']}").status_code == 204
+        assert api.get(f"/v1/memory/{mine['id']}").status_code == 200
+        add(api, "shared by all workspaces", scope={"kind": "global"})
+        shared = {"scopes": [{"kind": "global"}]}
+        assert [
+            m["entity"]["text"] if "text" in m["entity"] else m["entity"]["observations"][0]
+            for m in search(elsewhere, "shared", **shared)
+        ] == ["shared by all workspaces"]
+        assert search(other, "shared", **shared) == []
+        api.post("/v1/memory/purge", json={"scope": "global", "dry_run": False}).raise_for_status()
+
+
+@pytest.mark.requirement("MEM-4")
+@pytest.mark.requirement("MEM-6")
+def test_export_purge_and_import_bring_everything_back(api: httpx.Client) -> None:
+    ids = [add(api, f"fact number {number}", metadata={"n": number})["id"] for number in range(7)]
+    api.post("/v1/memory/relations", json={"source": ids[0], "type": "near", "target": ids[1]}).raise_for_status()
+    exported = api.get("/v1/memory/export").text
+    preview = api.post("/v1/memory/purge", json={}).json()
+    assert (preview["count"], preview["dry_run"]) == (7, True)
+    assert len(search(api, "fact", limit=20)) == 7
+    assert api.post("/v1/memory/purge", json={"dry_run": False}).json()["count"] == 7
+    assert search(api, "fact") == []
+    (told,) = listed(api, type="memory_purged")
+    assert (told["payload"]["count_removed"], told["actor"]) == (7, "founder:admin")
+    for wrong in (exported[:-20], "{}", "x", exported.replace('"format":1', '"format":99'), ""):
+        refused = api.post("/v1/memory/import", content=wrong)
+        assert refused.status_code == 400, wrong[:50]
+    assert search(api, "fact") == []
+    assert api.post("/v1/memory/import", content=exported).json() == {"entities": 7, "relations": 1}
+    assert sorted(m["entity"]["id"] for m in search(api, "fact", limit=20)) == sorted(ids)
+    assert len(api.get(f"/v1/memory/{ids[0]}").json()["relations"]) == 1
+
+
+def test_bad_input_is_told(api: httpx.Client) -> None:
+    for body in (
+        {"text": ""},
+        {"text": " \n"},
+        {"text": "x" * 10_000_000},
+        {"text": "x", "scope": {"kind": "nowhere"}},
+        {"text": "x", "metadata": {"big": "x" * 10_000}},
+        {"text": "x", "colour": "red"},
+    ):
+        assert api.post("/v1/memory", json=body).status_code in (400, 413), str(body)[:60]
+    for query in (
+        {"text": ""},
+        {"text": "x", "limit": 0},
+        {"text": "x", "mode": "magic"},
+        {"text": "x", "min_similarity": 2},
+    ):
+        assert api.post("/v1/memory/search", json=query).status_code == 400, query
+    assert api.get("/v1/memory", params={"scope": "agent"}).status_code == 400
+    assert api.get("/v1/memory/mem_nope").status_code == 404
+
+
+REMEMBERS = """
+[memory]
+enabled = true
+auto_store = true
+min_similarity = 0.3
+"""
+
+
+@pytest.mark.requirement("MEM-5")
+def test_an_agent_remembers_an_earlier_conversation_and_says_where_it_comes_from(
+    api: httpx.Client, deploy: Deploy
+) -> None:
+    rules = replies(
+        "{% for m in memories %}I remember from {{ m.from.conversation_id }}: {{ m.text }}{% else %}Sales grew 60 %{% endfor %}"
+    )
+    deploy(agent("analyst", rules=rules, more=REMEMBERS))
+    first = api.post("/v1/messages", json={"capability": "analyst", "content": "How did sales develop?"}).json()
+    assert first["reply"]["content"]["text"] == "Sales grew 60 %"
+    deadline = time.monotonic() + 20
+    while not listed(api, type="memory_stored") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    again = api.post("/v1/messages", json={"capability": "analyst", "content": "What do you know about sales?"}).json()
+    text = again["reply"]["content"]["text"]
+    assert f"I remember from {first['conversation_id']}" in text
+    assert "Sales grew 60 %" in text
+    assert len(again["reply"]["metadata"]["memories"]) == 1
+    (stored,) = api.get("/v1/memory", params={"scope": "agent:analyst"}).json()["memories"][:1]
+    assert stored["provenance"] == {
+        "agent": "analyst",
+        "conversation_id": first["conversation_id"],
+        "execution_id": first["execution_id"],
+        "actor": None,
+    }
+    assert api.get(f"/v1/executions/{again['execution_id']}/replay").json()["differences"] == []
+
+
+@pytest.mark.requirement("MEM-5")
+def test_memory_is_a_tool_that_must_be_allowed(api: httpx.Client, deploy: Deploy) -> None:
+    keeps = (
+        "[[rules]]\nwhen = { contains = 'keep' }\n[[rules.steps]]\ntool = 'memory.remember'\n"
+        "arguments = { text = '{{ request }}' }\n[[rules.steps]]\nreply = 'kept'\n"
+        "[[rules]]\n[[rules.steps]]\ntool = 'memory.recall'\narguments = { query = '{{ request }}' }\n"
+        "[[rules.steps]]\nreply = '{{ results[0].json.memories[0].text }}'\n"
+    )
+    deploy(agent("keeper", rules=keeps, more='tools = ["memory"]\n'))
+
+    def ask(text: str) -> str:
+        return api.post("/v1/messages", json={"capability": "keeper", "content": text}).json()["reply"]["content"][
+            "text"
+        ]
+
+    assert ask("keep that the safe is behind the picture") == "kept"
+    assert ask("where is the safe?") == "keep that the safe is behind the picture"
+    types = [event["event_type"] for event in listed(api, limit=1000)]
+    assert types.count("memory_stored") == 1
+    assert types.count("tool_executed") == 2

@@ -1,0 +1,236 @@
+"""What every memory back end has to do."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caxton.adapters.memory.lance import LanceMemory
+from caxton.adapters.memory.minilm import MiniLM
+from caxton.domain.memory import (
+    Entity,
+    MemoryId,
+    MemoryQuery,
+    MemoryScope,
+    Provenance,
+    Relation,
+    ScopeKind,
+    memory_id,
+    relation_id,
+)
+from caxton.domain.memory_port import MemoryBackend, MemoryFilter, Place
+
+HERE = Place("acme", "shop")
+THERE = Place("acme", "office")
+OTHER = Place("other", "shop")
+WORKSPACE = MemoryScope()
+MODEL = MiniLM()
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["lance"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MemoryBackend]:
+    found = LanceMemory(tmp_path / "memory", MODEL.dimensions, MODEL.id)
+    assert request.param == "lance"
+    yield found
+    found.close()
+
+
+def entity(text: str, scope: MemoryScope = WORKSPACE, *, age: float = 0.0, **more: Any) -> Entity:
+    moment = BEGIN - timedelta(seconds=age)
+    made = Entity(id=MemoryId(""), scope=scope, observations=[text], created_at=moment, updated_at=moment, **more)
+    return made.model_copy(update={"id": memory_id(made.content_hash)})
+
+
+def put(backend: MemoryBackend, *entities: Entity, place: Place = HERE) -> None:
+    backend.put(place, entities, MODEL.embed([each.text for each in entities]))
+
+
+def texts(backend: MemoryBackend, query: str, place: Place = HERE, **more: Any) -> list[str]:
+    wanted = MemoryQuery(text=query, **{"limit": 5, **more})
+    return [match.entity.text for match in backend.search(place, wanted, MODEL.embed([query])[0])]
+
+
+INVOICE = "The invoice total does not match the purchase order"
+PLANTS = "Plants turn sunlight into sugar"
+LOGIN = "I forgot my password and cannot sign in"
+
+
+@pytest.mark.requirement("MEM-1")
+def test_search_by_meaning_by_words_and_by_both(backend: MemoryBackend) -> None:
+    put(backend, entity(INVOICE), entity(PLANTS), entity(LOGIN))
+    assert texts(backend, "billing problem", mode="vector", limit=1) == [INVOICE]
+    assert texts(backend, "photosynthesis", mode="vector", limit=1) == [PLANTS]
+    assert texts(backend, "billing problem", mode="text") == []
+    assert texts(backend, "purchase", mode="text") == [INVOICE]
+    assert texts(backend, "password sunlight", mode="hybrid")[:2] in ([LOGIN, PLANTS], [PLANTS, LOGIN])
+    assert texts(backend, "photosynthesis", mode="vector", min_similarity=0.5) == [PLANTS]
+    assert texts(backend, "the weather", mode="hybrid", min_similarity=0.9) == []
+    assert len(texts(backend, "anything", mode="vector", limit=2)) == 2
+
+
+@pytest.mark.requirement("MEM-1")
+@pytest.mark.parametrize(
+    "value", ["a", "it's", 'quo"te', "100%", "_", "\\", "🦉", 7, 7.5, True, None, "'; DROP TABLE x; --"]
+)
+def test_metadata_must_be_equal_and_nothing_in_it_has_a_meaning(backend: MemoryBackend, value: Any) -> None:
+    put(
+        backend,
+        entity(INVOICE, metadata={"kind": value, "n": 1}),
+        entity(PLANTS, metadata={"kind": f"{value}x", "other": value}),
+        entity(LOGIN),
+    )
+    assert texts(backend, "text", mode="vector", where={"kind": value}) == [INVOICE]
+    assert texts(backend, "text", mode="vector", where={"kind": value, "n": 1}) == [INVOICE]
+    assert texts(backend, "text", mode="vector", where={"kind": value, "n": 2}) == []
+    assert texts(backend, "text", mode="vector", where={"missing": value}) == []
+
+
+@pytest.mark.requirement("MEM-3")
+def test_nothing_is_found_from_another_place_or_scope(backend: MemoryBackend) -> None:
+    anna = MemoryScope(kind=ScopeKind.AGENT, owner="anna")
+    bert = MemoryScope(kind=ScopeKind.AGENT, owner="bert")
+    put(backend, entity(INVOICE), entity(PLANTS, anna))
+    put(backend, entity(LOGIN), place=THERE)
+    put(backend, entity(LOGIN), place=OTHER)
+    assert set(texts(backend, "text", mode="vector")) == {INVOICE}
+    assert set(texts(backend, "text", mode="vector", scopes=(anna,))) == {PLANTS}
+    assert texts(backend, "text", mode="vector", scopes=(bert,)) == []
+    assert set(texts(backend, "text", mode="vector", scopes=(anna, WORKSPACE))) == {INVOICE, PLANTS}
+    assert set(texts(backend, "text", THERE, mode="vector")) == {LOGIN}
+    ids = [entity(INVOICE).id]
+    assert backend.get(THERE, ids) == backend.get(OTHER, ids) == []
+    assert backend.delete(OTHER, ids) == 0
+    assert len(backend.get(HERE, ids)) == 1
+    assert backend.places("acme") == [THERE, HERE]
+    assert backend.places("nobody") == []
+
+
+def test_what_is_put_comes_back_whole_and_once(backend: MemoryBackend) -> None:
+    full = entity(
+        "naïve 数据 🦉",
+        name="Zoë",
+        type="customer",
+        metadata={"deep": {"er": [1, None, "x"]}, "n": 1},
+        provenance=Provenance(agent="analyst", conversation_id="c_1"),
+    )
+    put(backend, full)
+    put(backend, full)
+    assert backend.get(HERE, [full.id]) == [full]
+    assert backend.statistics(HERE).entities == 1
+    changed = full.model_copy(update={"metadata": {"n": 2}})
+    put(backend, changed)
+    assert backend.get(HERE, [full.id, MemoryId("mem_nope")]) == [changed]
+    backend.touch(HERE, [full.id], BEGIN)
+    backend.touch(HERE, [full.id], BEGIN + timedelta(hours=1))
+    [found] = backend.get(HERE, [full.id])
+    assert (found.accessed, found.last_accessed) == (2, BEGIN + timedelta(hours=1))
+
+
+def test_the_recent_counts_more_when_it_is_asked_for(backend: MemoryBackend) -> None:
+    old, new = entity("the price of tea is 4", age=10 * 86_400), entity("the price of tea is 5")
+    put(backend, old, new)
+    found = texts(backend, "what is the price of tea", mode="vector", half_life=86_400.0)
+    assert found[0] == new.text
+
+
+@pytest.mark.requirement("MEM-2")
+def test_relations_are_followed_by_hops_direction_and_type(backend: MemoryBackend) -> None:
+    chain = [entity(f"thing number {number}") for number in range(5)]
+    put(backend, *chain)
+
+    def relate(source: int, target: int, kind: str) -> Relation:
+        ends = chain[source].id, chain[target].id
+        return Relation(
+            id=relation_id(ends[0], kind, ends[1]),
+            source=ends[0],
+            target=ends[1],
+            type=kind,
+            properties={"since": 2026},
+            created_at=BEGIN,
+        )
+
+    backend.relate(
+        HERE, [relate(0, 1, "causes"), relate(1, 2, "causes"), relate(2, 0, "blocks"), relate(3, 2, "knows")]
+    )
+    backend.relate(HERE, [relate(0, 1, "causes")])
+    assert backend.statistics(HERE).relations == 4
+
+    def reached(start: int, hops: int, direction: str = "out", types: tuple[str, ...] = ()) -> dict[int, int]:
+        paths = backend.traverse(HERE, chain[start].id, hops=hops, direction=direction, types=types, limit=100)
+        assert all(len(path.relations) == path.hops for path in paths)
+        return {int(path.entity.text[-1]): path.hops for path in paths}
+
+    assert reached(0, 1) == {1: 1}
+    assert reached(0, 2) == {1: 1, 2: 2}
+    assert reached(0, 6) == {1: 1, 2: 2}
+    assert reached(0, 1, "in") == {2: 1}
+    assert reached(0, 1, "both") == {1: 1, 2: 1}
+    assert reached(0, 2, "both") == {1: 1, 2: 1, 3: 2}
+    assert reached(0, 3, "both", ("causes",)) == {1: 1, 2: 2}
+    assert reached(4, 3, "both") == {}
+    assert len(backend.traverse(HERE, chain[0].id, hops=3, direction="both", types=(), limit=2)) == 2
+    assert backend.delete(HERE, [chain[1].id]) == 1
+    assert reached(0, 3) == {}
+    assert backend.unrelate(HERE, [relate(3, 2, "knows").id]) == 1
+    assert backend.statistics(HERE).relations == 1
+
+
+def test_lists_are_paged_by_id_and_filtered(backend: MemoryBackend) -> None:
+    agent = MemoryScope(kind=ScopeKind.AGENT, owner="a")
+    every = [entity(f"text {number}", agent if number % 3 == 0 else WORKSPACE, age=number) for number in range(20)]
+    put(backend, *every)
+    seen: list[str] = []
+    after = None
+    while page := backend.entities(HERE, MemoryFilter(), after=after, limit=7):
+        seen += [each.id for each in page]
+        after = page[-1].id
+    assert seen == sorted(each.id for each in every)
+    assert len(backend.entities(HERE, MemoryFilter(scope=agent), limit=100)) == 7
+    before = BEGIN - timedelta(seconds=9.5)
+    assert len(backend.entities(HERE, MemoryFilter(before=before), limit=100)) == 10
+    assert backend.statistics(HERE).by_scope == {"agent:a": 7, "workspace": 13}
+
+
+@pytest.mark.requirement("MEM-6")
+def test_what_is_forgotten_is_in_no_file(backend: MemoryBackend, tmp_path: Path) -> None:
+    put(backend, entity("the secret word is xylophagous"), place=HERE)
+    put(backend, entity("nothing to see"), place=THERE)
+    backend.maintain(HERE)
+    backend.forget(HERE)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"xylophagous" in path.read_bytes()]
+    assert texts(backend, "word", mode="vector") == []
+    assert texts(backend, "nothing", THERE, mode="vector") == ["nothing to see"]
+    put(backend, entity("a new beginning"))
+    assert texts(backend, "beginning", mode="text") == ["a new beginning"]
+
+
+@pytest.mark.requirement("MEM-4")
+def test_memories_survive_and_other_processes_see_them(backend: MemoryBackend, tmp_path: Path) -> None:
+    put(backend, entity(INVOICE))
+    second = LanceMemory(tmp_path / "memory", MODEL.dimensions, MODEL.id)
+    assert texts(second, "invoice", mode="text") == [INVOICE]
+    put(second, entity(PLANTS))
+    assert set(texts(backend, "text", mode="vector")) == {INVOICE, PLANTS}
+    backend.maintain(HERE)
+    assert texts(backend, "sunlight", mode="text") == [PLANTS]
+    second.close()
+
+
+def test_writers_at_the_same_time_lose_nothing(backend: MemoryBackend, tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    second = LanceMemory(tmp_path / "memory", MODEL.dimensions, MODEL.id)
+    put(backend, entity("first of all"))
+
+    def write(number: int) -> None:
+        put((backend, second)[number % 2], entity(f"note number {number}"))  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(6) as workers:
+        list(workers.map(write, range(30)))
+    assert backend.statistics(HERE).entities == 31
+    second.close()
