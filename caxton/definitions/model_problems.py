@@ -321,18 +321,23 @@ def _tables(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
     """The model that describes the table at `path`."""
     current: type[BaseModel] | None = model
+    in_mapping = False
     for part in path:
         if isinstance(part, int):
             continue
+        if in_mapping:  # the user's own name for a table, such as that of a channel
+            in_mapping = False
+            continue
         info = current.model_fields.get(part) if current else None
         current = _inner_model(info.annotation) if info else None
+        in_mapping = info is not None and get_origin(info.annotation) is dict
     return current
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in (list, Annotated, Union, UnionType):
+    if get_origin(annotation) in (list, dict, Annotated, Union, UnionType):
         return next((found for found in map(_inner_model, get_args(annotation)) if found), None)
     return None
 

@@ -65,6 +65,16 @@ def test_a_policy_with_a_wrong_word_says_what_is_possible() -> None:
     assert problem.hint == 'write "auto", "operator" or "founder"'
 
 
+def test_an_unknown_key_of_a_policy_is_told_with_the_keys_of_a_policy() -> None:
+    policies = "[tool_policies.till]\nfoo = 1\n"
+    (problem,) = read_agent(
+        "a.toml", {"a.toml": (agent_text("a", 'tools = ["till"]') + "\n" + policies).encode()}
+    ).problems
+    assert problem.message == 'unknown key "foo"'
+    assert "approval_mode" in (problem.hint or "")
+    assert "capabilities" not in (problem.hint or "")
+
+
 @pytest.mark.parametrize(("version", "circle"), [("1.0.0", True), ("2.0.0", False)])
 def test_a_circle_counts_only_if_the_versions_fit(version: str, circle: bool) -> None:
     text = agent_text("first", 'delegates = ["other"]')
