@@ -1,6 +1,6 @@
 """All benchmarks, one after another: `make bench`."""
 
-from benchmarks import cli, deploy, events, routing, sandbox, startup, turns
+from benchmarks import cli, deploy, events, memory, routing, sandbox, startup, turns
 from benchmarks.report import print_figures, print_machine
 
 SUITES = {
@@ -11,6 +11,7 @@ SUITES = {
     "deployment": deploy.figures,
     "turns of scripted agents": turns.figures,
     "event log": events.figures,
+    "memory": memory.figures,
 }
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def figures(entities: int = 100_000) -> list[Figure]:
         every = tuple(MemoryScope(kind=ScopeKind.AGENT, owner=f"agent-{number}") for number in range(AGENTS))
 
         def search(number: int, **more: Any) -> list[Any]:
-            query = MemoryQuery(text="x", **{"mode": "vector", "scopes": every, "limit": 10, **more})
+            query = MemoryQuery(**{"text": "x", "mode": "vector", "scopes": every, "limit": 10, **more})
             return memory.search(PLACE, query, queries[number % 200].tolist())
 
         times(search, 20)
