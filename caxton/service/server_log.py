@@ -38,7 +38,9 @@ class ServerLog:
         self.scope = Scope(customer=customer)
         self.version = version
         self.server_id = new_id("srv")
-        self._reached: set[tuple[str, str, str]] = set()
+        self._reached: set[tuple[Scope, str]] = set()
+        self._seen: dict[str, int] = {}
+        """How long each customer's log was when its milestones had been told."""
 
     async def ready(
         self, *, role: str, port: int | None, folder: str, seconds: float, settings: Mapping[str, Any]
@@ -84,29 +86,42 @@ class ServerLog:
         await self._add(note(self.scope, told, self.server_id, "failed", error_code=error.code))
 
     async def milestones(self) -> None:
-        """Tells milestones that workspaces have reached, each once."""
-        heads = await self.records.read(lambda transaction: transaction.customers_with_events())
-        for customer in heads:
-            await self.records.write(lambda transaction, customer=customer: self._milestones(transaction, customer))
+        """Tells milestones that workspaces have reached, each once.
 
-    def _milestones(self, transaction: Transaction, customer: str) -> None:
+        It looks only at logs that have grown since it last looked, and writes only when there is a milestone to tell.
+        """
+        heads = await self.records.read(lambda transaction: transaction.customers_with_events())
+        for customer, head in heads.items():
+            if self._seen.get(customer) == head:
+                continue
+            found = await self.records.read(
+                lambda transaction, customer=customer: self._milestones(transaction, customer)
+            )
+            for (scope, milestone), event in found.items():
+                await self.records.write(
+                    lambda transaction, scope=scope, event=event: transaction.add_events_once(scope, [event])
+                )
+                self._reached.add((scope, milestone))
+            self._seen[customer] = head
+
+    def _milestones(self, transaction: Transaction, customer: str) -> dict[tuple[Scope, str], Event]:
+        """What the log shows as reached, and this server has not told yet."""
+        events: dict[tuple[Scope, str], Event] = {}
         for workspace in transaction.workspaces(customer):
             scope = Scope(customer=customer, workspace=workspace)
             begun = None
             for milestone, event_type in MILESTONES:
-                key = (customer, workspace, milestone)
-                if key in self._reached:
+                if (scope, milestone) in self._reached:
                     continue
-                wanted = EventFilter(types=frozenset({event_type}))
-                found = transaction.events(scope, wanted, limit=1)
-                if not found:
+                first = transaction.events(scope, EventFilter(types=frozenset({event_type})), limit=1)
+                if not first:
                     continue
                 begun = begun or transaction.events(scope, limit=1)[0].timestamp
                 reached = OnboardingMilestoneReached(
-                    milestone=milestone, time_elapsed_s=round((found[0].timestamp - begun).total_seconds(), 3)
+                    milestone=milestone, time_elapsed_s=round((first[0].timestamp - begun).total_seconds(), 3)
                 )
-                transaction.add_events_once(scope, [note(scope, reached, workspace, milestone)])
-                self._reached.add(key)
+                events[scope, milestone] = note(scope, reached, workspace, milestone)
+        return events
 
     def _changed(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Event]:
         return [
