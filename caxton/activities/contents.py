@@ -1,8 +1,6 @@
 """Content of any size: short texts travel in messages, long ones as blobs that messages refer to."""
 
-import hashlib
-
-from caxton.domain.ids import Scope
+from caxton.domain.ids import Scope, digest_of
 from caxton.domain.messages import INLINE_LIMIT, Content
 from caxton.domain.ports import BlobStore
 
@@ -26,9 +24,9 @@ def content_hash(content: Content) -> str | None:
     """SHA-256 of the text that `content` stands for, in lower-case hexadecimal; None where there is no text."""
     if content.digest is not None or content.text is None:
         return content.digest
-    return hashlib.sha256(content.text.encode()).hexdigest()
+    return hash_of(content.text)
 
 
 def hash_of(text: str) -> str:
     """SHA-256 of `text`, by which events name a content that they do not hold."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_of(text.encode())

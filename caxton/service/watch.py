@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -185,8 +185,3 @@ def _level(transaction: Transaction, deadline: Deadline, execution: Execution) -
         return None
     agent = transaction.agent_versions(deadline.scope, [execution.agent_digest]).get(execution.agent_digest)
     return service_level(agent, execution.capability) if agent else None
-
-
-def older_than(seconds: float) -> datetime:
-    """The moment `seconds` ago."""
-    return journal.now() - timedelta(seconds=seconds)
