@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from caxton.client.discovery import Connection, discover
 from caxton.client.sse import StreamEvent
-from caxton.client.transport_async import AsyncTransport
+from caxton.client.transport_async import AsyncTransport, given
 from caxton.client.views import (
     AgentView,
     CapabilityView,
@@ -272,7 +272,7 @@ class AsyncCaxton:
             "strategy": strategy,
             "metadata": dict(metadata) if metadata else None,
         }
-        answer = await self._post("/v1/conversations", _given(body), key=idempotency_key or new_id("i"))
+        answer = await self._post("/v1/conversations", given(body), key=idempotency_key or new_id("i"))
         return Conversation.model_validate(answer)
 
     async def send(
@@ -462,7 +462,7 @@ class AsyncCaxton:
         self, *, scope: str | None = None, before: str | None = None, dry_run: bool = True
     ) -> PurgePreview:
         """Removes memories, or (`dry_run`) shows what would be removed."""
-        body = {**_given({"scope": scope, "before": before}), "dry_run": dry_run}
+        body = {**given({"scope": scope, "before": before}), "dry_run": dry_run}
         return PurgePreview.model_validate(await self._post("/v1/memory/purge", body))
 
     def export_memory(self) -> AsyncIterator[str]:
@@ -510,7 +510,7 @@ class AsyncCaxton:
             agent: without it, all agents.
         """
         body = {"resource": resource, "period": period, "limit": limit, "workspace": workspace, "agent": agent}
-        return Budget.model_validate((await self._transport.request("PUT", "/v1/budgets", json=_given(body))).json())
+        return Budget.model_validate((await self._transport.request("PUT", "/v1/budgets", json=given(body))).json())
 
     async def remove_budget(
         self, resource: str, period: str, *, workspace: str | None = None, agent: str | None = None
@@ -533,7 +533,7 @@ class AsyncCaxton:
             role: "viewer", "developer", "operator" or "admin".
             customer: whose key; only the server's own administrator may say.
         """
-        body = _given({"name": name, "role": role, "customer": customer})
+        body = given({"name": name, "role": role, "customer": customer})
         return NewKey.model_validate(await self._post("/v1/keys", body))
 
     async def revoke_key(self, key_id: str) -> None:
@@ -553,12 +553,8 @@ class AsyncCaxton:
             "POST",
             path,
             params={"wait": "true" if wait else "false"},
-            json=_given(body),
+            json=given(body),
             idempotency_key=key or new_id("i"),
             timeout=TURN_TIMEOUT if wait else 60.0,
         )
         return TurnView.model_validate(response.json())
-
-
-def _given(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in body.items() if value is not None}

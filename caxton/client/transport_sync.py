@@ -95,7 +95,7 @@ class Transport:
                 response = self._http.request(
                     method,
                     self.connection.url + path,
-                    params=_given(params),
+                    params=given(params),
                     json=json,
                     content=content,
                     headers=headers,
@@ -124,7 +124,7 @@ class Transport:
             with self._http.stream(
                 "GET",
                 self.connection.url + path,
-                params=_given(params),
+                params=given(params),
                 headers=self._headers({}),
                 timeout=httpx.Timeout(STREAM_SILENCE, connect=5.0),
             ) as response:
@@ -150,7 +150,7 @@ class Transport:
         attempts = Attempts(self.patience)
         while True:
             try:
-                for event in self._events(path, _given(params), parser):
+                for event in self._events(path, given(params), parser):
                     attempts.succeeded()
                     yield event
                     if event.is_last:
@@ -190,5 +190,6 @@ class Transport:
         return headers
 
 
-def _given(params: Mapping[str, Any] | None) -> dict[str, Any]:
+def given(params: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What of `params` has a value: None is not sent."""
     return {name: value for name, value in (params or {}).items() if value is not None}
