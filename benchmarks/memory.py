@@ -18,7 +18,7 @@ from benchmarks.report import Figure, percentile, print_figures, print_machine
 from caxton.adapters.memory.lance import LanceMemory
 from caxton.adapters.memory.minilm import MiniLM
 from caxton.domain.memory import Entity, MemoryId, MemoryQuery, MemoryScope, Relation, ScopeKind, relation_id
-from caxton.domain.memory_port import Place
+from caxton.domain.memory_port import MemoryConfig, Place
 
 PLACE = Place("bench", "bench")
 BATCH = 5_000
@@ -66,7 +66,7 @@ def figures(entities: int = 100_000) -> list[Figure]:
     model = MiniLM()
     found: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
-        memory = LanceMemory(Path(folder), model.dimensions, model.id)
+        memory = LanceMemory(MemoryConfig(Path(folder), model.id, model.dimensions))
         everything: list[Any] = []
         for start in range(0, entities, BATCH):
             batch = vectors(min(BATCH, entities - start), start + 7)

@@ -1,16 +1,17 @@
 """What agents do with memory: find, remember, relate, forget. One place for people's requests, agents' tools and the store."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from caxton.activities import journal
 from caxton.activities.contents import hash_of
 from caxton.domain.agents import AgentSpec
-from caxton.domain.errors import InvalidInput
+from caxton.domain.errors import InvalidInput, MemoryUnavailable
 from caxton.domain.events import Payload
 from caxton.domain.events.memory import MemoriesFound, MemoryPurged, MemoryStored, RelationCreated
 from caxton.domain.ids import Scope, new_id
@@ -33,6 +34,8 @@ from caxton.domain.memory_port import Embedder, MemoryBackend, Place
 from caxton.domain.records import Records
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 THREADS = 4
 
@@ -58,6 +61,9 @@ class Memories:
         self.embedder = embedder
         self.records = records
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="memory")
+        self._maintainer = ThreadPoolExecutor(1, thread_name_prefix="memory-maintenance")
+        self._maintenance: Future[None] | None = None
+        self._closing = False
 
     async def remember(self, scope: Scope, noticed: Sequence[Noticed], actor: str) -> list[Entity]:
         """Keeps memories; equal content in one scope is kept once. They can be found when this returns.
@@ -211,18 +217,30 @@ class Memories:
             await self._tell(scope, actor, [MemoryPurged(scope="ids", count_removed=removed, reason=reason)])
         return removed
 
-    async def maintain(self) -> None:
-        """Builds and merges indices where there is something to do; one place after another, in the background."""
-        for place in await self._run(self.backend.all_places):
-            await self._run(lambda place=place: self.backend.maintain(place))
+    def maintain(self) -> None:
+        """Builds and merges indices where there is something to do, in a thread of its own; not while that is under way."""
+        if self._maintenance is None or self._maintenance.done():
+            self._maintenance = self._maintainer.submit(self._maintain)
+
+    def _maintain(self) -> None:
+        for place in self.backend.unsettled():
+            if self._closing:
+                return
+            try:
+                self.backend.maintain(place)
+            except MemoryUnavailable as error:
+                log.warning("memory could not be maintained: %s", error.message)
 
     def warm(self) -> None:
         """Loads model and back end in the background, so that the first request does not wait for seconds."""
         self._threads.submit(self._warm)
 
     def _warm(self) -> None:
-        self.embedder.embed(["warm"])
-        self.backend.get(Place("warm", "warm"), [MemoryId("warm")])
+        try:
+            self.embedder.embed(["warm"])
+            self.backend.get(Place("warm", "warm"), [MemoryId("warm")])
+        except MemoryUnavailable as error:
+            log.warning("memory does not work yet: %s", error.message)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Runs other blocking work on the back end."""
@@ -238,8 +256,10 @@ class Memories:
 
     def close(self) -> None:
         """Ends the threads."""
+        self._closing = True
         self._threads.shutdown()
         self.backend.close()
+        self._maintainer.shutdown()
 
 
 def scopes_of(spec: AgentSpec, workspace_conversation: str | None) -> tuple[MemoryScope, ...]:

@@ -1,13 +1,15 @@
-"""The memory port: what a back end has to do. `tests/conformance/test_memory.py` holds every back end to it.
+"""The memory port: what a back end has to do. `caxton.testing.memory` holds every back end to it.
 
 A back end keeps entities with their vectors and relations of one workspace apart from those of any other; the place that every
-method takes says whose they are. It blocks; callers run it in threads.
+method takes says whose they are. It blocks; callers run it in threads. One is made by a factory that stands in the entry points
+of the group `caxton.memory`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from caxton.domain.memory import (
     Entity,
@@ -18,6 +20,7 @@ from caxton.domain.memory import (
     MemoryScope,
     Relation,
     RelationId,
+    Scalar,
     ScopeKind,
 )
 
@@ -45,7 +48,11 @@ class MemoryFilter:
     scope: MemoryScope | None = None
     type: str | None = None
     before: datetime | None = None
-    """Not touched since then."""
+    """Not changed since then."""
+    where: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
+    """Metadata that must be equal."""
+    beyond: int | None = None
+    """All of those but the newest so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,8 @@ class MemoryStatistics:
     """On the disk, where the back end knows."""
     indexed: int
     """Entities in the vector index; the rest is searched one by one."""
+    stale: int = 0
+    """Entities whose vectors another embedder made: found by their words only, until they are embedded again."""
 
 
 class Embedder(Protocol):
@@ -93,10 +102,10 @@ class MemoryBackend(Protocol):
         """The best matches, best first. `vector` is the query's, for modes that need it."""
         ...
 
-    def entities(
-        self, place: Place, wanted: MemoryFilter, *, after: MemoryId | None = None, limit: int
-    ) -> list[Entity]:
-        """Entities by id, from behind `after`: pages of a list that may change meanwhile."""
+    def ids(
+        self, place: Place, wanted: MemoryFilter, *, after: MemoryId | None = None, limit: int | None = None
+    ) -> list[MemoryId]:
+        """Ids of the entities that are meant, sorted, from behind `after`."""
         ...
 
     def delete(self, place: Place, ids: Sequence[MemoryId]) -> int:
@@ -129,12 +138,8 @@ class MemoryBackend(Protocol):
         """How much there is."""
         ...
 
-    def places(self, customer: str) -> list[Place]:
-        """Where the customer has memories."""
-        ...
-
-    def all_places(self) -> list[Place]:
-        """Where anybody has memories: for maintenance, which reads none of them."""
+    def unsettled(self) -> list[Place]:
+        """Places that :meth:`maintain` should look after now."""
         ...
 
     def forget(self, place: Place) -> None:
@@ -145,10 +150,35 @@ class MemoryBackend(Protocol):
         """Builds and merges indices, compacts files, takes deleted content out of them. Never blocks the other methods."""
         ...
 
-    def vectors(self, place: Place, after: MemoryId | None, limit: int) -> Iterator[tuple[Entity, str]]:
-        """Entities with the id of the embedder that made their vectors, for re-embedding."""
+    def stale(self, place: Place, limit: int) -> list[Entity]:
+        """Some entities whose vectors another embedder made."""
+        ...
+
+    def reembed(self, place: Place, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]) -> None:
+        """Gives entities new vectors; one that was changed or removed since it was read is left as it is."""
         ...
 
     def close(self) -> None:
         """Gives everything up."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryConfig:
+    """What a back end is told when it is made."""
+
+    folder: Path
+    """Below the data folder, for its own use; it may not exist yet."""
+    embedder_id: str
+    """Changes whenever the vectors do."""
+    dimensions: int
+    """Of the vectors."""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The table `[memory.options]` of the server's settings."""
+
+
+MemoryFactory = Callable[[MemoryConfig], MemoryBackend]
+"""Makes a back end; raises InvalidSettings for options that it cannot use, and MemoryUnavailable."""
+
+ENTRY_POINTS = "caxton.memory"
+"""The group of entry points in which factories stand."""

@@ -160,10 +160,28 @@ class LimitsSettings(Section):
     waiting: Integer = Field(default=10_000, ge=1, description="Requests that may wait; more are refused for a while.")
 
 
+class EmbedderSettings(Section):
+    """`[memory.embedder]`: what turns texts into vectors."""
+
+    kind: Literal["bundled", "openai"] = Field(
+        default="bundled",
+        description="bundled: the model that comes along; openai: an address that speaks OpenAI's API.",
+    )
+    model: str | None = Field(default=None, min_length=1, max_length=200, description="Name of the model there.")
+    dimensions: Integer | None = Field(default=None, ge=1, le=8192, description="Of its vectors.")
+    base_url: WebAddress = Field(default=None, description="Such as http://127.0.0.1:11434/v1; without it OpenAI's.")
+    api_key_env: str | None = Field(default=None, description="Name of the environment variable that holds the key.")
+
+
 class MemorySection(Section):
     """`[memory]`: what agents remember."""
 
     enabled: bool = Field(default=True, description="Whether the server keeps a memory.")
+    backend: str = Field(
+        default="lancedb", min_length=1, max_length=64, description="lancedb, qdrant, or an installed one."
+    )
+    options: dict[str, Any] = Field(default={}, description="What the back end is told, such as its url.")
+    embedder: EmbedderSettings = EmbedderSettings()
 
 
 class ChannelSettings(Section):

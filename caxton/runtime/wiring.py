@@ -1,6 +1,5 @@
 """Joins ports and adapters: the parts of a server, built from settings."""
 
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,8 +19,6 @@ from caxton.activities.step import StepPorts
 from caxton.activities.steps import StepActivities, do_steps
 from caxton.adapters import templates, webhooks
 from caxton.adapters.blobs import FileBlobs
-from caxton.adapters.memory.lance import LanceMemory
-from caxton.adapters.memory.minilm import MiniLM
 from caxton.adapters.models import Models
 from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
 from caxton.adapters.store.database import Database, sqlite_url
@@ -32,6 +29,7 @@ from caxton.domain.channels import Channel
 from caxton.domain.errors import Hint, InvalidSettings
 from caxton.routing.directory import Directory
 from caxton.runtime.data_folder import DataFolder
+from caxton.runtime.memory import build_backend, build_embedder
 from caxton.runtime.settings import Settings
 from caxton.service.agents import Agents
 from caxton.service.approvals import Approvals
@@ -60,10 +58,6 @@ from caxton.workflows.notice import NoticeWorkflow
 from caxton.workflows.policies import GRACEFUL_STOP, HEARTBEAT_EVERY, STICKY_TIMEOUT
 
 WORKFLOWS = (ConversationWorkflow, InboxWorkflow, AgentWorkflow, DeploymentWorkflow, NoticeWorkflow)
-
-
-MAINTAIN_EVERY = 60.0
-"""Seconds between looks at the indices of memory."""
 
 
 @dataclass
@@ -119,10 +113,11 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
 def _memories(settings: Settings, folder: DataFolder, database: Database) -> Memories | None:
     if not settings.memory.enabled:
         return None
-    embedder = MiniLM()
+    embedder = build_embedder(settings.memory.embedder)
     root = folder.path / "memory"
-    found = Memories(LanceMemory(root, embedder.dimensions, embedder.id), embedder, database)
-    if root.is_dir():  # it was used before
+    used_before = root.is_dir()
+    found = Memories(build_backend(settings.memory, root, embedder), embedder, database)
+    if used_before:
         found.warm()
     return found
 
@@ -185,15 +180,11 @@ def build_watch(parts: Parts, client: Client, task_queue: str, server_log: Serve
     forsaken = Forsaken(parts.database, engine, lambda steps: do_steps(ports, steps))
     projections = Projections(parts.database)
 
-    maintained = time.monotonic()
-
     async def follow() -> None:
-        nonlocal maintained
         await projections.follow_all()
         await server_log.milestones()
-        if parts.memories is not None and time.monotonic() - maintained > MAINTAIN_EVERY:
-            maintained = time.monotonic()
-            await parts.memories.maintain()
+        if parts.memories is not None:
+            parts.memories.maintain()
 
     remember = AutoStore(parts.memories, parts.database, parts.blobs).remember if parts.memories else None
     return Watch(parts.database, engine, forsaken.sweep, follow, remember)

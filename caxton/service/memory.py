@@ -137,7 +137,9 @@ class MemoryAdministration:
         place = Place.of(caller.scope.customer, caller.scope.workspace, scope)
         wanted = MemoryFilter(scope=scope, type=type_)
         memories, start = self.memories, MemoryId(after) if after else None
-        return await memories.run(lambda: memories.backend.entities(place, wanted, after=start, limit=limit))
+        return await memories.run(
+            lambda: memories.backend.get(place, memories.backend.ids(place, wanted, after=start, limit=limit))
+        )
 
     async def edit(self, caller: Caller, memory_id: str, edit: Edit) -> Entity:
         """Corrects a memory; the log has the hashes before and after.
@@ -264,9 +266,7 @@ class MemoryAdministration:
             count = stats.entities
         else:
             while True:
-                batch = await memories.run(
-                    lambda after=after: memories.backend.entities(place, wanted, after=after, limit=PAGE)
-                )
+                batch = await memories.run(lambda after=after: _page(memories, place, wanted, after))
                 if not batch:
                     break
                 examples += [entity.text[:80] for entity in batch][: max(0, 5 - len(examples))]
@@ -298,9 +298,7 @@ class MemoryAdministration:
         yield _line(header)
         after: MemoryId | None = None
         while True:
-            batch = await memories.run(
-                lambda after=after: memories.backend.entities(place, MemoryFilter(), after=after, limit=PAGE)
-            )
+            batch = await memories.run(lambda after=after: _page(memories, place, MemoryFilter(), after))
             if not batch:
                 break
             relations = await memories.run(
@@ -352,6 +350,10 @@ class MemoryAdministration:
     async def _tell(self, caller: Caller, payload: MemoryEdited | MemoryPurged) -> None:
         event = journal.note(caller.scope, payload, new_id("memory"), actor=caller.actor)
         await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
+
+
+def _page(memories: Memories, place: Place, wanted: MemoryFilter, after: MemoryId | None) -> list[Entity]:
+    return memories.backend.get(place, memories.backend.ids(place, wanted, after=after, limit=PAGE))
 
 
 def check_metadata(metadata: Mapping[str, Any]) -> None:

@@ -4,97 +4,111 @@ Writes are visible to all processes when they return. Indices are built by :meth
 is not in them yet is searched one by one. Hops follow a table of relations by both ends.
 """
 
-import json
-import shutil
+import logging
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib import import_module
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from caxton.domain.errors import MemoryUnavailable
-from caxton.domain.memory import (
-    Entity,
-    Match,
-    MemoryId,
-    MemoryPath,
-    MemoryQuery,
-    MemoryScope,
-    Relation,
-    RelationId,
-    Scalar,
+from caxton.adapters.memory.lance_rows import (
+    ENTITY_COLUMNS,
+    RELATION_COLUMNS,
+    VECTOR,
+    entity_row,
+    filter_condition,
+    micros,
+    one_of,
+    query_condition,
+    relation_row,
+    row_entity,
+    row_relation,
+    text,
+    vector_column,
 )
-from caxton.domain.memory_port import GLOBAL_PLACE, MemoryFilter, MemoryStatistics, Place
+from caxton.adapters.memory.lance_tables import Name, Tables
+from caxton.domain.errors import InvalidSettings, MemoryUnavailable
+from caxton.domain.memory import Entity, Match, MemoryId, MemoryPath, MemoryQuery, Relation, RelationId
+from caxton.domain.memory_port import MemoryConfig, MemoryFilter, MemoryStatistics, Place
 
-T = TypeVar("T")
-
-INDEX_FROM = 5_000
-"""Entities from which a vector index is worth it: below, looking at all of them is as fast."""
-
-REINDEX_SHARE = 0.2
-"""Share of entities that may be outside of the index before it is merged."""
+log = logging.getLogger(__name__)
 
 RANK_CONSTANT = 60
 """k of reciprocal rank fusion (Cormack et al. 2009, https://doi.org/10.1145/1571941.1572114)."""
 
-ATTEMPTS = 10
-"""A write that met another process's is tried again."""
-
 CANDIDATES = 4
-"""Matches to look at for each that is wanted, before similarity, recency and both ranks decide."""
+"""Matches to look at for each that is wanted, before similarity, recency and both ranks decide …"""
+
+FEWEST_CANDIDATES = 20
+"""… and at least so many: the index compares vectors of 8 bits, and the best of few may not be among them."""
+
+SEARCH_WIDTH = 100
+"""`ef` of HNSW: how many neighbours are kept in view. Recall is no better from 64 on, at the same time."""
+
+
+def lance_memory(config: MemoryConfig) -> "LanceMemory":
+    """The factory that stands in the entry points.
+
+    Raises:
+        InvalidSettings: there are no options.
+    """
+    if config.options:
+        raise InvalidSettings(f'memory.options: the back end lancedb has no option "{next(iter(config.options))}"')
+    return LanceMemory(config)
 
 
 class LanceMemory:
     """The MemoryBackend port over LanceDB."""
 
-    def __init__(self, root: Path, dimensions: int, embedder_id: str) -> None:
-        """Keep memories below `root`; vectors have so many dimensions and come from that embedder."""
-        self.root = root
-        self.dimensions = dimensions
-        self.embedder_id = embedder_id
-        self._tables: dict[tuple[Place, str], Any] = {}
-        self._lock = threading.Lock()
-        self._optimized: dict[tuple[Place, str], int] = {}
+    def __init__(self, config: MemoryConfig) -> None:
+        """Keep memories below the configured folder."""
+        self._column = vector_column(config.embedder_id)
+        self._tables = Tables(config.folder, self._column, config.dimensions)
+        self._accessed: dict[Place, dict[MemoryId, tuple[int, datetime]]] = {}
+        self._guard = threading.Lock()
 
     # --- entities ---
 
     def put(self, place: Place, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]) -> None:
         """Keeps entities, in place of those of the same ids."""
-        rows = [
-            {**_row(entity), "embedder": self.embedder_id, "vector": list(vector)}
+        if not entities:
+            return
+        with self._tables.lock(place):
+            self._forget_accesses(place, [entity.id for entity in entities])
+            rows = self._vector_rows(place, entities, vectors)
+            known = {row["id"] for row in self._rows(place, "entities", one_of("id", list(rows)), columns=["id"])}
+            fresh = [row for identity, row in rows.items() if identity not in known]
+            changed = [row for identity, row in rows.items() if identity in known]
+            if fresh:  # a third of what an upsert costs
+                self._tables.write(place, "entities", lambda table: table.add(fresh))
+            if changed:
+                self._upsert(place, "entities", changed)
+
+    def _vector_rows(
+        self, place: Place, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]
+    ) -> dict[str, dict[str, Any]]:
+        table = self._tables.table(place, "entities", create=True)
+        others = {name: None for name in table.schema.names if name.startswith(VECTOR) and name != self._column}
+        return {
+            entity.id: {**entity_row(entity), **others, self._column: list(vector)}
             for entity, vector in zip(entities, vectors, strict=True)
-        ]
-        self._upsert(place, "entities", rows)
+        }
 
     def get(self, place: Place, ids: Sequence[MemoryId]) -> list[Entity]:
         """Those of the entities that exist, in the order of `ids`."""
-        found = {row["id"]: row for row in self._rows(place, "entities", _one_of("id", ids), limit=len(ids))}
-        return [_entity(found[identity]) for identity in ids if identity in found]
+        found = {row["id"]: row for row in self._rows(place, "entities", one_of("id", ids))}
+        return [self._entity(place, found[identity]) for identity in ids if identity in found]
 
     def search(self, place: Place, query: MemoryQuery, vector: Sequence[float] | None) -> list[Match]:
         """The best matches, best first."""
-        table = self._table(place, "entities", create=False)
-        if table is None:
-            return []
-        condition = _query_condition(query)
-        wanted = query.limit * CANDIDATES
+        condition = query_condition(query)
+        wanted = max(query.limit * CANDIDATES, FEWEST_CANDIDATES)
         ranked: dict[str, dict[str, Any]] = {}
         scores: dict[str, float] = {}
         similarities: dict[str, float] = {}
         if query.mode != "text" and vector is not None:
-            found = _guarded(
-                lambda: (
-                    table.search(list(vector), vector_column_name="vector")
-                    .distance_type("cosine")
-                    .where(condition, prefilter=True)
-                    .select([*_COLUMNS, "_distance"])
-                    .limit(wanted)
-                    .to_list()
-                )
-            )
+            found = self._by_meaning(place, vector, condition, wanted)
             for rank, row in enumerate(found):
                 similarity = 1.0 - float(row["_distance"])
                 if similarity < query.min_similarity:
@@ -103,7 +117,7 @@ class LanceMemory:
                 similarities[row["id"]] = similarity
                 scores[row["id"]] = similarity if query.mode == "vector" else 1.0 / (RANK_CONSTANT + rank + 1)
         if query.mode != "vector":
-            for rank, row in enumerate(self._by_words(table, query.text, condition, wanted)):
+            for rank, row in enumerate(self._by_words(place, query.text, condition, wanted)):
                 if query.mode == "hybrid" and query.min_similarity > 0 and row["id"] not in similarities:
                     continue  # its meaning is further away than what was asked for
                 ranked.setdefault(row["id"], row)
@@ -112,7 +126,7 @@ class LanceMemory:
         now = datetime.now(UTC)
         matches: list[Match] = []
         for identity, row in ranked.items():
-            entity = _entity(row)
+            entity = self._entity(place, row)
             score = scores[identity]
             if query.half_life is not None:
                 age = max(0.0, (now - entity.updated_at).total_seconds())
@@ -122,78 +136,132 @@ class LanceMemory:
         matches.sort(key=lambda match: (-match.score, match.entity.id))
         return matches[: query.limit]
 
-    def _by_words(self, table: Any, text: str, condition: str, limit: int) -> list[dict[str, Any]]:
-        match_query: Any = import_module("lancedb.query").MatchQuery
-
-        def search() -> list[dict[str, Any]]:
-            return (
-                table.search(match_query(text, "text"), query_type="fts")
+    def _by_meaning(self, place: Place, vector: Sequence[float], condition: str, limit: int) -> list[dict[str, Any]]:
+        return self._tables.read(
+            place,
+            "entities",
+            lambda table: (
+                table.search(list(vector), vector_column_name=self._column)
+                .distance_type("cosine")
+                .ef(max(SEARCH_WIDTH, limit))
+                .refine_factor(1)  # distances of the full vectors
                 .where(condition, prefilter=True)
-                .select([*_COLUMNS, "_score"])
+                .select([*ENTITY_COLUMNS, "_distance"])
                 .limit(limit)
                 .to_list()
-            )
+            ),
+            missing=[],
+        )
 
-        return _guarded(search)
+    def _by_words(self, place: Place, words: str, condition: str, limit: int) -> list[dict[str, Any]]:
+        match_query: Any = import_module("lancedb.query").MatchQuery
+        return self._tables.read(
+            place,
+            "entities",
+            lambda table: (
+                table.search(match_query(words, "text"), query_type="fts")
+                .where(condition, prefilter=True)
+                .select([*ENTITY_COLUMNS, "_score"])
+                .limit(limit)
+                .to_list()
+            ),
+            missing=[],
+        )
 
-    def entities(
-        self, place: Place, wanted: MemoryFilter, *, after: MemoryId | None = None, limit: int
-    ) -> list[Entity]:
-        """Entities by id, from behind `after`."""
-        condition = _filter_condition(wanted)
-        if after is not None:
-            condition = f"({condition}) AND id > {_text(after)}"
-        rows = self._rows(place, "entities", condition, limit=None, columns=["id"])
-        ids = sorted(row["id"] for row in rows)[:limit]
-        return self.get(place, [MemoryId(identity) for identity in ids])
+    def ids(
+        self, place: Place, wanted: MemoryFilter, *, after: MemoryId | None = None, limit: int | None = None
+    ) -> list[MemoryId]:
+        """Ids of the entities that are meant, sorted, from behind `after`."""
+        condition = filter_condition(wanted)
+        if after is not None and wanted.beyond is None:
+            condition = f"({condition}) AND id > {text(after)}"
+        rows = self._rows(place, "entities", condition, columns=["id", "updated_at"])
+        if wanted.beyond is not None:
+            rows.sort(key=lambda row: (row["updated_at"], row["id"]), reverse=True)
+            rows = [row for row in rows[wanted.beyond :] if after is None or row["id"] > after]
+        return [MemoryId(identity) for identity in sorted(row["id"] for row in rows)[:limit]]
 
     def delete(self, place: Place, ids: Sequence[MemoryId]) -> int:
         """Removes entities with their relations."""
-        present = self._rows(place, "entities", _one_of("id", ids), limit=len(ids), columns=["id"])
-        if not present:
-            return 0
-        self._delete(place, "entities", _one_of("id", ids))
-        self._delete(place, "relations", f"({_one_of('source', ids)}) OR ({_one_of('target', ids)})")
-        return len(present)
+        with self._tables.lock(place):
+            self._forget_accesses(place, ids)
+            present = len(self._rows(place, "entities", one_of("id", ids), columns=["id"]))
+            if present:
+                self._delete(place, "entities", one_of("id", ids))
+                self._delete(place, "relations", f"({one_of('source', ids)}) OR ({one_of('target', ids)})")
+        return present
 
     def touch(self, place: Place, ids: Sequence[MemoryId], moment: datetime) -> None:
-        """Counts an access."""
-        table = self._table(place, "entities", create=False)
-        if table is not None and ids:
-            values = {"accessed": "accessed + 1", "last_accessed": str(_micros(moment))}
-            self._write(lambda: table.update(where=_one_of("id", ids), values_sql=values))
+        """Counts an access: here at once, on the disk with the next maintenance. A commit a search would be dear."""
+        with self._guard:
+            accesses = self._accessed.setdefault(place, {})
+            for identity in ids:
+                accesses[identity] = accesses.get(identity, (0, moment))[0] + 1, moment
+        self._tables.note_change(place)
+
+    def _forget_accesses(self, place: Place, ids: Sequence[MemoryId]) -> None:
+        """Accesses that an entity brings along when it is written, or that go with it."""
+        with self._guard:
+            for identity in ids:
+                self._accessed.get(place, {}).pop(identity, None)
+
+    def _write_accesses(self, place: Place) -> None:
+        with self._guard:
+            accesses = self._accessed.pop(place, {})
+        by_count: dict[int, list[MemoryId]] = {}
+        for identity, (count, _) in accesses.items():
+            by_count.setdefault(count, []).append(identity)
+        for count, ids in by_count.items():  # few: one statement for all that were found equally often
+            latest = max(accesses[identity][1] for identity in ids)
+            values = {"accessed": f"accessed + {count}", "last_accessed": str(micros(latest))}
+            self._update(place, one_of("id", ids), values)
+
+    def _update(self, place: Place, condition: str, values: dict[str, str]) -> None:
+        self._change(place, "entities", lambda table: table.update(where=condition, values_sql=values))
+
+    def _entity(self, place: Place, row: dict[str, Any]) -> Entity:
+        entity = row_entity(row)
+        accesses = self._accessed.get(place, {}).get(entity.id)
+        if accesses is None:
+            return entity
+        return entity.model_copy(update={"accessed": entity.accessed + accesses[0], "last_accessed": accesses[1]})
+
+    def stale(self, place: Place, limit: int) -> list[Entity]:
+        """Some entities whose vectors another embedder made."""
+        return [
+            self._entity(place, row) for row in self._rows(place, "entities", f"{self._column} IS NULL", limit=limit)
+        ]
+
+    def reembed(self, place: Place, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]) -> None:
+        """Gives entities new vectors; one that was changed or removed since it was read is left as it is."""
+        with self._tables.lock(place):
+            rows = list(self._vector_rows(place, entities, vectors).values())
+            unchanged = "target.updated_at = source.updated_at"
+            self._forget_accesses(place, [entity.id for entity in entities])
+            self._change(
+                place,
+                "entities",
+                lambda table: table.merge_insert("id").when_matched_update_all(where=unchanged).execute(rows),
+            )
 
     # --- relations ---
 
     def relate(self, place: Place, relations: Sequence[Relation]) -> None:
         """Keeps relations."""
-        self._upsert(
-            place,
-            "relations",
-            [
-                {
-                    "id": relation.id,
-                    "source": relation.source,
-                    "target": relation.target,
-                    "type": relation.type,
-                    "properties": json.dumps(relation.properties, ensure_ascii=False),
-                    "created_at": _micros(relation.created_at),
-                }
-                for relation in relations
-            ],
-        )
+        self._upsert(place, "relations", [relation_row(relation) for relation in relations])
 
     def relations(self, place: Place, ids: Sequence[MemoryId]) -> list[Relation]:
         """All relations from or to the entities."""
-        rows = self._rows(place, "relations", f"({_one_of('source', ids)}) OR ({_one_of('target', ids)})", limit=None)
-        return sorted((_relation(row) for row in rows), key=lambda relation: relation.id)
+        rows = self._rows(place, "relations", f"({one_of('source', ids)}) OR ({one_of('target', ids)})")
+        return sorted((row_relation(row) for row in rows), key=lambda relation: relation.id)
 
     def unrelate(self, place: Place, ids: Sequence[RelationId]) -> int:
         """Removes relations."""
-        present = self._rows(place, "relations", _one_of("id", ids), limit=len(ids), columns=["id"])
-        if present:
-            self._delete(place, "relations", _one_of("id", ids))
-        return len(present)
+        with self._tables.lock(place):
+            present = len(self._rows(place, "relations", one_of("id", ids), columns=["id"]))
+            if present:
+                self._delete(place, "relations", one_of("id", ids))
+        return present
 
     def traverse(
         self, place: Place, start: MemoryId, *, hops: int, direction: str, types: Sequence[str], limit: int
@@ -206,18 +274,18 @@ class LanceMemory:
             if not border or len(order) >= limit:
                 break
             ends = [
-                _one_of(end, border) for end, way in (("source", "out"), ("target", "in")) if direction in (way, "both")
+                one_of(end, border) for end, way in (("source", "out"), ("target", "in")) if direction in (way, "both")
             ]
             condition = f"({' OR '.join(ends)})"
             if types:
-                condition += f" AND {_one_of('type', types)}"
-            rows = sorted(self._rows(place, "relations", condition, limit=None), key=lambda row: row["id"])
+                condition += f" AND {one_of('type', types)}"
+            rows = sorted(self._rows(place, "relations", condition), key=lambda row: row["id"])
             following: list[str] = []
             for row in rows:
                 for near, far in (("source", "target"), ("target", "source")):
                     way = "out" if near == "source" else "in"
                     if direction in (way, "both") and row[near] in reached and row[far] not in reached:
-                        reached[row[far]] = [*reached[row[near]], _relation(row)]
+                        reached[row[far]] = [*reached[row[near]], row_relation(row)]
                         order.append(row[far])
                         following.append(row[far])
             border = following
@@ -231,287 +299,75 @@ class LanceMemory:
 
     def statistics(self, place: Place) -> MemoryStatistics:
         """How much there is."""
-        table = self._table(place, "entities", create=False)
-        if table is None:
-            return MemoryStatistics(0, 0, {}, 0, 0)
         by_scope: dict[str, int] = {}
-        for row in self._rows(place, "entities", "true", limit=None, columns=["scope"]):
+        for row in self._rows(place, "entities", "true", columns=["scope"]):
             by_scope[row["scope"]] = by_scope.get(row["scope"], 0) + 1
-        relations = self._table(place, "relations", create=False)
-        stats = _index_statistics(table)
+        folder = self._tables.folder(place)
         return MemoryStatistics(
             entities=sum(by_scope.values()),
-            relations=relations.count_rows() if relations is not None else 0,
+            relations=self._tables.read(place, "relations", lambda table: table.count_rows(), missing=0),
             by_scope=by_scope,
-            bytes=sum(file.stat().st_size for file in self._folder(place).rglob("*") if file.is_file()),
-            indexed=stats.num_indexed_rows if stats else 0,
+            bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+            indexed=self._tables.read(place, "entities", self._indexed, missing=0),
+            stale=self._tables.read(
+                place, "entities", lambda table: table.count_rows(f"{self._column} IS NULL"), missing=0
+            ),
         )
 
-    def places(self, customer: str) -> list[Place]:
-        """Where the customer has memories."""
-        folder = self.root / customer
-        return [Place(customer, each.name) for each in sorted(folder.iterdir())] if folder.is_dir() else []
-
-    def all_places(self) -> list[Place]:
-        """Where anybody has memories."""
-        customers = sorted(self.root.iterdir()) if self.root.is_dir() else []
-        return [place for customer in customers for place in self.places(customer.name)]
+    def _indexed(self, table: Any) -> int:
+        index = self._tables.vector_index(table)
+        return index.num_indexed_rows if index is not None else 0
 
     def forget(self, place: Place) -> None:
         """Removes everything of a place: its folder, with all old versions and indices."""
-        with self._lock:
-            for key in [key for key in self._tables if key[0] == place]:
-                del self._tables[key]
-            shutil.rmtree(self._folder(place), ignore_errors=True)
+        with self._guard:
+            self._accessed.pop(place, None)
+        self._tables.forget(place)
+
+    def unsettled(self) -> list[Place]:
+        """Places to maintain."""
+        return self._tables.unsettled()
 
     def maintain(self, place: Place) -> None:
         """Builds and merges indices, compacts, takes deleted content out of the files."""
-        for name in ("entities", "relations"):
-            table = self._table(place, name, create=False)
-            if table is None:
-                continue
-            if name == "entities":
-                self._maintain_index(table)
-            version = table.version
-            if self._optimized.get((place, name)) == version:
-                continue  # nothing was written since
-            self._write(lambda table=table: table.optimize(cleanup_older_than=timedelta(minutes=1)))
-            self._optimized[(place, name)] = table.version
-
-    def _maintain_index(self, table: Any) -> None:
-        from lancedb.index import HnswSq
-
-        count = table.count_rows()
-        if count < INDEX_FROM:
-            return
-        stats = _index_statistics(table)
-        if stats is None:
-            self._write(lambda: table.create_index("vector", config=HnswSq(distance_type="cosine", num_partitions=1)))
-        elif stats.num_unindexed_rows > REINDEX_SHARE * count:
-            self._write(table.optimize)
-
-    def vectors(self, place: Place, after: MemoryId | None, limit: int) -> Iterator[tuple[Entity, str]]:
-        """Entities with the embedder that made their vectors."""
-        condition = f"id > {_text(after)}" if after else "true"
-        rows = self._rows(place, "entities", condition, limit=None, columns=[*_COLUMNS, "embedder"])
-        for row in sorted(rows, key=lambda row: row["id"])[:limit]:
-            yield _entity(row), row["embedder"]
+        self._write_accesses(place)
+        self._tables.maintain(place)
 
     def close(self) -> None:
-        """Forgets open tables; LanceDB has nothing else to close."""
-        self._tables.clear()
+        """Writes down what was counted."""
+        try:
+            for place in list(self._accessed):
+                self._write_accesses(place)
+        except MemoryUnavailable as error:
+            log.warning("memory: accesses were not counted: %s", error.message)
+        self._tables.close()
 
-    # --- tables ---
+    # --- rows ---
 
-    def _folder(self, place: Place) -> Path:
-        assert place.workspace == GLOBAL_PLACE or place.workspace.replace("-", "").replace("_", "").isalnum()
-        return self.root / place.customer / place.workspace
+    def _upsert(self, place: Place, name: Name, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self._tables.write(
+                place,
+                name,
+                lambda table: (
+                    table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
+                ),
+            )
 
-    def _table(self, place: Place, name: str, *, create: bool = True) -> Any:
-        key = (place, name)
-        table = self._tables.get(key)
-        if table is not None:
-            return table
-        folder = self._folder(place)
-        if not create and not (folder / f"{name}.lance").is_dir():
-            return None
-        with self._lock:
-            table = self._tables.get(key)
-            if table is None:
-                table = self._tables[key] = _guarded(lambda: self._open(folder, name))
-            return table
+    def _change(self, place: Place, name: Name, work: Callable[[Any], object]) -> None:
+        if self._tables.table(place, name) is not None:
+            self._tables.write(place, name, work)
 
-    def _open(self, folder: Path, name: str) -> Any:
-        import lancedb
-        from lancedb.index import FTS, BTree
-
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Every read looks whether another process has written: a millisecond, for memories that can be found at once.
-        database = lancedb.connect(folder, read_consistency_interval=timedelta(0))
-        schema = _entity_schema(self.dimensions) if name == "entities" else _relation_schema()
-        table = database.create_table(name, schema=schema, exist_ok=True)
-        present = {index.name for index in table.list_indices()}
-        wanted: dict[str, Any] = {"id": BTree()}
-        wanted |= {"text": FTS()} if name == "entities" else {"source": BTree(), "target": BTree()}
-        for column, config in wanted.items():
-            if f"{column}_idx" not in present:
-                self._write(lambda column=column, config=config: table.create_index(column, config=config))
-        return table
-
-    def _upsert(self, place: Place, name: str, rows: list[dict[str, Any]]) -> None:
-        if not rows:
-            return
-        table = self._table(place, name)
-        self._write(
-            lambda: table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
-        )
-
-    def _delete(self, place: Place, name: str, condition: str) -> None:
-        table = self._table(place, name, create=False)
-        if table is not None:
-            self._write(lambda: table.delete(condition))
+    def _delete(self, place: Place, name: Name, condition: str) -> None:
+        self._change(place, name, lambda table: table.delete(condition))
 
     def _rows(
-        self, place: Place, name: str, condition: str, *, limit: int | None, columns: Sequence[str] | None = None
+        self, place: Place, name: Name, condition: str, *, limit: int | None = None, columns: Sequence[str] = ()
     ) -> list[dict[str, Any]]:
-        table = self._table(place, name, create=False)
-        if table is None or limit == 0:
-            return []
-        chosen = list(columns or (_COLUMNS if name == "entities" else _RELATION_COLUMNS))
-        query = table.search().where(condition).select(chosen)
-        return _guarded(lambda: query.limit(limit or table.count_rows() or 1).to_list())
+        chosen = list(columns or (ENTITY_COLUMNS if name == "entities" else RELATION_COLUMNS))
 
-    def _write(self, work: Callable[[], T]) -> T:
-        """Runs a write, again when another process's got in between."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return work()
-            except (OSError, RuntimeError, ValueError) as error:
-                if attempt == ATTEMPTS - 1 or "conflict" not in str(error).lower():
-                    raise MemoryUnavailable("the memory could not be written", reason=_reason(error)) from error
-                time.sleep(0.02 * (attempt + 1))
-        raise AssertionError("unreachable")
+        def read(table: Any) -> list[dict[str, Any]]:
+            query = table.search().where(condition).select(chosen)
+            return (query.limit(limit) if limit else query).to_list()
 
-
-def _guarded(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise MemoryUnavailable("the memory cannot be read", reason=_reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]
-
-
-_COLUMNS = (
-    "id",
-    "scope",
-    "name",
-    "type",
-    "observations",
-    "metadata",
-    "provenance",
-    "created_at",
-    "updated_at",
-    "accessed",
-    "last_accessed",
-)
-_RELATION_COLUMNS = ("id", "source", "target", "type", "properties", "created_at")
-
-
-def _entity_schema(dimensions: int) -> Any:
-    pa: Any = import_module("pyarrow")
-
-    text = [pa.field(name, pa.string()) for name in ("id", "scope", "name", "type", "text")]
-    data = [pa.field(name, pa.string()) for name in ("observations", "metadata", "facts", "provenance", "embedder")]
-    numbers = [pa.field(name, pa.int64()) for name in ("created_at", "updated_at", "accessed", "last_accessed")]
-    return pa.schema([*text, *data, *numbers, pa.field("vector", pa.list_(pa.float32(), dimensions))])
-
-
-def _relation_schema() -> Any:
-    pa: Any = import_module("pyarrow")
-
-    text = [pa.field(name, pa.string()) for name in ("id", "source", "target", "type", "properties")]
-    return pa.schema([*text, pa.field("created_at", pa.int64())])
-
-
-def _row(entity: Entity) -> dict[str, Any]:
-    return {
-        "id": entity.id,
-        "scope": str(entity.scope),
-        "name": entity.name,
-        "type": entity.type,
-        "text": entity.text,
-        "observations": json.dumps(entity.observations, ensure_ascii=False),
-        "metadata": json.dumps(entity.metadata, ensure_ascii=False),
-        "facts": facts_of(entity.metadata),
-        "provenance": entity.provenance.model_dump_json(exclude_none=True),
-        "created_at": _micros(entity.created_at),
-        "updated_at": _micros(entity.updated_at),
-        "accessed": entity.accessed,
-        "last_accessed": _micros(entity.last_accessed) if entity.last_accessed else 0,
-    }
-
-
-def _entity(row: Mapping[str, Any]) -> Entity:
-    return Entity(
-        id=MemoryId(row["id"]),
-        scope=MemoryScope.parse(row["scope"]),
-        name=row["name"],
-        type=row["type"],
-        observations=json.loads(row["observations"]),
-        metadata=json.loads(row["metadata"]),
-        provenance=json.loads(row["provenance"]),
-        created_at=_moment(row["created_at"]),
-        updated_at=_moment(row["updated_at"]),
-        accessed=row["accessed"],
-        last_accessed=_moment(row["last_accessed"]) if row["last_accessed"] else None,
-    )
-
-
-def _relation(row: Mapping[str, Any]) -> Relation:
-    return Relation(
-        id=RelationId(row["id"]),
-        source=MemoryId(row["source"]),
-        target=MemoryId(row["target"]),
-        type=row["type"],
-        properties=json.loads(row["properties"]),
-        created_at=_moment(row["created_at"]),
-    )
-
-
-def facts_of(metadata: Mapping[str, Any]) -> str:
-    """Top-level values of metadata as lines that a filter can look for: one fact a line, each line delimited."""
-    lines = [_fact(name, value) for name, value in sorted(metadata.items()) if _is_scalar(value)]
-    return "\n" + "\n".join(lines) + "\n" if lines else ""
-
-
-def _fact(name: str, value: Scalar) -> str:
-    return json.dumps([name, value], ensure_ascii=True)
-
-
-def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float | bool)
-
-
-def _query_condition(query: MemoryQuery) -> str:
-    parts = [_one_of("scope", [str(scope) for scope in query.scopes])]
-    if query.type is not None:
-        parts.append(f"type = {_text(query.type)}")
-    for name, value in query.where.items():
-        # The whole line of the fact, so that no value is found within another.
-        parts.append(f"contains(facts, {_text(chr(10) + _fact(name, value) + chr(10))})")
-    return " AND ".join(parts)
-
-
-def _filter_condition(wanted: MemoryFilter) -> str:
-    parts = ["true"]
-    if wanted.scope is not None:
-        parts.append(f"scope = {_text(str(wanted.scope))}")
-    if wanted.type is not None:
-        parts.append(f"type = {_text(wanted.type)}")
-    if wanted.before is not None:
-        parts.append(f"updated_at < {_micros(wanted.before)}")
-    return " AND ".join(parts)
-
-
-def _one_of(column: str, values: Sequence[str]) -> str:
-    return f"{column} IN ({', '.join(_text(value) for value in values)})" if values else "false"
-
-
-def _text(value: str) -> str:
-    """`value` as a text of SQL: quotes doubled; nothing else has a meaning inside one."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _micros(moment: datetime) -> int:
-    return round(moment.timestamp() * 1_000_000)
-
-
-def _moment(micros: int) -> datetime:
-    return datetime.fromtimestamp(micros / 1_000_000, tz=UTC)
-
-
-def _index_statistics(table: Any) -> Any:
-    return next((table.index_stats(index.name) for index in table.list_indices() if index.columns == ["vector"]), None)
+        return self._tables.read(place, name, read, missing=[])

@@ -22,6 +22,10 @@ PLAUSIBLE: dict[str, Any] = {
     "store.url": "sqlite:///x",
     "telemetry.otlp_endpoint": "http://h",
     "models.default": "openai:gpt-5",
+    "memory.embedder.model": "m",
+    "memory.embedder.dimensions": 3,
+    "memory.embedder.base_url": "http://h",
+    "memory.embedder.api_key_env": "KEY",
 }
 """Values of settings that have none by default."""
 
@@ -50,7 +54,8 @@ def test_every_setting_can_stand_in_the_file_and_in_the_environment(
     value = PLAUSIBLE[name] if name in PLAUSIBLE else load_settings().values()[name]
     *tables, key = name.split(".")
     written = str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
-    write(folder, f"{f'[{tables[0]}]' if tables else ''}\n{key} = {written}\n")
+    table = f"[{'.'.join(tables)}]" if tables else ""
+    write(folder, f"{table}\n{key} = {written}\n")
     assert load_settings().origins[name] == "caxton.toml:2"
     monkeypatch.setenv(variable(name), written.strip('"'))
     assert load_settings().origins[name] == f"environment {variable(name)}"

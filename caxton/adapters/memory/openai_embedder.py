@@ -1,0 +1,74 @@
+"""An embedder behind an OpenAI-compatible address: https://platform.openai.com/docs/api-reference/embeddings"""
+
+import math
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from caxton.domain.errors import MemoryUnavailable
+
+BATCH = 128
+"""Texts a request."""
+
+CHARACTERS = 20_000
+"""Of a text that are embedded: services refuse more than 8,192 tokens. What is longer is found by its words."""
+
+TIMEOUT = 30.0
+"""Seconds for one request."""
+
+
+class OpenAIEmbedder:
+    """The Embedder port. The client is loaded with the first text."""
+
+    def __init__(self, model: str, dimensions: int, *, base_url: str | None, key: str | None) -> None:
+        """Use a model whose vectors have so many dimensions, at `base_url` (None: OpenAI's own)."""
+        self.id = f"{model}:{dimensions}"
+        self.dimensions = dimensions
+        self._model = model
+        self._base_url = base_url
+        self._key = key
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """A unit vector for each text, in their order.
+
+        Raises:
+            MemoryUnavailable: the service does not answer, refuses, or its vectors are of another length.
+        """
+        openai: Any = import_module("openai")
+        vectors: list[list[float]] = []
+        for start in range(0, len(texts), BATCH):
+            part = [text[:CHARACTERS] or " " for text in texts[start : start + BATCH]]
+            try:
+                answer = self._connected(openai).embeddings.create(
+                    model=self._model, input=part, encoding_format="float"
+                )
+            except openai.OpenAIError as error:
+                status = getattr(error, "status_code", None)
+                # Its message may quote the text.
+                reason = type(error).__name__ + (f" {status}" if status else "")
+                raise MemoryUnavailable("the embedder does not answer", reason=reason) from error
+            found = [each.embedding for each in sorted(answer.data, key=lambda each: each.index)]
+            if len(found) != len(part) or any(len(vector) != self.dimensions for vector in found):
+                lengths = sorted({len(vector) for vector in found})
+                raise MemoryUnavailable(
+                    f"the embedder's vectors have {lengths} dimensions, the settings say {self.dimensions}",
+                    "correct dimensions in [memory.embedder]",
+                )
+            vectors += [_unit(vector) for vector in found]
+        return vectors
+
+    def _connected(self, openai: Any) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = openai.OpenAI(
+                    api_key=self._key or "none", base_url=self._base_url, timeout=TIMEOUT, max_retries=2
+                )
+            return self._client
+
+
+def _unit(vector: Sequence[float]) -> list[float]:
+    length = math.sqrt(sum(value * value for value in vector)) or 1.0
+    return [value / length for value in vector]

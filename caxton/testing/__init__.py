@@ -1,0 +1,1 @@
+"""What extensions of Caxton are tested with."""
