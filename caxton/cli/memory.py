@@ -1,13 +1,14 @@
-"""`caxton memory add|search|show|list|relate|graph|edit|delete|purge|export|import|stats`"""
+"""`caxton memory`: look at memories, correct and remove them."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caxton.cli import memory_bulk
 from caxton.cli.app import new_app
 from caxton.cli.invocation import connect, current
-from caxton.cli.output import ago, emit, is_terminal, plain, plural, remark, say, shorten, style, table
+from caxton.cli.memory_values import metadata_of, on_one_line, scope_of, shown
+from caxton.cli.output import ago, complain, emit, plural, say, shorten, style, table
 
 if TYPE_CHECKING:
     from caxton.domain.memory import Entity
@@ -35,7 +36,7 @@ def add(
     metadata: Metadata = None,
 ) -> None:
     """Remember something. The same text in the same scope is kept once."""
-    body = {"text": text, "scope": _scope(scope), "name": name, "type": type_, "metadata": _pairs(metadata)}
+    body = {"text": text, "scope": scope_of(scope), "name": name, "type": type_, "metadata": metadata_of(metadata)}
     with connect() as caxton:
         entity = caxton.remember(body)
     if current().json:
@@ -66,16 +67,22 @@ def search(
     query = {
         "text": text,
         "mode": mode,
-        "scopes": [_scope(each) for each in scope or ["workspace"]],
+        "scopes": [scope_of(each) for each in scope or ["workspace"]],
         "limit": limit,
         "min_similarity": min_similarity,
-        "where": _pairs(where),
+        "where": metadata_of(where),
     }
     with connect() as caxton:
-        matches = caxton.search_memory(query)
+        found = caxton.search_memory(query)
     if current().json:
-        emit({"matches": matches})
+        emit(found)
         return
+    matches = found.matches
+    if found.stale:
+        complain(
+            f"{plural(found.stale, 'memory', 'memories')} can be found by their words only: another embedder made their "
+            "vectors. Embed them again with: caxton memory reembed"
+        )
     if not matches:
         say("nothing was found")
         return
@@ -84,7 +91,7 @@ def search(
             style(match.entity.id, "dim"),
             f"{match.similarity:.2f}" if match.similarity is not None else "",
             str(match.entity.scope),
-            shorten(_line(match.entity.text), 80),
+            shorten(on_one_line(match.entity.text), 80),
             ago(match.entity.updated_at),
         ]
         for match in matches
@@ -114,7 +121,9 @@ def list_memories(
     if not found:
         say("nothing is remembered there")
         return
-    rows = [[style(each.id, "dim"), each.type, shorten(_line(each.text), 90), ago(each.updated_at)] for each in found]
+    rows = [
+        [style(each.id, "dim"), each.type, shorten(on_one_line(each.text), 90), ago(each.updated_at)] for each in found
+    ]
     for line in table(rows, ["memory", "type", "text", "when"]):
         say(line)
 
@@ -144,7 +153,7 @@ def show(memory_id: MemoryIdArgument) -> None:
         say(line)
     for observation in entity.observations:
         say()
-        say(_text(observation))
+        say(shown(observation))
     for relation in relations:
         outward = relation.source == entity.id
         other = relation.target if outward else relation.source
@@ -187,7 +196,7 @@ def graph(
         say("nothing is related to it")
     for path in paths:
         way = " · ".join(relation.type for relation in path.relations)
-        say(f"{'  ' * path.hops}{way}  {style(path.entity.id, 'dim')}  {shorten(_line(path.entity.text), 70)}")
+        say(f"{'  ' * path.hops}{way}  {style(path.entity.id, 'dim')}  {shorten(on_one_line(path.entity.text), 70)}")
 
 
 @app.command()
@@ -206,7 +215,7 @@ def edit(
     if name is not None:
         body["name"] = name
     if metadata:
-        body["metadata"] = _pairs(metadata)
+        body["metadata"] = metadata_of(metadata)
     if not body:
         raise UsageError("nothing to change", "give --text, --name or --set")
     with connect() as caxton:
@@ -229,70 +238,6 @@ def delete(memory_id: MemoryIdArgument) -> None:
 
 
 @app.command()
-def purge(
-    scope: Annotated[
-        str | None, typer.Option("--scope", metavar="SCOPE", help="Only this scope; else the whole workspace.")
-    ] = None,
-    older_than: Annotated[
-        str | None, typer.Option(metavar="TIME", help='Only what was not touched for so long, such as "90d".')
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it; without it what would go is shown.")] = False,
-) -> None:
-    """Remove many memories at once. Without --yes it shows what would go."""
-    from caxton.cli.events import moment_of
-
-    with connect() as caxton:
-        found = caxton.purge_memory(scope=scope, before=moment_of(older_than, "--older-than"), dry_run=not yes)
-    if current().json:
-        emit(found)
-        return
-    if found.dry_run:
-        say(f"{plural(found.count, 'memory', 'memories')} would be removed")
-        for example in found.examples:
-            say(f"  {shorten(_line(example), 90)}")
-        if found.count:
-            remark("Do it with --yes; keep a copy with: caxton memory export --out memory.ndjson")
-        return
-    say(f"{plural(found.count, 'memory', 'memories')} removed")
-
-
-@app.command()
-def export(
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write here; else to stdout.")] = None,
-) -> None:
-    """Write the workspace's memories as lines of JSON. Vectors are made again when they are imported."""
-    with connect() as caxton:
-        lines = caxton.export_memory()
-        if out is None:
-            for line in lines:
-                say(line)
-            return
-        partial = out.with_name(out.name + ".partial")
-        count = 0
-        with partial.open("w", encoding="utf-8") as target:
-            for line in lines:
-                target.write(line + "\n")
-                count += line.startswith('{"entity"')
-        partial.replace(out)
-    if current().json:
-        emit({"file": str(out), "memories": count})
-        return
-    say(f"{plural(count, 'memory', 'memories')} written to {out}")
-
-
-@app.command("import")
-def bring_in(file: Annotated[Path, typer.Argument(metavar="FILE", help="What an export wrote.")]) -> None:
-    """Take what an export wrote: all of it or nothing. It can be done again without harm."""
-    content = file.read_bytes()
-    with connect() as caxton:
-        found = caxton.import_memory(content)
-    if current().json:
-        emit(found)
-        return
-    say(f"{plural(found.entities, 'memory', 'memories')} and {plural(found.relations, 'relation')} brought in")
-
-
-@app.command()
 def stats() -> None:
     """Show how much is remembered."""
     from caxton.domain.quantities import format_size
@@ -306,50 +251,16 @@ def stats() -> None:
         size = format_size(counts.bytes)
         memories = plural(counts.entities, "memory", "memories")
         say(f"{style(place, 'bold')}  {memories}, {plural(counts.relations, 'relation')}, {size}")
+        if counts.stale:
+            say(f"  {counts.stale:,} to embed again, for the embedder was changed: caxton memory reembed")
         for scope, count in sorted(counts.by_scope.items()):
             say(f"  {scope}  {count}")
 
 
-def _scope(text: str) -> dict[str, str]:
-    """The scope that `text` names, as the API takes it.
-
-    Raises:
-        UsageError: it names none.
-    """
-    from caxton.domain.errors import UsageError
-    from caxton.domain.memory import MemoryScope
-
-    try:
-        return MemoryScope.parse(text).model_dump(mode="json")
-    except ValueError:
-        raise UsageError(f'"{text}" is no scope', "write workspace, global, agent:NAME or conversation:ID") from None
-
-
-def _pairs(pairs: list[str] | None) -> dict[str, Any]:
-    """Values by name; what reads as JSON (numbers, true, null) is taken as that.
-
-    Raises:
-        UsageError: one is not NAME=VALUE.
-    """
-    import json
-
-    from caxton.domain.errors import UsageError
-
-    found: dict[str, Any] = {}
-    for pair in pairs or []:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise UsageError(f'"{pair}" is no value', "write NAME=VALUE")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-    return found
-
-
-def _text(text: str) -> str:
-    return plain(text) if is_terminal() else text
-
-
-def _line(text: str) -> str:
-    return " ".join(_text(text).split())
+app.command("edit-many")(memory_bulk.edit_many)
+app.command()(memory_bulk.purge)
+app.command()(memory_bulk.undo)
+app.command()(memory_bulk.export)
+app.command("import")(memory_bulk.bring_in)
+app.command()(memory_bulk.retention)
+app.command()(memory_bulk.reembed)

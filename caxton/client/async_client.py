@@ -13,21 +13,26 @@ from caxton.client.sse import StreamEvent
 from caxton.client.transport_async import AsyncTransport, given
 from caxton.client.views import (
     AgentView,
+    BulkPreview,
     CapabilityView,
     EventType,
     Health,
     Imported,
     KeyView,
+    MatchPage,
     MemoryCounts,
     MetricValue,
     NewKey,
+    PageResult,
     ProjectedView,
     PurgePreview,
     Readiness,
+    RetentionView,
     ServerInfo,
     ToolCallResult,
     ToolLogLine,
     ToolView,
+    UndoView,
     Verification,
 )
 from caxton.domain.conversations import Conversation, EndReason
@@ -37,7 +42,7 @@ from caxton.domain.events.replay import Replay
 from caxton.domain.executions import RoutingStrategy, TurnView
 from caxton.domain.governance import Approval, Budget
 from caxton.domain.ids import new_id
-from caxton.domain.memory import Entity, Match, MemoryPath, Relation
+from caxton.domain.memory import Entity, MemoryPath, Relation
 from caxton.domain.messages import Content, Message
 
 TURN_TIMEOUT = 900.0
@@ -420,9 +425,9 @@ class AsyncCaxton:
         """Adds a memory: text, and perhaps scope, name, type, metadata."""
         return Entity.model_validate(await self._post("/v1/memory", memory))
 
-    async def search_memory(self, query: Mapping[str, Any]) -> list[Match]:
+    async def search_memory(self, query: Mapping[str, Any]) -> MatchPage:
         """Finds memories: text, and perhaps mode, scopes, limit, min_similarity, where, type, half_life."""
-        return [Match.model_validate(each) for each in (await self._post("/v1/memory/search", query))["matches"]]
+        return MatchPage.model_validate(await self._post("/v1/memory/search", query))
 
     async def memories(
         self, *, scope: str = "workspace", type: str | None = None, after: str | None = None, limit: int = 50
@@ -459,19 +464,70 @@ class AsyncCaxton:
         return [MemoryPath.model_validate(each) for each in found["paths"]]
 
     async def purge_memory(
-        self, *, scope: str | None = None, before: str | None = None, dry_run: bool = True
+        self,
+        *,
+        scope: str | None = None,
+        type: str | None = None,
+        before: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        can_be_undone: bool = True,
+        dry_run: bool = True,
     ) -> PurgePreview:
         """Removes memories, or (`dry_run`) shows what would be removed."""
-        body = {**given({"scope": scope, "before": before}), "dry_run": dry_run}
+        body = given({"scope": scope, "type": type, "before": before, "where": where})
+        body |= {"dry_run": dry_run, "can_be_undone": can_be_undone}
         return PurgePreview.model_validate(await self._post("/v1/memory/purge", body))
 
-    def export_memory(self) -> AsyncIterator[str]:
-        """The workspace's memories as lines of JSON."""
-        return self._transport.lines("/v1/memory/export")
+    async def edit_memories(
+        self,
+        changes: Mapping[str, Any],
+        *,
+        scope: str | None = None,
+        type: str | None = None,
+        before: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        dry_run: bool = True,
+    ) -> BulkPreview:
+        """Changes many memories (set, unset, type), or (`dry_run`) shows which."""
+        body = given({"scope": scope, "type": type, "before": before, "where": where})
+        body |= {"dry_run": dry_run, "changes": changes}
+        return BulkPreview.model_validate(await self._post("/v1/memory/edit", body))
 
-    async def import_memory(self, content: bytes) -> Imported:
-        """Takes what an export wrote."""
-        response = await self._transport.request("POST", "/v1/memory/import", content=content, timeout=DEPLOY_TIMEOUT)
+    async def undo_memory(self, *, shared: bool = False, dry_run: bool = True) -> UndoView:
+        """Undoes the last bulk operation, or a part of it: call again while something is `left`."""
+        found = await self._post("/v1/memory/undo", {"dry_run": dry_run}, params=_of_all(shared))
+        return UndoView.model_validate(found)
+
+    async def reembed_memory(self, *, shared: bool = False) -> PageResult:
+        """Embeds memories again after a change of the embedder: call again while something is `left`."""
+        return PageResult.model_validate(await self._post("/v1/memory/reembed", {}, params=_of_all(shared)))
+
+    async def memory_retention(self, *, shared: bool = False) -> RetentionView:
+        """How long, and how much, is remembered."""
+        return RetentionView.model_validate(await self._get("/v1/memory/retention", **_of_all(shared)))
+
+    async def set_memory_retention(
+        self, *, max_age: float | None, max_entities: int | None, shared: bool = False
+    ) -> RetentionView:
+        """Decides how long (seconds), and how much, is remembered."""
+        body = {"max_age": max_age, "max_entities": max_entities}
+        response = await self._transport.request("PUT", "/v1/memory/retention", params=_of_all(shared), json=body)
+        return RetentionView.model_validate(response.json())
+
+    async def apply_memory_retention(self, *, shared: bool = False) -> PurgePreview:
+        """Removes now what is not to be remembered any more."""
+        return PurgePreview.model_validate(await self._post("/v1/memory/retention/apply", {}, params=_of_all(shared)))
+
+    def export_memory(self, *, shared: bool = False, after: str | None = None) -> AsyncIterator[str]:
+        """The workspace's memories as lines of JSON, from behind a memory."""
+        return self._transport.lines("/v1/memory/export", params={**_of_all(shared), "after": after})
+
+    async def import_memory(self, content: bytes, *, shared: bool = False, operation: str | None = None) -> Imported:
+        """Takes what an export wrote, or a part of it; parts of one `operation` are undone together."""
+        params = {**_of_all(shared), "operation": operation}
+        response = await self._transport.request(
+            "POST", "/v1/memory/import", params=params, content=content, timeout=DEPLOY_TIMEOUT
+        )
         return Imported.model_validate(response.json())
 
     async def memory_stats(self) -> dict[str, MemoryCounts]:
@@ -545,8 +601,19 @@ class AsyncCaxton:
     async def _get(self, path: str, **params: Any) -> Any:
         return (await self._transport.request("GET", path, params=params)).json()
 
-    async def _post(self, path: str, body: Any, *, key: str | None = None, timeout: float | None = 60.0) -> Any:
-        return (await self._transport.request("POST", path, json=body, idempotency_key=key, timeout=timeout)).json()
+    async def _post(
+        self,
+        path: str,
+        body: Any,
+        *,
+        params: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        timeout: float | None = 60.0,
+    ) -> Any:
+        response = await self._transport.request(
+            "POST", path, params=params, json=body, idempotency_key=key, timeout=timeout
+        )
+        return response.json()
 
     async def _turn(self, path: str, body: Mapping[str, Any], wait: bool, key: str | None) -> TurnView:
         response = await self._transport.request(
@@ -558,3 +625,8 @@ class AsyncCaxton:
             timeout=TURN_TIMEOUT if wait else 60.0,
         )
         return TurnView.model_validate(response.json())
+
+
+def _of_all(shared: bool) -> dict[str, Any]:
+    """The query that means the memories of all workspaces rather than the workspace's own."""
+    return {"global": "true"} if shared else {}

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from caxton.domain.capabilities import Capability
+from caxton.domain.memory import Match, Retention
 from caxton.domain.tools import Artifact, ToolFunction, ToolUsage
 
 
@@ -236,14 +237,53 @@ class MemoryCounts(View):
     by_scope: dict[str, int] = {}
     bytes: int = 0
     indexed: int = 0
+    stale: int = 0
 
 
-class PurgePreview(View):
-    """What a purge removes, or has removed."""
+class MatchPage(View):
+    """What a search found."""
+
+    matches: list[Match]
+    stale: int = 0
+
+
+class BulkPreview(View):
+    """What an operation on many memories does, or has done."""
 
     count: int
     dry_run: bool
     examples: list[str] = []
+
+
+class PurgePreview(BulkPreview):
+    """What a purge removes, or has removed."""
+
+    can_be_undone: bool = True
+
+
+class UndoView(View):
+    """What undoing does, or has done."""
+
+    dry_run: bool
+    operation: str | None = None
+    by: str | None = None
+    at: datetime | None = None
+    done: int = 0
+    left: int = 0
+
+
+class PageResult(View):
+    """What was done of something, and what is left of it."""
+
+    done: int
+    left: int
+
+
+class RetentionView(View):
+    """How long, and how much, is remembered."""
+
+    retention: Retention
+    outside: int
 
 
 class Imported(View):
@@ -251,3 +291,4 @@ class Imported(View):
 
     entities: int
     relations: int
+    skipped: int = 0

@@ -157,6 +157,18 @@ class MemoryPath(BaseModel):
     """From the start to the entity."""
 
 
+class Retention(BaseModel):
+    """How long, and how much, a workspace remembers; what is None has no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_age: float | None = Field(default=None, gt=0, description="Seconds since a memory was changed last.")
+    max_entities: int | None = Field(default=None, ge=1, description="The newest so many are kept.")
+
+    def __bool__(self) -> bool:
+        return self.max_age is not None or self.max_entities is not None
+
+
 def memory_id(content_hash: str) -> MemoryId:
     """The id of a memory with that content: the same for the same content in the same scope."""
     return MemoryId(derived_id("mem", content_hash))

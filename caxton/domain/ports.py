@@ -176,6 +176,10 @@ class BlobStore(Protocol):
         """Those of `digests` that are not stored."""
         ...
 
+    async def delete(self, customer: str, digests: Sequence[Digest]) -> None:
+        """Removes content that nothing refers to any more; what is not there is removed already."""
+        ...
+
 
 # --- live deltas -----------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from caxton.domain.events.chain import EventHead
 from caxton.domain.executions import Execution, ExecutionState, Usage
 from caxton.domain.governance import Approval, ApprovalState, Budget
 from caxton.domain.ids import ConversationId, DeploymentId, Digest, ExecutionId, MessageId, Scope
+from caxton.domain.memory import Retention
+from caxton.domain.memory_port import Place
 from caxton.domain.messages import Message
 from caxton.domain.tools import ToolVersion
 
@@ -121,6 +123,20 @@ class Deadline:
     level: int
     due_at: datetime
     details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPage:
+    """A part of what a bulk operation on memory needs to be undone."""
+
+    operation: str
+    number: int
+    kind: str
+    actor: str
+    made_at: datetime
+    count: int
+    digest: Digest
+    """Where the memories are as they were before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +326,15 @@ class Transaction(Protocol):
         self, scope: Scope, view: str, fresh: Mapping[str, Any], changed: Mapping[str, Any], gone: Iterable[str] = ()
     ) -> None: ...
     def drop_documents(self, customer: str, view: str) -> None: ...
+
+    # memory: what stands beside the memories themselves
+    def retention(self, place: Place) -> Retention: ...
+    def put_retention(self, place: Place, retention: Retention) -> None: ...
+    def retentions(self, after: Place | None, limit: int) -> list[tuple[Place, Retention]]: ...
+    def undo_pages(self, place: Place) -> list[UndoPage]: ...
+    def add_undo_page(self, place: Place, page: UndoPage) -> None: ...
+    def remove_undo_pages(self, place: Place, numbers: Sequence[int] | None = None) -> list[Digest]: ...
+    def places_with_undo(self, before: datetime, limit: int) -> list[Place]: ...
 
     # keys: found by hash before a scope is known
     def find_key(self, key_hash: str) -> ApiKey | None: ...

@@ -187,6 +187,7 @@ class _Server:
     async def _start(self) -> None:
         from caxton.observability.metrics_export import setup_metrics_export
         from caxton.observability.tracing import setup_tracing
+        from caxton.runtime.schedules import keep_schedules
         from caxton.runtime.temporal import connect
         from caxton.runtime.wiring import build_parts, build_server_log, build_services, build_watch, build_worker
 
@@ -222,6 +223,8 @@ class _Server:
         async def tell_stop() -> None:
             await server_log.stopped(time.monotonic() - ready)
 
+        if self.with_worker and parts.memories is not None:
+            self.running.background(keep_schedules(client, queue))
         self.running.stops.insert(3, ("log", tell_stop))  # after everything but the parts has stopped
         self._announce(metrics_url)
 

@@ -14,7 +14,9 @@ from caxton.activities.auto_store import AutoStore
 from caxton.activities.conversations import ConversationActivities
 from caxton.activities.deployments import DeploymentActivities
 from caxton.activities.memories import Memories
+from caxton.activities.memory_bulk import BulkMemory
 from caxton.activities.notices import NoticeActivities
+from caxton.activities.retention import RetentionActivities
 from caxton.activities.step import StepPorts
 from caxton.activities.steps import StepActivities, do_steps
 from caxton.adapters import templates, webhooks
@@ -56,8 +58,16 @@ from caxton.workflows.deployment import DeploymentWorkflow
 from caxton.workflows.inbox import InboxWorkflow
 from caxton.workflows.notice import NoticeWorkflow
 from caxton.workflows.policies import GRACEFUL_STOP, HEARTBEAT_EVERY, STICKY_TIMEOUT
+from caxton.workflows.retention import MemoryRetentionWorkflow
 
-WORKFLOWS = (ConversationWorkflow, InboxWorkflow, AgentWorkflow, DeploymentWorkflow, NoticeWorkflow)
+WORKFLOWS = (
+    ConversationWorkflow,
+    InboxWorkflow,
+    AgentWorkflow,
+    DeploymentWorkflow,
+    NoticeWorkflow,
+    MemoryRetentionWorkflow,
+)
 
 
 @dataclass
@@ -156,6 +166,9 @@ def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
         notices.deliver_notice,
         notices.record_notice,
     ]
+    if parts.memories is not None:
+        retention = RetentionActivities(BulkMemory(parts.memories, parts.database, parts.blobs))
+        activities += [retention.list_retentions, retention.apply_retention, retention.expire_undo]
     return Worker(
         client,
         task_queue=task_queue,
@@ -234,7 +247,7 @@ def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[st
         deployments=Deployments(parts.database, parts.blobs, engine, parts.room),
         approvals=Approvals(parts.database, engine),
         budgets=Budgets(parts.database),
-        memory=MemoryAdministration(parts.memories, parts.database),
+        memory=MemoryAdministration(parts.memories, parts.database, parts.blobs),
         event_log=EventLog(parts.database),
         projections=Projections(parts.database),
         onboarding=Onboarding(parts.database),

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from caxton.activities import journal
 from caxton.activities.memories import Memories, Noticed
+from caxton.activities.memory_bulk import PAGE, Brought, BulkMemory, PageResult
+from caxton.domain import memory_export as export_lines
 from caxton.domain.errors import Hint, InvalidInput, MemoryUnavailable, NotFound
-from caxton.domain.events.memory import MemoryEdited, MemoryPurged
+from caxton.domain.events.memory import MemoryEdited, RetentionSet
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.memory import (
     METADATA_LIMIT,
@@ -23,17 +25,20 @@ from caxton.domain.memory import (
     Provenance,
     Relation,
     RelationId,
+    Retention,
+    Scalar,
     ScopeKind,
 )
 from caxton.domain.memory_port import MemoryFilter, Place
+from caxton.domain.ports import BlobStore
 from caxton.domain.records import Records
 from caxton.service.context import Caller, Role
 
-FORMAT = 1
-"""Version of the lines of an export."""
+SECONDS_A_CALL = 10.0
+"""For which one call undoes or embeds; more is left for the next."""
 
-PAGE = 500
-"""Entities read at once, by exports and purges."""
+STALE_COUNTED = 1000
+"""Memories with vectors of another embedder are counted up to here."""
 
 
 class NewMemory(BaseModel):
@@ -66,10 +71,44 @@ class MemoryCounts(BaseModel):
     by_scope: dict[str, int]
     bytes: int
     indexed: int
+    stale: int = 0
+    """Found by their words only, for another embedder made their vectors."""
 
 
-class PurgePreview(BaseModel):
-    """What a purge removes, or has removed."""
+class Selection(BaseModel):
+    """Which memories are meant; all of the workspace's if nothing is given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scope: MemoryScope | None = None
+    type: str | None = Field(default=None, min_length=1, max_length=64)
+    before: AwareDatetime | None = None
+    where: dict[str, Scalar] = Field(default={}, max_length=10)
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it is everything of a place."""
+        everywhere = self.scope is None or self.scope.kind is ScopeKind.GLOBAL
+        return everywhere and self.type is None and self.before is None and not self.where
+
+    @property
+    def scope_name(self) -> str:
+        """For events."""
+        return str(self.scope or MemoryScope())
+
+
+class BulkChanges(BaseModel):
+    """What to change of many memories."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    set: dict[str, Any] = Field(default={}, description="Metadata to set.")
+    unset: list[str] = Field(default=[], max_length=50, description="Metadata to remove.")
+    type: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[\w.-]+$")
+
+
+class BulkPreview(BaseModel):
+    """What an operation on many memories does, or has done."""
 
     count: int
     dry_run: bool
@@ -77,20 +116,40 @@ class PurgePreview(BaseModel):
     """Beginnings of the first texts."""
 
 
-class Imported(BaseModel):
-    """What an import brought."""
+class PurgePreview(BulkPreview):
+    """What a purge removes, or has removed."""
 
-    entities: int
-    relations: int
+    can_be_undone: bool = True
+
+
+class UndoView(BaseModel):
+    """What undoing does, or has done."""
+
+    dry_run: bool
+    operation: str | None = None
+    """"purge", "edit" or "import"; None when there is nothing to undo."""
+    by: str | None = None
+    at: datetime | None = None
+    done: int = 0
+    left: int = 0
+
+
+class RetentionView(BaseModel):
+    """How long, and how much, is remembered."""
+
+    retention: Retention
+    outside: int
+    """Memories that go when it is applied."""
 
 
 class MemoryAdministration:
     """Use cases on memory."""
 
-    def __init__(self, memories: Memories | None, records: Records) -> None:
+    def __init__(self, memories: Memories | None, records: Records, blobs: BlobStore) -> None:
         """Work on `memories`; None where the server has none."""
         self._memories = memories
-        self.records = records
+        self._records = records
+        self._blobs = blobs
 
     @property
     def memories(self) -> Memories:
@@ -104,6 +163,11 @@ class MemoryAdministration:
                 "this server has no memory", Hint(text="set enabled = true in [memory] of its caxton.toml")
             )
         return self._memories
+
+    @property
+    def bulk(self) -> BulkMemory:
+        """Operations on many memories."""
+        return BulkMemory(self.memories, self._records, self._blobs)
 
     async def add(self, caller: Caller, memory: NewMemory) -> Entity:
         """Adds a memory; equal content in the same scope is kept once."""
@@ -244,92 +308,195 @@ class MemoryAdministration:
                 by_scope=dict(stats.by_scope),
                 bytes=stats.bytes,
                 indexed=stats.indexed,
+                stale=stats.stale,
             )
         return found
 
     async def purge(
-        self, caller: Caller, scope: MemoryScope | None, before: datetime | None, *, dry_run: bool
+        self, caller: Caller, selection: Selection, *, dry_run: bool, can_be_undone: bool = True
     ) -> PurgePreview:
-        """Removes the memories of a scope (of the whole workspace, for None), or those not touched since a moment.
+        """Removes the memories of a selection; everything of the workspace, if nothing is selected.
+
+        All of a workspace goes at once, with indices, retention and copies, and cannot be undone.
 
         Raises:
             NotPermitted: the caller is no operator.
         """
         caller.require(Role.OPERATOR)
+        place, wanted = self._selected(caller.scope, selection)
+        everything = selection.is_everything
+        if dry_run:
+            count, examples = await self.bulk.count(place, wanted)
+            can_be_undone = can_be_undone and not everything
+            return PurgePreview(count=count, dry_run=True, examples=examples, can_be_undone=can_be_undone)
+        if everything:
+            count = await self.bulk.purge_everything(place, caller.actor, "UserInitiated")
+            return PurgePreview(count=count, dry_run=False, can_be_undone=False)
+        count = await self.bulk.purge(
+            place, wanted, caller.actor, "UserInitiated", selection.scope_name, can_be_undone=can_be_undone
+        )
         memories = self.memories
-        place = Place.of(caller.scope.customer, caller.scope.workspace, scope or MemoryScope())
-        wanted = MemoryFilter(scope=scope, before=before)
-        count, examples, after = 0, list[str](), None
-        if not dry_run and scope is None and before is None:
-            stats = await memories.run(lambda: memories.backend.statistics(place))
-            await memories.run(lambda: memories.backend.forget(place))
-            count = stats.entities
-        else:
-            while True:
-                batch = await memories.run(lambda after=after: _page(memories, place, wanted, after))
-                if not batch:
-                    break
-                examples += [entity.text[:80] for entity in batch][: max(0, 5 - len(examples))]
-                count, after = count + len(batch), batch[-1].id
-                if not dry_run:
-                    await memories.run(
-                        lambda batch=batch: memories.backend.delete(place, [entity.id for entity in batch])
-                    )
-            if not dry_run and count:
-                await memories.run(lambda: memories.backend.maintain(place))
-        if not dry_run and count:
-            purged = MemoryPurged(scope=str(scope or "workspace"), count_removed=count, reason="UserInitiated")
-            await self._tell(caller, purged)
-        return PurgePreview(count=count, dry_run=dry_run, examples=examples if dry_run else [])
+        await memories.run(lambda: memories.backend.maintain(place))
+        return PurgePreview(count=count, dry_run=False, can_be_undone=can_be_undone and count > 0)
 
-    async def export(self, caller: Caller) -> AsyncIterator[bytes]:
-        """The workspace's memories as lines of JSON: a header, entities, relations. Vectors are made again on import.
+    async def edit_many(
+        self, caller: Caller, selection: Selection, changes: BulkChanges, *, dry_run: bool
+    ) -> BulkPreview:
+        """Changes the memories of a selection.
+
+        Raises:
+            NotPermitted: the caller is no operator.
+            InvalidInput: there is nothing to change, or the metadata would become too large.
+        """
+        caller.require(Role.OPERATOR)
+        if changes.type is None and not changes.set and not changes.unset:
+            raise InvalidInput("nothing to change", "give metadata to set or unset, or a type")
+        place, wanted = self._selected(caller.scope, selection)
+        moment = journal.now()
+
+        def change(entity: Entity) -> Entity:
+            metadata = {name: value for name, value in entity.metadata.items() if name not in changes.unset}
+            metadata |= changes.set
+            check_metadata(metadata)
+            changed = entity.model_copy(update={"metadata": metadata, "type": changes.type or entity.type})
+            return changed if changed == entity else changed.model_copy(update={"updated_at": moment})
+
+        if dry_run:
+            count, examples = await self.bulk.count(place, wanted)
+            return BulkPreview(count=count, dry_run=True, examples=examples)
+        count = await self.bulk.edit(place, wanted, change, caller.actor, selection.scope_name)
+        return BulkPreview(count=count, dry_run=False)
+
+    async def undo(self, caller: Caller, *, shared: bool, dry_run: bool) -> UndoView:
+        """Undoes the last bulk operation, or a part of it: what is left is done with the next call.
+
+        Raises:
+            NotPermitted: the caller is no operator.
+            NotFound: there is nothing to undo.
+        """
+        caller.require(Role.OPERATOR)
+        place = self._places(caller.scope)[shared]
+        pages = await self.bulk.last(place)
+        if not pages and dry_run:
+            return UndoView(dry_run=True)
+        first = pages[0] if pages else None
+        left, done = sum(page.count for page in pages), 0
+        if not dry_run:
+            result = await self.bulk.undo(place, caller.actor, seconds=SECONDS_A_CALL)
+            left, done = result.left, result.done
+        return UndoView(
+            dry_run=dry_run,
+            operation=first.kind if first else None,
+            by=first.actor if first else None,
+            at=first.made_at if first else None,
+            done=done,
+            left=left,
+        )
+
+    async def reembed(self, caller: Caller, *, shared: bool) -> PageResult:
+        """Embeds memories again after a change of the embedder, or some of them: the rest with the next call.
 
         Raises:
             NotPermitted: the caller is no operator.
         """
         caller.require(Role.OPERATOR)
-        return self._export(caller)
+        return await self.bulk.reembed(self._places(caller.scope)[shared], caller.actor, seconds=SECONDS_A_CALL)
 
-    async def _export(self, caller: Caller) -> AsyncIterator[bytes]:
-        memories = self.memories
-        place = self._places(caller.scope)[0]
-        header = {"caxton": "memory", "format": FORMAT, "embedder": memories.embedder.id}
-        yield _line(header)
-        after: MemoryId | None = None
-        while True:
-            batch = await memories.run(lambda after=after: _page(memories, place, MemoryFilter(), after))
-            if not batch:
-                break
-            relations = await memories.run(
-                lambda batch=batch: memories.backend.relations(place, [entity.id for entity in batch])
-            )
-            ids = {entity.id for entity in batch}
-            yield b"".join(_line({"entity": entity.model_dump(mode="json")}) for entity in batch)
-            own = [relation for relation in relations if relation.source in ids]
-            yield b"".join(_line({"relation": relation.model_dump(mode="json")}) for relation in own)
-            after = batch[-1].id
-        yield _line({"end": True})
+    async def retention(self, caller: Caller, *, shared: bool) -> RetentionView:
+        """How long, and how much, is remembered, and how many memories are outside of that now."""
+        place = self._places(caller.scope)[shared]
+        retention = await self._records.read(lambda transaction: transaction.retention(place))
+        outside = await self.bulk.apply_retention(place, retention, dry_run=True)
+        return RetentionView(retention=retention, outside=outside)
 
-    async def bring_in(self, caller: Caller, text: str) -> Imported:
-        """Takes what an export wrote; what is there already is replaced, so that an import can be done again.
+    async def set_retention(self, caller: Caller, retention: Retention, *, shared: bool) -> RetentionView:
+        """Decides how long, and how much, is remembered; it is applied daily.
 
         Raises:
+            NotPermitted: the caller is no operator.
+        """
+        caller.require(Role.OPERATOR)
+        place = self._places(caller.scope)[shared]
+        await self._records.write(lambda transaction: transaction.put_retention(place, retention))
+        told = RetentionSet(
+            scope="global" if shared else "workspace",
+            max_age_seconds=retention.max_age,
+            max_entities=retention.max_entities,
+        )
+        await self._tell(caller, told)
+        return await self.retention(caller, shared=shared)
+
+    async def apply_retention(self, caller: Caller, *, shared: bool) -> PurgePreview:
+        """Removes now what is not to be remembered any more.
+
+        Raises:
+            NotPermitted: the caller is no operator.
+        """
+        caller.require(Role.OPERATOR)
+        place = self._places(caller.scope)[shared]
+        retention = await self._records.read(lambda transaction: transaction.retention(place))
+        count = await self.bulk.apply_retention(place, retention)
+        return PurgePreview(count=count, dry_run=False, can_be_undone=False)
+
+    async def stale(self, caller: Caller, scopes: Sequence[MemoryScope]) -> int:
+        """How many memories of the places of these scopes are found by their words only."""
+        memories = self.memories
+        places = {Place.of(caller.scope.customer, caller.scope.workspace, scope) for scope in scopes}
+        counts = [
+            await memories.run(lambda place=place: len(memories.backend.stale(place, STALE_COUNTED)))
+            for place in places
+        ]
+        return sum(counts)
+
+    async def export(self, caller: Caller, *, shared: bool = False, after: str | None = None) -> AsyncIterator[bytes]:
+        """The workspace's memories as lines of JSON, from behind a memory: a header, memories, relations, marks, an end.
+
+        Raises:
+            NotPermitted: the caller is no operator.
+        """
+        caller.require(Role.OPERATOR)
+        return self._export(self._places(caller.scope)[shared], MemoryId(after) if after else None)
+
+    async def _export(self, place: Place, after: MemoryId | None) -> AsyncIterator[bytes]:
+        memories = self.memories
+        if after is None:
+            yield export_lines.header(memories.embedder.id)
+        ids = await memories.run(lambda: memories.backend.ids(place, MemoryFilter(), after=after))
+        for start in range(0, len(ids), PAGE):
+            part = ids[start : start + PAGE]
+            batch = await memories.run(lambda part=part: memories.backend.get(place, part))
+            relations = await memories.run(lambda part=part: memories.backend.relations(place, part))
+            own = set(part)
+            if batch:
+                yield export_lines.page(batch, [relation for relation in relations if relation.source in own])
+        yield export_lines.end()
+
+    async def bring_in(
+        self, caller: Caller, text: str, *, shared: bool = False, operation: str | None = None
+    ) -> Brought:
+        """Takes what an export wrote, or a part of it; what is there already is skipped, so that it can be done again.
+
+        Raises:
+            NotPermitted: the caller is no operator.
             InvalidInput: a line is not what an export writes, or the end is missing: nothing was taken then.
         """
         caller.require(Role.OPERATOR)
-        entities, relations = _read_export(text)
-        memories = self.memories
-        place = self._places(caller.scope)[0]
+        found = export_lines.parse(text.splitlines())
+        if not found.ended:
+            raise InvalidInput("the file was cut off: its last line is missing", "nothing was taken; export it again")
+        if any((entity.scope.kind is ScopeKind.GLOBAL) != shared for entity in found.entities):
+            raise InvalidInput(
+                "these are memories of all workspaces" if not shared else "these are memories of one workspace",
+                "nothing was taken; bring them in with --scope global" if not shared else "leave out --scope global",
+            )
+        place = self._places(caller.scope)[shared]
+        return await self.bulk.bring_in(place, found.entities, found.relations, operation or new_id("op"), caller.actor)
 
-        def put() -> None:
-            for start in range(0, len(entities), 64):
-                batch = entities[start : start + 64]
-                memories.backend.put(place, batch, memories.embedder.embed([entity.text for entity in batch]))
-            memories.backend.relate(place, relations)
-
-        await memories.run(put)
-        return Imported(entities=len(entities), relations=len(relations))
+    def _selected(self, scope: Scope, selection: Selection) -> tuple[Place, MemoryFilter]:
+        place = Place.of(scope.customer, scope.workspace, selection.scope or MemoryScope())
+        # Global memories have a place to themselves.
+        own = None if selection.scope is None or selection.scope.kind is ScopeKind.GLOBAL else selection.scope
+        return place, MemoryFilter(scope=own, type=selection.type, before=selection.before, where=selection.where)
 
     def _places(self, scope: Scope) -> tuple[Place, Place]:
         own = Place.of(scope.customer, scope.workspace, MemoryScope())
@@ -347,13 +514,9 @@ class MemoryAdministration:
             details={"memory": memory_id[:64]},
         )
 
-    async def _tell(self, caller: Caller, payload: MemoryEdited | MemoryPurged) -> None:
+    async def _tell(self, caller: Caller, payload: MemoryEdited | RetentionSet) -> None:
         event = journal.note(caller.scope, payload, new_id("memory"), actor=caller.actor)
-        await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
-
-
-def _page(memories: Memories, place: Place, wanted: MemoryFilter, after: MemoryId | None) -> list[Entity]:
-    return memories.backend.get(place, memories.backend.ids(place, wanted, after=after, limit=PAGE))
+        await self._records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
 
 
 def check_metadata(metadata: Mapping[str, Any]) -> None:
@@ -364,42 +527,3 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
     """
     if len(json.dumps(metadata, ensure_ascii=False).encode(errors="replace")) > METADATA_LIMIT:
         raise InvalidInput(f"the metadata is larger than {METADATA_LIMIT >> 10} KB")
-
-
-def _line(data: Mapping[str, Any]) -> bytes:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def _read_export(text: str) -> tuple[list[Entity], list[Relation]]:
-    entities: list[Entity] = []
-    relations: list[Relation] = []
-    ended = False
-    for number, line in enumerate(filter(str.strip, text.splitlines()), 1):
-        try:
-            data = json.loads(line)
-            if number == 1:
-                _check_header(data)
-            elif "entity" in data:
-                entities.append(Entity.model_validate(data["entity"]))
-            elif "relation" in data:
-                relations.append(Relation.model_validate(data["relation"]))
-            elif data.get("end"):
-                ended = True
-            else:
-                raise InvalidInput(f"line {number} is nothing that an export writes")
-        except (ValueError, ValidationError, AttributeError):
-            raise InvalidInput(
-                f"line {number} is nothing that an export writes", "nothing was taken; give what an export wrote"
-            ) from None
-    if not ended:
-        raise InvalidInput("the file was cut off: its last line is missing", "nothing was taken; export it again")
-    return entities, relations
-
-
-def _check_header(data: Mapping[str, Any]) -> None:
-    if data.get("caxton") != "memory":
-        raise InvalidInput("this is no export of memories", "nothing was taken")
-    if int(data.get("format", 0)) > FORMAT:
-        raise InvalidInput(
-            f"the file is of a newer version of Caxton (format {data['format']})", "upgrade first; nothing was taken"
-        )

@@ -104,7 +104,7 @@ def test_export_purge_and_import_bring_everything_back(api: httpx.Client) -> Non
         refused = api.post("/v1/memory/import", content=wrong)
         assert refused.status_code == 400, wrong[:50]
     assert search(api, "fact") == []
-    assert api.post("/v1/memory/import", content=exported).json() == {"entities": 7, "relations": 1}
+    assert api.post("/v1/memory/import", content=exported).json() == {"entities": 7, "relations": 1, "skipped": 0}
     assert sorted(m["entity"]["id"] for m in search(api, "fact", limit=20)) == sorted(ids)
     assert len(api.get(f"/v1/memory/{ids[0]}").json()["relations"]) == 1
 
@@ -126,6 +126,19 @@ def test_bad_input_is_told(api: httpx.Client) -> None:
         {"text": "x", "min_similarity": 2},
     ):
         assert api.post("/v1/memory/search", json=query).status_code == 400, query
+    deep = '{"a":' * 5_000 + "1" + "}" * 5_000
+    for content in (f'{{"text": "x", "metadata": {deep}}}', '{"text": "x\\ud800"}', '{"text": "x", "metadata": [1]}'):
+        refused = api.post("/v1/memory", content=content, headers={"Content-Type": "application/json"})
+        assert refused.status_code == 400, (content[:40], refused.text)
+    nested: dict[str, Any] = {"n": 1}
+    for _ in range(60):
+        nested = {"n": nested}
+    assert add(api, "deep metadata", metadata=nested)["metadata"] == nested
+    odd = add(api, "\u202eodd \u0000 text\u200b 🦉", metadata={"ключ": "'; DROP TABLE memory; --"})
+    assert search(api, "owl", where={"ключ": "'; DROP TABLE memory; --"})[0]["entity"]["id"] == odd["id"]
+    assert search(api, "owl", where={"ключ": "' OR '1'='1"}) == []
+    for broken in ("workspace:x", "agent:", "nowhere", "agent:a'b", "conversation:../x"):
+        assert api.get("/v1/memory", params={"scope": broken}).status_code == 400, broken
     assert api.get("/v1/memory", params={"scope": "agent"}).status_code == 400
     assert api.get("/v1/memory/mem_nope").status_code == 404
 

@@ -41,6 +41,10 @@ class FileBlobs:
         wanted = list(dict.fromkeys(digests))
         return await asyncio.to_thread(lambda: [d for d in wanted if not self._path(customer, d).exists()])
 
+    async def delete(self, customer: str, digests: Sequence[Digest]) -> None:
+        """Removes content; what is not there is removed already."""
+        await asyncio.to_thread(lambda: [self._path(customer, each).unlink(missing_ok=True) for each in digests])
+
     def _path(self, customer: str, digest: Digest) -> Path:
         return self.root / customer / digest[:2] / digest
 

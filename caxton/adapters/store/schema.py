@@ -295,6 +295,29 @@ document_positions = Table(
 )
 """How far each projection has read the log."""
 
+memory_retention = Table(
+    "memory_retention",
+    metadata,
+    *_scope(),
+    Column("max_age", Float),
+    Column("max_entities", BigInteger),
+)
+"""How long, and how much, a place of memory remembers."""
+
+memory_undo = Table(
+    "memory_undo",
+    metadata,
+    *_scope(),
+    Column("number", Integer, primary_key=True),
+    Column("operation", String(ID), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("actor", String(NAME * 2), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("digest", String(DIGEST), nullable=False),
+)
+"""The last bulk operation on each place of memory: where the memories are as they were before."""
+
 api_keys = Table(
     "api_keys",
     metadata,

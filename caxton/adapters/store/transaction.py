@@ -7,6 +7,7 @@ from caxton.adapters.store.events import EventQueries
 from caxton.adapters.store.executions import ExecutionQueries
 from caxton.adapters.store.governance import GovernanceQueries
 from caxton.adapters.store.keys import KeyQueries
+from caxton.adapters.store.memory import MemoryQueries
 from caxton.adapters.store.registry import RegistryQueries
 from caxton.adapters.store.statistics import StatisticsQueries
 
@@ -21,5 +22,6 @@ class SqlTransaction(
     GovernanceQueries,
     DocumentQueries,
     KeyQueries,
+    MemoryQueries,
 ):
     """The :class:`caxton.domain.records.Transaction` port over SQLAlchemy."""

@@ -6,10 +6,31 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from caxton.activities.memory_bulk import Brought, PageResult
 from caxton.api.services import CurrentCaller, UseCases
 from caxton.domain.errors import InvalidInput
-from caxton.domain.memory import MOST_HOPS, Entity, Match, MemoryPath, MemoryQuery, MemoryScope, Relation
-from caxton.service.memory import Edit, Imported, MemoryCounts, NewMemory, PurgePreview
+from caxton.domain.memory import (
+    MOST_HOPS,
+    Entity,
+    Match,
+    MemoryPath,
+    MemoryQuery,
+    MemoryScope,
+    Relation,
+    Retention,
+    Scalar,
+)
+from caxton.service.memory import (
+    BulkChanges,
+    BulkPreview,
+    Edit,
+    MemoryCounts,
+    NewMemory,
+    PurgePreview,
+    RetentionView,
+    Selection,
+    UndoView,
+)
 
 router = APIRouter(prefix="/v1/memory", tags=["memory"])
 
@@ -36,6 +57,9 @@ class MatchPage(BaseModel):
     """What was found, best first."""
 
     matches: list[Match]
+    stale: int = Field(
+        default=0, description="Memories that cannot be found by meaning, for another embedder made their vectors."
+    )
 
 
 class PathPage(BaseModel):
@@ -55,14 +79,44 @@ class RelationBody(BaseModel):
     properties: dict[str, Any] = {}
 
 
-class PurgeBody(BaseModel):
-    """What to remove."""
+class SelectionBody(BaseModel):
+    """Which memories, and whether only to look."""
 
     model_config = ConfigDict(extra="forbid")
 
     scope: str | None = Field(default=None, max_length=90, description="Without it: everything of the workspace.")
-    before: AwareDatetime | None = Field(default=None, description="Only what was not touched since then.")
+    type: str | None = Field(default=None, min_length=1, max_length=64)
+    before: AwareDatetime | None = Field(default=None, description="Only what was not changed since then.")
+    where: dict[str, Scalar] = Field(default={}, max_length=10, description="Metadata that must be equal.")
     dry_run: bool = True
+
+    def selection(self) -> Selection:
+        """What is meant."""
+        scope = _scope(self.scope) if self.scope else None
+        return Selection(scope=scope, type=self.type, before=self.before, where=self.where)
+
+
+class PurgeBody(SelectionBody):
+    """What to remove."""
+
+    can_be_undone: bool = Field(default=True, description="Keep a copy for a week, unless it is everything.")
+
+
+class EditManyBody(SelectionBody):
+    """What to change of many memories."""
+
+    changes: BulkChanges
+
+
+class DryRunBody(BaseModel):
+    """Whether only to look."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = True
+
+
+Shared = Annotated[bool, Query(alias="global", description="What all workspaces share, not the workspace's own.")]
 
 
 @router.post("", status_code=201)
@@ -74,7 +128,9 @@ async def add(body: NewMemory, caller: CurrentCaller, services: UseCases) -> Ent
 @router.post("/search")
 async def search(body: MemoryQuery, caller: CurrentCaller, services: UseCases) -> MatchPage:
     """Finds memories by meaning, by words, or by both."""
-    return MatchPage(matches=await services.memory.search(caller, body))
+    matches = await services.memory.search(caller, body)
+    stale = await services.memory.stale(caller, body.scopes) if body.mode != "text" else 0
+    return MatchPage(matches=matches, stale=stale)
 
 
 @router.get("")
@@ -113,26 +169,77 @@ async def unrelate(relation_id: str, caller: CurrentCaller, services: UseCases) 
 @router.post("/purge")
 async def purge(body: PurgeBody, caller: CurrentCaller, services: UseCases) -> PurgePreview:
     """Removes memories, or shows what would be removed."""
-    scope = _scope(body.scope) if body.scope else None
-    return await services.memory.purge(caller, scope, body.before, dry_run=body.dry_run)
+    return await services.memory.purge(caller, body.selection(), dry_run=body.dry_run, can_be_undone=body.can_be_undone)
+
+
+@router.post("/edit")
+async def edit_many(body: EditManyBody, caller: CurrentCaller, services: UseCases) -> BulkPreview:
+    """Changes many memories, or shows which."""
+    return await services.memory.edit_many(caller, body.selection(), body.changes, dry_run=body.dry_run)
+
+
+@router.post("/undo")
+async def undo(body: DryRunBody, caller: CurrentCaller, services: UseCases, shared: Shared = False) -> UndoView:
+    """Undoes the last bulk operation, or shows what that is. Call again while something is left."""
+    return await services.memory.undo(caller, shared=shared, dry_run=body.dry_run)
+
+
+@router.post("/reembed")
+async def reembed(caller: CurrentCaller, services: UseCases, shared: Shared = False) -> PageResult:
+    """Embeds memories again after a change of the embedder. Call again while something is left."""
+    return await services.memory.reembed(caller, shared=shared)
+
+
+@router.get("/retention")
+async def retention(caller: CurrentCaller, services: UseCases, shared: Shared = False) -> RetentionView:
+    """How long, and how much, is remembered."""
+    return await services.memory.retention(caller, shared=shared)
+
+
+@router.put("/retention")
+async def set_retention(
+    body: Retention, caller: CurrentCaller, services: UseCases, shared: Shared = False
+) -> RetentionView:
+    """Decides how long, and how much, is remembered; it is applied daily."""
+    return await services.memory.set_retention(caller, body, shared=shared)
+
+
+@router.post("/retention/apply")
+async def apply_retention(caller: CurrentCaller, services: UseCases, shared: Shared = False) -> PurgePreview:
+    """Removes now what is not to be remembered any more."""
+    return await services.memory.apply_retention(caller, shared=shared)
 
 
 @router.get("/export", response_class=StreamingResponse)
-async def export(caller: CurrentCaller, services: UseCases) -> StreamingResponse:
+async def export(
+    caller: CurrentCaller,
+    services: UseCases,
+    shared: Shared = False,
+    after: Annotated[str | None, Query(max_length=64, description="Go on behind this memory.")] = None,
+) -> StreamingResponse:
     """The workspace's memories as lines of JSON."""
-    lines = await services.memory.export(caller)
+    lines = await services.memory.export(caller, shared=shared, after=after)
     headers = {"Content-Disposition": 'attachment; filename="memory.ndjson"'}
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
 
 @router.post("/import")
-async def bring_in(request: Request, caller: CurrentCaller, services: UseCases) -> Imported:
-    """Takes what an export wrote: all of it or nothing."""
+async def bring_in(
+    request: Request,
+    caller: CurrentCaller,
+    services: UseCases,
+    shared: Shared = False,
+    operation: Annotated[
+        str | None,
+        Query(max_length=40, pattern=r"^[A-Za-z0-9_]+$", description="Parts of one import are undone together."),
+    ] = None,
+) -> Brought:
+    """Takes what an export wrote, or a part of it: all of what is sent or nothing."""
     try:
         text = (await request.body()).decode()
     except UnicodeDecodeError:
         raise InvalidInput("this is no export of memories: it is no text") from None
-    return await services.memory.bring_in(caller, text)
+    return await services.memory.bring_in(caller, text, shared=shared, operation=operation)
 
 
 @router.get("/{memory_id}")

@@ -1,6 +1,6 @@
 """Memory (Caxton event model, phase 6). The log holds hashes of what was remembered and asked, never the text."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from caxton.domain.events.payload import Category, Payload
 
@@ -58,6 +58,27 @@ class MemoryEdited(MemoryEvent):
     memory_id: str
     before_hash: str
     after_hash: str
+
+
+class MemoriesChanged(MemoryEvent):
+    """Many memories were changed, brought in, or brought back at once."""
+
+    sentence: ClassVar[str] = "{operation}: {count} memories"
+    operation: Literal["edit", "import", "undo", "reembed"]
+    scope: str
+    count: int
+    before_hash: str | None = None
+    """Of the hashes of all that was changed, sorted by id."""
+    after_hash: str | None = None
+
+
+class RetentionSet(MemoryEvent):
+    """Somebody decided how long, and how much, is remembered."""
+
+    sentence: ClassVar[str] = "what is remembered is limited"
+    scope: str
+    max_age_seconds: float | None = None
+    max_entities: int | None = None
 
 
 class MemoryPurged(MemoryEvent):

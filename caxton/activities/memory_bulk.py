@@ -1,0 +1,358 @@
+"""Operations on many memories at once: page by page, each page with what is needed to undo it.
+
+Before a page is changed, the memories as they are go into the blob store, and a row says so; the rows of the place's last
+operation are what can be undone. A crash between the two leaves a page that undoes nothing.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from caxton.activities import journal
+from caxton.activities.memories import Memories
+from caxton.domain.errors import NotFound
+from caxton.domain.events import SYSTEM, Payload
+from caxton.domain.events.memory import MemoriesChanged, MemoryPurged
+from caxton.domain.ids import Digest, Scope, new_id
+from caxton.domain.memory import Entity, MemoryId, Relation, RelationId, Retention, ScopeKind
+from caxton.domain.memory_port import GLOBAL_PLACE, MemoryFilter, Place
+from caxton.domain.ports import BlobStore
+from caxton.domain.records import Records, UndoPage
+
+PAGE = 500
+"""Memories that are changed at once."""
+
+EMBED_AT_ONCE = 64
+"""Texts that are embedded before they are written."""
+
+UNDO_KEPT = timedelta(days=7)
+"""How long an operation can be undone; then its copies are removed."""
+
+
+class UndoContent(BaseModel):
+    """What a page of an operation did."""
+
+    operation: str
+    page: str
+    """Makes the content, and with it its address, this page's own."""
+    removed: list[Entity] = []
+    removed_relations: list[Relation] = []
+    changed: list[Entity] = []
+    """As they were before."""
+    added: list[MemoryId] = []
+    added_relations: list[RelationId] = []
+
+
+class PageResult(BaseModel):
+    """What one page of an operation did."""
+
+    done: int
+    left: int
+
+
+class Brought(BaseModel):
+    """What an import brought."""
+
+    entities: int = 0
+    relations: int = 0
+    skipped: int = 0
+    """Memories that were there already, as they are."""
+
+
+@dataclass
+class BulkMemory:
+    """Operations on many memories of one place."""
+
+    memories: Memories
+    records: Records
+    blobs: BlobStore
+
+    async def count(self, place: Place, wanted: MemoryFilter) -> tuple[int, list[str]]:
+        """How many are meant, and the beginnings of the first texts."""
+        memories = self.memories
+        ids = await memories.run(lambda: memories.backend.ids(place, wanted))
+        first = await memories.run(lambda: memories.backend.get(place, ids[:5]))
+        return len(ids), [entity.text[:80] for entity in first]
+
+    async def purge(
+        self, place: Place, wanted: MemoryFilter, actor: str, reason: str, scope: str, *, can_be_undone: bool
+    ) -> int:
+        """Removes the memories that are meant, with their relations. Returns how many there were.
+
+        Raises:
+            MemoryUnavailable: the memory does not work; what was removed before is removed.
+        """
+        memories, undo = self.memories, _Undo(self, place, new_id("op"), "purge", actor)
+        if not can_be_undone:
+            await self.forget_undo(place)
+        ids = await memories.run(lambda: memories.backend.ids(place, wanted))
+        removed = 0
+        for start in range(0, len(ids), PAGE):
+            part = ids[start : start + PAGE]
+            if can_be_undone:
+                entities = await memories.run(lambda part=part: memories.backend.get(place, part))
+                relations = await memories.run(lambda part=part: memories.backend.relations(place, part))
+                await undo.note(len(entities), removed=entities, removed_relations=relations)
+            removed += await memories.run(lambda part=part: memories.backend.delete(place, part))
+        if removed:
+            purged = MemoryPurged(scope=scope, count_removed=removed, reason=reason)
+            await self._tell(place, actor, purged)
+        return removed
+
+    async def purge_everything(self, place: Place, actor: str, reason: str) -> int:
+        """Removes a place as a whole: memories, relations, indices, old versions, copies for undoing, retention."""
+        memories = self.memories
+        stats = await memories.run(lambda: memories.backend.statistics(place))
+        await memories.run(lambda: memories.backend.forget(place))
+        await self.forget_undo(place)
+        await self.records.write(lambda transaction: transaction.put_retention(place, Retention()))
+        if stats.entities:
+            scope = "global" if place.workspace == GLOBAL_PLACE else "workspace"
+            purged = MemoryPurged(scope=scope, count_removed=stats.entities, reason=reason)
+            await self._tell(place, actor, purged)
+        return stats.entities
+
+    async def edit(
+        self, place: Place, wanted: MemoryFilter, change: Callable[[Entity], Entity], actor: str, scope: str
+    ) -> int:
+        """Changes the memories that are meant. Returns how many were changed."""
+        undo = _Undo(self, place, new_id("op"), "edit", actor)
+        memories = self.memories
+        ids = await memories.run(lambda: memories.backend.ids(place, wanted))
+        before, after, changed = hashlib.sha256(), hashlib.sha256(), 0
+        for start in range(0, len(ids), PAGE):
+            part = ids[start : start + PAGE]
+            entities = await memories.run(lambda part=part: memories.backend.get(place, part))
+            pairs = [(entity, edited) for entity in entities if (edited := change(entity)) != entity]
+            if not pairs:
+                continue
+            await undo.note(len(pairs), changed=[entity for entity, _ in pairs])
+            await self._put(place, [edited for _, edited in pairs])
+            changed += len(pairs)
+            for entity, edited in pairs:
+                before.update(_state_hash(entity))
+                after.update(_state_hash(edited))
+        if changed:
+            told = MemoriesChanged(
+                operation="edit",
+                scope=scope,
+                count=changed,
+                before_hash=before.hexdigest(),
+                after_hash=after.hexdigest(),
+            )
+            await self._tell(place, actor, told)
+        return changed
+
+    async def bring_in(
+        self, place: Place, entities: Sequence[Entity], relations: Sequence[Relation], operation: str, actor: str
+    ) -> Brought:
+        """Takes memories of an export; what is there already as it is costs next to nothing, so an import can be resumed.
+
+        Args:
+            place: where to.
+            entities: memories.
+            relations: relations.
+            operation: the import that this is a part of: parts of one import are undone together.
+            actor: who does it.
+        """
+        memories, undo = self.memories, _Undo(self, place, operation, "import", actor)
+        brought = Brought()
+        for start in range(0, len(entities), PAGE):
+            part = list({entity.id: entity for entity in entities[start : start + PAGE]}.values())
+            ids = [entity.id for entity in part]
+            known = {
+                entity.id: entity for entity in await memories.run(lambda ids=ids: memories.backend.get(place, ids))
+            }
+            fresh = [entity for entity in part if entity.id not in known]
+            changed = [entity for entity in part if entity.id in known and not _same(known[entity.id], entity)]
+            if fresh or changed:
+                await undo.note(
+                    len(fresh) + len(changed),
+                    changed=[known[entity.id] for entity in changed],
+                    added=[entity.id for entity in fresh],
+                )
+                await self._put(place, [*fresh, *changed])
+            brought.entities += len(fresh) + len(changed)
+            brought.skipped += len(part) - len(fresh) - len(changed)
+        for start in range(0, len(relations), PAGE):
+            part = list(relations[start : start + PAGE])
+            ends = [relation.source for relation in part]
+            present = await memories.run(lambda ends=ends: memories.backend.relations(place, ends))
+            known_relations = {relation.id for relation in present}
+            fresh = [relation for relation in part if relation.id not in known_relations]
+            if fresh:
+                await undo.note(0, added_relations=[relation.id for relation in fresh])
+                await memories.run(lambda fresh=fresh: memories.backend.relate(place, fresh))
+            brought.relations += len(fresh)
+        if brought.entities or brought.relations:
+            told = MemoriesChanged(operation="import", scope=_name(place), count=brought.entities)
+            await self._tell(place, actor, told)
+        return brought
+
+    async def last(self, place: Place) -> list[UndoPage]:
+        """The place's last bulk operation, as far as it can be undone."""
+        return await self.records.read(lambda transaction: transaction.undo_pages(place))
+
+    async def undo(self, place: Place, actor: str, *, seconds: float) -> PageResult:
+        """Undoes the last bulk operation, its last page first, for about so many seconds.
+
+        Memories are as they were before the operation; those that were changed by it and removed since stay away.
+
+        Raises:
+            NotFound: there is nothing to undo.
+        """
+        pages = await self.last(place)
+        if not pages:
+            raise NotFound(
+                "there is no bulk operation to undo", "purges, imports and edits of many can be undone, for a week"
+            )
+        ends, done = time.monotonic() + seconds, 0
+        while pages:
+            page = pages.pop()
+            content = UndoContent.model_validate_json(await self.blobs.get(place.customer, page.digest))
+            await self._undo_page(place, content)
+            done += page.count
+            await self._remove_pages(place, [page.number])
+            if time.monotonic() > ends:
+                break
+        if not pages:
+            await self._tell(place, actor, MemoriesChanged(operation="undo", scope=_name(place), count=done))
+        return PageResult(done=done, left=sum(page.count for page in pages))
+
+    async def _undo_page(self, place: Place, content: UndoContent) -> None:
+        memories = self.memories
+
+        def look() -> tuple[list[Entity], list[Entity]]:
+            backend = memories.backend
+            there = {
+                entity.id: entity
+                for entity in backend.get(place, [each.id for each in (*content.removed, *content.changed)])
+            }
+            back = [entity for entity in content.removed if entity.id not in there]
+            as_before = [entity for entity in content.changed if entity.id in there]
+            return back, as_before
+
+        if content.added:
+            await memories.run(lambda: memories.backend.delete(place, content.added))
+        if content.added_relations:
+            await memories.run(lambda: memories.backend.unrelate(place, content.added_relations))
+        back, as_before = await memories.run(look)
+        await self._put(place, [*back, *as_before])
+        if content.removed_relations:
+            await memories.run(lambda: memories.backend.relate(place, content.removed_relations))
+
+    async def reembed(self, place: Place, actor: str, *, seconds: float) -> PageResult:
+        """Embeds memories again whose vectors another embedder made, for about so many seconds."""
+        memories, ends, done = self.memories, time.monotonic() + seconds, 0
+
+        def work() -> int:
+            stale = memories.backend.stale(place, EMBED_AT_ONCE)
+            if stale:
+                vectors = memories.embedder.embed([entity.text for entity in stale])
+                memories.backend.reembed(place, stale, vectors)
+            return len(stale)
+
+        while count := await memories.run(work):
+            done += count
+            if time.monotonic() > ends:
+                break
+        stats = await memories.run(lambda: memories.backend.statistics(place))
+        if done:
+            await self._tell(place, actor, MemoriesChanged(operation="reembed", scope=_name(place), count=done))
+        return PageResult(done=done, left=stats.stale)
+
+    async def apply_retention(self, place: Place, retention: Retention, *, dry_run: bool = False) -> int:
+        """Removes what a place is not to remember any more. Returns how many that were."""
+        removed = 0
+        for wanted in _outside(retention):
+            if dry_run:
+                removed = max(removed, (await self.count(place, wanted))[0])
+            else:
+                removed += await self.purge(place, wanted, SYSTEM, "RetentionPolicy", _name(place), can_be_undone=False)
+        return removed
+
+    async def expire_undo(self, moment: datetime) -> int:
+        """Removes the copies of operations that cannot be undone any more. Returns of how many places."""
+        places = await self.records.read(lambda transaction: transaction.places_with_undo(moment - UNDO_KEPT, 1000))
+        for place in places:
+            await self.forget_undo(place)
+        return len(places)
+
+    async def forget_undo(self, place: Place) -> None:
+        """Removes the copies of the last operation."""
+        await self._remove_pages(place, None)
+
+    async def _remove_pages(self, place: Place, numbers: Sequence[int] | None) -> None:
+        digests = await self.records.write(lambda transaction: transaction.remove_undo_pages(place, numbers))
+        await self.blobs.delete(place.customer, digests)
+
+    async def _put(self, place: Place, entities: Sequence[Entity]) -> None:
+        memories = self.memories
+
+        def work(part: Sequence[Entity]) -> None:
+            memories.backend.put(place, part, memories.embedder.embed([entity.text for entity in part]))
+
+        for start in range(0, len(entities), EMBED_AT_ONCE):
+            await memories.run(lambda start=start: work(entities[start : start + EMBED_AT_ONCE]))
+
+    async def _tell(self, place: Place, actor: str, payload: Payload) -> None:
+        # Events belong to a workspace; those of what all workspaces share to the customer's first.
+        workspace = "default" if place.workspace == GLOBAL_PLACE else place.workspace
+        scope = Scope(customer=place.customer, workspace=workspace)
+        event = journal.note(scope, payload, new_id("memory"), actor=actor)
+        await self.records.write(lambda transaction: transaction.add_events(scope, [event]))
+
+
+@dataclass
+class _Undo:
+    """Notes what an operation is about to do."""
+
+    bulk: BulkMemory
+    place: Place
+    operation: str
+    kind: str
+    actor: str
+    number: int | None = field(default=None, init=False)
+
+    async def note(self, count: int, **content: Any) -> None:
+        """Notes a page before it is done; the first of an operation replaces what could be undone until now."""
+        page = UndoContent(operation=self.operation, page=new_id("page"), **content)
+        bulk, place = self.bulk, self.place
+        if self.number is None:
+            known = await bulk.last(place)
+            if known and known[0].operation != self.operation:
+                await bulk.forget_undo(place)
+                known = []
+            self.number = known[-1].number + 1 if known else 0
+        digest = await bulk.blobs.put(place.customer, page.model_dump_json(exclude_none=True).encode())
+        row = UndoPage(self.operation, self.number, self.kind, self.actor, journal.now(), count, Digest(digest))
+        await bulk.records.write(lambda transaction: transaction.add_undo_page(place, row))
+        self.number += 1
+
+
+def _outside(retention: Retention) -> list[MemoryFilter]:
+    found: list[MemoryFilter] = []
+    if retention.max_age is not None:
+        found.append(MemoryFilter(before=journal.now() - timedelta(seconds=retention.max_age)))
+    if retention.max_entities is not None:
+        found.append(MemoryFilter(beyond=retention.max_entities))
+    return found
+
+
+def _same(known: Entity, brought: Entity) -> bool:
+    """Whether nothing would change; how often something was used is no content."""
+    uses = {"accessed": 0, "last_accessed": None}
+    return known.model_copy(update=uses) == brought.model_copy(update=uses)
+
+
+def _state_hash(entity: Entity) -> bytes:
+    return hashlib.sha256(entity.model_dump_json(exclude={"accessed", "last_accessed"}).encode()).digest()
+
+
+def _name(place: Place) -> str:
+    return str(ScopeKind.GLOBAL if place.workspace == GLOBAL_PLACE else ScopeKind.WORKSPACE)

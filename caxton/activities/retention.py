@@ -1,0 +1,51 @@
+"""Activities of retention."""
+
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from caxton.activities import journal
+from caxton.activities.memory_bulk import BulkMemory
+from caxton.domain.errors import CaxtonError
+from caxton.domain.memory_port import Place
+from caxton.workflows.failures import to_failure
+from caxton.workflows.retention import APPLY_RETENTION, EXPIRE_UNDO, LIST_RETENTIONS, RetentionPlace
+
+
+@dataclass
+class RetentionActivities:
+    """What the daily run does."""
+
+    bulk: BulkMemory
+
+    @activity.defn(name=LIST_RETENTIONS)
+    async def list_retentions(self, after: RetentionPlace | None, limit: int) -> list[RetentionPlace]:
+        """Places that have a retention, from behind one."""
+        behind = Place(after.customer, after.workspace) if after else None
+        try:
+            found = await self.bulk.records.read(lambda transaction: transaction.retentions(behind, limit))
+        except CaxtonError as error:
+            raise to_failure(error) from error
+        return [RetentionPlace(customer=place.customer, workspace=place.workspace) for place, _ in found]
+
+    @activity.defn(name=APPLY_RETENTION)
+    async def apply_retention(self, place: RetentionPlace) -> int:
+        """Removes what a place is not to remember any more; doing it again removes nothing more."""
+        own = Place(place.customer, place.workspace)
+        try:
+            retention = await self.bulk.records.read(lambda transaction: transaction.retention(own))
+            removed = await self.bulk.apply_retention(own, retention)
+        except CaxtonError as error:
+            raise to_failure(error) from error
+        if removed:
+            memories = self.bulk.memories
+            await memories.run(lambda: memories.backend.maintain(own))
+        return removed
+
+    @activity.defn(name=EXPIRE_UNDO)
+    async def expire_undo(self) -> int:
+        """Removes the copies of operations that cannot be undone any more."""
+        try:
+            return await self.bulk.expire_undo(journal.now())
+        except CaxtonError as error:
+            raise to_failure(error) from error

@@ -1,0 +1,281 @@
+"""The commands of `caxton memory` that touch many memories at once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caxton.cli.invocation import connect, current
+from caxton.cli.memory_values import metadata_of, on_one_line, shared_scope
+from caxton.cli.output import ago, emit, is_terminal, plural, remark, say, shorten
+
+if TYPE_CHECKING:
+    from caxton.client.views import BulkPreview, RetentionView
+
+Where = Annotated[
+    list[str] | None, typer.Option("--where", metavar="NAME=VALUE", help="Metadata that must be equal; repeatable.")
+]
+TypeName = Annotated[str | None, typer.Option("--type", metavar="WORD", help="Only of this kind.")]
+SomeScope = Annotated[
+    str | None, typer.Option("--scope", metavar="SCOPE", help="Only this scope; else the whole workspace.")
+]
+PlaceName = Annotated[
+    str | None,
+    typer.Option("--scope", metavar="SCOPE", help="global: what all workspaces share; else the workspace's."),
+]
+OlderThan = Annotated[
+    str | None, typer.Option(metavar="TIME", help='Only what was not changed for so long, such as "90d".')
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; without it what would happen is shown.")]
+
+
+def purge(
+    scope: SomeScope = None,
+    type_: TypeName = None,
+    where: Where = None,
+    older_than: OlderThan = None,
+    for_good: Annotated[bool, typer.Option("--for-good", help="Keep no copy to undo it with.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Remove many memories at once. Without --yes it shows what would go."""
+    from caxton.cli.events import moment_of
+
+    before = moment_of(older_than, "--older-than")
+    with connect() as caxton:
+        found = caxton.purge_memory(
+            scope=scope,
+            type=type_,
+            before=before,
+            where=metadata_of(where),
+            can_be_undone=not for_good,
+            dry_run=not yes,
+        )
+    _show(found, "would be removed", "removed", "Do it with --yes.")
+    if current().json:
+        return
+    if found.can_be_undone and found.count:
+        remark("It can be undone for a week: caxton memory undo")
+    elif found.dry_run and found.count:
+        remark("It cannot be undone; keep a copy with: caxton memory export --out memory.ndjson")
+
+
+def edit_many(
+    scope: SomeScope = None,
+    type_: TypeName = None,
+    where: Where = None,
+    older_than: OlderThan = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Metadata to set; repeatable.")
+    ] = None,
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="NAME", help="Metadata to remove; repeatable.")
+    ] = None,
+    new_type: Annotated[str | None, typer.Option("--set-type", metavar="WORD", help="What kind they are.")] = None,
+    yes: Yes = False,
+) -> None:
+    """Change many memories at once. Without --yes it shows which."""
+    from caxton.cli.events import moment_of
+
+    changes = {"set": metadata_of(set_), "unset": unset or [], "type": new_type}
+    before = moment_of(older_than, "--older-than")
+    with connect() as caxton:
+        found = caxton.edit_memories(
+            changes, scope=scope, type=type_, before=before, where=metadata_of(where), dry_run=not yes
+        )
+    _show(found, "would be changed", "changed", "Do it with --yes.")
+    if found.count and not found.dry_run:
+        remark("It can be undone for a week: caxton memory undo")
+
+
+def undo(scope: PlaceName = None, yes: Yes = False) -> None:
+    """Undo the last purge, import or change of many. Without --yes it shows what that was."""
+    shared = shared_scope(scope)
+    with connect() as caxton:
+        found = caxton.undo_memory(shared=shared, dry_run=True)
+        if yes and found.operation is not None:
+            counted = found.left
+            done = _until_nothing_is_left(lambda: caxton.undo_memory(shared=shared, dry_run=False), "undone")
+            found = found.model_copy(update={"dry_run": False, "done": done or counted, "left": 0})
+    if current().json:
+        emit(found)
+        return
+    if found.operation is None or found.at is None:
+        say("there is nothing to undo: purges, imports and changes of many can be undone for a week")
+        return
+    what = f"the {found.operation} of {plural(found.done or found.left, 'memory', 'memories')} by {found.by}, {ago(found.at)}"
+    say(f"{what}, would be undone" if found.dry_run else f"{what}, is undone")
+    if found.dry_run:
+        remark("Do it with --yes.")
+
+
+def reembed(scope: PlaceName = None) -> None:
+    """Embed memories again after the embedder was changed. It can be interrupted, and goes on with the next call."""
+    shared = shared_scope(scope)
+    with connect() as caxton:
+        done = _until_nothing_is_left(lambda: caxton.reembed_memory(shared=shared), "embedded")
+    if current().json:
+        emit({"embedded": done})
+        return
+    say(f"{plural(done, 'memory', 'memories')} embedded again" if done else "all memories are embedded already")
+
+
+def retention(
+    scope: PlaceName = None,
+    max_age: Annotated[
+        str | None, typer.Option(metavar="TIME", help='Forget what was not changed for so long, such as "365d".')
+    ] = None,
+    max_count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Remember the newest so many.")] = None,
+    off: Annotated[bool, typer.Option("--off", help="Remember everything.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Do not wait for the night.")] = False,
+) -> None:
+    """Show or set how long, and how much, is remembered. It is applied daily."""
+    from caxton.domain.errors import UsageError
+    from caxton.domain.quantities import parse_duration
+
+    if off and (max_age is not None or max_count is not None):
+        raise UsageError("--off says to remember everything", "give --off, or --max-age and --max-count")
+    try:
+        seconds = None if max_age is None else float(parse_duration(max_age))
+    except (TypeError, ValueError):
+        raise UsageError(f'--max-age "{max_age}" is no time', 'write for example "90d" or "12h"') from None
+    shared = shared_scope(scope)
+    with connect() as caxton:
+        if off or seconds is not None or max_count is not None:
+            found = caxton.set_memory_retention(max_age=seconds, max_entities=max_count, shared=shared)
+        else:
+            found = caxton.memory_retention(shared=shared)
+        removed = caxton.apply_memory_retention(shared=shared) if apply else None
+    if current().json:
+        emit(removed if removed is not None else found)
+        return
+    say(_retention_in_words(found))
+    if removed is not None:
+        say(f"{plural(removed.count, 'memory', 'memories')} removed")
+    elif found.outside:
+        say(f"{plural(found.outside, 'memory', 'memories')} will be removed with the next run, in the night (UTC)")
+        remark("Do it now with --apply; it cannot be undone.")
+
+
+def export(
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write here; else to stdout.")] = None,
+    scope: PlaceName = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an interrupted export left in FILE.partial.")
+    ] = False,
+) -> None:
+    """Write the workspace's memories as lines of JSON, while agents go on. Vectors are made again by an import."""
+    from caxton.domain.errors import UsageError
+    from caxton.domain.memory_export import resume_point
+
+    shared = shared_scope(scope)
+    if resume and out is None:
+        raise UsageError("there is nothing to resume without a file", "give --out FILE")
+    with connect() as caxton:
+        if out is None:
+            for line in caxton.export_memory(shared=shared):
+                say(line)
+            return
+        partial = out.with_name(out.name + ".partial")
+        after: str | None = None
+        kept = ""
+        if resume and partial.exists():
+            with partial.open(encoding="utf-8", newline="\n") as source:
+                size, after = resume_point(source)
+            kept = partial.read_text(encoding="utf-8")[:size]
+        count = kept.count('\n{"entity"')
+        with partial.open("w", encoding="utf-8", newline="\n") as target:
+            target.write(kept)
+            for line in caxton.export_memory(shared=shared, after=after):
+                target.write(line + "\n")
+                count += line.startswith('{"entity"')
+        partial.replace(out)
+    if current().json:
+        emit({"file": str(out), "memories": count})
+        return
+    say(f"{plural(count, 'memory', 'memories')} written to {out}")
+
+
+def bring_in(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What an export wrote.")],
+    scope: PlaceName = None,
+) -> None:
+    """Take what an export wrote. If it is interrupted, do it again: what is there already is skipped."""
+    import hashlib
+
+    from caxton.domain.errors import InvalidInput, UsageError
+    from caxton.domain.memory_export import check_whole, pieces
+
+    shared = shared_scope(scope)
+    digest = hashlib.sha256()
+    try:
+        with file.open("rb") as content:
+            for block in iter(lambda: content.read(1 << 20), b""):
+                digest.update(block)
+        total = check_whole(_lines(file))
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}", "name what an export wrote") from None
+    except UnicodeDecodeError:
+        raise InvalidInput("this is no export of memories: it is no text", "nothing was taken") from None
+    operation = f"import_{digest.hexdigest()[:16]}"
+    entities, relations, skipped = 0, 0, 0
+    with connect() as caxton:
+        for _, piece in pieces(_lines(file)):
+            found = caxton.import_memory(piece, shared=shared, operation=operation)
+            entities, relations = entities + found.entities, relations + found.relations
+            skipped += found.skipped
+            _progress(f"{entities + skipped:,} of {total:,}")
+    _progress("")
+    if current().json:
+        emit({"entities": entities, "relations": relations, "skipped": skipped})
+        return
+    already = f", {skipped:,} were there already" if skipped else ""
+    say(f"{plural(entities, 'memory', 'memories')} and {plural(relations, 'relation')} brought in{already}")
+    if entities or relations:
+        remark("It can be undone for a week: caxton memory undo")
+
+
+def _lines(file: Path) -> Iterator[str]:
+    with file.open(encoding="utf-8", newline="\n") as source:
+        yield from source
+
+
+def _show(found: "BulkPreview", would: str, did: str, hint: str) -> None:
+    if current().json:
+        emit(found)
+        return
+    say(f"{plural(found.count, 'memory', 'memories')} {would if found.dry_run else did}")
+    for example in found.examples:
+        say(f"  {shorten(on_one_line(example), 90)}")
+    if found.dry_run and found.count:
+        remark(hint)
+
+
+def _until_nothing_is_left(call: Callable[[], Any], word: str) -> int:
+    done = 0
+    while True:
+        found = call()
+        done += found.done
+        if not found.left or not found.done:
+            _progress("")
+            return done
+        _progress(f"{done:,} {word}, {found.left:,} left")
+
+
+def _progress(text: str) -> None:
+    """One line that is written over, on a terminal only."""
+    if is_terminal() and not current().json:
+        say(f"\r\x1b[2K{text}", end="")
+
+
+def _retention_in_words(found: "RetentionView") -> str:
+    from caxton.domain.quantities import format_duration
+
+    limits: list[str] = []
+    if found.retention.max_age is not None:
+        days = found.retention.max_age / 86_400
+        length = plural(int(days), "day") if days == int(days) else format_duration(found.retention.max_age)
+        limits.append(f"what was changed within {length}")
+    if found.retention.max_entities is not None:
+        limits.append(f"the newest {found.retention.max_entities:,}")
+    return f"remembered is {' and '.join(limits)}" if limits else "everything is remembered"

@@ -1,0 +1,65 @@
+"""Values that the commands of `caxton memory` share."""
+
+from typing import Any
+
+from caxton.cli.output import is_terminal, plain
+
+
+def scope_of(text: str) -> dict[str, str]:
+    """The scope that `text` names, as the API takes it.
+
+    Raises:
+        UsageError: it names none.
+    """
+    from caxton.domain.errors import UsageError
+    from caxton.domain.memory import MemoryScope
+
+    try:
+        return MemoryScope.parse(text).model_dump(mode="json")
+    except ValueError:
+        raise UsageError(f'"{text}" is no scope', "write workspace, global, agent:NAME or conversation:ID") from None
+
+
+def shared_scope(text: str | None) -> bool:
+    """Whether what all workspaces share is meant, rather than the workspace's own.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    from caxton.domain.errors import UsageError
+
+    if text not in (None, "workspace", "global"):
+        raise UsageError(f'"{text}" cannot stand here', "write --scope global, or leave it out")
+    return text == "global"
+
+
+def metadata_of(pairs: list[str] | None) -> dict[str, Any]:
+    """Values by name; what reads as JSON (numbers, true, null) is taken as that.
+
+    Raises:
+        UsageError: one is not NAME=VALUE.
+    """
+    import json
+
+    from caxton.domain.errors import UsageError
+
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f'"{pair}" is no value', "write NAME=VALUE")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def shown(text: str) -> str:
+    """Text of memories, harmless on a terminal."""
+    return plain(text) if is_terminal() else text
+
+
+def on_one_line(text: str) -> str:
+    """The same, on one line."""
+    return " ".join(shown(text).split())

@@ -1,0 +1,165 @@
+"""The lines of an export of memories: a header, memories and relations with a mark after each page, an end.
+
+Vectors are no part of it: they are made again when it is brought in. Format 1.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from caxton.domain.errors import InvalidInput
+from caxton.domain.memory import METADATA_LIMIT, TEXT_LIMIT, Entity, Relation
+
+FORMAT = 1
+"""Version of the lines."""
+
+PIECE_LINES = 1_000
+PIECE_BYTES = 1 << 20
+"""Lines, and bytes, of an import that are sent at once."""
+
+
+@dataclass
+class Parsed:
+    """What lines of an export hold."""
+
+    entities: list[Entity] = field(default_factory=list[Entity])
+    relations: list[Relation] = field(default_factory=list[Relation])
+    ended: bool = False
+
+
+def header(embedder: str) -> bytes:
+    """The first line."""
+    return line({"caxton": "memory", "format": FORMAT, "embedder": embedder})
+
+
+def page(entities: Sequence[Entity], relations: Sequence[Relation]) -> bytes:
+    """The lines of some memories with the relations that begin at them, and a mark from which an export can be resumed."""
+    lines = [line({"entity": entity.model_dump(mode="json")}) for entity in entities]
+    lines += [line({"relation": relation.model_dump(mode="json")}) for relation in relations]
+    return b"".join([*lines, line({"page": entities[-1].id})])
+
+
+def end() -> bytes:
+    """The last line."""
+    return line({"end": True})
+
+
+def line(data: Mapping[str, Any]) -> bytes:
+    """One line."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def resume_point(lines: Iterable[str]) -> tuple[int, str | None]:
+    """Where a part of an export can be gone on with: characters to keep, and the memory that it is complete up to."""
+    kept, count, after = 0, 0, None
+    for each in lines:
+        count += len(each)
+        if each.startswith('{"page":') and each.endswith("}\n"):
+            kept, after = count, str(json.loads(each)["page"])
+    return kept, after
+
+
+def parse(lines: Iterable[str]) -> Parsed:
+    """What the lines hold.
+
+    Raises:
+        InvalidInput: a line is not what an export writes, or the export is of a newer version.
+    """
+    found = Parsed()
+    for number, text in enumerate(filter(str.strip, lines), 1):
+        try:
+            data = json.loads(text)
+            if number == 1:
+                _check_header(data)
+            elif "entity" in data:
+                found.entities.append(_checked(Entity.model_validate(data["entity"])))
+            elif "relation" in data:
+                found.relations.append(Relation.model_validate(data["relation"]))
+            elif data.get("end"):
+                found.ended = True
+            elif "page" not in data:
+                raise ValueError("unknown")
+        except (ValueError, ValidationError, AttributeError, TypeError, RecursionError):
+            raise InvalidInput(
+                f"line {number} is nothing that an export writes", "nothing of it was taken; give what an export wrote"
+            ) from None
+    return found
+
+
+def pieces(lines: Iterable[str]) -> Iterator[tuple[int, bytes]]:
+    """An export in parts that can be brought in one by one, each with its number of lines.
+
+    Raises:
+        InvalidInput: it is no export, or it was cut off; told before its last part.
+    """
+    first = ""
+    part: list[str] = []
+    size, ended = 0, False
+    for text in lines:
+        if not text.strip():
+            continue
+        if not first:
+            _check_first(text)
+            first = text if text.endswith("\n") else text + "\n"
+            continue
+        ended = text.startswith('{"end"')
+        if ended:
+            break
+        part.append(text if text.endswith("\n") else text + "\n")
+        size += len(text)
+        if len(part) >= PIECE_LINES or size >= PIECE_BYTES:
+            yield len(part), (first + "".join(part) + end().decode()).encode()
+            part, size = [], 0
+    if not ended:
+        raise InvalidInput("the file was cut off: its last line is missing", "export it again, or go on with --resume")
+    if part:
+        yield len(part), (first + "".join(part) + end().decode()).encode()
+
+
+def check_whole(lines: Iterable[str]) -> int:
+    """Reads an export to its end and returns how many memories it has.
+
+    Raises:
+        InvalidInput: it is no export, or it was cut off.
+    """
+    count, ended = 0, False
+    for number, text in enumerate(filter(str.strip, lines)):
+        if number == 0:
+            _check_first(text)
+        count += text.startswith('{"entity"')
+        ended = text.startswith('{"end"')
+    if not ended:
+        raise InvalidInput("the file was cut off: its last line is missing", "nothing was taken; export it again")
+    return count
+
+
+def _check_first(text: str) -> None:
+    try:
+        data = json.loads(text)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise InvalidInput("this is no export of memories", "nothing was taken")
+    _check_header(data)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _check_header(data: Mapping[str, Any]) -> None:
+    if data.get("caxton") != "memory":
+        raise InvalidInput("this is no export of memories", "nothing was taken")
+    if int(data.get("format", 0)) > FORMAT:
+        raise InvalidInput(
+            f"the file is of a newer version of Caxton (format {data['format']})", "upgrade first; nothing was taken"
+        )
+
+
+def _checked(entity: Entity) -> Entity:
+    if not entity.id.startswith("mem_") or len(entity.id) > 64 or not entity.id.replace("_", "").isalnum():
+        raise ValueError("no id of a memory")
+    if any(len(text.encode()) > TEXT_LIMIT for text in entity.observations):
+        raise ValueError("too long")
+    if len(json.dumps(entity.metadata, ensure_ascii=False).encode()) > METADATA_LIMIT:
+        raise ValueError("too much metadata")
+    return entity

@@ -1,0 +1,199 @@
+"""Operations on many memories: purge, change, undo, retention, export and import."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.test_events import listed
+from tests.api.test_memory import add, search
+from tests.conftest import RunningServer
+
+
+def remember(api: httpx.Client, count: int) -> list[str]:
+    """So many facts; every other one is of the kind "even"."""
+    made = [
+        add(api, f"fact number {n}", metadata={"n": n, "kind": "odd" if n % 2 else "even"}, name=f"fact {n}")
+        for n in range(count)
+    ]
+    return [each["id"] for each in made]
+
+
+def state(api: httpx.Client) -> list[dict[str, Any]]:
+    """Everything of the workspace, without how often it was used."""
+    lines = [json.loads(line) for line in api.get("/v1/memory/export").text.splitlines()]
+    for line in lines:
+        if "entity" in line:
+            line["entity"] |= {"accessed": 0, "last_accessed": None}
+    return lines
+
+
+def post(api: httpx.Client, path: str, body: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
+    answer = api.post(f"/v1/memory/{path}", json=body or {}, params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.requirement("MEM-7")
+def test_a_purge_takes_what_is_meant_and_can_be_undone(api: httpx.Client) -> None:
+    ids = remember(api, 8)
+    api.post("/v1/memory/relations", json={"source": ids[0], "type": "near", "target": ids[1]}).raise_for_status()
+    before = state(api)
+    even = {"where": {"kind": "even"}}
+    preview = post(api, "purge", even)
+    assert (preview["count"], preview["dry_run"], preview["can_be_undone"]) == (4, True, True)
+    assert all(text.startswith("fact ") for text in preview["examples"])
+    assert state(api) == before
+    assert post(api, "purge", {**even, "dry_run": False})["count"] == 4
+    assert {m["entity"]["metadata"]["kind"] for m in search(api, "fact", limit=20)} == {"odd"}
+    assert api.get(f"/v1/memory/{ids[1]}").json()["relations"] == []
+    shown = post(api, "undo")
+    assert (shown["operation"], shown["by"], shown["left"], shown["done"]) == ("purge", "founder:admin", 4, 0)
+    assert post(api, "undo", {"dry_run": False})["done"] == 4
+    assert state(api) == before
+    assert len(search(api, "fact", limit=20, mode="vector")) == 8
+    assert post(api, "undo")["operation"] is None
+    assert api.post("/v1/memory/undo", json={"dry_run": False}).status_code == 404
+    (told,) = listed(api, type="memory_purged")
+    assert told["payload"]["count_removed"] == 4
+    (undone,) = listed(api, type="memories_changed")
+    assert undone["payload"] == {"operation": "undo", "scope": "workspace", "count": 4}
+
+
+@pytest.mark.requirement("MEM-7")
+def test_many_are_changed_at_once_with_hashes_in_the_log_and_undone(api: httpx.Client) -> None:
+    remember(api, 6)
+    before = state(api)
+    body = {"where": {"kind": "odd"}, "changes": {"set": {"kind": "strange", "seen": True}, "unset": ["n"]}}
+    assert post(api, "edit", body)["count"] == 3
+    assert state(api) == before
+    assert post(api, "edit", {**body, "dry_run": False})["count"] == 3
+    changed = search(api, "fact", where={"kind": "strange"}, limit=20)
+    assert [m["entity"]["metadata"] for m in changed] == [{"kind": "strange", "seen": True}] * 3
+    assert post(api, "edit", {**body, "dry_run": False})["count"] == 0
+    (told,) = listed(api, type="memories_changed")
+    assert told["payload"]["count"] == 3
+    assert told["payload"]["before_hash"] != told["payload"]["after_hash"]
+    post(api, "undo", {"dry_run": False})
+    assert state(api) == before
+    for wrong in ({"changes": {}}, {"changes": {"set": {"x": "y" * 10_000}}, "dry_run": False}, {"where": {"a": 1}}):
+        assert api.post("/v1/memory/edit", json=wrong).status_code == 400, wrong
+
+
+def test_only_the_last_operation_can_be_undone_and_what_was_removed_since_stays_away(api: httpx.Client) -> None:
+    ids = remember(api, 4)
+    post(api, "purge", {"where": {"n": 0}, "dry_run": False})
+    post(api, "edit", {"where": {"kind": "odd"}, "changes": {"type": "thing"}, "dry_run": False})
+    api.delete(f"/v1/memory/{ids[1]}").raise_for_status()
+    assert post(api, "undo", {"dry_run": False})["operation"] == "edit"
+    left = {line["entity"]["id"]: line["entity"]["type"] for line in state(api) if "entity" in line}
+    assert left == {ids[2]: "note", ids[3]: "note"}
+
+
+@pytest.mark.requirement("MEM-6")
+def test_what_is_purged_for_good_or_as_a_whole_leaves_no_copy(
+    api: httpx.Client, caxton_server: RunningServer, workspace: str
+) -> None:
+    customer = caxton_server.data_dir / "blobs" / "local"
+
+    def holding(secret: bytes) -> list[Path]:
+        files = [*customer.rglob("*"), *(caxton_server.data_dir / "memory").rglob("*")]
+        return [file for file in files if file.is_file() and secret in file.read_bytes()]
+
+    add(api, "the password is heliotrope-one", metadata={"kind": "secret"})
+    add(api, "nothing")
+    post(api, "purge", {"where": {"kind": "secret"}, "dry_run": False})
+    assert any(customer in file.parents for file in holding(b"heliotrope-one"))
+    add(api, "the password is heliotrope-two", metadata={"kind": "secret"})
+    post(api, "purge", {"where": {"kind": "secret"}, "dry_run": False, "can_be_undone": False})
+    assert not [file for file in holding(b"heliotrope") if customer in file.parents]
+    assert post(api, "undo")["operation"] is None
+    add(api, "the password is heliotrope-three")
+    api.put("/v1/memory/retention", json={"max_entities": 5}).raise_for_status()
+    whole = post(api, "purge", {"dry_run": False})
+    assert (whole["count"], whole["can_be_undone"]) == (2, False)
+    assert holding(b"heliotrope") == []
+    assert not (caxton_server.data_dir / "memory" / "local" / workspace).exists()
+    assert api.get("/v1/memory/retention").json()["retention"] == {"max_age": None, "max_entities": None}
+
+
+@pytest.mark.requirement("MEM-6")
+def test_retention_is_set_shown_and_applied(api: httpx.Client) -> None:
+    ids = remember(api, 6)
+    assert api.get("/v1/memory/retention").json() == {
+        "retention": {"max_age": None, "max_entities": None},
+        "outside": 0,
+    }
+    found = api.put("/v1/memory/retention", json={"max_entities": 4}).json()
+    assert found == {"retention": {"max_age": None, "max_entities": 4}, "outside": 2}
+    assert post(api, "retention/apply")["count"] == 2
+    kept = [line["entity"]["id"] for line in state(api) if "entity" in line]
+    assert sorted(kept) == sorted(ids[2:])
+    time.sleep(0.3)
+    fresh = add(api, "as good as new")["id"]
+    api.put("/v1/memory/retention", json={"max_age": 0.25}).raise_for_status()
+    assert post(api, "retention/apply")["count"] == 4
+    assert [line["entity"]["id"] for line in state(api) if "entity" in line] == [fresh]
+    assert {event["payload"]["reason"] for event in listed(api, type="memory_purged")} == {"RetentionPolicy"}
+    assert len(listed(api, type="retention_set")) == 2
+    for wrong in ({"max_age": 0}, {"max_entities": 0}, {"max_age": "long"}, {"colour": 1}):
+        assert api.put("/v1/memory/retention", json=wrong).status_code == 400
+
+
+@pytest.mark.requirement("MEM-4")
+def test_an_import_can_be_done_again_and_is_undone_as_a_whole(api: httpx.Client) -> None:
+    ids = remember(api, 5)
+    api.post("/v1/memory/relations", json={"source": ids[0], "type": "near", "target": ids[1]}).raise_for_status()
+    exported = api.get("/v1/memory/export").text
+    lines = exported.splitlines()
+    assert json.loads(lines[0])["format"] == 1
+    assert json.loads(lines[-1]) == {"end": True}
+    post(api, "purge", {"dry_run": False})
+    first = [lines[0], *[line for line in lines if line.startswith('{"entity"')][:3], lines[-1]]
+    operation = {"operation": "import_1"}
+    brought = api.post("/v1/memory/import", content="\n".join(first), params=operation).json()
+    assert brought == {"entities": 3, "relations": 0, "skipped": 0}
+    brought = api.post("/v1/memory/import", content=exported, params=operation).json()
+    assert brought == {"entities": 2, "relations": 1, "skipped": 3}
+    assert api.get("/v1/memory/export").text == exported
+    changed = exported.replace("fact number 2", "fact number two")
+    assert api.post("/v1/memory/import", content=changed).json() == {"entities": 1, "relations": 0, "skipped": 4}
+    post(api, "undo", {"dry_run": False})
+    assert api.get("/v1/memory/export").text == exported
+    part = api.get("/v1/memory/export", params={"after": json.loads(lines[3])["entity"]["id"]}).text.splitlines()
+    assert part == [line for line in lines if line.startswith('{"entity"')][3:] + [
+        line for line in part if not line.startswith('{"entity"')
+    ]
+    assert api.post("/v1/memory/import", content=exported, params={"global": "true"}).status_code == 400
+
+
+def test_the_daily_run_stands_in_the_engine_and_does_its_work(api: httpx.Client, workspace: str) -> None:
+    import asyncio
+
+    from temporalio.client import Client
+
+    from caxton.runtime.schedules import retention_schedule_id
+    from caxton.workflows.retention import MemoryRetentionWorkflow, RetentionInput, RetentionOutcome
+
+    remember(api, 5)
+    api.put("/v1/memory/retention", json={"max_entities": 2}).raise_for_status()
+    engine = api.get("/v1/server").json()["engine"]
+
+    async def run() -> RetentionOutcome:
+        from caxton.runtime.temporal import CaxtonPlugin
+
+        client = await Client.connect(engine["address"], namespace=engine["namespace"], plugins=[CaxtonPlugin()])
+        schedule = await client.get_schedule_handle(retention_schedule_id("caxton")).describe()
+        assert schedule.info.next_action_times
+        return await client.execute_workflow(
+            MemoryRetentionWorkflow.run, RetentionInput(), id=f"retention-{workspace}", task_queue="caxton"
+        )
+
+    outcome = asyncio.run(run())
+    assert outcome.failed == 0
+    assert outcome.places >= 1
+    assert outcome.removed >= 3
+    assert len([line for line in state(api) if "entity" in line]) == 2

@@ -1,0 +1,123 @@
+"""`caxton memory` at the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import RunCli
+
+FACTS = (("Anna drinks tea", "habit"), ("The kitchen is closed on Fridays", "place"), ("Bert drinks tea", "habit"))
+
+
+@pytest.fixture
+def ids(run_cli: RunCli) -> list[str]:
+    """Three facts."""
+    return [run_cli("memory", "add", text, "--set", f"kind={kind}").out.strip() for text, kind in FACTS]
+
+
+@pytest.mark.requirement("MEM-7")
+def test_a_purge_shows_what_would_go_goes_and_is_undone(run_cli: RunCli, ids: list[str]) -> None:
+    shown = run_cli("memory", "purge", "--where", "kind=habit").out
+    assert shown.splitlines()[0] == "2 memories would be removed"
+    assert "Anna drinks tea" in shown
+    assert run_cli("memory", "purge", "--where", "kind=habit", "--yes").out == "2 memories removed\n"
+    assert run_cli("memory", "search", "who drinks tea", "--mode", "text").out == "nothing was found\n"
+    assert "the purge of 2 memories" in run_cli("memory", "undo").out
+    assert "is undone" in run_cli("memory", "undo", "--yes").out
+    assert len(run_cli("memory", "list", "--json").data["memories"]) == len(ids)
+    assert run_cli("memory", "undo", "--yes").out.startswith("there is nothing to undo")
+
+
+def test_many_are_changed_at_once(run_cli: RunCli, ids: list[str]) -> None:
+    change = ("memory", "edit-many", "--where", "kind=habit", "--set", "kind=custom", "--set-type", "fact")
+    assert run_cli(*change).out.startswith("2 memories would be changed")
+    assert run_cli(*change, "--yes").out.startswith("2 memories changed")
+    changed = run_cli("memory", "show", ids[0], "--json").data["memory"]
+    assert (changed["metadata"], changed["type"]) == ({"kind": "custom"}, "fact")
+    nothing = run_cli("memory", "edit-many")
+    assert (nothing.code, nothing.err.splitlines()[0]) == (3, "error: nothing to change")
+
+
+@pytest.mark.requirement("MEM-6")
+def test_retention_is_shown_in_words(run_cli: RunCli, ids: list[str]) -> None:
+    assert run_cli("memory", "retention").out == "everything is remembered\n"
+    shown = run_cli("memory", "retention", "--max-age", "90d", "--max-count", "2").out
+    assert shown.splitlines()[0] == "remembered is what was changed within 90 days and the newest 2"
+    assert shown.splitlines()[1].startswith("1 memory will be removed")
+    assert run_cli("memory", "retention", "--apply").out.splitlines()[-1] == "1 memory removed"
+    assert len(run_cli("memory", "list", "--json").data["memories"]) == len(ids) - 1
+    assert run_cli("memory", "retention", "--off").out == "everything is remembered\n"
+    assert run_cli("memory", "retention", "--max-age", "soon").code == 2
+
+
+@pytest.mark.requirement("MEM-4")
+def test_an_interrupted_export_and_import_go_on(run_cli: RunCli, ids: list[str], folder: Path) -> None:
+    assert run_cli("memory", "export", "--out", "all.ndjson").out == "3 memories written to all.ndjson\n"
+    whole = (folder / "all.ndjson").read_text()
+    (folder / "all.ndjson.partial").write_text(whole[: whole.index('{"end"')] + '{"entity": {"cut')
+    run_cli("memory", "add", "a fourth")
+    assert run_cli("memory", "export", "--out", "all.ndjson", "--resume").code == 0
+    resumed = [json.loads(line) for line in (folder / "all.ndjson").read_text().splitlines()]
+    assert {line["entity"]["id"] for line in resumed if "entity" in line} >= set(ids)
+    (folder / "all.ndjson").write_text(whole)
+    run_cli("memory", "purge", "--yes")
+    for name, content, told in (
+        ("cut.ndjson", whole[:-15], "cut off"),
+        ("future.ndjson", whole.replace('"format":1', '"format":2'), "newer version"),
+        ("other.ndjson", "id,text\n1,x\n", "no export"),
+        ("empty.ndjson", "", "cut off"),
+    ):
+        (folder / name).write_text(content)
+        refused = run_cli("memory", "import", name)
+        assert refused.code != 0
+        assert told in refused.err, name
+    (folder / "image.ndjson").write_bytes(b"\x89PNG\xff\xfe")
+    assert "no text" in run_cli("memory", "import", "image.ndjson").err
+    assert run_cli("memory", "import", "missing.ndjson").code == 2
+    assert run_cli("memory", "list").out == "nothing is remembered there\n"
+    assert run_cli("memory", "import", "all.ndjson").out == "3 memories and 0 relations brought in\n"
+    again = run_cli("memory", "import", "all.ndjson").out
+    assert again == "0 memories and 0 relations brought in, 3 were there already\n"
+
+
+def test_a_large_import_goes_in_parts_and_is_undone_as_one(run_cli: RunCli, ids: list[str], folder: Path) -> None:
+    run_cli("memory", "export", "--out", "all.ndjson")
+    lines = (folder / "all.ndjson").read_text().splitlines()
+    [sample] = [line for line in lines if ids[0] in line and line.startswith('{"entity"')]
+    many = [sample.replace(ids[0], f"mem_many{number:05}").replace("Anna", f"Anna {number}") for number in range(1200)]
+    (folder / "many.ndjson").write_text("\n".join([lines[0], *many, lines[-1]]) + "\n")
+    assert run_cli("memory", "import", "many.ndjson").out == "1200 memories and 0 relations brought in\n"
+    assert "1203 memories" in run_cli("memory", "stats").out
+    assert "the import of 1200 memories" in run_cli("memory", "undo", "--yes").out
+    assert "3 memories" in run_cli("memory", "stats").out
+
+
+def test_slips_are_told(run_cli: RunCli, ids: list[str]) -> None:
+    for arguments, told in (
+        (("undo", "--scope", "agent:x"), "cannot stand here"),
+        (("purge", "--scope", "nowhere"), "is no scope"),
+        (("purge", "--where", "x"), "is no value"),
+        (("purge", "--older-than", "soon"), "is no time"),
+        (("export", "--resume"), "nothing to resume"),
+        (("retention", "--off", "--max-count", "3"), "remember everything"),
+    ):
+        outcome = run_cli("memory", *arguments)
+        assert outcome.code != 0, arguments
+        assert told in outcome.err, outcome.err
+    assert run_cli("memory", "reembed").out == "all memories are embedded already\n"
+
+
+def test_what_all_workspaces_share_is_exported_and_limited_apart(run_cli: RunCli, ids: list[str], folder: Path) -> None:
+    run_cli("memory", "purge", "--scope", "global", "--yes")
+    run_cli("memory", "add", "everybody may know", "--scope", "global")
+    run_cli("memory", "export", "--out", "shared.ndjson", "--scope", "global")
+    assert "everybody may know" in (folder / "shared.ndjson").read_text()
+    assert "Anna" not in (folder / "shared.ndjson").read_text()
+    assert "--scope global" in run_cli("memory", "import", "shared.ndjson").err
+    assert "1 were there already" in run_cli("memory", "import", "shared.ndjson", "--scope", "global").out
+    run_cli("memory", "retention", "--scope", "global", "--max-count", "7")
+    assert "newest 7" in run_cli("memory", "retention", "--scope", "global").out
+    assert run_cli("memory", "retention").out == "everything is remembered\n"
+    assert run_cli("memory", "purge", "--scope", "global", "--yes").out == "1 memory removed\n"
+    assert len(run_cli("memory", "list", "--json").data["memories"]) == len(ids)
