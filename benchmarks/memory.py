@@ -1,15 +1,16 @@
 """Memory at a hundred thousand entities: search, hops, stores, imports, and how much of the process it takes.
 
 Vectors are random unit vectors around a thousand centres, for embedding as many texts takes half an hour; what embeds is
-measured by itself. `--entities N` takes fewer or more.
+measured by itself. `--entities 1000 10000 100000` shows how it grows.
 """
 
 import argparse
-import random
-import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from caxton.domain.memory_port import MemoryConfig, Place
 PLACE = Place("bench", "bench")
 BATCH = 5_000
 AGENTS = 20
+EXACT = 100
+"""Queries whose best matches are found by exact search, too."""
+EVERY = tuple(MemoryScope(kind=ScopeKind.AGENT, owner=f"agent-{number}") for number in range(AGENTS))
 
 
 def entity(number: int) -> Entity:
@@ -59,97 +63,142 @@ def times(work: Any, count: int) -> list[float]:
     return found
 
 
-def figures(entities: int = 100_000) -> list[Figure]:
-    """All of them."""
-    import numpy
+class Work:
+    """A memory of so many entities, and what is measured on it."""
+
+    def __init__(self, folder: Path, entities: int, model: MiniLM) -> None:
+        """Fill a memory and build its indices, in batches that do not keep what was written."""
+        import numpy
+
+        self.entities = entities
+        self.model = model
+        self.queries = vectors(200, 3)
+        self.memory = LanceMemory(MemoryConfig(folder, model.id, model.dimensions))
+        self.best: list[list[tuple[float, int]]] = [[] for _ in range(EXACT)]
+        began = time.perf_counter()
+        for start in range(0, entities, BATCH):
+            batch = vectors(min(BATCH, entities - start), start + 7)
+            scores = batch @ self.queries[:EXACT].T
+            for query in range(EXACT):  # the ten best of all, by exact search
+                top = numpy.argsort(-scores[:, query])[:10]
+                found = [(float(scores[row, query]), start + int(row)) for row in top]
+                self.best[query] = sorted([*self.best[query], *found], reverse=True)[:10]
+            self.memory.put(PLACE, [entity(start + each) for each in range(len(batch))], batch.tolist())
+        self.filled = time.perf_counter() - began
+        began = time.perf_counter()
+        self.memory.maintain(PLACE)
+        self.indexed = time.perf_counter() - began
+
+    def search(self, number: int, **more: Any) -> list[Any]:
+        """One search by a vector."""
+        query = MemoryQuery(**{"text": "x", "mode": "vector", "scopes": EVERY, "limit": 10, **more})
+        return self.memory.search(PLACE, query, self.queries[number % 200].tolist())
+
+    def embedded(self, number: int) -> None:
+        """A search by a text that is embedded first."""
+        vector = self.model.embed([f"what do we know about thing {number}?"])[0]
+        self.memory.search(PLACE, MemoryQuery(text="x", mode="vector", scopes=EVERY, limit=10), vector)
+
+    def store(self, number: int) -> None:
+        """One entity, embedded."""
+        fresh = entity(10_000_000 + number)
+        self.memory.put(PLACE, [fresh], self.model.embed([fresh.text]))
+
+    def store_and_find(self, number: int) -> None:
+        """One entity, until a search finds it."""
+        fresh = entity(20_000_000 + number)
+        vector = vectors(1, 90_000 + number)[0].tolist()
+        self.memory.put(PLACE, [fresh], [vector])
+        query = MemoryQuery(text="x", mode="vector", scopes=EVERY, limit=1)
+        assert self.memory.search(PLACE, query, vector)[0].entity.id == fresh.id
+
+    def hop(self, number: int) -> None:
+        """From one entity to those that are related."""
+        start = MemoryId(f"mem_{number:08}")
+        self.memory.traverse(PLACE, start, hops=1, direction="out", types=(), limit=10)
+
+    def relate(self) -> None:
+        """Twenty thousand relations."""
+        moment = datetime(2026, 1, 1, tzinfo=UTC)
+        count = min(self.entities, 20_000)
+        ends = [(MemoryId(f"mem_{n:08}"), MemoryId(f"mem_{(n * 7 + 1) % self.entities:08}")) for n in range(count)]
+        made = [
+            Relation(id=relation_id(a, "next", b), source=a, target=b, type="next", created_at=moment) for a, b in ends
+        ]
+        self.memory.relate(PLACE, made)
+        self.memory.maintain(PLACE)
+
+    def recall(self) -> float:
+        """Share of the ten best that searches find."""
+        hits = sum(
+            len({row for _, row in self.best[query]} & {int(match.entity.id[4:]) for match in self.search(query)})
+            for query in range(EXACT)
+        )
+        return hits / sum(len(best) for best in self.best)
+
+
+def figures(entities: int = 100_000, rounds: int = 3) -> list[Figure]:
+    """All of them; each the median of `rounds` rounds."""
+
+    def p95(work: Callable[[int], Any], count: int) -> float:
+        times(work, 10)
+        return statistics.median(percentile(times(work, count), 0.95) for _ in range(rounds))
 
     model = MiniLM()
     found: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
-        memory = LanceMemory(MemoryConfig(Path(folder), model.id, model.dimensions))
-        everything: list[Any] = []
-        for start in range(0, entities, BATCH):
-            batch = vectors(min(BATCH, entities - start), start + 7)
-            everything.append(batch)
-            memory.put(PLACE, [entity(start + each) for each in range(len(batch))], batch.tolist())
-        memory.maintain(PLACE)
-        matrix = numpy.concatenate(everything)
-        queries = vectors(200, 3)
-        every = tuple(MemoryScope(kind=ScopeKind.AGENT, owner=f"agent-{number}") for number in range(AGENTS))
-
-        def search(number: int, **more: Any) -> list[Any]:
-            query = MemoryQuery(**{"text": "x", "mode": "vector", "scopes": every, "limit": 10, **more})
-            return memory.search(PLACE, query, queries[number % 200].tolist())
-
-        times(search, 20)
-        found.append(
-            Figure(f"search by vector, {entities:,} entities: p95", percentile(times(search, 200), 0.95), "ms", 10)
-        )
-        one = (every[3],)
-        filtered = times(lambda number: search(number, scopes=one, where={"kind": 3}), 200)
-        found.append(Figure("… in one scope, with metadata: p95", percentile(filtered, 0.95), "ms", 25))
-        words = times(lambda number: search(number, text=f"word{number}", mode="hybrid"), 100)
-        found.append(Figure("… by meaning and words: p95", percentile(words, 0.95), "ms"))
-        hits = 0
-        for number in range(100):
-            exact = set(numpy.argsort(-(matrix @ queries[number]))[:10].tolist())
-            hits += len(exact & {int(match.entity.id[4:]) for match in search(number)})
-        found.append(Figure("recall@10 against exact search", hits / 1000, "", 0.97, higher_is_better=True))
-
-        def embedded(number: int) -> None:
-            vector = model.embed([f"what do we know about thing {number}?"])[0]
-            memory.search(PLACE, MemoryQuery(text="x", mode="vector", scopes=every, limit=10), vector)
-
-        times(embedded, 5)
-        found.append(Figure("embed a query and search: p95", percentile(times(embedded, 100), 0.95), "ms", 20))
-
-        def store(number: int) -> None:
-            fresh = entity(10_000_000 + number)
-            memory.put(PLACE, [fresh], model.embed([fresh.text]))
-
-        times(store, 5)
-        found.append(Figure("embed and store one: p50", statistics.median(times(store, 60)), "ms", 10))
-        seen: list[float] = []
-        for number in range(20):
-            fresh = entity(20_000_000 + number)
-            vector = vectors(1, 90_000 + number)[0].tolist()
-            started = time.perf_counter()
-            memory.put(PLACE, [fresh], [vector])
-            query = MemoryQuery(text="x", mode="vector", scopes=every, limit=1)
-            assert memory.search(PLACE, query, vector)[0].entity.id == fresh.id
-            seen.append((time.perf_counter() - started) * 1000)
-        found.append(Figure("a new entity is found after: p95", percentile(seen, 0.95), "ms", 100))
-        moment = datetime(2026, 1, 1, tzinfo=UTC)
-        ends = [
-            (MemoryId(f"mem_{n:08}"), MemoryId(f"mem_{(n * 7 + 1) % entities:08}"))
-            for n in range(min(entities, 20_000))
-        ]
-        memory.relate(
-            PLACE,
-            [
-                Relation(id=relation_id(a, "next", b), source=a, target=b, type="next", created_at=moment)
-                for a, b in ends
-            ],
-        )
-        memory.maintain(PLACE)
-        starts = [random.Random(5).choice(ends)[0] for _ in range(1)] + [a for a, _ in ends[:100]]
-        hops = times(lambda n: memory.traverse(PLACE, starts[n], hops=1, direction="out", types=(), limit=10), 100)
-        found.append(Figure("one hop: p95", percentile(hops, 0.95), "ms", 10))
+        work = Work(Path(folder), entities, model)
+        name = f"{entities:,} entities"
+        found.append(Figure(f"search by vector, {name}: p95", p95(work.search, 150), "ms", 10))
+        one = (EVERY[3],)
+        filtered = p95(lambda number: work.search(number, scopes=one, where={"kind": 3}), 150)
+        found.append(Figure("… in one scope, with metadata: p95", filtered, "ms", 25))
+        words = p95(lambda number: work.search(number, text=f"word{number}", mode="hybrid"), 80)
+        found.append(Figure("… by meaning and words: p95", words, "ms"))
+        found.append(Figure("embed a query and search: p95", p95(work.embedded, 80), "ms", 20))
+        found.append(Figure("recall@10 against exact search", work.recall(), "", 0.97, higher_is_better=True))
+        times(work.store, 5)
+        stored = statistics.median(statistics.median(times(work.store, 40)) for _ in range(rounds))
+        found.append(Figure("embed and store one: p50", stored, "ms", 10))
+        found.append(Figure("a new entity is found after: p95", p95(work.store_and_find, 20), "ms", 100))
+        work.relate()
+        found.append(Figure("one hop: p95", p95(work.hop, 100), "ms", 10))
         texts = [entity(30_000_000 + number).text for number in range(320)]
         started = time.perf_counter()
-        memory.put(PLACE, [entity(30_000_000 + number) for number in range(320)], model.embed(texts))
-        found.append(
-            Figure("import with embedding", 320 / (time.perf_counter() - started), "1/s", 300, higher_is_better=True)
-        )
-        found.append(Figure("on the disk", memory.statistics(PLACE).bytes / 1e6, "MB"))
-        memory.close()
-    found.append(Figure("largest the process was", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB"))
+        work.memory.put(PLACE, [entity(30_000_000 + number) for number in range(320)], model.embed(texts))
+        rate = 320 / (time.perf_counter() - started)
+        found.append(Figure("import with embedding", rate, "1/s", 300, higher_is_better=True))
+        found.append(Figure("building the indices, in the background", work.indexed, "s"))
+        found.append(Figure("on the disk", work.memory.statistics(PLACE).bytes / 1e6, "MB"))
+        work.memory.close()
+        found.append(Figure("the process with model and index in use", used_memory(Path(folder)), "MB", 350))
     return found
+
+
+def used_memory(folder: Path) -> float:
+    """Megabytes of a fresh process after searches on the memory in `folder`."""
+    code = f"import benchmarks.memory as m; print(m.searching_process({str(folder)!r}))"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def searching_process(folder: str) -> float:
+    """Searches, stores and hops, and returns how large this process is."""
+    import psutil
+
+    model = MiniLM()
+    memory = LanceMemory(MemoryConfig(Path(folder), model.id, model.dimensions))
+    for number in range(300):
+        text = f"what do we know about thing {number}?"
+        memory.search(PLACE, MemoryQuery(text=text, scopes=EVERY, limit=10), model.embed([text])[0])
+    return psutil.Process().memory_info().rss / 1e6
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--entities", type=int, default=100_000)
+    parser.add_argument(
+        "--entities", type=int, nargs="+", default=[100_000], help="Sizes to measure, one after another."
+    )
     given = parser.parse_args()
     print_machine()
-    print_figures("memory", figures(given.entities))
+    for size in given.entities:
+        print_figures(f"memory of {size:,}", figures(size))

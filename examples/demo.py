@@ -16,6 +16,7 @@ from pathlib import Path
 
 CAXTON = [sys.executable, "-m", "caxton"]
 QUESTION = "How did sales develop this year?"
+LATER = "What did you find out about sales earlier?"
 
 
 def main() -> int:
@@ -49,6 +50,9 @@ def main() -> int:
             return 1
         demo.say("What happened, from the event log:")
         demo.run("trace", demo.last_execution())
+        demo.say("The analyzer remembers what it found: another conversation, a moment later.")
+        demo.wait_for_a_memory()
+        demo.run("ask", "analyze-data", LATER)
         shown = Path.cwd() / charts[0].name
         shutil.copy(charts[0], shown)
         took = time.perf_counter() - started
@@ -96,6 +100,16 @@ class Demo:
         command = [*CAXTON, "conversation", "show", conversation, "--json"]
         shown = subprocess.run(command, cwd=self.folder, env=self.environment, check=True, capture_output=True)
         return str(json.loads(shown.stdout)["messages"][-1]["execution_id"])
+
+    def wait_for_a_memory(self) -> None:
+        """Replies are remembered after they went out: usually within a second."""
+        command = [*CAXTON, "memory", "list", "--scope", "agent:data-analyzer", "--json"]
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            listed = subprocess.run(command, cwd=self.folder, env=self.environment, check=True, capture_output=True)
+            if json.loads(listed.stdout)["memories"]:
+                return
+            time.sleep(0.2)
 
 
 def wait_until_ready(server: subprocess.Popen[bytes], folder: Path) -> None:

@@ -10,8 +10,11 @@ from caxton.domain.memory import TEXT_LIMIT, Provenance
 from caxton.domain.ports import BlobStore
 from caxton.domain.records import Records, Transaction
 
-SHARE = TEXT_LIMIT // 4
-"""Characters of request and reply, each, that are remembered: of four bytes at the most."""
+ASKED = 600
+"""Characters of the request that are remembered: the reply has to be within what is embedded; the conversation has the rest."""
+
+SAID = TEXT_LIMIT // 4 - ASKED
+"""Characters of the reply: of four bytes at the most."""
 
 
 @dataclass
@@ -45,8 +48,8 @@ class AutoStore:
         if found is None:
             return
         execution, agent, request, reply = found
-        asked = (await unpack(self.blobs, scope, request.content))[:SHARE]
-        said = (await unpack(self.blobs, scope, reply.content))[:SHARE]
+        asked = _shortened(await unpack(self.blobs, scope, request.content), ASKED)
+        said = _shortened(await unpack(self.blobs, scope, reply.content), SAID)
         noticed = Noticed(
             text=f"Asked: {asked}\nAnswered: {said}",
             scope=own_scope(agent.spec, execution.conversation_id),
@@ -57,3 +60,7 @@ class AutoStore:
             ),
         )
         await self.memories.remember(scope, [noticed], agent_actor(agent.name))
+
+
+def _shortened(text: str, characters: int) -> str:
+    return text if len(text) <= characters else text[: characters - 1] + "…"

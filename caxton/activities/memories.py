@@ -114,10 +114,11 @@ class Memories:
         started = time.perf_counter()
 
         def work() -> list[Match]:
-            vector = self.embedder.embed([query.text])[0] if query.mode != "text" else None
             places: dict[Place, list[MemoryScope]] = {}
             for each in query.scopes:
                 places.setdefault(Place.of(scope.customer, scope.workspace, each), []).append(each)
+            places = {place: scopes for place, scopes in places.items() if self.backend.exists(place)}
+            vector = self.embedder.embed([query.text])[0] if places and query.mode != "text" else None
             matches: list[Match] = []
             for place, scopes in places.items():
                 own = query.model_copy(update={"scopes": tuple(scopes)})

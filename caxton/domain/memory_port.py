@@ -98,6 +98,10 @@ class MemoryBackend(Protocol):
         """Those of the entities that exist, in the order of `ids`."""
         ...
 
+    def exists(self, place: Place) -> bool:
+        """Whether anything was ever kept there. Quick, so that agents without memories do not wait for an embedder."""
+        ...
+
     def search(self, place: Place, query: MemoryQuery, vector: Sequence[float] | None) -> list[Match]:
         """The best matches, best first. `vector` is the query's, for modes that need it."""
         ...

@@ -132,6 +132,14 @@ class MemoryBackendTests:
         assert backend.delete(OTHER, ids) == 0
         assert len(backend.get(HERE, ids)) == 1
 
+    def test_a_place_exists_when_something_was_kept_there(self, backend: MemoryBackend) -> None:
+        assert not backend.exists(HERE)
+        put(backend, entity(INVOICE))
+        assert backend.exists(HERE)
+        assert not backend.exists(THERE)
+        backend.forget(HERE)
+        assert not backend.exists(HERE)
+
     def test_what_is_put_comes_back_whole_and_once(self, backend: MemoryBackend) -> None:
         full = entity(
             "naïve 数据 🦉",

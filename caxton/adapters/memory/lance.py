@@ -100,6 +100,10 @@ class LanceMemory:
         found = {row["id"]: row for row in self._rows(place, "entities", one_of("id", ids))}
         return [self._entity(place, found[identity]) for identity in ids if identity in found]
 
+    def exists(self, place: Place) -> bool:
+        """Whether anything was ever kept there."""
+        return (self._tables.folder(place) / "entities.lance").is_dir()
+
     def search(self, place: Place, query: MemoryQuery, vector: Sequence[float] | None) -> list[Match]:
         """The best matches, best first."""
         condition = query_condition(query)
