@@ -41,7 +41,7 @@ def server_of(options: Mapping[str, Any]) -> Server | None:
                 f'memory.options: "{next(iter(options))}" says nothing without url', Hint(text="give the server's url")
             )
         return None
-    if not isinstance(url, str) or not re.match(r"https?://[^/?#@\s]+/?[^?#\s]*$", url):
+    if not isinstance(url, str) or not re.match(r"https?://[^/?#@\s]+(/[^?#\s]*)?$", url):
         raise InvalidSettings(
             "memory.options: url is no address of a server", Hint(text='for example: url = "http://127.0.0.1:6333"')
         )
