@@ -105,8 +105,8 @@ DONE = {"operation_id": 0, "status": "completed"}
 
 
 @contextmanager
-def standing_in(folder: Path, **more: Any) -> Generator[StandIn]:
-    """Runs one on a free port."""
+def standing_in(folder: Path, *, port: int = 0, **more: Any) -> Generator[StandIn]:
+    """Runs one, on a free port if none is said."""
     stand_in = StandIn(folder, **more)
 
     class Handler(BaseHTTPRequestHandler):
@@ -140,7 +140,7 @@ def standing_in(folder: Path, **more: Any) -> Generator[StandIn]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     stand_in.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

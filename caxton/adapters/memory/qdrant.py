@@ -149,6 +149,8 @@ class QdrantMemory:
 
     def touch(self, place: Place, ids: Sequence[MemoryId], moment: datetime) -> None:
         """Counts an access: here at once, in Qdrant with the next maintenance. A write for each search would be dear."""
+        if not ids:
+            return
         with self._guard:
             accesses = self._accessed.setdefault(place, {})
             for identity in ids:

@@ -9,7 +9,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -174,7 +174,8 @@ class Collections:
             collection = self.name(place, name)
             with self._lock:
                 self._known.discard(collection)
-                self._told(lambda collection=collection: self.client.delete_collection(collection))
+                with suppress(_Gone):
+                    self._told(lambda collection=collection: self.client.delete_collection(collection))
 
     def size(self, place: Place) -> int:
         """Bytes on this machine's disk; a server does not tell."""

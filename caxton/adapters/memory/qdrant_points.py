@@ -53,7 +53,7 @@ class Filters:
         return self.all(parts)
 
     def of_filter(self, wanted: MemoryFilter) -> Any:
-        """Which entities are meant, apart from how many."""
+        """Which entities are meant, apart from how many; None for all."""
         parts = self._facts(wanted.where)
         if wanted.scope is not None:
             parts.append(self.equal("scope", str(wanted.scope)))
@@ -62,7 +62,7 @@ class Filters:
         if wanted.before is not None:
             earlier = self._models.Range(lt=micros(wanted.before))
             parts.append(self._models.FieldCondition(key="updated_at", range=earlier))
-        return self.all(parts)
+        return self.all(parts) if parts else None
 
     def unchanged(self, entities: Sequence[Entity]) -> Any:
         """That a point is as one of the entities was when it was read."""
