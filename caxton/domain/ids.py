@@ -27,7 +27,9 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 DEFAULT_CUSTOMER = "local"
 DEFAULT_WORKSPACE = "default"
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32: no i, l, o, u to misread. Ids sort as their numbers do."""
+
 _NAME = re.compile(NAME_PATTERN)
 
 
@@ -52,7 +54,7 @@ def _base32(number: int, length: int) -> str:
     characters: list[str] = []
     for _ in range(length):
         number, rest = divmod(number, 32)
-        characters.append(_ALPHABET[rest])
+        characters.append(ALPHABET[rest])
     return "".join(reversed(characters))
 
 
@@ -67,7 +69,7 @@ def leading_bits(identity: str) -> bytes:
     """The first 48 bits of an id's number: of an id from :func:`new_id`, its time."""
     number = 0
     for character in identity.partition("_")[2][:10]:
-        number = number << 5 | max(0, _ALPHABET.find(character))
+        number = number << 5 | max(0, ALPHABET.find(character))
     return (number >> 2).to_bytes(6, "big")
 
 

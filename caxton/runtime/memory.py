@@ -18,7 +18,14 @@ def build_backend(settings: MemorySection, folder: Path, embedder: Embedder) -> 
         InvalidSettings: it is not installed, or cannot use its options.
         MemoryUnavailable: it does not answer.
     """
-    return _factory(settings.backend)(MemoryConfig(folder, embedder.id, embedder.dimensions, settings.options))
+    name = settings.backend
+    try:  # a factory may load what it needs only when it is called
+        return _factory(name)(MemoryConfig(folder, embedder.id, embedder.dimensions, settings.options))
+    except ImportError as error:
+        raise InvalidSettings(
+            f'memory.backend: "{name}" cannot be loaded: {error}',
+            Hint(text="install what it needs", command=f"pip install 'caxton[{name}]'"),
+        ) from error
 
 
 def build_embedder(settings: EmbedderSettings) -> Embedder:
@@ -52,10 +59,4 @@ def _factory(name: str) -> MemoryFactory:
             f'memory.backend: there is no back end "{name}"',
             Hint(text=f"installed are: {known}. Others come as packages with an entry point in {ENTRY_POINTS}"),
         )
-    try:
-        return found[name].load()
-    except ImportError as error:
-        raise InvalidSettings(
-            f'memory.backend: "{name}" cannot be loaded: {error}',
-            Hint(text="install what it needs", command=f"pip install 'caxton[{name}]'"),
-        ) from error
+    return found[name].load()

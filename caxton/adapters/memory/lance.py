@@ -6,9 +6,8 @@ is not in them yet is searched one by one. Hops follow a table of relations by b
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from importlib import import_module
 from typing import Any
 
@@ -28,20 +27,13 @@ from caxton.adapters.memory.lance_rows import (
     vector_column,
 )
 from caxton.adapters.memory.lance_tables import Name, Tables
+from caxton.adapters.memory.ranking import candidates, ranked
+from caxton.adapters.memory.walking import walk
 from caxton.domain.errors import InvalidSettings, MemoryUnavailable
 from caxton.domain.memory import Entity, Match, MemoryId, MemoryPath, MemoryQuery, Relation, RelationId
 from caxton.domain.memory_port import MemoryConfig, MemoryFilter, MemoryStatistics, Place
 
 log = logging.getLogger(__name__)
-
-RANK_CONSTANT = 60
-"""k of reciprocal rank fusion (Cormack et al. 2009, https://doi.org/10.1145/1571941.1572114)."""
-
-CANDIDATES = 4
-"""Matches to look at for each that is wanted, before similarity, recency and both ranks decide …"""
-
-FEWEST_CANDIDATES = 20
-"""… and at least so many: the index compares vectors of 8 bits, and the best of few may not be among them."""
 
 SEARCH_WIDTH = 100
 """`ef` of HNSW: how many neighbours are kept in view. Recall is no better from 64 on, at the same time."""
@@ -107,38 +99,18 @@ class LanceMemory:
     def search(self, place: Place, query: MemoryQuery, vector: Sequence[float] | None) -> list[Match]:
         """The best matches, best first."""
         condition = query_condition(query)
-        wanted = max(query.limit * CANDIDATES, FEWEST_CANDIDATES)
-        ranked: dict[str, dict[str, Any]] = {}
-        scores: dict[str, float] = {}
-        similarities: dict[str, float] = {}
+        wanted = candidates(query)
+        near = worded = list[dict[str, Any]]()
         if query.mode != "text" and vector is not None:
-            found = self._by_meaning(place, vector, condition, wanted)
-            for rank, row in enumerate(found):
-                similarity = 1.0 - float(row["_distance"])
-                if similarity < query.min_similarity:
-                    continue
-                ranked[row["id"]] = row
-                similarities[row["id"]] = similarity
-                scores[row["id"]] = similarity if query.mode == "vector" else 1.0 / (RANK_CONSTANT + rank + 1)
+            near = self._by_meaning(place, vector, condition, wanted)
         if query.mode != "vector":
-            for rank, row in enumerate(self._by_words(place, query.text, condition, wanted)):
-                if query.mode == "hybrid" and query.min_similarity > 0 and row["id"] not in similarities:
-                    continue  # its meaning is further away than what was asked for
-                ranked.setdefault(row["id"], row)
-                score = float(row["_score"]) if query.mode == "text" else 1.0 / (RANK_CONSTANT + rank + 1)
-                scores[row["id"]] = scores.get(row["id"], 0.0) + score
-        now = datetime.now(UTC)
-        matches: list[Match] = []
-        for identity, row in ranked.items():
-            entity = self._entity(place, row)
-            score = scores[identity]
-            if query.half_life is not None:
-                age = max(0.0, (now - entity.updated_at).total_seconds())
-                score *= 0.5 ** (age / query.half_life)
-            similarity = similarities.get(identity)
-            matches.append(Match(entity=entity, score=score, similarity=similarity and round(similarity, 4)))
-        matches.sort(key=lambda match: (-match.score, match.entity.id))
-        return matches[: query.limit]
+            worded = self._by_words(place, query.text, condition, wanted)
+        return ranked(
+            query,
+            ((row, 1.0 - float(row["_distance"])) for row in near),
+            ((row, float(row["_score"])) for row in worded),
+            lambda row: self._entity(place, row),
+        )
 
     def _by_meaning(self, place: Place, vector: Sequence[float], condition: str, limit: int) -> list[dict[str, Any]]:
         return self._tables.read(
@@ -223,7 +195,7 @@ class LanceMemory:
     def _update(self, place: Place, condition: str, values: dict[str, str]) -> None:
         self._change(place, "entities", lambda table: table.update(where=condition, values_sql=values))
 
-    def _entity(self, place: Place, row: dict[str, Any]) -> Entity:
+    def _entity(self, place: Place, row: Mapping[str, Any]) -> Entity:
         entity = row_entity(row)
         accesses = self._accessed.get(place, {}).get(entity.id)
         if accesses is None:
@@ -271,32 +243,17 @@ class LanceMemory:
         self, place: Place, start: MemoryId, *, hops: int, direction: str, types: Sequence[str], limit: int
     ) -> list[MemoryPath]:
         """What is reached from `start`, the nearest first."""
-        reached: dict[str, list[Relation]] = {start: []}
-        order: deque[str] = deque()
-        border = [str(start)]
-        for _ in range(hops):
-            if not border or len(order) >= limit:
-                break
-            ends = [
-                one_of(end, border) for end, way in (("source", "out"), ("target", "in")) if direction in (way, "both")
-            ]
-            condition = f"({' OR '.join(ends)})"
+
+        def touching(ends: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any]]:
+            condition = f"({' OR '.join(one_of(end, ids) for end in ends)})"
             if types:
                 condition += f" AND {one_of('type', types)}"
-            rows = sorted(self._rows(place, "relations", condition), key=lambda row: row["id"])
-            following: list[str] = []
-            for row in rows:
-                for near, far in (("source", "target"), ("target", "source")):
-                    way = "out" if near == "source" else "in"
-                    if direction in (way, "both") and row[near] in reached and row[far] not in reached:
-                        reached[row[far]] = [*reached[row[near]], row_relation(row)]
-                        order.append(row[far])
-                        following.append(row[far])
-            border = following
-        ids = [MemoryId(identity) for identity in order][:limit]
+            return self._rows(place, "relations", condition)
+
+        reached = walk(start, hops=hops, direction=direction, limit=limit, touching=touching)
         return [
             MemoryPath(entity=entity, hops=len(reached[entity.id]), relations=reached[entity.id])
-            for entity in self.get(place, ids)
+            for entity in self.get(place, list(reached))
         ]
 
     # --- places ---

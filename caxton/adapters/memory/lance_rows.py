@@ -121,11 +121,17 @@ def row_relation(row: Mapping[str, Any]) -> Relation:
 
 def facts_of(metadata: Mapping[str, Any]) -> str:
     """Top-level values of metadata as lines that a filter can look for: one fact a line, each line delimited."""
-    lines = [_fact(name, value) for name, value in sorted(metadata.items()) if _is_scalar(value)]
+    lines = fact_list(metadata)
     return "\n" + "\n".join(lines) + "\n" if lines else ""
 
 
-def _fact(name: str, value: Scalar) -> str:
+def fact_list(metadata: Mapping[str, Any]) -> list[str]:
+    """Top-level values of metadata, each as a text that no other name or value has."""
+    return [fact(name, value) for name, value in sorted(metadata.items()) if _is_scalar(value)]
+
+
+def fact(name: str, value: Scalar) -> str:
+    """One value of metadata: True is not 1, and 1 is not "1"."""
     return json.dumps([name, value], ensure_ascii=True)
 
 
@@ -155,7 +161,7 @@ def filter_condition(wanted: MemoryFilter) -> str:
 
 def _facts_conditions(where: Mapping[str, Scalar]) -> list[str]:
     # The whole line of the fact, so that no value is found within another.
-    return [f"contains(facts, {text(chr(10) + _fact(name, value) + chr(10))})" for name, value in where.items()]
+    return [f"contains(facts, {text(chr(10) + fact(name, value) + chr(10))})" for name, value in where.items()]
 
 
 def one_of(column: str, values: Sequence[str]) -> str:

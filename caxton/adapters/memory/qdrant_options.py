@@ -1,0 +1,72 @@
+"""Options of the Qdrant back end: the table `[memory.options]` of the settings."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from caxton.domain.errors import Hint, InvalidSettings
+
+OPTIONS = ("url", "api_key_env", "timeout", "prefix")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where Qdrant runs, and how to use it."""
+
+    url: str
+    key: str | None = field(default=None, repr=False)
+    timeout: int = 10
+    prefix: str = "caxton"
+    """With what the names of collections begin: two installations can share a server."""
+
+
+def server_of(options: Mapping[str, Any]) -> Server | None:
+    """The configured server; None for the client's local mode.
+
+    Raises:
+        InvalidSettings: an option is wrong.
+    """
+    for name in options:
+        if name not in OPTIONS:
+            raise InvalidSettings(
+                f'memory.options: the back end qdrant has no option "{name}"', Hint(text=f"it has {', '.join(OPTIONS)}")
+            )
+    url, variable = options.get("url"), options.get("api_key_env")
+    timeout, prefix = options.get("timeout", 10), options.get("prefix", "caxton")
+    if url is None:
+        if options:
+            raise InvalidSettings(
+                f'memory.options: "{next(iter(options))}" says nothing without url', Hint(text="give the server's url")
+            )
+        return None
+    if not isinstance(url, str) or not re.match(r"https?://[^/?#@\s]+(/[^?#\s]*)?$", url):
+        raise InvalidSettings(
+            "memory.options: url is no address of a server", Hint(text='for example: url = "http://127.0.0.1:6333"')
+        )
+    if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 1:
+        raise InvalidSettings("memory.options: timeout is no number of seconds", Hint(text="for example: timeout = 10"))
+    if not isinstance(prefix, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", prefix):
+        raise InvalidSettings(
+            "memory.options: prefix must have 1 to 32 letters, digits, _ or -",
+            Hint(text='for example: prefix = "caxton"'),
+        )
+    return Server(url, _key(variable), timeout, prefix)
+
+
+def _key(variable: Any) -> str | None:
+    if variable is None:
+        return None
+    if not isinstance(variable, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+        raise InvalidSettings(  # it may be the key itself, so it is not shown
+            "memory.options: api_key_env is no name of an environment variable",
+            Hint(text='give the name of the variable that holds the key, for example: api_key_env = "QDRANT_API_KEY"'),
+        )
+    key = os.environ.get(variable)
+    if not key:
+        raise InvalidSettings(
+            f"memory.options: the environment variable {variable} is not set",
+            Hint(text="set it to Qdrant's key", command=f"export {variable}=…"),
+        )
+    return key
