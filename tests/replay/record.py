@@ -144,12 +144,26 @@ async def record() -> None:
                 client = await Client.connect(engine["address"], namespace=engine["namespace"])
                 for name, workflow_id in ids.items():
                     await save(client, name, workflow_id)
+                await forget(api, client)
+                await save(client, "memory-retention", "memory-retention/recorded")
                 for shard in (0, 1):
                     await save(client, f"inbox-{shard}", f"inbox/local/{shard}")
                 await asyncio.to_thread(fail, api)
                 await save(client, "deployment-failed", "deployment/local/default")
         finally:
             await asyncio.to_thread(stop_server, process)
+
+
+async def forget(api: httpx.Client, client: Client) -> None:
+    """A run of retention over two places."""
+    for workspace in ("default", "second"):
+        headers = {"X-Caxton-Workspace": workspace}
+        for number in range(3):
+            api.post("/v1/memory", json={"text": f"fact {number}"}, headers=headers).raise_for_status()
+        api.put("/v1/memory/retention", json={"max_entities": 1}, headers=headers).raise_for_status()
+    await client.execute_workflow(
+        "MemoryRetention", {}, id="memory-retention/recorded", task_queue="caxton", result_type=dict[str, int]
+    )
 
 
 async def save(client: Client, name: str, workflow_id: str) -> None:

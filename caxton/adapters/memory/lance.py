@@ -69,13 +69,20 @@ class LanceMemory:
         with self._tables.lock(place):
             self._forget_accesses(place, [entity.id for entity in entities])
             rows = self._vector_rows(place, entities, vectors)
-            known = {row["id"] for row in self._rows(place, "entities", one_of("id", list(rows)), columns=["id"])}
+            known = self._known(place, list(rows))
             fresh = [row for identity, row in rows.items() if identity not in known]
             changed = [row for identity, row in rows.items() if identity in known]
             if fresh:  # a third of what an upsert costs
                 self._tables.write(place, "entities", lambda table: table.add(fresh))
             if changed:
                 self._upsert(place, "entities", changed)
+
+    def _known(self, place: Place, ids: Sequence[str]) -> set[str]:
+        """Those that are there. Mostly none is, and counting costs a quarter of reading."""
+        condition = one_of("id", ids)
+        if not self._tables.read(place, "entities", lambda table: table.count_rows(condition), missing=0):
+            return set()
+        return {row["id"] for row in self._rows(place, "entities", condition, columns=["id"])}
 
     def _vector_rows(
         self, place: Place, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]

@@ -3,6 +3,8 @@
 A text's vector does not depend on its batch. Text past 256 tokens is ignored (the model's limit).
 """
 
+import ctypes
+import sys
 import threading
 from collections.abc import Sequence
 from importlib import import_module
@@ -59,4 +61,13 @@ class MiniLM:
                     str(FOLDER / MODEL), sess_options=options, providers=["CPUExecutionProvider"]
                 )
                 self._loaded = session, tokenizers.Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
+                _give_back_memory()
             return self._loaded
+
+
+def _give_back_memory() -> None:
+    """Loading needs 100 MB for a moment, which glibc would keep."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none, and keeps nothing
+        if trim is not None:
+            trim(0)
