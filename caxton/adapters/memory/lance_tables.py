@@ -5,6 +5,7 @@ under way, so what was deleted leaves the disk when a place has been maintained 
 """
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -265,6 +266,7 @@ class Tables:
     # --- opening and mending ---
 
     def _prepare(self, place: Place, name: Name) -> Any:
+        os.environ.setdefault("LANCE_LOG", "error")  # else it writes warnings for its own developers to stderr
         import lancedb
 
         folder = self.folder(place)

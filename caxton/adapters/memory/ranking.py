@@ -9,19 +9,23 @@ from caxton.domain.memory import Entity, Match, MemoryQuery
 RANK_CONSTANT = 60
 """k of reciprocal rank fusion (Cormack et al. 2009, https://doi.org/10.1145/1571941.1572114)."""
 
-CANDIDATES = 4
-"""Matches to look at for each that is wanted, before similarity, recency and both ranks decide …"""
+CANDIDATES = 2
+"""Matches to look at for each that is wanted, before both ranks decide …"""
+
+CANDIDATES_BY_AGE = 5
+"""… or age does …"""
 
 FEWEST_CANDIDATES = 20
 """… and at least so many: the index compares vectors of 8 bits, and the best of few may not be among them."""
 
 Row = Mapping[str, Any]
-"""What a back end keeps of an entity; it has its `id`."""
+"""What a back end keeps of an entity; it has its `id`, and `updated_at` in microseconds since 1970."""
 
 
 def candidates(query: MemoryQuery) -> int:
     """How many matches to look at, by meaning and by words each."""
-    return max(query.limit * CANDIDATES, FEWEST_CANDIDATES)
+    each = CANDIDATES if query.half_life is None else CANDIDATES_BY_AGE
+    return max(query.limit * each, FEWEST_CANDIDATES)
 
 
 def ranked(
@@ -53,15 +57,17 @@ def ranked(
         rows.setdefault(row["id"], row)
         score = found if query.mode == "text" else 1.0 / (RANK_CONSTANT + rank + 1)
         scores[row["id"]] = scores.get(row["id"], 0.0) + score
-    now = datetime.now(UTC)
-    matches: list[Match] = []
-    for identity, row in rows.items():
-        entity = entity_of(row)
-        score = scores[identity]
-        if query.half_life is not None:
-            age = max(0.0, (now - entity.updated_at).total_seconds())
-            score *= 0.5 ** (age / query.half_life)
-        similarity = similarities.get(identity)
-        matches.append(Match(entity=entity, score=score, similarity=similarity and round(similarity, 4)))
-    matches.sort(key=lambda match: (-match.score, match.entity.id))
-    return matches[: query.limit]
+    now = datetime.now(UTC).timestamp() * 1e6
+    if query.half_life is not None:
+        for identity, row in rows.items():
+            age = max(0.0, (now - row["updated_at"]) / 1e6)
+            scores[identity] *= 0.5 ** (age / query.half_life)
+    best = sorted(rows, key=lambda identity: (-scores[identity], identity))[: query.limit]
+    return [
+        Match(
+            entity=entity_of(rows[identity]),
+            score=scores[identity],
+            similarity=None if identity not in similarities else round(similarities[identity], 4),
+        )
+        for identity in best
+    ]
