@@ -23,9 +23,9 @@ from caxton.domain.executions import (
     Usage,
 )
 from caxton.domain.governance import ApprovalMode
-from caxton.domain.messages import Content
+from caxton.domain.messages import Content, Message
 from caxton.domain.ports import FunctionCall, ModelReply
-from caxton.domain.records import StepRecord, Transaction
+from caxton.domain.records import ExecutionRecord, StepRecord, Transaction
 from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import model_span
 
@@ -56,11 +56,23 @@ class ModelStep:
             if known.step == self.input.step and known.call == 0:
                 return _recorded(known, record.execution.usage)
         self._check_running(transaction)
-        self.prompt = read_prompt(transaction, self.ports.directory, self.input, record, steps)
-        if self.ports.directory.registry(transaction, scope).has_budgets:
-            self.spending = Spending(transaction, scope, self.plan.agent)
-            self.spending.check("tokens", "cost_usd")
+        message = transaction.message(scope, record.execution.message_id)
+        assert message is not None, "an execution is recorded with its request"
+        self.read(transaction, record, message, steps)
         return None
+
+    def read(
+        self, transaction: Transaction, record: ExecutionRecord, message: Message, steps: list[StepRecord]
+    ) -> None:
+        """Reads what the model is to see for the request `message`, behind the execution's `steps` so far.
+
+        Raises:
+            BudgetUsedUp: nothing is left of a budget.
+        """
+        self.prompt = read_prompt(transaction, self.ports.directory, self.input, record, message, steps)
+        if self.ports.directory.registry(transaction, self.input.scope).has_budgets:
+            self.spending = Spending(transaction, self.input.scope, self.plan.agent)
+            self.spending.check("tokens", "cost_usd")
 
     async def act(self) -> None:
         """Calls the model."""

@@ -4,7 +4,7 @@ A :class:`Records` runs a function with a :class:`Transaction`. Every method tak
 customer cannot be written.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
@@ -210,7 +210,7 @@ class Transaction(Protocol):
     ) -> list[Conversation]: ...
     def add_conversation(self, scope: Scope, conversation: Conversation, *, one_shot: bool) -> bool: ...
     def touch_conversation(
-        self, scope: Scope, conversation_id: ConversationId, *, messages: int, participants: Iterable[str]
+        self, scope: Scope, conversation_id: ConversationId, *, messages: int, participants: Collection[str]
     ) -> None: ...
     def end_conversation(self, scope: Scope, conversation_id: ConversationId, reason: EndReason) -> bool: ...
     def message(self, scope: Scope, message_id: MessageId) -> Message | None: ...

@@ -8,6 +8,7 @@ from sqlalchemy import Row, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock
+from caxton.adapters.store.bulk import insert_rows
 from caxton.adapters.store.schema import event_heads as heads
 from caxton.adapters.store.schema import events as table
 from caxton.adapters.store.session import Session, from_json, in_scope
@@ -23,7 +24,6 @@ _MOVE_HEAD = (
     .where(heads.c.customer == bindparam("in_customer"))
     .values({name: bindparam(f"new_{name}") for name in ("sequence", "timestamp", "hash")})
 )
-_INSERT = table.insert()
 
 _RISKS = {str(level): level for level in RiskLevel}
 _MODES = {str(mode): mode for mode in ApprovalMode}
@@ -83,7 +83,7 @@ class EventQueries(Session):
             )
         else:
             self.connection.execute(heads.insert(), {"customer": customer, **moved})
-        self.connection.execute(_INSERT, rows)
+        insert_rows(self.connection, table, rows)
 
     def event_head(self, customer: str) -> EventHead:
         """The end of the customer's log."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, Table, and_, bindparam
 from sqlalchemy.sql.elements import ColumnElement
 
+from caxton.adapters.store.bulk import insert_rows
 from caxton.domain.events import Event
 from caxton.domain.ids import Scope
 
@@ -21,6 +22,11 @@ class Session:
         self.retried = False
         """Whether an earlier attempt of this transaction met another one's writes."""
         self._pending: dict[Table, list[dict[str, Any]]] = {}
+        self._fresh: dict[tuple[Table, str, str, str], dict[str, Any]] = {}
+        self.generations: dict[Scope, int] = {}
+        """Generations of registries that the transaction has read."""
+        self.in_hand: dict[Scope, dict[str, int]] = {}
+        """Work in hand by agent that the transaction has read."""
         self.appended: defaultdict[str, list[tuple[str, Event]]] = defaultdict(list)
         """Events that the transaction appends, by customer, with their workspaces."""
 
@@ -28,11 +34,21 @@ class Session:
         """Adds `row` when the transaction commits (or before the next read that needs it: :meth:`flush`)."""
         self._pending.setdefault(table, []).append(row)
 
+    def insert_keyed(self, table: Table, scope: Scope, key: str, row: dict[str, Any]) -> None:
+        """Like :meth:`insert`, for a row that the same transaction may change again: see :meth:`fresh`."""
+        self.insert(table, row)
+        self._fresh[table, scope.customer, scope.workspace, key] = row
+
+    def fresh(self, table: Table, scope: Scope, key: str) -> dict[str, Any] | None:
+        """The row of that key if it waits to be inserted. What is changed in it is never a statement of its own."""
+        return self._fresh.get((table, scope.customer, scope.workspace, key))
+
     def flush(self) -> None:
         """Sends the collected inserts."""
         pending, self._pending = self._pending, {}
+        self._fresh.clear()
         for table, rows in pending.items():
-            self.connection.execute(table.insert(), rows)
+            insert_rows(self.connection, table, rows)
 
 
 def in_scope(table: Table, scope: Scope) -> ColumnElement[bool]:

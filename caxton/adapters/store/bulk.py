@@ -1,0 +1,45 @@
+"""Inserts of many rows with few statements.
+
+Python's SQLite module lets go of the interpreter lock once a statement, and takes it again afterwards, which may take
+milliseconds while another thread computes. `executemany` does so for every row; a statement with many rows of values does it
+once, and inserts them all while the rest of the process goes on.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, cast
+
+from sqlalchemy import Connection, Table
+
+MOST_VALUES = 32_000
+"""Parameters of one statement at the most (SQLite: 32,766)."""
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Inserts `rows`, which all have the same keys."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(table.insert(), rows)
+        return
+    names = tuple(rows[0])
+    values_of = cast("Callable[[dict[str, Any]], tuple[Any, ...]]", itemgetter(*names))
+    start = 0
+    while start < len(rows):
+        count = _chunk(min(len(rows) - start, MOST_VALUES // len(names)))
+        values: list[Any] = []
+        for row in rows[start : start + count]:
+            values += values_of(row)
+        connection.exec_driver_sql(_statement(table.name, names, count), tuple(values))
+        start += count
+
+
+def _chunk(rows: int) -> int:
+    """The largest power of two that is not more: few different statements, so that each is prepared once."""
+    return 1 << (rows.bit_length() - 1)
+
+
+@lru_cache(maxsize=256)
+def _statement(table: str, names: tuple[str, ...], rows: int) -> str:
+    row = f"({', '.join('?' * len(names))})"
+    columns = ", ".join(f'"{name}"' for name in names)
+    return f'INSERT INTO "{table}" ({columns}) VALUES {", ".join([row] * rows)}'  # noqa: S608 - names of ours
