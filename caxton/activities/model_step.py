@@ -20,7 +20,9 @@ from caxton.domain.executions import (
     RequestedCall,
     StepInput,
     StepResult,
+    TurnView,
     Usage,
+    turn_view,
 )
 from caxton.domain.governance import ApprovalMode
 from caxton.domain.messages import Content, Message
@@ -44,6 +46,8 @@ class ModelStep:
         self.content = Content()
         self.took_ms = 0.0
         self.spending: Spending | None = None
+        self.turn: TurnView | None = None
+        """The whole turn, when the step ended it by itself."""
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the step recorded already, or reads what the model is to see."""
@@ -139,16 +143,21 @@ class ModelStep:
             transaction.set_usage(self.input.scope, self.input.execution_id, usage)
             return StepResult(needs_approval=True, usage=usage)
         transaction.add_step(self.input.scope, record)
-        outcome = send_reply(
+        execution = self.prompt.record.execution.model_copy(update={"usage": usage})
+        outcome, message = send_reply(
             transaction,
             self.input,
-            self.prompt.record.execution.model_copy(update={"usage": usage}),
+            execution,
             self.prompt.asked_by,
             ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage)),
             notes,
             level=service_level(self.prompt.agent, self.plan.capability),
             auto_store=self.prompt.agent.spec.memory.auto_store,
         )
+        if self.input.step == 1 and self.input.execution_id == self.input.root_id:
+            # The turn is this one execution, so all of it is known here.
+            ended = {"state": ExecutionState.COMPLETED, "finished_at": message.created_at}
+            self.turn = turn_view(execution.model_copy(update=ended), message)
         return StepResult(outcome=outcome, usage=usage)
 
     def after(self, result: StepResult) -> None:
@@ -157,7 +166,10 @@ class ModelStep:
         if result.outcome is not None:
             started = self.prompt.record.execution.started_at
             METRICS.execution(self.plan.agent, "completed", (journal.now() - started).total_seconds())
-        self.ports.stream.publish(self.input.root_id, "step", {})
+        if self.turn is not None:
+            self.ports.stream.publish(self.input.root_id, "reply", {"turn": self.turn})
+        else:
+            self.ports.stream.publish(self.input.root_id, "step", {})
 
     def _check_running(self, transaction: Transaction) -> None:
         component = transaction.component(self.input.scope, "agent", self.plan.agent)

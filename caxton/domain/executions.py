@@ -140,6 +140,30 @@ class TurnView(BaseModel):
     duration_ms: float | None = None
 
 
+_VIEWED: dict[ExecutionState, Literal["completed", "failed", "running"]] = {
+    ExecutionState.COMPLETED: "completed",
+    ExecutionState.FAILED: "failed",
+    ExecutionState.RUNNING: "running",
+}
+
+
+def turn_view(execution: Execution, reply: Message | None) -> TurnView:
+    """An execution and its reply, as callers get them."""
+    took = None
+    if execution.finished_at is not None:
+        took = round((execution.finished_at - execution.started_at).total_seconds() * 1000, 3)
+    return TurnView(
+        execution_id=execution.id,
+        conversation_id=execution.conversation_id,
+        state=_VIEWED[execution.state],
+        reply=reply,
+        error=execution.error,
+        usage=execution.usage,
+        agent=execution.agent,
+        duration_ms=took,
+    )
+
+
 class StepKind(StrEnum):
     """What a step of an execution does."""
 

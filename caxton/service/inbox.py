@@ -13,7 +13,7 @@ from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatu
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from caxton.domain.errors import CaxtonError, EngineUnavailable, Overloaded
-from caxton.domain.executions import TurnOutcome, TurnRequest
+from caxton.domain.executions import TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, Scope, derived_id
 from caxton.observability.tracing import in_trace_of_batch
 from caxton.service.engine import Engine, WorkflowMissingError
@@ -37,7 +37,7 @@ UPDATES_AT_ONCE = 8
 @dataclass
 class _Waiting:
     request: TurnRequest
-    done: asyncio.Future[TurnOutcome]
+    done: asyncio.Future[TurnOutcome | TurnView]
 
 
 class _Shard:
@@ -50,13 +50,11 @@ class _Shard:
         self.updates: set[asyncio.Task[None]] = set()
         self.sender: asyncio.Task[None] | None = None
 
-    def put(self, request: TurnRequest) -> asyncio.Future[TurnOutcome]:
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
-        self.queue.append(waiting)
+    def put(self, request: TurnRequest, done: "asyncio.Future[TurnOutcome | TurnView]") -> None:
+        self.queue.append(_Waiting(request, done))
         self.arrived.set()
         if self.sender is None or self.sender.done():
             self.sender = asyncio.create_task(self._send_all())
-        return waiting.done
 
     async def _send_all(self) -> None:
         while self.queue:
@@ -161,8 +159,14 @@ class InboxSender:
             return False
         return found.status is WorkflowExecutionStatus.RUNNING
 
-    async def submit(self, request: TurnRequest) -> TurnOutcome:
+    async def submit(
+        self, request: TurnRequest, done: asyncio.Future[TurnOutcome | TurnView]
+    ) -> TurnOutcome | TurnView:
         """Hands `request` to its shard. It is durable when this returns.
+
+        Args:
+            request: what to do.
+            done: gets the outcome; whoever hears earlier of the finished turn may set it first.
 
         Raises:
             Overloaded: too many requests wait.
@@ -178,6 +182,7 @@ class InboxSender:
             shard = self._shards[key] = _Shard(request.scope.customer, number, self.engine)
         self.waiting += 1
         try:
-            return await shard.put(request)
+            shard.put(request, done)
+            return await done
         finally:
             self.waiting -= 1

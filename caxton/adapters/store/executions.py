@@ -130,14 +130,15 @@ class ExecutionQueries(Session):
         reply_id: MessageId | None,
         error: ErrorReport | None,
         usage: Usage,
+        at: datetime | None = None,
     ) -> bool:
-        """Records the end; False when it had ended already (nothing is changed then)."""
+        """Records the end, `at` that time or now; False when it had ended already (nothing is changed then)."""
         values = {
             "state": state.value,
             "reply_id": reply_id,
             "error": to_json(error) if error else None,
             "usage": to_json(usage),
-            "finished_at": clock.now(),
+            "finished_at": clock.from_datetime(at) if at else clock.now(),
         }
         row = self.fresh(executions, scope, execution_id)
         if row is not None:

@@ -29,9 +29,15 @@ LONGEST_WAIT = 600.0
 KEEP_ALIVE = 15.0
 """Seconds between comments in a silent event stream, so that proxies keep it open."""
 
+LONGEST_KEY = 200
+
 IdempotencyKey = Annotated[
     str | None,
-    Header(alias="Idempotency-Key", max_length=200, description="The same key with the same request is answered once."),
+    Header(
+        alias="Idempotency-Key",
+        max_length=LONGEST_KEY,
+        description="The same key with the same request is answered once.",
+    ),
 ]
 Wait = Annotated[bool, Query(description="Wait for the reply (200), or answer once it is accepted (202).")]
 
