@@ -12,7 +12,7 @@ from caxton.adapters.store.bulk import insert_rows
 from caxton.adapters.store.schema import event_heads as heads
 from caxton.adapters.store.schema import events as table
 from caxton.adapters.store.session import Session, from_json, in_scope
-from caxton.domain.events import Event
+from caxton.domain.events import Event, trusted_event
 from caxton.domain.events.chain import GENESIS, EventHead, fields_of, link
 from caxton.domain.governance import ApprovalMode, RiskLevel
 from caxton.domain.ids import Scope
@@ -182,7 +182,7 @@ def _payload(text: Any) -> dict[str, Any]:
 
 
 def _event(row: Row[tuple[object, ...]]) -> Event:
-    return Event.model_construct(
+    return trusted_event(
         sequence=row.sequence,
         event_id=row.event_id,
         event_type=row.event_type,
