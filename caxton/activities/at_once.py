@@ -27,6 +27,15 @@ class AtOnce:
         self.model.read(transaction, opening.begun, opening.message, [])
         self.has_answered = False
 
+    @property
+    def waits(self) -> bool:
+        """Whether acting waits for something: memory, or content that is not at hand."""
+        return (
+            self.opening.agent.spec.memory.enabled
+            or self.opening.handed_over is not None
+            or self.opening.message.content.digest is not None
+        )
+
     def load(self, transaction: Transaction) -> StepResult | None:
         """It is loaded."""
         raise NotImplementedError

@@ -8,7 +8,7 @@ from caxton.domain.errors import CaxtonError, ErrorReport, error_classes
 from caxton.domain.events import SYSTEM, USER, Event, Payload, agent_actor, event_id, trusted_event
 from caxton.domain.events.executions import ExecutionFailed
 from caxton.domain.executions import Plan, StepInput, Usage
-from caxton.domain.ids import ConversationId, DeploymentId, ExecutionId, MessageId, Scope, derived_id
+from caxton.domain.ids import ConversationId, DeploymentId, ExecutionId, MessageId, Scope, id_near
 from caxton.domain.messages import Content, Message, MessageType
 from caxton.domain.records import Transaction
 from caxton.domain.tools import Artifact
@@ -22,12 +22,12 @@ def now() -> datetime:
 
 def request_id(execution_id: ExecutionId) -> MessageId:
     """The message by which a hand-over asks."""
-    return MessageId(derived_id("m", execution_id, "request"))
+    return MessageId(id_near("m", execution_id, "request"))
 
 
 def reply_id(execution_id: ExecutionId) -> MessageId:
     """The message that answers an execution."""
-    return MessageId(derived_id("m", execution_id, "reply"))
+    return MessageId(id_near("m", execution_id, "reply"))
 
 
 def sender_actor(sender: str) -> str:

@@ -10,7 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from caxton.activities.approvals import ApprovalStep, DecisionStep, ReplyStep
-from caxton.activities.at_once import at_once
+from caxton.activities.at_once import AtOnce, at_once
 from caxton.activities.closing import Closing
 from caxton.activities.model_step import ModelStep
 from caxton.activities.opening import Opening
@@ -102,13 +102,9 @@ async def _pass(ports: StepPorts, batch: dict[int, StepInput], results: dict[int
     loaded = {number: step for number, step in steps.items() if number not in results}
     if not loaded:
         return
-    done = await asyncio.gather(*(_act(step) for step in loaded.values()))
-    ready: dict[int, Step] = {}
-    for (number, step), error in zip(loaded.items(), done, strict=True):
-        if error is None:
-            ready[number] = step
-        else:
-            results[number] = StepResult(error=error)
+    errors = await _act_all(loaded)
+    results |= {number: StepResult(error=error) for number, error in errors.items()}
+    ready = {number: step for number, step in loaded.items() if number not in errors}
     if not ready:
         return
     written = await ports.records.write(lambda transaction: _record(transaction, ready))
@@ -172,6 +168,20 @@ def _record(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepR
             with in_trace(key.traceparent):
                 written[number] = step.record(transaction)
     return written
+
+
+async def _act_all(steps: dict[int, Step]) -> dict[int, ErrorReport]:
+    """Acts; steps that wait for something wait side by side. Returns the errors of those that failed."""
+    errors: dict[int, ErrorReport | None] = {}
+    waiting: dict[int, Step] = {}
+    for number, step in steps.items():
+        if isinstance(step, AtOnce) and not step.waits:
+            errors[number] = await _act(step)  # a task of its own would cost more than the work
+        else:
+            waiting[number] = step
+    done = await asyncio.gather(*(_act(step) for step in waiting.values()))
+    errors.update(zip(waiting, done, strict=True))
+    return {number: error for number, error in errors.items() if error is not None}
 
 
 async def _act(step: Step) -> ErrorReport | None:

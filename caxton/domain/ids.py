@@ -77,6 +77,15 @@ def derived_id(prefix: str, *parts: str) -> str:
     return f"{prefix}_{_base32(int.from_bytes(digest[:14], 'big') >> 2)}"
 
 
+def id_near(prefix: str, near: str, *parts: str) -> str:
+    """Like :func:`derived_id`, with the beginning of the id `near`: of one from :func:`new_id`, its time.
+
+    What belongs together then lies together in every index. Ids that are spread over an index cost a page of it each.
+    """
+    digest = hashlib.sha256("\x1f".join((near, *parts)).encode()).digest()
+    return f"{prefix}_{near.partition('_')[2][:10]}{_base32(int.from_bytes(digest[:14], 'big') >> 2)[10:]}"
+
+
 def digest_of(content: bytes) -> Digest:
     """The content address of `content`."""
     return Digest(hashlib.sha256(content).hexdigest())

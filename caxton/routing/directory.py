@@ -51,17 +51,24 @@ class Directory:
         self._clock = clock
         self._registries: dict[Scope, Registry] = {}
         self._checked: dict[Scope, float] = {}
+        self._changes = 0
         self._versions: dict[tuple[Scope, Digest], AgentVersion] = {}
 
     def registry(self, transaction: Transaction, scope: Scope) -> Registry:
         """The workspace's registry as of this transaction."""
-        checked = self._clock()
+        checked, changes = self._clock(), self._changes
         generation = transaction.generation(scope)
         known = self._registries.get(scope)
         if known is None or known.index.generation != generation:
             known = self._registries[scope] = _read(transaction, scope, generation)
-        self._checked[scope] = checked
+        if changes == self._changes:
+            self._checked[scope] = checked
         return known
+
+    def changed(self) -> None:
+        """This process has changed a registry: none counts as current any more without a look. On any thread."""
+        self._changes += 1
+        self._checked.clear()
 
     def recent(self, scope: Scope) -> Registry | None:
         """The workspace's registry if somebody found it current just now: no read, and good enough to let work in by."""

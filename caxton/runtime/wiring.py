@@ -97,6 +97,8 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
     """
     database = Database(settings.store.url or sqlite_url(folder.database), synchronous=settings.store.synchronous)
     migrate(database)
+    directory = Directory()
+    database.on_registry_change = directory.changed
     blobs = FileBlobs(folder.blobs)
     return Parts(
         settings=settings,
@@ -110,7 +112,7 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
         ),
         models=Models(settings.models, templates),
         stream=LocalStream(),
-        directory=Directory(),
+        directory=directory,
         room=DiskRoom(folder.path, settings.limits.free_disk),
         memories=_memories(settings, folder, database),
     )

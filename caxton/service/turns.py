@@ -22,7 +22,7 @@ from caxton.domain.executions import (
     Usage,
     turn_view,
 )
-from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, derived_id, digest_of, new_id
+from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, derived_id, digest_of, id_near, new_id
 from caxton.domain.messages import Message
 from caxton.domain.ports import BlobStore, DeltaStream, StreamEvent
 from caxton.domain.records import ExecutionRecord, Records, Transaction
@@ -91,7 +91,7 @@ class Turns:
         caller.require(Role.DEVELOPER)
         scope = caller.scope
         execution_id = self.execution_id(scope, "", ask.idempotency_key)
-        conversation_id = ConversationId(derived_id("c", execution_id))
+        conversation_id = ConversationId(id_near("c", execution_id))
         request = await self.request(caller, ask, execution_id, conversation_id, one_shot=True)
         if ask.idempotency_key is not None or not self._may_enter(request):
             known = await self.find(scope, request, is_new=ask.idempotency_key is None)
@@ -176,7 +176,7 @@ class Turns:
             scope=caller.scope,
             conversation_id=conversation_id,
             execution_id=execution_id,
-            message_id=MessageId(derived_id("m", execution_id, "request")),
+            message_id=MessageId(id_near("m", execution_id, "request")),
             content=await pack(self.blobs, caller.scope, ask.content),
             target=ask.target,
             strategy=ask.strategy,

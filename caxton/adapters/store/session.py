@@ -25,6 +25,7 @@ class Session:
         self._fresh: dict[tuple[Table, str, str, str], dict[str, Any]] = {}
         self.generations: dict[Scope, int] = {}
         """Generations of registries that the transaction has read."""
+        self.changed_registry = False
         self.in_hand: dict[Scope, dict[str, int]] = {}
         """Work in hand by agent that the transaction has read."""
         self.appended: defaultdict[str, list[tuple[str, Event]]] = defaultdict(list)
@@ -78,13 +79,16 @@ def to_json(value: Any) -> str:
     """JSON text of models, and of lists and dictionaries of them."""
     if isinstance(value, BaseModel):
         return value.model_dump_json(exclude_none=True)
-    return json.dumps(value, default=_plain, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_none=True)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_encode = json.JSONEncoder(default=_plain, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def from_json(text: str | None, default: Any = None) -> Any:
