@@ -107,10 +107,17 @@ async def _pass(ports: StepPorts, batch: dict[int, StepInput], results: dict[int
     ready = {number: step for number, step in loaded.items() if number not in errors}
     if not ready:
         return
-    written = await ports.records.write(lambda transaction: _record(transaction, ready))
+    written = await _write(ports, ready)
     for number, result in written.items():
         results[number] = result
         ready[number].after(result)
+
+
+async def _write(ports: StepPorts, ready: dict[int, Step]) -> dict[int, StepResult]:
+    prepared = ports.records.prepare(lambda transaction: _record(transaction, ready))
+    if prepared is not None and await ports.records.commit(prepared):
+        return prepared.result
+    return await ports.records.write(lambda transaction: _record(transaction, ready))
 
 
 def _load(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepResult]:

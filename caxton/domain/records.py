@@ -7,7 +7,7 @@ customer cannot be written.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from caxton.domain.agents import AgentVersion
 from caxton.domain.conversations import Conversation, EndReason
@@ -322,6 +322,16 @@ class Transaction(Protocol):
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared(Generic[T]):
+    """Writes that are ready to be committed."""
+
+    result: T
+    """What the function that prepared them returned."""
+    transaction: Transaction
+    """Holds the writes."""
+
+
 class Records(Protocol):
     """Runs functions in transactions, off the event loop."""
 
@@ -335,6 +345,19 @@ class Records(Protocol):
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Runs `work` in a transaction and commits; `work` may run more than once.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+            DiskFull: there is no room to write.
+        """
+        ...
+
+    def prepare(self, work: Callable[[Transaction], T]) -> Prepared[T] | None:
+        """Runs `work`, which only adds, in the calling thread and without the store; None when it wants to read."""
+        ...
+
+    async def commit(self, prepared: Prepared[Any]) -> bool:
+        """Writes what was prepared. False, and nothing is written, when something of it is there already.
 
         Raises:
             StoreUnavailable: the database does not answer.

@@ -7,6 +7,7 @@ once, and inserts them all while the rest of the process goes on.
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any, cast
 
@@ -18,18 +19,23 @@ MOST_VALUES = 32_000
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Inserts `rows`, which all have the same keys."""
-    if connection.dialect.name != "sqlite":
-        connection.execute(table.insert(), rows)
-        return
     names = tuple(rows[0])
     values_of = cast("Callable[[dict[str, Any]], tuple[Any, ...]]", itemgetter(*names))
+    insert_values(connection, table, names, [values_of(row) for row in rows])
+
+
+def insert_values(
+    connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Inserts `rows` of values of the columns `names`."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows])
+        return
     start = 0
     while start < len(rows):
         count = _chunk(min(len(rows) - start, MOST_VALUES // len(names)))
-        values: list[Any] = []
-        for row in rows[start : start + count]:
-            values += values_of(row)
-        connection.exec_driver_sql(_statement(table.name, names, count), tuple(values))
+        values = tuple(chain.from_iterable(rows[start : start + count]))
+        connection.exec_driver_sql(_statement(table.name, names, count), values)
         start += count
 
 

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from caxton.adapters.store.transaction import SqlTransaction
 from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
+from caxton.domain.records import Prepared
 
 T = TypeVar("T")
 
@@ -63,6 +64,41 @@ class Database:
             DiskFull: there is no room to write.
         """
         return await asyncio.get_running_loop().run_in_executor(self._writers, self.write_now, work)
+
+    def prepare(self, work: Callable[[SqlTransaction], T]) -> Prepared[T] | None:
+        """Runs `work` in the calling thread, without the database; None when it wants to read.
+
+        So the computing of many writes stays in one thread, and the thread that writes does hardly anything else.
+        """
+        transaction = SqlTransaction(cast("Connection", _NoConnection()))
+        try:
+            return Prepared(work(transaction), transaction)
+        except _NoConnectionError:
+            return None
+
+    async def commit(self, prepared: Prepared[Any]) -> bool:
+        """Writes what was prepared, and commits. False, and nothing is written, when something of it is there already.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+            DiskFull: there is no room to write.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._writers, self._commit_now, prepared)
+
+    def _commit_now(self, prepared: Prepared[Any]) -> bool:
+        try:
+            with self.engine.connect() as connection:
+                self._begin(connection)
+                transaction = cast("SqlTransaction", prepared.transaction)
+                transaction.connection = connection
+                transaction.flush()
+                transaction.seal()
+                connection.commit()
+                return True
+        except DBAPIError as error:
+            if _is_race(error):
+                return False
+            raise translate(error) from error
 
     def read_now(self, work: Callable[[SqlTransaction], T]) -> T:
         """Like :meth:`read`, in the calling thread."""
@@ -116,6 +152,15 @@ class Database:
         self._writers.shutdown()
         self._readers.shutdown()
         self.engine.dispose()
+
+
+class _NoConnectionError(Exception):
+    """A transaction that is being prepared cannot read."""
+
+
+class _NoConnection:
+    def __getattr__(self, _name: str) -> Any:
+        raise _NoConnectionError
 
 
 def sqlite_url(path: Path) -> str:

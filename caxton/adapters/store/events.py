@@ -8,12 +8,12 @@ from sqlalchemy import Row, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock
-from caxton.adapters.store.bulk import insert_rows
+from caxton.adapters.store.bulk import insert_values
 from caxton.adapters.store.schema import event_heads as heads
 from caxton.adapters.store.schema import events as table
 from caxton.adapters.store.session import Session, from_json, in_scope
 from caxton.domain.events import Event, trusted_event
-from caxton.domain.events.chain import GENESIS, EventHead, fields_of, link
+from caxton.domain.events.chain import COLUMNS, GENESIS, EventHead, Unplaced
 from caxton.domain.governance import ApprovalMode, RiskLevel
 from caxton.domain.ids import Scope
 from caxton.domain.records import EventFilter
@@ -37,11 +37,11 @@ class EventQueries(Session):
 
     def add_events(self, scope: Scope, events: Iterable[Event]) -> None:
         """Appends events. They belong to the transaction: where the fact is not recorded, neither are they."""
-        self.appended[scope.customer].extend((scope.workspace, event) for event in events)
+        self.appended[scope.customer].extend(map(Unplaced, events))
 
     def add_events_once(self, scope: Scope, events: Sequence[Event]) -> list[Event]:
         """Appends those of the events that are not in the log, and returns them: for facts that only the log keeps."""
-        known = {event.event_id for _, event in self.appended[scope.customer]}
+        known = {event.event_id for event in self.appended[scope.customer]}
         ids = [event.event_id for event in events]
         for start in range(0, len(ids), BY_ID_AT_ONCE):
             query = select(table.c.event_id).where(
@@ -63,17 +63,14 @@ class EventQueries(Session):
                 self._append(customer, appended)
         self.appended.clear()
 
-    def _append(self, customer: str, appended: list[tuple[str, Event]]) -> None:
+    def _append(self, customer: str, appended: list[Unplaced]) -> None:
         head = self.connection.execute(_HEAD, {"in_customer": customer}).first()
         sequence, last, previous = (head.sequence, head.timestamp, head.hash) if head else (0, 0, GENESIS)
-        rows: list[dict[str, Any]] = []
-        for workspace, event in appended:
-            row = fields_of(event)
+        rows: list[tuple[Any, ...]] = []
+        for event in appended:
             sequence += 1
-            last = max(last, row["timestamp"])
-            row["customer"], row["workspace"] = customer, workspace
-            row["sequence"], row["timestamp"] = sequence, last
-            previous = row["hash"] = link(previous, row)
+            last = max(last, event.timestamp)
+            row, previous = event.place(customer, sequence, last, previous)
             rows.append(row)
         # The head first: triggers refuse events beyond it.
         moved = {"sequence": sequence, "timestamp": last, "hash": previous}
@@ -83,7 +80,7 @@ class EventQueries(Session):
             )
         else:
             self.connection.execute(heads.insert(), {"customer": customer, **moved})
-        insert_rows(self.connection, table, rows)
+        insert_values(self.connection, table, COLUMNS, rows)
 
     def event_head(self, customer: str) -> EventHead:
         """The end of the customer's log."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, and_, bindparam
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store.bulk import insert_rows
-from caxton.domain.events import Event
+from caxton.domain.events.chain import Unplaced
 from caxton.domain.ids import Scope
 
 
@@ -28,8 +28,8 @@ class Session:
         self.changed_registry = False
         self.in_hand: dict[Scope, dict[str, int]] = {}
         """Work in hand by agent that the transaction has read."""
-        self.appended: defaultdict[str, list[tuple[str, Event]]] = defaultdict(list)
-        """Events that the transaction appends, by customer, with their workspaces."""
+        self.appended: defaultdict[str, list[Unplaced]] = defaultdict(list)
+        """Events that the transaction appends, by customer."""
 
     def insert(self, table: Table, row: dict[str, Any]) -> None:
         """Adds `row` when the transaction commits (or before the next read that needs it: :meth:`flush`)."""

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from caxton.domain.errors import InvalidInput
@@ -86,6 +87,50 @@ def link(previous: str, fields: Mapping[str, Any]) -> str:
     """The hash of an event with these `fields` behind the one whose hash is `previous` (lower-case hexadecimal)."""
     canonical = _encode([fields[name] for name in FIELDS])
     return hashlib.sha256((previous + canonical).encode("ascii")).hexdigest()
+
+
+COLUMNS = (*FIELDS, "hash")
+"""What is stored of an event, in this order."""
+
+_quoted = lru_cache(maxsize=4096)(_encode)
+
+
+class Unplaced:
+    """An event that is ready to be chained: all that takes time is done before the head of the log is held."""
+
+    __slots__ = ("_begin", "_end", "_middle", "_tail", "event_id", "timestamp")
+
+    def __init__(self, event: Event) -> None:
+        """Prepare `event`."""
+        self.event_id = event.event_id
+        self.timestamp = (event.timestamp - _EPOCH) // _MICROSECOND
+        self._begin = (event.workspace, event.event_id, event.event_type, event.schema_version)
+        self._end = (
+            event.deployment_id,
+            event.skill_id,
+            event.skill_version,
+            event.execution_id,
+            event.agent,
+            event.risk_level,
+            event.approval_mode,
+            event.actor,
+            _encode_payload(event.payload),
+            event.correlation_id,
+            event.conversation_id,
+            event.message_id,
+            event.channel_type,
+            event.error_code,
+            event.latency_ms,
+            event.trace_id,
+        )
+        self._middle = f'{_quoted(event.workspace)},"{event.event_id}","{event.event_type}",{event.schema_version}'
+        self._tail = _encode(self._end)[1:]
+
+    def place(self, customer: str, sequence: int, timestamp: int, previous: str) -> tuple[tuple[Any, ...], str]:
+        """The values of :data:`COLUMNS` at a place in the log, and the hash there (the same as by :func:`link`)."""
+        canonical = f"[{_quoted(customer)},{sequence},{self._middle},{timestamp},{self._tail}"
+        digest = hashlib.sha256((previous + canonical).encode("ascii")).hexdigest()
+        return (customer, sequence, *self._begin, timestamp, *self._end, digest), digest
 
 
 @dataclass(frozen=True, slots=True)
