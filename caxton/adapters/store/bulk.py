@@ -24,18 +24,29 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, A
     insert_values(connection, table, names, [values_of(row) for row in rows])
 
 
+def replace_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Inserts `rows`, in the place of those that have their keys; for databases that have bulk statements."""
+    names = tuple(rows[0])
+    insert_values(connection, table, names, [tuple(row.values()) for row in rows], "INSERT OR REPLACE")
+
+
+def has_bulk(connection: Connection) -> bool:
+    """Whether statements with many rows of values are what is fast here (psycopg sends many statements at once instead)."""
+    return connection.dialect.name == "sqlite"
+
+
 def insert_values(
-    connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+    connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]], verb: str = "INSERT"
 ) -> None:
     """Inserts `rows` of values of the columns `names`."""
-    if connection.dialect.name != "sqlite":
+    if not has_bulk(connection):
         connection.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows])
         return
     start = 0
     while start < len(rows):
         count = _chunk(min(len(rows) - start, MOST_VALUES // len(names)))
         values = tuple(chain.from_iterable(rows[start : start + count]))
-        connection.exec_driver_sql(_statement(table.name, names, count), values)
+        connection.exec_driver_sql(_statement(verb, table.name, names, count), values)
         start += count
 
 
@@ -45,7 +56,7 @@ def _chunk(rows: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def _statement(table: str, names: tuple[str, ...], rows: int) -> str:
+def _statement(verb: str, table: str, names: tuple[str, ...], rows: int) -> str:
     row = f"({', '.join('?' * len(names))})"
     columns = ", ".join(f'"{name}"' for name in names)
-    return f'INSERT INTO "{table}" ({columns}) VALUES {", ".join([row] * rows)}'  # noqa: S608 - names of ours
+    return f'{verb} INTO "{table}" ({columns}) VALUES {", ".join([row] * rows)}'
