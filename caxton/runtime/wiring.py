@@ -131,6 +131,7 @@ def _memories(settings: Settings, folder: DataFolder, database: Database) -> Mem
 
 def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
     """A worker for workflows and activities."""
+    parts.database.start_writer()
     engine = Engine(client, task_queue)
     ports = step_ports(parts)
     agents = Agents(parts.database, parts.models, parts.directory, engine)

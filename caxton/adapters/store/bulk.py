@@ -19,9 +19,14 @@ MOST_VALUES = 32_000
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Inserts `rows`, which all have the same keys."""
+    insert_values(connection, table, *columns_and_values(rows))
+
+
+def columns_and_values(rows: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Names of the columns of `rows`, and their values in that order."""
     names = tuple(rows[0])
     values_of = cast("Callable[[dict[str, Any]], tuple[Any, ...]]", itemgetter(*names))
-    insert_values(connection, table, names, [values_of(row) for row in rows])
+    return names, [values_of(row) for row in rows]
 
 
 def replace_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

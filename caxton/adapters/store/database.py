@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from caxton.adapters.store.transaction import SqlTransaction
+from caxton.adapters.store.writer_process import WriterProcess
 from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
 from caxton.domain.records import Prepared
 
@@ -44,6 +45,8 @@ class Database:
         self.engine = _sqlite_engine(url, synchronous) if self.is_sqlite else _postgres_engine(url)
         self.on_registry_change: Callable[[], None] = lambda: None
         """Called when a transaction that changed what is deployed has been committed, in its thread."""
+        path = self.engine.url.database
+        self._process = WriterProcess(path, synchronous) if self.is_sqlite and path else None
         # SQLite admits one writer at a time: one thread queues writes here instead of letting them poll for the lock.
         self._writers = ThreadPoolExecutor(1 if self.is_sqlite else READERS, thread_name_prefix="store-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
@@ -85,11 +88,18 @@ class Database:
         """
         return await asyncio.get_running_loop().run_in_executor(self._writers, self._commit_now, prepared)
 
+    def start_writer(self) -> None:
+        """Starts the process that commits prepared writes, where there is one: so the first message need not wait."""
+        if self._process is not None:
+            self._process.start()
+
     def _commit_now(self, prepared: Prepared[Any]) -> bool:
+        transaction = cast("SqlTransaction", prepared.transaction)
+        if self._process is not None:
+            return self._process.commit(transaction.job())
         try:
             with self.engine.connect() as connection:
                 self._begin(connection)
-                transaction = cast("SqlTransaction", prepared.transaction)
                 transaction.connection = connection
                 transaction.flush()
                 transaction.seal()
@@ -150,6 +160,8 @@ class Database:
     def close(self) -> None:
         """Ends the threads and closes all connections."""
         self._writers.shutdown()
+        if self._process is not None:
+            self._process.close()
         self._readers.shutdown()
         self.engine.dispose()
 

@@ -13,10 +13,11 @@ from caxton.adapters.store.schema import event_heads as heads
 from caxton.adapters.store.schema import events as table
 from caxton.adapters.store.session import Session, from_json, in_scope
 from caxton.domain.events import Event, trusted_event
-from caxton.domain.events.chain import COLUMNS, GENESIS, EventHead, Unplaced
+from caxton.domain.events.chain import EventHead, unplaced
 from caxton.domain.governance import ApprovalMode, RiskLevel
 from caxton.domain.ids import Scope
 from caxton.domain.records import EventFilter
+from caxton.domain.sealing import COLUMNS, GENESIS, Unplaced, seal
 
 _HEAD = select(heads).where(heads.c.customer == bindparam("in_customer")).with_for_update()
 _MOVE_HEAD = (
@@ -37,11 +38,11 @@ class EventQueries(Session):
 
     def add_events(self, scope: Scope, events: Iterable[Event]) -> None:
         """Appends events. They belong to the transaction: where the fact is not recorded, neither are they."""
-        self.appended[scope.customer].extend(map(Unplaced, events))
+        self.appended[scope.customer].extend(map(unplaced, events))
 
     def add_events_once(self, scope: Scope, events: Sequence[Event]) -> list[Event]:
         """Appends those of the events that are not in the log, and returns them: for facts that only the log keeps."""
-        known = {event.event_id for event in self.appended[scope.customer]}
+        known = {begin[1] for _, begin, *_ in self.appended[scope.customer]}
         ids = [event.event_id for event in events]
         for start in range(0, len(ids), BY_ID_AT_ONCE):
             query = select(table.c.event_id).where(
@@ -55,8 +56,7 @@ class EventQueries(Session):
     def seal(self) -> None:
         """Gives the appended events their place in the chain. The last thing before the transaction commits.
 
-        The head of the customer's log is held from here to the commit only. Times never go back within a log: where a
-        clock does, the time of the last event stands until it has caught up, so that an order in time is the log's order.
+        The head of the customer's log is held from here to the commit only.
         """
         for customer, appended in sorted(self.appended.items()):
             if appended:
@@ -65,13 +65,8 @@ class EventQueries(Session):
 
     def _append(self, customer: str, appended: list[Unplaced]) -> None:
         head = self.connection.execute(_HEAD, {"in_customer": customer}).first()
-        sequence, last, previous = (head.sequence, head.timestamp, head.hash) if head else (0, 0, GENESIS)
-        rows: list[tuple[Any, ...]] = []
-        for event in appended:
-            sequence += 1
-            last = max(last, event.timestamp)
-            row, previous = event.place(customer, sequence, last, previous)
-            rows.append(row)
+        known = (head.sequence, head.timestamp, head.hash) if head else (0, 0, GENESIS)
+        rows, sequence, last, previous = seal(customer, appended, *known)
         # The head first: triggers refuse events beyond it.
         moved = {"sequence": sequence, "timestamp": last, "hash": previous}
         if head:

@@ -8,9 +8,10 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, Table, and_, bindparam
 from sqlalchemy.sql.elements import ColumnElement
 
-from caxton.adapters.store.bulk import insert_rows
-from caxton.domain.events.chain import Unplaced
+from caxton.adapters.store.bulk import columns_and_values, insert_rows
+from caxton.adapters.store.writer import Job, Rows
 from caxton.domain.ids import Scope
+from caxton.domain.sealing import Unplaced
 
 
 class Session:
@@ -43,6 +44,11 @@ class Session:
     def fresh(self, table: Table, scope: Scope, key: str) -> dict[str, Any] | None:
         """The row of that key if it waits to be inserted. What is changed in it is never a statement of its own."""
         return self._fresh.get((table, scope.customer, scope.workspace, key))
+
+    def job(self) -> Job:
+        """All that waits to be written, for the writing process."""
+        inserts: list[Rows] = [(str(table.name), *columns_and_values(rows)) for table, rows in self._pending.items()]
+        return inserts, [(customer, events) for customer, events in sorted(self.appended.items()) if events]
 
     def flush(self) -> None:
         """Sends the collected inserts."""

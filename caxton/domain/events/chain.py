@@ -17,35 +17,9 @@ from typing import Any
 
 from caxton.domain.errors import InvalidInput
 from caxton.domain.events.envelope import Event
+from caxton.domain.sealing import COLUMNS, GENESIS, Unplaced
 
-GENESIS = "0" * 64
-"""The hash before the first event."""
-
-FIELDS = (
-    "customer",
-    "sequence",
-    "workspace",
-    "event_id",
-    "event_type",
-    "schema_version",
-    "timestamp",
-    "deployment_id",
-    "skill_id",
-    "skill_version",
-    "execution_id",
-    "agent",
-    "risk_level",
-    "approval_mode",
-    "actor",
-    "payload",
-    "correlation_id",
-    "conversation_id",
-    "message_id",
-    "channel_type",
-    "error_code",
-    "latency_ms",
-    "trace_id",
-)
+FIELDS = COLUMNS[:-1]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -89,48 +63,37 @@ def link(previous: str, fields: Mapping[str, Any]) -> str:
     return hashlib.sha256((previous + canonical).encode("ascii")).hexdigest()
 
 
-COLUMNS = (*FIELDS, "hash")
-"""What is stored of an event, in this order."""
-
 _quoted = lru_cache(maxsize=4096)(_encode)
 
 
-class Unplaced:
-    """An event that is ready to be chained: all that takes time is done before the head of the log is held."""
-
-    __slots__ = ("_begin", "_end", "_middle", "_tail", "event_id", "timestamp")
-
-    def __init__(self, event: Event) -> None:
-        """Prepare `event`."""
-        self.event_id = event.event_id
-        self.timestamp = (event.timestamp - _EPOCH) // _MICROSECOND
-        self._begin = (event.workspace, event.event_id, event.event_type, event.schema_version)
-        self._end = (
-            event.deployment_id,
-            event.skill_id,
-            event.skill_version,
-            event.execution_id,
-            event.agent,
-            event.risk_level,
-            event.approval_mode,
-            event.actor,
-            _encode_payload(event.payload),
-            event.correlation_id,
-            event.conversation_id,
-            event.message_id,
-            event.channel_type,
-            event.error_code,
-            event.latency_ms,
-            event.trace_id,
-        )
-        self._middle = f'{_quoted(event.workspace)},"{event.event_id}","{event.event_type}",{event.schema_version}'
-        self._tail = _encode(self._end)[1:]
-
-    def place(self, customer: str, sequence: int, timestamp: int, previous: str) -> tuple[tuple[Any, ...], str]:
-        """The values of :data:`COLUMNS` at a place in the log, and the hash there (the same as by :func:`link`)."""
-        canonical = f"[{_quoted(customer)},{sequence},{self._middle},{timestamp},{self._tail}"
-        digest = hashlib.sha256((previous + canonical).encode("ascii")).hexdigest()
-        return (customer, sequence, *self._begin, timestamp, *self._end, digest), digest
+def unplaced(event: Event) -> Unplaced:
+    """`event` ready to be chained: :func:`caxton.domain.sealing.seal` gives it the hash that :func:`link` would."""
+    end = (
+        event.deployment_id,
+        event.skill_id,
+        event.skill_version,
+        event.execution_id,
+        event.agent,
+        event.risk_level and event.risk_level.value,
+        event.approval_mode and event.approval_mode.value,
+        event.actor,
+        _encode_payload(event.payload),
+        event.correlation_id,
+        event.conversation_id,
+        event.message_id,
+        event.channel_type,
+        event.error_code,
+        event.latency_ms,
+        event.trace_id,
+    )
+    return (
+        _quoted(event.customer_id),
+        (event.workspace, event.event_id, event.event_type, event.schema_version),
+        f'{_quoted(event.workspace)},"{event.event_id}","{event.event_type}",{event.schema_version}',
+        (event.timestamp - _EPOCH) // _MICROSECOND,
+        end,
+        _encode(end)[1:],
+    )
 
 
 @dataclass(frozen=True, slots=True)
