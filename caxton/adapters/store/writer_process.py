@@ -29,7 +29,10 @@ class WriterProcess:
 
     def commit(self, job: Job) -> bool:
         """Has `job` written. False when it was not, or when nobody knows because the process died."""
-        data = marshal.dumps(job)
+        try:
+            data = marshal.dumps(job)
+        except ValueError:  # a value that is not plain data: the ordinary way takes it
+            return False
         process = self.start()
         assert process.stdin is not None
         assert process.stdout is not None
