@@ -5,6 +5,7 @@ parameters in the URL, another content type, a body that is not valid and whose 
 request goes the short way: through the same gate and the same model into the same function.
 """
 
+from copy import copy
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,12 +15,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from caxton.api.errors import caxton_error, unexpected_error
+from caxton.api.errors import caxton_error, problem_response, unexpected_error
 from caxton.api.routes import messages
 from caxton.api.services import Services
-from caxton.domain.errors import CaxtonError
+from caxton.domain.errors import CaxtonError, Overloaded
 
 PATH = "/v1/messages"
+PLACE = "0123456789abcdef"
+"""Stands for a request's id in what is prepared for all of them: as long as one."""
+
 JSON = "application/json"
 
 
@@ -29,6 +33,7 @@ class HotRoute:
     def __init__(self, api: FastAPI, services: Services) -> None:
         """Stand before `api`."""
         self.api = api
+        self._refusal: Response | None = None
         self.services = services
         self.route = next(
             route for route in messages.router.routes if isinstance(route, APIRoute) and route.endpoint is messages.ask
@@ -38,6 +43,11 @@ class HotRoute:
         """Handles one request that has passed the gate."""
         if scope["path"] != PATH or not _is_plain(scope):
             await self.api(scope, receive, send)
+            return
+        try:
+            self.services.turns.inbox.admission.check(scope["state"]["caller"].scope.customer)
+        except Overloaded as error:
+            await self._refuse(scope, receive, send, error)
             return
         received = await receive()
         if received.get("more_body", False) or received["type"] != "http.request":
@@ -59,6 +69,15 @@ class HotRoute:
         else:
             response.body = view.model_dump_json().encode()
             response.headers["Content-Length"] = str(len(response.body))
+        await response(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, error: Overloaded) -> None:
+        """Refuses before anything is read: under a flood, most of the work is to say no."""
+        scope["app"], scope["route"] = self.api, self.route
+        if self._refusal is None:
+            self._refusal = problem_response(error, PLACE)
+        response = copy(self._refusal)
+        response.body = bytes(response.body).replace(PLACE.encode(), scope["state"]["request_id"].encode())
         await response(scope, receive, send)
 
 

@@ -90,6 +90,7 @@ class Turns:
         """
         caller.require(Role.DEVELOPER)
         scope = caller.scope
+        self.inbox.admission.check(scope.customer)
         execution_id = self.execution_id(scope, "", ask.idempotency_key)
         conversation_id = ConversationId(id_near("c", execution_id))
         request = await self.request(caller, ask, execution_id, conversation_id, one_shot=True)
