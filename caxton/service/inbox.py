@@ -36,6 +36,13 @@ UPDATES_AT_ONCE = 8
 """Updates of one shard under way at the most."""
 
 
+ALONE_EVERY = 10
+"""Each so manieth update of a shard is under way alone: then its workflow may continue as new."""
+
+LONGEST_ALONE = 2.0
+"""Seconds that others wait for it at the most."""
+
+
 @dataclass
 class _Waiting:
     request: TurnRequest
@@ -51,6 +58,7 @@ class _Shard:
         self.arrived = asyncio.Event()
         self.updates: set[asyncio.Task[None]] = set()
         self.sender: asyncio.Task[None] | None = None
+        self.sent = 0
 
     def put(self, request: TurnRequest, done: "asyncio.Future[TurnOutcome | TurnView]") -> None:
         agent = request.target.agent or request.target.capability
@@ -61,12 +69,18 @@ class _Shard:
 
     async def _send_all(self) -> None:
         while self.queue:
+            self.sent += 1
+            alone = self.sent % ALONE_EVERY == 0
+            if alone and self.updates:
+                await asyncio.wait(self.updates)
             batch = self._take_batch()
-            update = asyncio.create_task(self._send(batch))
+            update = asyncio.create_task(self._send(batch, alone=alone))
             self.updates.add(update)
             update.add_done_callback(self.updates.discard)
             answered = _all_done([waiting.done for waiting in batch])
             await asyncio.wait({update, answered}, timeout=SECOND_UPDATE_AFTER, return_when=asyncio.FIRST_COMPLETED)
+            if alone:  # not too long: a batch that waits for a worker must not hold up all others
+                await asyncio.wait({update}, timeout=LONGEST_ALONE)
             while len(self.updates) >= UPDATES_AT_ONCE:
                 await asyncio.wait(self.updates, return_when=asyncio.FIRST_COMPLETED)
 
@@ -81,13 +95,13 @@ class _Shard:
             batch.append(waiting)
         return batch
 
-    async def _send(self, batch: list[_Waiting]) -> None:
+    async def _send(self, batch: list[_Waiting], *, alone: bool) -> None:
         if not batch:
             return
         requests = [waiting.request for waiting in batch]
         try:
             with in_trace_of_batch(request.traceparent for request in requests):
-                outcomes = await self._update(InboxBatch(requests=requests))
+                outcomes = await self._update(InboxBatch(requests=requests, alone=alone))
         except BaseException as error:
             for waiting in batch:
                 if not waiting.done.done():

@@ -140,7 +140,9 @@ class Projections:
             return [each for name, each in PROJECTIONS.items() if versions[name] != each.version]
 
         for projection in await self.records.read(old):
-            await self.follow(customer, projection, patience=0.0)
+            await self.records.write(
+                lambda transaction, projection=projection: catch_up(transaction, customer, projection, BITE)
+            )
 
     # --- metrics ---
 
