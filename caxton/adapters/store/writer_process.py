@@ -18,7 +18,10 @@ class WriterProcess:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Starts the process, unless it runs."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            _close_pipes(self._process)
+            self._process = None
+        if self._process is None:
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
@@ -48,11 +51,16 @@ class WriterProcess:
         process, self._process = self._process, None
         if process is None:
             return
-        with contextlib.suppress(OSError):
-            process.stdin.close()  # type: ignore[union-attr]
+        _close_pipes(process)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        process.stdout.close()  # type: ignore[union-attr]
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):  # what could not be written any more
+            if pipe is not None:
+                pipe.close()
