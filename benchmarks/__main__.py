@@ -1,6 +1,6 @@
 """All benchmarks, one after another: `make bench`."""
 
-from benchmarks import cli, deploy, events, memory, routing, sandbox, startup, turns
+from benchmarks import cli, deploy, events, load, memory, routing, sandbox, startup, turns
 from benchmarks.report import print_figures, print_machine
 
 SUITES = {
@@ -10,6 +10,7 @@ SUITES = {
     "sandbox": sandbox.figures,
     "deployment": deploy.figures,
     "turns of scripted agents": turns.figures,
+    "one-shot requests, open loop": load.figures,
     "event log": events.figures,
     "memory": memory.figures,
 }

@@ -22,6 +22,8 @@ class Server:
     url: str
     key: str
     folder: Path
+    pid: int
+    """The server's process; its engine is a child of that."""
     ready_after: float
     """Seconds from the start of the process until it said that it is ready."""
     acknowledged_after: float
@@ -65,7 +67,7 @@ def server(*, before: str = "", **environment: str) -> Iterator[Server]:
             ready = time.perf_counter() - started
             facts = json.loads((data / "server.json").read_text())
             key = (data / "admin.key").read_text().strip()
-            yield Server(facts["url"], key, Path(folder), ready, acknowledged or ready)
+            yield Server(facts["url"], key, Path(folder), process.pid, ready, acknowledged or ready)
         finally:
             process.send_signal(signal.SIGINT)
             try:

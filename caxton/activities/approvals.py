@@ -207,7 +207,7 @@ class ReplyStep:
         """Ends the execution with the reply."""
         notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
         granted = self.approval.state is ApprovalState.GRANTED
-        outcome = send_reply(
+        outcome, _ = send_reply(
             transaction,
             self.input,
             self.found.execution,

@@ -5,10 +5,10 @@ from typing import Any
 
 from caxton.domain.conversations import EndReason
 from caxton.domain.errors import CaxtonError, ErrorReport, error_classes
-from caxton.domain.events import SYSTEM, USER, Event, Payload, agent_actor, event_id
+from caxton.domain.events import SYSTEM, USER, Event, Payload, agent_actor, event_id, trusted_event
 from caxton.domain.events.executions import ExecutionFailed
 from caxton.domain.executions import Plan, StepInput, Usage
-from caxton.domain.ids import ConversationId, DeploymentId, ExecutionId, MessageId, Scope, derived_id
+from caxton.domain.ids import ConversationId, DeploymentId, ExecutionId, MessageId, Scope, id_near
 from caxton.domain.messages import Content, Message, MessageType
 from caxton.domain.records import Transaction
 from caxton.domain.tools import Artifact
@@ -22,12 +22,12 @@ def now() -> datetime:
 
 def request_id(execution_id: ExecutionId) -> MessageId:
     """The message by which a hand-over asks."""
-    return MessageId(derived_id("m", execution_id, "request"))
+    return MessageId(id_near("m", execution_id, "request"))
 
 
 def reply_id(execution_id: ExecutionId) -> MessageId:
     """The message that answers an execution."""
-    return MessageId(derived_id("m", execution_id, "reply"))
+    return MessageId(id_near("m", execution_id, "reply"))
 
 
 def sender_actor(sender: str) -> str:
@@ -55,7 +55,7 @@ def note(
         deployment_id: the deployment that it belongs to.
         envelope: further fields of :class:`Event`.
     """
-    return Event.model_construct(
+    return trusted_event(
         event_id=event_id(payload.event_type, scope.customer, scope.workspace, *fact, near=fact[0] if fact else None),
         event_type=payload.event_type,
         schema_version=payload.schema_version,
@@ -112,7 +112,7 @@ class Journal:
         if execution_id is not None:
             plan = None
         key = (step.execution_id, str(step.step), str(step.call), part)
-        event = Event.model_construct(
+        event = trusted_event(
             event_id=event_id(payload.event_type, step.scope.customer, step.scope.workspace, *key, near=step.root_id),
             event_type=payload.event_type,
             schema_version=payload.schema_version,

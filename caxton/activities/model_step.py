@@ -20,12 +20,14 @@ from caxton.domain.executions import (
     RequestedCall,
     StepInput,
     StepResult,
+    TurnView,
     Usage,
+    turn_view,
 )
 from caxton.domain.governance import ApprovalMode
-from caxton.domain.messages import Content
+from caxton.domain.messages import Content, Message
 from caxton.domain.ports import FunctionCall, ModelReply
-from caxton.domain.records import StepRecord, Transaction
+from caxton.domain.records import ExecutionRecord, StepRecord, Transaction
 from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import model_span
 
@@ -44,6 +46,8 @@ class ModelStep:
         self.content = Content()
         self.took_ms = 0.0
         self.spending: Spending | None = None
+        self.turn: TurnView | None = None
+        """The whole turn, when the step ended it by itself."""
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the step recorded already, or reads what the model is to see."""
@@ -56,11 +60,23 @@ class ModelStep:
             if known.step == self.input.step and known.call == 0:
                 return _recorded(known, record.execution.usage)
         self._check_running(transaction)
-        self.prompt = read_prompt(transaction, self.ports.directory, self.input, record, steps)
-        if self.ports.directory.registry(transaction, scope).has_budgets:
-            self.spending = Spending(transaction, scope, self.plan.agent)
-            self.spending.check("tokens", "cost_usd")
+        message = transaction.message(scope, record.execution.message_id)
+        assert message is not None, "an execution is recorded with its request"
+        self.read(transaction, record, message, steps)
         return None
+
+    def read(
+        self, transaction: Transaction, record: ExecutionRecord, message: Message, steps: list[StepRecord]
+    ) -> None:
+        """Reads what the model is to see for the request `message`, behind the execution's `steps` so far.
+
+        Raises:
+            BudgetUsedUp: nothing is left of a budget.
+        """
+        self.prompt = read_prompt(transaction, self.ports.directory, self.input, record, message, steps)
+        if self.ports.directory.registry(transaction, self.input.scope).has_budgets:
+            self.spending = Spending(transaction, self.input.scope, self.plan.agent)
+            self.spending.check("tokens", "cost_usd")
 
     async def act(self) -> None:
         """Calls the model."""
@@ -127,16 +143,21 @@ class ModelStep:
             transaction.set_usage(self.input.scope, self.input.execution_id, usage)
             return StepResult(needs_approval=True, usage=usage)
         transaction.add_step(self.input.scope, record)
-        outcome = send_reply(
+        execution = self.prompt.record.execution.model_copy(update={"usage": usage})
+        outcome, message = send_reply(
             transaction,
             self.input,
-            self.prompt.record.execution.model_copy(update={"usage": usage}),
+            execution,
             self.prompt.asked_by,
             ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage)),
             notes,
             level=service_level(self.prompt.agent, self.plan.capability),
             auto_store=self.prompt.agent.spec.memory.auto_store,
         )
+        if self.input.step == 1 and self.input.execution_id == self.input.root_id:
+            # The turn is this one execution, so all of it is known here.
+            ended = {"state": ExecutionState.COMPLETED, "finished_at": message.created_at}
+            self.turn = turn_view(execution.model_copy(update=ended), message)
         return StepResult(outcome=outcome, usage=usage)
 
     def after(self, result: StepResult) -> None:
@@ -145,7 +166,10 @@ class ModelStep:
         if result.outcome is not None:
             started = self.prompt.record.execution.started_at
             METRICS.execution(self.plan.agent, "completed", (journal.now() - started).total_seconds())
-        self.ports.stream.publish(self.input.root_id, "step", {})
+        if self.turn is not None:
+            self.ports.stream.publish(self.input.root_id, "reply", {"turn": self.turn})
+        else:
+            self.ports.stream.publish(self.input.root_id, "step", {})
 
     def _check_running(self, transaction: Transaction) -> None:
         component = transaction.component(self.input.scope, "agent", self.plan.agent)

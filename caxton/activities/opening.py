@@ -28,7 +28,7 @@ from caxton.domain.executions import (
     TurnRequest,
 )
 from caxton.domain.ids import DeploymentId, Digest, MessageId
-from caxton.domain.messages import Content, Message, MessageType
+from caxton.domain.messages import Message, MessageType
 from caxton.domain.records import ExecutionRecord, Transaction
 from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import current_trace
@@ -44,23 +44,28 @@ class Opening:
         assert step.request is not None
         self.input = step
         self.ports = ports
+        self.found: ExecutionRecord | None = None
+        """The execution if it has begun already: looked up for all openings of a batch at once."""
         self.request: TurnRequest = step.request
         self.target = self.request.target
         self.strategy = self.request.strategy
         self.sender = self.request.sender
         self.handed_over: str | None = None
-        self.content: Content = self.request.content
         self.decision: Decision
         self.agent: AgentVersion
         self.deployment_id: DeploymentId | None = None
         self.spending: Spending | None = None
         self.routing_ms = 0.0
+        self.begun: ExecutionRecord
+        """The execution as it begins."""
+        self.message: Message
+        """The request."""
+        self.plan: Plan
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the execution begun already, or decides who is to do it."""
-        found = transaction.executions(self.input.scope, [self.input.execution_id]).get(self.input.execution_id)
-        if found is not None:
-            return self._resume(transaction, found)
+        if self.found is not None:
+            return self._resume(transaction, self.found)
         if self.input.parent_id is not None:
             self._read_hand_over(transaction)
         self._check_depth()
@@ -78,25 +83,45 @@ class Opening:
         )
         self.routing_ms = (time.perf_counter() - started) * 1000
         self._check_loops()
-        self.agent = self._version(transaction, self.decision.agent, self.decision.digest)
+        chosen = self.decision.agent
+        self.agent = self._version(transaction, self.input.pinned.get(chosen, self.decision.digest))
         self.deployment_id = self._deployment(transaction, registry)
         if registry.has_budgets:
             hand_over = self.input.parent_id is not None
             self.spending = Spending(transaction, self.input.scope, self.agent.name, hand_over=hand_over)
             self.spending.check()
+        self._begin()
         return None
 
     async def act(self) -> None:
         """Packs the content that is handed over."""
         if self.handed_over is not None:
-            self.content = await pack(self.ports.blobs, self.input.scope, self.handed_over)
+            self.message.content = await pack(self.ports.blobs, self.input.scope, self.handed_over)
+        self.message.trace_id, self.message.span_id = current_trace()
 
     def record(self, transaction: Transaction) -> StepResult:
         """Records the execution, the request and how it was routed."""
-        scope, step = self.input.scope, self.input
+        scope = self.input.scope
+        transaction.add_execution(scope, self.begun)
+        begun = self._record_conversation(transaction, self.decision.capability)
+        transaction.add_message(scope, self.message)
+        if not begun:
+            transaction.touch_conversation(
+                scope, self.request.conversation_id, messages=1, participants=(self.decision.agent,)
+            )
+        notes = self._events(self.message.id, self.plan)
+        if self.spending is not None:
+            for told in self.spending.add(transaction, {"requests": 1}):
+                notes.add(told, part=f"{told.subject} {told.period}", actor=SYSTEM)
+        transaction.add_events(scope, notes.events)
+        self._promise(transaction, self.begun.execution.started_at)
+        return StepResult(plan=self.plan)
+
+    def _begin(self) -> None:
+        """The execution, its request and its plan, as they will be recorded."""
+        step = self.input
         message_id = self.request.message_id if step.parent_id is None else journal.request_id(step.execution_id)
         started = journal.now()
-        trace_id, span_id = current_trace()
         capability = self.decision.capability
         execution = Execution(
             id=step.execution_id,
@@ -115,35 +140,18 @@ class Opening:
             started_at=started,
         )
         fingerprint = self.request.fingerprint if step.parent_id is None else ""
-        transaction.add_execution(scope, ExecutionRecord(execution, fingerprint, None, dict(self.request.variables)))
-        begun = self._record_conversation(transaction, capability)
-        transaction.add_message(
-            scope,
-            Message(
-                id=message_id,
-                conversation_id=self.request.conversation_id,
-                execution_id=step.execution_id,
-                type=MessageType.REQUEST,
-                sender=self.sender,
-                receiver=self.decision.agent,
-                content=self.content,
-                trace_id=trace_id,
-                span_id=span_id,
-                created_at=started,
-            ),
+        self.begun = ExecutionRecord(execution, fingerprint, None, dict(self.request.variables))
+        self.message = Message(
+            id=message_id,
+            conversation_id=self.request.conversation_id,
+            execution_id=step.execution_id,
+            type=MessageType.REQUEST,
+            sender=self.sender,
+            receiver=self.decision.agent,
+            content=self.request.content,
+            created_at=started,
         )
-        if not begun:
-            transaction.touch_conversation(
-                scope, self.request.conversation_id, messages=1, participants=(self.decision.agent,)
-            )
-        plan = self._plan(self.deployment_id, capability, self.decision.capability_version)
-        notes = self._events(message_id, plan)
-        if self.spending is not None:
-            for told in self.spending.add(transaction, {"requests": 1}):
-                notes.add(told, part=f"{told.subject} {told.period}", actor=SYSTEM)
-        transaction.add_events(scope, notes.events)
-        self._promise(transaction, started)
-        return StepResult(plan=plan)
+        self.plan = self._plan(self.deployment_id, capability, self.decision.capability_version)
 
     def after(self, _result: StepResult) -> None:
         """Counts the decision."""
@@ -178,8 +186,8 @@ class Opening:
             message_id=message_id,
             sender=self.sender,
             receiver=agent,
-            content_hash=content_hash(self.content),
-            size_bytes=self.content.size,
+            content_hash=content_hash(self.message.content),
+            size_bytes=self.message.content.size,
         )
         notes.add(sent, message_id=message_id)
         routed = RequestHandled(
@@ -265,7 +273,7 @@ class Opening:
             return StepResult(outcome=outcome_of(found))
         assert execution.agent is not None
         assert execution.agent_digest is not None
-        self.agent = transaction.agent_versions(self.input.scope, [execution.agent_digest])[execution.agent_digest]
+        self.agent = self._version(transaction, execution.agent_digest)
         return StepResult(plan=self._plan(execution.deployment_id, execution.capability, execution.capability_version))
 
     def _read_hand_over(self, transaction: Transaction) -> None:
@@ -303,9 +311,8 @@ class Opening:
                     details={"limit": "loops", "value": max_loops, "chain": chain},
                 )
 
-    def _version(self, transaction: Transaction, agent: str, active: Digest) -> AgentVersion:
-        digest = self.input.pinned.get(agent, active)
-        return transaction.agent_versions(self.input.scope, [digest])[digest]
+    def _version(self, transaction: Transaction, digest: Digest) -> AgentVersion:
+        return self.ports.directory.agent_version(transaction, self.input.scope, digest)
 
 
 def outcome_of(record: ExecutionRecord) -> TurnOutcome:

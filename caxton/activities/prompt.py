@@ -187,15 +187,14 @@ def read_prompt(
     directory: Directory,
     step: StepInput,
     record: ExecutionRecord,
+    message: Message,
     steps: list[StepRecord],
 ) -> Prompt:
     """Reads what the model is to see in this step."""
     scope, execution = step.scope, record.execution
     assert step.plan is not None
-    agent = transaction.agent_versions(scope, [step.plan.agent_digest])[step.plan.agent_digest]
+    agent = directory.agent_version(transaction, scope, step.plan.agent_digest)
     registry = directory.registry(transaction, scope)
-    message = transaction.message(scope, execution.message_id)
-    assert message is not None
     children = _children(transaction, scope, steps)
     tools = {name.partition(".")[0]: None for name in agent.spec.tools}
     available = {name: tool for name in tools if (tool := registry.running_tool(name)) is not None}
@@ -204,7 +203,7 @@ def read_prompt(
         record=record,
         agent=agent,
         message=message,
-        history=_history(transaction, scope, agent, execution, message) if execution.depth == 0 else [],
+        history=_history(transaction, step, agent, execution, message),
         steps=steps,
         children=children,
         tools=available,
@@ -225,6 +224,8 @@ def _children(
         for call in step.payload["calls"]
         if call["kind"] == "capability"
     ]
+    if not ids:
+        return {}
     found = transaction.executions(scope, ids)
     return {
         record.execution.id: (
@@ -236,12 +237,13 @@ def _children(
 
 
 def _history(
-    transaction: Transaction, scope: Scope, agent: AgentVersion, execution: Execution, message: Message
+    transaction: Transaction, step: StepInput, agent: AgentVersion, execution: Execution, message: Message
 ) -> list[Message]:
-    if not agent.spec.limits.history:
+    """What user and agents said before: nothing in a request that stands alone, or in work that was handed over."""
+    if execution.depth or step.one_shot or not agent.spec.limits.history:
         return []
     return transaction.history(
-        scope, execution.conversation_id, before=message.created_at, limit=agent.spec.limits.history
+        step.scope, execution.conversation_id, before=message.created_at, limit=agent.spec.limits.history
     )
 
 

@@ -11,7 +11,7 @@ from caxton.domain.events.conversations import MessageSent
 from caxton.domain.events.executions import ActionDispatched, ActionFailed, ExecutionCompleted
 from caxton.domain.executions import Execution, ExecutionState, StepInput, TurnOutcome
 from caxton.domain.governance import ServiceLevel
-from caxton.domain.messages import Content
+from caxton.domain.messages import Content, Message
 from caxton.domain.records import Deadline, Transaction
 from caxton.domain.tools import Artifact
 from caxton.observability.tracing import current_trace
@@ -36,8 +36,8 @@ def send_reply(
     level: ServiceLevel | None,
     refused: str | None = None,
     auto_store: bool = False,
-) -> TurnOutcome:
-    """Records the reply and, with it, the end of the execution.
+) -> tuple[TurnOutcome, Message]:
+    """Records the reply and, with it, the end of the execution. Returns both.
 
     Args:
         transaction: the one that all of it belongs to.
@@ -90,7 +90,13 @@ def send_reply(
     )
     notes.add(completed, message_id=message.id, latency_ms=took)
     transaction.finish_execution(
-        scope, execution.id, ExecutionState.COMPLETED, reply_id=message.id, error=None, usage=execution.usage
+        scope,
+        execution.id,
+        ExecutionState.COMPLETED,
+        reply_id=message.id,
+        error=None,
+        usage=execution.usage,
+        at=message.created_at,
     )
     transaction.touch_conversation(scope, execution.conversation_id, messages=1, participants=())
     record_end(transaction, scope, execution, level)
@@ -98,9 +104,10 @@ def send_reply(
         # Remembered by the watch, after the reply: no turn waits for its memory.
         transaction.add_deadlines(scope, [Deadline(scope, execution.id, "memory", 0, journal.now(), {})])
     journal.end_one_shot(transaction, step, execution.conversation_id)
-    return TurnOutcome(
+    outcome = TurnOutcome(
         execution_id=execution.id,
         conversation_id=execution.conversation_id,
         state="completed",
         reply_id=message.id,
     )
+    return outcome, message

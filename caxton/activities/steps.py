@@ -3,20 +3,23 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from caxton.activities.approvals import ApprovalStep, DecisionStep, ReplyStep
+from caxton.activities.at_once import AtOnce, at_once
 from caxton.activities.closing import Closing
 from caxton.activities.model_step import ModelStep
 from caxton.activities.opening import Opening
 from caxton.activities.step import Step, StepPorts
 from caxton.activities.tool_step import ToolStep
 from caxton.domain.errors import CaxtonError, DiskFull, ErrorReport, StoreUnavailable
-from caxton.domain.executions import ExecutionState, StepInput, StepKind, StepResult, step_of
+from caxton.domain.executions import ExecutionState, StepInput, StepKind, StepResult
 from caxton.domain.governance import approval_id
+from caxton.domain.ids import Scope
 from caxton.domain.records import Transaction
 from caxton.observability.tracing import in_trace
 from caxton.workflows.failures import to_failure
@@ -93,24 +96,40 @@ async def do_steps(ports: StepPorts, batch: Sequence[StepInput]) -> list[StepRes
 
 
 async def _pass(ports: StepPorts, batch: dict[int, StepInput], results: dict[int, StepResult]) -> None:
+    """Loads, acts and records: two transactions for all steps of the batch together."""
     steps: dict[int, Step] = {number: KINDS[step.kind](step, ports) for number, step in batch.items()}
     results |= await ports.records.read(lambda transaction: _load(transaction, steps))
-    opened = await _do_loaded(ports, {n: step for n, step in steps.items() if n not in results}, results)
-    # An agent that answers at once makes its first model call in the same batch as its opening: half the transactions, and
-    # half of what the workflow has to wait for.
-    firsts: dict[int, StepResult] = {}
-    await _do_loaded(ports, opened, firsts)
-    for number, first in firsts.items():
-        if first.error is None:
-            results[number] = results[number].model_copy(update={"first": first})
+    loaded = {number: step for number, step in steps.items() if number not in results}
+    if not loaded:
+        return
+    errors = await _act_all(loaded)
+    results |= {number: StepResult(error=error) for number, error in errors.items()}
+    ready = {number: step for number, step in loaded.items() if number not in errors}
+    if not ready:
+        return
+    written = await _write(ports, ready)
+    for number, result in written.items():
+        results[number] = result
+        ready[number].after(result)
+
+
+async def _write(ports: StepPorts, ready: dict[int, Step]) -> dict[int, StepResult]:
+    prepared = ports.records.prepare(lambda transaction: _record(transaction, ready))
+    if prepared is not None and await ports.records.commit(prepared):
+        return prepared.result
+    return await ports.records.write(lambda transaction: _record(transaction, ready))
 
 
 def _load(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepResult]:
     """Loads `steps`; returns results of those with nothing left to do."""
+    _find_begun(transaction, steps.values())
     results: dict[int, StepResult] = {}
     for number, step in steps.items():
         try:
             found = step.load(transaction)
+            if found is None and isinstance(step, Opening):
+                # Half the transactions, and half of what the workflow has to wait for.
+                steps[number] = at_once(step, transaction)
         except STORE_FAILURES:
             raise
         except Exception as error:
@@ -120,40 +139,15 @@ def _load(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepRes
     return results
 
 
-async def _do_loaded(ports: StepPorts, loaded: dict[int, Step], results: dict[int, StepResult]) -> dict[int, Step]:
-    """Acts and records. Returns the steps that follow at once, loaded in the same transaction."""
-    if not loaded:
-        return {}
-    done = await asyncio.gather(*(_act(step) for step in loaded.values()))
-    ready: dict[int, Step] = {}
-    for (number, step), error in zip(loaded.items(), done, strict=True):
-        if error is None:
-            ready[number] = step
-        else:
-            results[number] = StepResult(error=error)
-    if not ready:
-        return {}
-    written, following = await ports.records.write(lambda transaction: _record_and_go_on(transaction, ready, ports))
-    for number, result in written.items():
-        results[number] = result
-        ready[number].after(result)
-    return following
-
-
-def _record_and_go_on(
-    transaction: Transaction, ready: dict[int, Step], ports: StepPorts
-) -> tuple[dict[int, StepResult], dict[int, Step]]:
-    written = _record(transaction, ready)
-    following: dict[int, Step] = {
-        number: ModelStep(step_of(StepKind.MODEL, ready[number].input, result.plan, 1), ports)
-        for number, result in written.items()
-        if result.plan is not None and result.plan.fast
-    }
-    if following:
-        transaction.flush()
-        loaded = _load(transaction, following)
-        following = {number: step for number, step in following.items() if number not in loaded}
-    return written, following
+def _find_begun(transaction: Transaction, steps: Iterable[Step]) -> None:
+    openings: defaultdict[Scope, list[Opening]] = defaultdict(list)
+    for step in steps:
+        if isinstance(step, Opening):
+            openings[step.input.scope].append(step)
+    for scope, found in openings.items():
+        begun = transaction.executions(scope, [opening.input.execution_id for opening in found])
+        for opening in found:
+            opening.found = begun.get(opening.input.execution_id)
 
 
 def _record(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepResult]:
@@ -181,6 +175,20 @@ def _record(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepR
             with in_trace(key.traceparent):
                 written[number] = step.record(transaction)
     return written
+
+
+async def _act_all(steps: dict[int, Step]) -> dict[int, ErrorReport]:
+    """Acts; steps that wait for something wait side by side. Returns the errors of those that failed."""
+    errors: dict[int, ErrorReport | None] = {}
+    waiting: dict[int, Step] = {}
+    for number, step in steps.items():
+        if isinstance(step, AtOnce) and not step.waits:
+            errors[number] = await _act(step)  # a task of its own would cost more than the work
+        else:
+            waiting[number] = step
+    done = await asyncio.gather(*(_act(step) for step in waiting.values()))
+    errors.update(zip(waiting, done, strict=True))
+    return {number: error for number, error in errors.items() if error is not None}
 
 
 async def _act(step: Step) -> ErrorReport | None:

@@ -6,6 +6,7 @@ from starlette.types import ASGIApp
 from caxton import __version__
 from caxton.api.errors import ERROR_RESPONSES, add_error_handlers
 from caxton.api.gate import Gate
+from caxton.api.hot import HotRoute
 from caxton.api.routes import (
     agents,
     conversations,
@@ -31,7 +32,7 @@ def build_app(services: Services) -> ASGIApp:
     """The ASGI application over `services`."""
     api = build_api()
     api.state.services = services
-    return Gate(api, services.keys, services.limits)
+    return Gate(HotRoute(api, services), services.keys, services.limits)
 
 
 def build_api() -> FastAPI:

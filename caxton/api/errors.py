@@ -51,16 +51,17 @@ def request_id_of(request: Request) -> str | None:
 def add_error_handlers(app: FastAPI) -> None:
     """Makes every error of `app` a problem response."""
     handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
-        CaxtonError: _caxton_error,
+        CaxtonError: caxton_error,
         RequestValidationError: _validation_error,
         HTTPException: _http_error,
-        Exception: _unexpected,
+        Exception: unexpected_error,
     }
     for error_class, handler in handlers.items():
         app.add_exception_handler(error_class, handler)
 
 
-async def _caxton_error(request: Request, error: CaxtonError) -> Response:
+async def caxton_error(request: Request, error: CaxtonError) -> Response:
+    """The response to an error that a use case raised, with all that belongs to it."""
     if error.status >= 500:
         log.warning("%s: %s", error.code, error.title, extra={"error_code": error.code})
     if isinstance(error, NotPermitted):
@@ -102,7 +103,8 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     return problem_response(known, request_id_of(request))
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
+async def unexpected_error(request: Request, error: Exception) -> Response:
+    """The response to an error of ours."""
     log.error("an unexpected error", exc_info=error)
     services, caller = getattr(request.app.state, "services", None), getattr(request.state, "caller", None)
     if services is not None and caller is not None:

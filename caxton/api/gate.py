@@ -63,12 +63,13 @@ class Gate:
             await send(message)
 
         try:
-            traceparent = extract_traceparent(_headers(scope))
+            headers = state["headers"] = _headers(scope)
+            traceparent = extract_traceparent(headers)
             with server_span(scope["method"], traceparent=traceparent) as span:
                 try:
                     if scope["path"] not in OPEN_PATHS:
-                        state["caller"] = await self._authenticate(scope)
-                    await self.app(scope, self._limited(scope, receive), answer)
+                        state["caller"] = await self._authenticate(headers)
+                    await self.app(scope, self._limited(scope["path"], headers, receive), answer)
                 except CaxtonError as error:
                     response = problem_response(error, request_id)
                     if isinstance(error, NotAuthenticated) and scope["path"].startswith(BROWSER_PATHS):
@@ -79,8 +80,7 @@ class Gate:
             METRICS.http_request(scope["method"], _route(scope), status, time.perf_counter() - started)
             REQUEST_ID.reset(token)
 
-    async def _authenticate(self, scope: Scope) -> Caller:
-        headers = _headers(scope)
+    async def _authenticate(self, headers: Mapping[str, str]) -> Caller:
         key = _key(headers.get("authorization", ""))
         if key is None:
             raise NotAuthenticated(
@@ -92,9 +92,9 @@ class Gate:
         channel = headers.get("x-caxton-channel", "api")
         return await self.keys.authenticate(key, workspace, channel if channel in CHANNELS else "api")
 
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        limit = self._limit(scope["path"])
-        length = _headers(scope).get("content-length", "")
+    def _limited(self, path: str, headers: Mapping[str, str], receive: Receive) -> Receive:
+        limit = self._limit(path)
+        length = headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
         seen = 0

@@ -53,7 +53,7 @@ class TurnRequest(BaseModel):
     """Digest of what was asked, to tell a retry from another request under the same idempotency key."""
     one_shot: bool = False
     """Whether the conversation consists of this one turn and ends with it."""
-    variables: dict[str, Any] = {}
+    variables: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Values for the agent's templates."""
     channel: str | None = None
     """How it came in: "api", "cli" …"""
@@ -138,6 +138,30 @@ class TurnView(BaseModel):
     usage: Usage = Usage()
     agent: str | None = None
     duration_ms: float | None = None
+
+
+_VIEWED: dict[ExecutionState, Literal["completed", "failed", "running"]] = {
+    ExecutionState.COMPLETED: "completed",
+    ExecutionState.FAILED: "failed",
+    ExecutionState.RUNNING: "running",
+}
+
+
+def turn_view(execution: Execution, reply: Message | None) -> TurnView:
+    """An execution and its reply, as callers get them."""
+    took = None
+    if execution.finished_at is not None:
+        took = round((execution.finished_at - execution.started_at).total_seconds() * 1000, 3)
+    return TurnView(
+        execution_id=execution.id,
+        conversation_id=execution.conversation_id,
+        state=_VIEWED[execution.state],
+        reply=reply,
+        error=execution.error,
+        usage=execution.usage,
+        agent=execution.agent,
+        duration_ms=took,
+    )
 
 
 class StepKind(StrEnum):
@@ -232,11 +256,11 @@ class StepInput(BaseModel):
     parent_id: ExecutionId | None = None
     parent_step: int = 0
     parent_call: int = 0
-    chain: list[str] = []
+    chain: list[str] = Field(default_factory=list[str])
     """open: names of the agents above, outermost first, for the limits on depth and loops."""
-    chain_limits: list[tuple[int, int]] = []
+    chain_limits: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
     """open: (depth, loops) limits of the agents in `chain`."""
-    pinned: dict[str, Digest] = {}
+    pinned: dict[str, Digest] = Field(default_factory=dict[str, Digest])
     """open: versions that the conversation began with, by agent."""
     preferred: str | None = None
     """open: the agent that the conversation has been with."""
@@ -258,12 +282,12 @@ class StepResult(BaseModel):
     """open: the plan."""
     outcome: TurnOutcome | None = None
     """The execution's end, when the step ended it or found it ended."""
-    calls: list[RequestedCall] = Field(default=[])
+    calls: list[RequestedCall] = Field(default_factory=list[RequestedCall])
     """model: calls to make before the next model call."""
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
     """model: what the whole turn has used so far."""
     error: ErrorReport | None = None
-    artifacts: list[Artifact] = []
+    artifacts: list[Artifact] = Field(default_factory=list[Artifact])
     needs_approval: bool = False
     """model: whether the reply that it made waits for a person."""
     approval: ApprovalStatus | None = None

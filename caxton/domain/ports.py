@@ -197,7 +197,7 @@ class DeltaStream(Protocol):
     """Carries deltas of running turns to whoever listens, by the turn's root execution."""
 
     def publish(self, execution_id: ExecutionId, kind: str, data: Mapping[str, Any]) -> None:
-        """Hands on an event; never blocks, never raises."""
+        """Hands on an event; never blocks, never raises. A "reply" brings the finished turn as `turn`, as a TurnView."""
         ...
 
     def subscribe(self, execution_id: ExecutionId, on_event: Callable[[StreamEvent], None]) -> Callable[[], None]:

@@ -4,10 +4,10 @@ A :class:`Records` runs a function with a :class:`Transaction`. Every method tak
 customer cannot be written.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from caxton.domain.agents import AgentVersion
 from caxton.domain.conversations import Conversation, EndReason
@@ -213,6 +213,7 @@ class Transaction(Protocol):
         reply_id: MessageId | None,
         error: ErrorReport | None,
         usage: Usage,
+        at: datetime | None = None,
     ) -> bool: ...
     def set_usage(self, scope: Scope, execution_id: ExecutionId, usage: Usage) -> None: ...
     def steps(self, scope: Scope, ids: Sequence[ExecutionId]) -> dict[ExecutionId, list[StepRecord]]: ...
@@ -226,7 +227,7 @@ class Transaction(Protocol):
     ) -> list[Conversation]: ...
     def add_conversation(self, scope: Scope, conversation: Conversation, *, one_shot: bool) -> bool: ...
     def touch_conversation(
-        self, scope: Scope, conversation_id: ConversationId, *, messages: int, participants: Iterable[str]
+        self, scope: Scope, conversation_id: ConversationId, *, messages: int, participants: Collection[str]
     ) -> None: ...
     def end_conversation(self, scope: Scope, conversation_id: ConversationId, reason: EndReason) -> bool: ...
     def message(self, scope: Scope, message_id: MessageId) -> Message | None: ...
@@ -346,6 +347,16 @@ class Transaction(Protocol):
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared(Generic[T]):
+    """Writes that are ready to be committed."""
+
+    result: T
+    """What the function that prepared them returned."""
+    transaction: Transaction
+    """Holds the writes."""
+
+
 class Records(Protocol):
     """Runs functions in transactions, off the event loop."""
 
@@ -359,6 +370,19 @@ class Records(Protocol):
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Runs `work` in a transaction and commits; `work` may run more than once.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+            DiskFull: there is no room to write.
+        """
+        ...
+
+    def prepare(self, work: Callable[[Transaction], T]) -> Prepared[T] | None:
+        """Runs `work`, which only adds, in the calling thread and without the store; None when it wants to read."""
+        ...
+
+    async def commit(self, prepared: Prepared[Any]) -> bool:
+        """Writes what was prepared. False, and nothing is written, when something of it is there already.
 
         Raises:
             StoreUnavailable: the database does not answer.

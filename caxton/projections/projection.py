@@ -1,7 +1,7 @@
 """What a projection is, and how it follows the log."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,19 @@ class Projection:
     """A document (None: there is none yet) after an event, by its key; None removes it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What further events make of a projection's documents; not written yet."""
+
+    projection: Projection
+    before: int
+    """The last event that was in the projection."""
+    after: int
+    """The last event that is in it now."""
+    workspaces: Sequence[tuple[Scope, dict[str, Document], dict[str, Document], list[str]]]
+    """Documents that are new, changed and gone, by workspace."""
+
+
 def catch_up(transaction: Transaction, customer: str, projection: Projection, batch: int = BATCH) -> int:
     """Folds the next events of the customer's log. Returns how many there were: fewer than `batch` at its end."""
     position, version = transaction.document_position(customer, projection.name)
@@ -36,22 +49,68 @@ def catch_up(transaction: Transaction, customer: str, projection: Projection, ba
         transaction.drop_documents(customer, projection.name)
         position = 0
     events = transaction.log(customer, after=position, limit=batch)
-    if not events:
-        return 0
+    if events:
+        _write(transaction, customer, fold(transaction, customer, projection, position, events))
+    return len(events)
+
+
+def look_ahead(
+    transaction: Transaction, customer: str, projections: Iterable[Projection], batch: int
+) -> tuple[list[Folded], int]:
+    """Folds the next events into several projections, and writes nothing: the log is read once for all of them.
+
+    Returns what came of it, and how many events there were. Projections of another version are left out: they begin anew.
+    """
+    positions: list[tuple[Projection, int]] = []
+    for projection in projections:
+        position, version = transaction.document_position(customer, projection.name)
+        if version == projection.version:
+            positions.append((projection, position))
+    if not positions:
+        return [], 0
+    events = transaction.log(customer, after=min(position for _, position in positions), limit=batch)
+    found: list[Folded] = []
+    for projection, position in positions:
+        fresh = [event for event in events if (event.sequence or 0) > position]
+        if fresh:
+            found.append(fold(transaction, customer, projection, position, fresh))
+    return found, len(events)
+
+
+def write(transaction: Transaction, customer: str, found: Iterable[Folded]) -> None:
+    """Writes what :func:`look_ahead` folded, unless somebody else has brought the projection further meanwhile."""
+    for folded in found:
+        known = (folded.before, folded.projection.version)
+        if transaction.document_position(customer, folded.projection.name) == known:
+            _write(transaction, customer, folded)
+
+
+def fold(
+    transaction: Transaction, customer: str, projection: Projection, position: int, events: Sequence[Event]
+) -> Folded:
+    """What `events`, which follow `position`, make of a projection's documents."""
     touched: dict[str, list[tuple[Event, Sequence[str]]]] = defaultdict(list)
     for event in events:
         keys = projection.keys(event)
         if keys:
             touched[event.workspace].append((event, keys))
-    for workspace, found in touched.items():
+    workspaces = [
         _fold(transaction, Scope(customer=customer, workspace=workspace), projection, found)
-    transaction.set_document_position(customer, projection.name, events[-1].sequence or position, projection.version)
-    return len(events)
+        for workspace, found in touched.items()
+    ]
+    return Folded(projection, position, events[-1].sequence or position, workspaces)
+
+
+def _write(transaction: Transaction, customer: str, folded: Folded) -> None:
+    name = folded.projection.name
+    for scope, fresh, changed, gone in folded.workspaces:
+        transaction.put_documents(scope, name, fresh, changed, gone)
+    transaction.set_document_position(customer, name, folded.after, folded.projection.version)
 
 
 def _fold(
     transaction: Transaction, scope: Scope, projection: Projection, found: Sequence[tuple[Event, Sequence[str]]]
-) -> None:
+) -> tuple[Scope, dict[str, Document], dict[str, Document], list[str]]:
     names = sorted({key for _, keys in found for key in keys})
     before: dict[str, Document] = transaction.documents(scope, projection.name, names)
     after: dict[str, Document | None] = dict(before)
@@ -60,5 +119,4 @@ def _fold(
             after[key] = projection.fold(after.get(key), event, key)
     fresh = {key: document for key, document in after.items() if document is not None and key not in before}
     changed = {key: document for key, document in after.items() if document is not None and key in before}
-    gone = [key for key in before if after[key] is None]
-    transaction.put_documents(scope, projection.name, fresh, changed, gone)
+    return scope, fresh, changed, [key for key in before if after[key] is None]

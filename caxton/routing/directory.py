@@ -1,6 +1,9 @@
 """Keeps capability indexes current. It asks the records port for the registry's generation and rebuilds when that moved."""
 
-from caxton.domain.agents import AgentState
+import time
+from collections.abc import Callable
+
+from caxton.domain.agents import AgentState, AgentVersion
 from caxton.domain.ids import DeploymentId, Digest, Scope
 from caxton.domain.memory_functions import MEMORY_TOOL, SERVER
 from caxton.domain.records import Transaction
@@ -34,22 +37,54 @@ class Registry:
         return version if state is ToolState.RUNNING else None
 
 
+CURRENT_FOR = 0.25
+"""Seconds for which a registry that was found current may be taken for it without another look."""
+
+MOST_VERSIONS = 4_096
+
+
 class Directory:
     """Registries of all workspaces, in memory. Asking costs one indexed read; rebuilding happens only after a change."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Start empty."""
+        self._clock = clock
         self._registries: dict[Scope, Registry] = {}
+        self._checked: dict[Scope, float] = {}
+        self._changes = 0
+        self._versions: dict[tuple[Scope, Digest], AgentVersion] = {}
 
     def registry(self, transaction: Transaction, scope: Scope) -> Registry:
         """The workspace's registry as of this transaction."""
+        checked, changes = self._clock(), self._changes
         generation = transaction.generation(scope)
         known = self._registries.get(scope)
-        if known is not None and known.index.generation == generation:
-            return known
-        built = _read(transaction, scope, generation)
-        self._registries[scope] = built
-        return built
+        if known is None or known.index.generation != generation:
+            known = self._registries[scope] = _read(transaction, scope, generation)
+        if changes == self._changes:
+            self._checked[scope] = checked
+        return known
+
+    def changed(self) -> None:
+        """This process has changed a registry: none counts as current any more without a look. On any thread."""
+        self._changes += 1
+        self._checked.clear()
+
+    def recent(self, scope: Scope) -> Registry | None:
+        """The workspace's registry if somebody found it current just now: no read, and good enough to let work in by."""
+        if self._clock() - self._checked.get(scope, -CURRENT_FOR) >= CURRENT_FOR:
+            return None
+        return self._registries.get(scope)
+
+    def agent_version(self, transaction: Transaction, scope: Scope, digest: Digest) -> AgentVersion:
+        """A version of an agent. Versions never change, so each is read once."""
+        found = self._versions.get((scope, digest))
+        if found is None:
+            found = transaction.agent_versions(scope, [digest])[digest]
+            if len(self._versions) >= MOST_VERSIONS:
+                self._versions.clear()
+            self._versions[scope, digest] = found
+        return found
 
 
 def _read(transaction: Transaction, scope: Scope, generation: int) -> Registry:

@@ -101,6 +101,8 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
     """
     database = Database(settings.store.url or sqlite_url(folder.database), synchronous=settings.store.synchronous)
     migrate(database)
+    directory = Directory()
+    database.on_registry_change = directory.changed
     blobs = FileBlobs(folder.blobs)
     return Parts(
         settings=settings,
@@ -114,7 +116,7 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
         ),
         models=Models(settings.models, templates),
         stream=LocalStream(),
-        directory=Directory(),
+        directory=directory,
         room=DiskRoom(folder.path, settings.limits.free_disk),
         memories=_memories(settings, folder, database),
     )
@@ -134,6 +136,7 @@ def _memories(settings: Settings, folder: DataFolder, database: Database) -> Mem
 
 def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
     """A worker for workflows and activities."""
+    parts.database.start_writer()
     engine = Engine(client, task_queue)
     ports = step_ports(parts)
     agents = Agents(parts.database, parts.models, parts.directory, engine)

@@ -6,17 +6,19 @@ load rises, and at low load a request waits for nobody.
 
 import asyncio
 import zlib
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from caxton.domain.errors import CaxtonError, EngineUnavailable, Overloaded
-from caxton.domain.executions import TurnOutcome, TurnRequest
+from caxton.domain.executions import TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, Scope, derived_id
 from caxton.observability.tracing import in_trace_of_batch
+from caxton.service.admission import Admission
 from caxton.service.engine import Engine, WorkflowMissingError
+from caxton.service.fair_queue import FairQueue
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
 from caxton.workflows.names import SHARDS, conversation_workflow_id, inbox_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
@@ -34,10 +36,17 @@ UPDATES_AT_ONCE = 8
 """Updates of one shard under way at the most."""
 
 
+ALONE_EVERY = 10
+"""Each so manieth update of a shard is under way alone: then its workflow may continue as new."""
+
+LONGEST_ALONE = 2.0
+"""Seconds that others wait for it at the most."""
+
+
 @dataclass
 class _Waiting:
     request: TurnRequest
-    done: asyncio.Future[TurnOutcome]
+    done: asyncio.Future[TurnOutcome | TurnView]
 
 
 class _Shard:
@@ -45,26 +54,33 @@ class _Shard:
         self.customer = customer
         self.number = number
         self.engine = engine
-        self.queue: deque[_Waiting] = deque()
+        self.queue = FairQueue[_Waiting]()
         self.arrived = asyncio.Event()
         self.updates: set[asyncio.Task[None]] = set()
         self.sender: asyncio.Task[None] | None = None
+        self.sent = 0
 
-    def put(self, request: TurnRequest) -> asyncio.Future[TurnOutcome]:
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
-        self.queue.append(waiting)
+    def put(self, request: TurnRequest, done: "asyncio.Future[TurnOutcome | TurnView]") -> None:
+        agent = request.target.agent or request.target.capability
+        self.queue.put((request.scope.workspace, agent), _Waiting(request, done))
         self.arrived.set()
         if self.sender is None or self.sender.done():
             self.sender = asyncio.create_task(self._send_all())
-        return waiting.done
 
     async def _send_all(self) -> None:
         while self.queue:
+            self.sent += 1
+            alone = self.sent % ALONE_EVERY == 0
+            if alone and self.updates:
+                await asyncio.wait(self.updates)
             batch = self._take_batch()
-            update = asyncio.create_task(self._send(batch))
+            update = asyncio.create_task(self._send(batch, alone=alone))
             self.updates.add(update)
             update.add_done_callback(self.updates.discard)
-            await asyncio.wait({update}, timeout=SECOND_UPDATE_AFTER)
+            answered = _all_done([waiting.done for waiting in batch])
+            await asyncio.wait({update, answered}, timeout=SECOND_UPDATE_AFTER, return_when=asyncio.FIRST_COMPLETED)
+            if alone:  # not too long: a batch that waits for a worker must not hold up all others
+                await asyncio.wait({update}, timeout=LONGEST_ALONE)
             while len(self.updates) >= UPDATES_AT_ONCE:
                 await asyncio.wait(self.updates, return_when=asyncio.FIRST_COMPLETED)
 
@@ -72,20 +88,20 @@ class _Shard:
         batch: list[_Waiting] = []
         size = 0
         while self.queue and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
-            waiting = self.queue.popleft()
+            waiting = self.queue.take()
             if waiting.done.cancelled():
                 continue
             size += waiting.request.content.size
             batch.append(waiting)
         return batch
 
-    async def _send(self, batch: list[_Waiting]) -> None:
+    async def _send(self, batch: list[_Waiting], *, alone: bool) -> None:
         if not batch:
             return
         requests = [waiting.request for waiting in batch]
         try:
             with in_trace_of_batch(request.traceparent for request in requests):
-                outcomes = await self._update(InboxBatch(requests=requests))
+                outcomes = await self._update(InboxBatch(requests=requests, alone=alone))
         except BaseException as error:
             for waiting in batch:
                 if not waiting.done.done():
@@ -142,14 +158,29 @@ def _unsent(error: BaseException) -> CaxtonError:
     )
 
 
+def _all_done(futures: Sequence["asyncio.Future[TurnOutcome | TurnView]"]) -> "asyncio.Future[None]":
+    """Done when all of `futures` are. (`asyncio.gather` would make the failures of some its own.)"""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    left = len(futures)
+
+    def count(_future: "asyncio.Future[TurnOutcome | TurnView]") -> None:
+        nonlocal left
+        left -= 1
+        if left == 0 and not done.done():
+            done.set_result(None)
+
+    for future in futures:
+        future.add_done_callback(count)
+    return done
+
+
 class InboxSender:
     """All shards of all customers."""
 
     def __init__(self, engine: Engine, *, most_waiting: int) -> None:
-        """Send through `engine`; refuse more than `most_waiting` requests that wait."""
+        """Send through `engine`; refuse more than `most_waiting` requests at the same time, or fewer when it goes slowly."""
         self.engine = engine
-        self.most_waiting = most_waiting
-        self.waiting = 0
+        self.admission = Admission(most_waiting)
         self._shards: dict[tuple[str, int], _Shard] = {}
 
     async def has_own_workflow(self, scope: Scope, conversation_id: ConversationId) -> bool:
@@ -161,23 +192,28 @@ class InboxSender:
             return False
         return found.status is WorkflowExecutionStatus.RUNNING
 
-    async def submit(self, request: TurnRequest) -> TurnOutcome:
+    async def submit(
+        self, request: TurnRequest, done: asyncio.Future[TurnOutcome | TurnView]
+    ) -> TurnOutcome | TurnView:
         """Hands `request` to its shard. It is durable when this returns.
 
+        Args:
+            request: what to do.
+            done: gets the outcome; whoever hears earlier of the finished turn may set it first.
+
         Raises:
-            Overloaded: too many requests wait.
+            Overloaded: the inbox stayed full.
             EngineUnavailable: the engine stayed away; the request may or may not have been accepted, and sending it again
                 with the same idempotency key is safe.
         """
-        if self.waiting >= self.most_waiting:
-            raise Overloaded(f"{self.waiting} requests wait already", "try again in a moment", retry_after=1.0)
         number = zlib.crc32(request.execution_id.encode()) % SHARDS
         key = (request.scope.customer, number)
         shard = self._shards.get(key)
         if shard is None:
             shard = self._shards[key] = _Shard(request.scope.customer, number, self.engine)
-        self.waiting += 1
+        self.admission.enter(request.scope.customer)
         try:
-            return await shard.put(request)
+            shard.put(request, done)
+            return await done
         finally:
-            self.waiting -= 1
+            self.admission.leave(request.scope.customer)

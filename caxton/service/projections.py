@@ -1,5 +1,6 @@
 """Views of the log, and metrics that derive from it."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from caxton.domain.events.governance import MetricDefined
 from caxton.domain.ids import Scope, is_name, new_id
 from caxton.domain.records import EventFilter, Records, Transaction
 from caxton.projections.metrics import BUILT_IN, MetricDefinition, MetricValue, Selector, evaluate
-from caxton.projections.projection import BATCH, Projection, catch_up
+from caxton.projections.projection import BATCH, Projection, catch_up, look_ahead, write
 from caxton.projections.statistics import summary
 from caxton.projections.views import ACTIVITY, DIMENSIONS, PROJECTIONS
 from caxton.routing.similar import similar_names
@@ -21,6 +22,15 @@ from caxton.service.context import Caller, Role
 
 PATIENCE = 5.0
 """Seconds that a reader waits for a view to catch up with the log; then it sees how far the view is."""
+
+BITE = 500
+"""Events that views follow by in the background at once."""
+
+REST = 9
+"""How many times longer than a bite takes the background waits before the next one."""
+
+LONGEST_FOLLOW = 5.0
+"""Seconds after which the next customer's views have their turn."""
 
 MOST_METRICS = 200
 """Metrics that one workspace may define."""
@@ -97,22 +107,42 @@ class Projections:
                 return
 
     async def follow_all(self) -> None:
-        """Lets all views of all customers catch up a bit, so that readers do not have to wait."""
+        """Lets all views of all customers catch up, so that readers do not have to wait. Messages go first.
+
+        It takes small bites, and rests much longer than it works: under load, views may fall behind (they say how far).
+        """
         heads = await self.records.read(lambda transaction: transaction.customers_with_events())
         for customer, head in heads.items():
-            if self._seen.get(customer) == head:
-                continue
-            self._seen[customer] = head
-            for projection in PROJECTIONS.values():
-                position, _ = await self.records.read(
-                    lambda transaction, customer=customer, projection=projection: transaction.document_position(
-                        customer, projection.name
-                    )
-                )
-                if position < head:
-                    await self.follow(customer, projection, patience=0.0)
-                if head - position > BATCH:
-                    self._seen.pop(customer, None)  # there is more
+            if self._seen.get(customer) != head and await self._follow_quietly(customer):
+                self._seen[customer] = head
+
+    async def _follow_quietly(self, customer: str) -> bool:
+        """Lets all views of a customer catch up. Returns whether they have."""
+        end = time.monotonic() + LONGEST_FOLLOW
+        while time.monotonic() < end:
+            began = time.monotonic()
+            found, events = await self.records.read(
+                lambda transaction: look_ahead(transaction, customer, PROJECTIONS.values(), BITE)
+            )
+            if found:
+                await self.records.write(lambda transaction, found=found: write(transaction, customer, found))
+            if events < BITE:
+                await self._renew(customer)
+                return True
+            await asyncio.sleep(REST * (time.monotonic() - began))
+        return False
+
+    async def _renew(self, customer: str) -> None:
+        """Begins views anew that an older version of Caxton made, or none yet."""
+
+        def old(transaction: Transaction) -> list[Projection]:
+            versions = {name: transaction.document_position(customer, name)[1] for name in PROJECTIONS}
+            return [each for name, each in PROJECTIONS.items() if versions[name] != each.version]
+
+        for projection in await self.records.read(old):
+            await self.records.write(
+                lambda transaction, projection=projection: catch_up(transaction, customer, projection, BITE)
+            )
 
     # --- metrics ---
 

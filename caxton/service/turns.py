@@ -20,8 +20,9 @@ from caxton.domain.executions import (
     TurnRequest,
     TurnView,
     Usage,
+    turn_view,
 )
-from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, derived_id, digest_of, new_id
+from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, derived_id, digest_of, id_near, new_id
 from caxton.domain.messages import Message
 from caxton.domain.ports import BlobStore, DeltaStream, StreamEvent
 from caxton.domain.records import ExecutionRecord, Records, Transaction
@@ -89,17 +90,57 @@ class Turns:
         """
         caller.require(Role.DEVELOPER)
         scope = caller.scope
+        self.inbox.admission.check(scope.customer)
         execution_id = self.execution_id(scope, "", ask.idempotency_key)
-        conversation_id = ConversationId(derived_id("c", execution_id))
+        conversation_id = ConversationId(id_near("c", execution_id))
         request = await self.request(caller, ask, execution_id, conversation_id, one_shot=True)
-        known = await self.find(scope, request, is_new=ask.idempotency_key is None)
-        if known is None or await self._is_forsaken(scope, known):
-            outcome = await self.inbox.submit(request)
-            METRICS.messages_accepted()
-            error = outcome_error(outcome)
-            if error is not None:
-                raise error
-        return await self.reply(scope, execution_id, conversation_id, wait)
+        if ask.idempotency_key is not None or not self._may_enter(request):
+            known = await self.find(scope, request, is_new=ask.idempotency_key is None)
+            if known is not None and not await self._is_forsaken(scope, known):
+                return await self.reply(scope, execution_id, conversation_id, wait)
+        view = await self._submit(request)
+        return view or await self.reply(scope, execution_id, conversation_id, wait)
+
+    def _may_enter(self, request: TurnRequest) -> bool:
+        """Whether a new request can be let in without a look into the store: there is an agent for it, and no budget.
+
+        It is routed again where it is recorded, by the registry of that moment.
+        """
+        registry = self.directory.recent(request.scope)
+        if registry is None or registry.has_budgets:
+            return False
+        try:
+            route(registry.index, request.target, request.strategy, key=request.execution_id)
+        except CaxtonError:
+            return False  # perhaps not any more: the store knows, and says why
+        return True
+
+    async def _submit(self, request: TurnRequest) -> TurnView | None:
+        """Hands a request to its inbox. Returns the turn if the worker is here and has answered at once.
+
+        What it tells is committed to the store, so nobody needs to wait for the engine, which hears of it next.
+
+        Raises:
+            CaxtonError: it was refused.
+        """
+        finished: asyncio.Future[TurnOutcome | TurnView] = asyncio.get_running_loop().create_future()
+
+        def hear(event: StreamEvent) -> None:
+            if event.kind == "reply" and not finished.done():
+                finished.set_result(event.data["turn"])
+
+        unsubscribe = self.stream.subscribe(request.execution_id, hear)
+        try:
+            found = await self.inbox.submit(request, finished)
+        finally:
+            unsubscribe()
+        METRICS.messages_accepted()
+        if isinstance(found, TurnView):
+            return found
+        error = outcome_error(found)
+        if error is not None:
+            raise error
+        return None
 
     async def _is_forsaken(self, scope: Scope, known: ExecutionRecord) -> bool:
         """Whether an execution was begun by a worker that was killed before the engine heard of it.
@@ -136,7 +177,7 @@ class Turns:
             scope=caller.scope,
             conversation_id=conversation_id,
             execution_id=execution_id,
-            message_id=MessageId(derived_id("m", execution_id, "request")),
+            message_id=MessageId(id_near("m", execution_id, "request")),
             content=await pack(self.blobs, caller.scope, ask.content),
             target=ask.target,
             strategy=ask.strategy,
@@ -349,26 +390,6 @@ def _unknown(execution_id: str) -> NotFound:
         f'there is no execution "{execution_id}"',
         Hint(text="see the latest", command="caxton events list --type execution_triggered"),
         details={"execution": execution_id},
-    )
-
-
-def turn_view(execution: Execution, reply: Message | None) -> TurnView:
-    """An execution and its reply, as callers get them."""
-    took = None
-    if execution.finished_at is not None:
-        took = round((execution.finished_at - execution.started_at).total_seconds() * 1000, 3)
-    states = {ExecutionState.COMPLETED: "completed", ExecutionState.FAILED: "failed"}
-    return TurnView.model_validate(
-        {
-            "execution_id": execution.id,
-            "conversation_id": execution.conversation_id,
-            "state": states.get(execution.state, "running"),
-            "reply": reply,
-            "error": execution.error,
-            "usage": execution.usage,
-            "agent": execution.agent,
-            "duration_ms": took,
-        }
     )
 
 

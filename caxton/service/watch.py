@@ -50,6 +50,17 @@ MEMORY_ATTEMPTS = 5
 Sweep = Callable[[], Coroutine[Any, Any, int]]
 
 
+async def _again_and_again(work: Callable[[], Coroutine[Any, Any, None]], pause: float) -> None:
+    while True:
+        await asyncio.sleep(pause)
+        try:
+            await work()
+        except CaxtonError as error:
+            log.warning("deadlines wait: %s", error.message)
+        except Exception as error:
+            log.exception("the watch failed and goes on", extra={"error": type(error).__name__})
+
+
 @dataclass
 class Watch:
     """Deals with what is due."""
@@ -65,23 +76,25 @@ class Watch:
 
     async def run(self) -> None:
         """Watches for ever. A store or an engine that is away for a while only delays it."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            if self.follow is not None:
+                # Beside the watch: it may take long, and deadlines do not wait.
+                group.create_task(_again_and_again(self.follow, FOLLOW_EVERY))
+
+    async def _watch(self) -> None:
         clock = asyncio.get_running_loop().time
-        swept = followed = clock()
-        while True:
-            try:
-                while await self.look() == AT_ONCE:
-                    pass
-                if self.sweep is not None and clock() - swept >= SWEEP_EVERY:
-                    swept = clock()
-                    await self.sweep()
-                if self.follow is not None and clock() - followed >= FOLLOW_EVERY:
-                    followed = clock()
-                    await self.follow()
-            except CaxtonError as error:
-                log.warning("deadlines wait: %s", error.message)
-            except Exception as error:
-                log.exception("the watch failed and goes on", extra={"error": type(error).__name__})
-            await asyncio.sleep(EVERY)
+        swept = clock()
+
+        async def watch() -> None:
+            nonlocal swept
+            while await self.look() == AT_ONCE:
+                pass
+            if self.sweep is not None and clock() - swept >= SWEEP_EVERY:
+                swept = clock()
+                await self.sweep()
+
+        await _again_and_again(watch, EVERY)
 
     async def look(self) -> int:
         """Deals with everything that is due now. Returns how much that was."""

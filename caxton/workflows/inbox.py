@@ -22,6 +22,12 @@ from caxton.workflows.policies import CONTINUE_AS_NEW_EVENTS, IDLE_INBOX
 from caxton.workflows.steps import NeedsOwnWorkflowError, StepRunner
 from caxton.workflows.turn import Turn
 
+AT_REST = "continues-as-new-at-rest"
+"""Patch: see :meth:`InboxWorkflow._may_continue_as_new`."""
+
+LONGEST_HISTORY = 3 * CONTINUE_AS_NEW_EVENTS
+"""Events after which an inbox does not wait for a moment of rest any more."""
+
 TURNS_IN_HAND = 2_000
 """Turns that one shard works on at once; more are refused and come again."""
 
@@ -37,6 +43,8 @@ class InboxBatch(BaseModel):
     """Requests that one update brings."""
 
     requests: list[TurnRequest]
+    alone: bool = False
+    """Whether no other update is on its way, and none will be sent before this one is answered."""
 
 
 @workflow.defn(name="Inbox")
@@ -49,17 +57,18 @@ class InboxWorkflow:
         self.steps = StepRunner(fast_only=True)
         self.turns: dict[str, asyncio.Task[TurnOutcome]] = {}
         self.moving_on = False
+        self.is_alone = False
         self.answered = 0
 
     @workflow.run
     async def run(self, state: InboxInput) -> int:
         """Works until nobody writes for a while. Returns how many requests this run answered."""
+        # Runs that began before this was so go on as they began.
+        is_time = self._may_continue_as_new if workflow.patched(AT_REST) else self._should_continue_as_new
         while True:
             before = self.answered
             try:
-                await workflow.wait_condition(
-                    self._should_continue_as_new, timeout=IDLE_INBOX, timeout_summary="idle inbox"
-                )
+                await workflow.wait_condition(is_time, timeout=IDLE_INBOX, timeout_summary="idle inbox")
             except TimeoutError:
                 if self.answered != before or self.turns:
                     continue
@@ -73,6 +82,7 @@ class InboxWorkflow:
     @workflow.update(name="submit")
     async def submit(self, batch: InboxBatch) -> list[TurnOutcome]:
         """Answers the requests, in their order: their outcomes, or `running` for those that became workflows."""
+        self.is_alone = batch.alone
         return list(await asyncio.gather(*(self._take(request) for request in batch.requests)))
 
     @submit.validator
@@ -134,6 +144,16 @@ class InboxWorkflow:
             )
         except WorkflowAlreadyStartedError:
             return  # a retry of the request found it at work already
+
+    def _may_continue_as_new(self) -> bool:
+        """Whether the history is long and nothing is in hand; or too long to wait for that.
+
+        An update that reaches a run while it ends is sent away by the engine for a whole second. So the run ends together
+        with an update that is alone; whoever sends updates lets there be one now and then.
+        """
+        if workflow.info().get_current_history_length() > LONGEST_HISTORY:
+            return True
+        return self.is_alone and self._should_continue_as_new() and workflow.all_handlers_finished()
 
     def _should_continue_as_new(self) -> bool:
         info = workflow.info()

@@ -1,6 +1,6 @@
 """Queries on conversations and messages."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import Row, bindparam, or_, select
@@ -93,12 +93,14 @@ class ConversationQueries(Session):
 
     def add_conversation(self, scope: Scope, conversation: Conversation, *, one_shot: bool) -> bool:
         """Records the start; False when it is recorded already."""
-        if self.connection.execute(_CONVERSATION, given(scope, id=conversation.id)).first():
+        # A one-shot request's conversation has an id of its own: should it be there, the insert fails and comes again.
+        is_new = one_shot and not self.retried
+        if not is_new and self.connection.execute(_CONVERSATION, given(scope, id=conversation.id)).first():
             return False
         row = scoped(
             scope,
             id=conversation.id,
-            state=conversation.state,
+            state=conversation.state.value,
             topic=conversation.topic,
             capability=conversation.capability,
             agent=conversation.agent,
@@ -111,13 +113,18 @@ class ConversationQueries(Session):
             end_reason=conversation.end_reason,
             metadata=to_json(conversation.metadata),
         )
-        self.insert(conversations, row)
+        self.insert_keyed(conversations, scope, conversation.id, row)
         return True
 
     def touch_conversation(
-        self, scope: Scope, conversation_id: ConversationId, *, messages: int, participants: Iterable[str]
+        self, scope: Scope, conversation_id: ConversationId, *, messages: int, participants: Collection[str]
     ) -> None:
         """Counts `messages` more, adds `participants`, and notes the activity."""
+        row = self.fresh(conversations, scope, conversation_id)
+        if row is not None and not participants:
+            row["message_count"] += messages
+            row["last_activity"] = clock.now()
+            return
         self.flush()
         values: dict[str, object] = {"new_messages": messages, "new_last_activity": clock.now()}
         joining = list(participants)
@@ -134,9 +141,16 @@ class ConversationQueries(Session):
 
     def end_conversation(self, scope: Scope, conversation_id: ConversationId, reason: EndReason) -> bool:
         """Records the end; False when it had ended."""
+        values = {"state": STATE_AFTER[reason].value, "end_reason": reason.value, "ended_at": clock.now()}
+        row = self.fresh(conversations, scope, conversation_id)
+        if row is not None:
+            if row["state"] not in ACTIVE:
+                return False
+            row.update(values)
+            return True
         self.flush()
-        values = {"new_state": STATE_AFTER[reason], "new_end_reason": reason, "new_ended_at": clock.now()}
-        changed = self.connection.execute(_END, {**_key(scope, conversation_id), **values})
+        new = {f"new_{name}": value for name, value in values.items()}
+        changed = self.connection.execute(_END, {**_key(scope, conversation_id), **new})
         return bool(changed.rowcount)
 
     def message(self, scope: Scope, message_id: MessageId) -> Message | None:
@@ -181,7 +195,7 @@ class ConversationQueries(Session):
             id=message.id,
             conversation_id=message.conversation_id,
             execution_id=message.execution_id,
-            type=message.type,
+            type=message.type.value,
             sender=message.sender,
             receiver=message.receiver,
             reply_to=message.reply_to,

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from caxton.adapters.store.bulk import has_bulk, replace_rows
 from caxton.adapters.store.schema import document_positions as positions
 from caxton.adapters.store.schema import documents
 from caxton.adapters.store.session import Session, from_json, to_json
@@ -60,6 +61,11 @@ class DocumentQueries(Session):
     ) -> None:
         """Writes documents: `fresh` ones are new, `changed` ones exist, `gone` ones are removed."""
         own = {"customer": scope.customer, "view": view, "workspace": scope.workspace}
+        if has_bulk(self.connection) and (fresh or changed):
+            found = {**fresh, **changed}
+            rows = [{**own, "key": key, "document": to_json(document)} for key, document in found.items()]
+            replace_rows(self.connection, documents, rows)
+            fresh = changed = {}
         if fresh:
             rows = [{**own, "key": key, "document": to_json(document)} for key, document in fresh.items()]
             self.connection.execute(documents.insert(), rows)

@@ -8,14 +8,16 @@ from sqlalchemy import Row, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock
+from caxton.adapters.store.bulk import insert_values
 from caxton.adapters.store.schema import event_heads as heads
 from caxton.adapters.store.schema import events as table
 from caxton.adapters.store.session import Session, from_json, in_scope
-from caxton.domain.events import Event
-from caxton.domain.events.chain import GENESIS, EventHead, fields_of, link
+from caxton.domain.events import Event, trusted_event
+from caxton.domain.events.chain import EventHead, unplaced
 from caxton.domain.governance import ApprovalMode, RiskLevel
 from caxton.domain.ids import Scope
 from caxton.domain.records import EventFilter
+from caxton.domain.sealing import COLUMNS, GENESIS, Unplaced, seal
 
 _HEAD = select(heads).where(heads.c.customer == bindparam("in_customer")).with_for_update()
 _MOVE_HEAD = (
@@ -23,7 +25,6 @@ _MOVE_HEAD = (
     .where(heads.c.customer == bindparam("in_customer"))
     .values({name: bindparam(f"new_{name}") for name in ("sequence", "timestamp", "hash")})
 )
-_INSERT = table.insert()
 
 _RISKS = {str(level): level for level in RiskLevel}
 _MODES = {str(mode): mode for mode in ApprovalMode}
@@ -37,11 +38,11 @@ class EventQueries(Session):
 
     def add_events(self, scope: Scope, events: Iterable[Event]) -> None:
         """Appends events. They belong to the transaction: where the fact is not recorded, neither are they."""
-        self.appended[scope.customer].extend((scope.workspace, event) for event in events)
+        self.appended[scope.customer].extend(map(unplaced, events))
 
     def add_events_once(self, scope: Scope, events: Sequence[Event]) -> list[Event]:
         """Appends those of the events that are not in the log, and returns them: for facts that only the log keeps."""
-        known = {event.event_id for _, event in self.appended[scope.customer]}
+        known = {begin[1] for _, begin, *_ in self.appended[scope.customer]}
         ids = [event.event_id for event in events]
         for start in range(0, len(ids), BY_ID_AT_ONCE):
             query = select(table.c.event_id).where(
@@ -55,26 +56,17 @@ class EventQueries(Session):
     def seal(self) -> None:
         """Gives the appended events their place in the chain. The last thing before the transaction commits.
 
-        The head of the customer's log is held from here to the commit only. Times never go back within a log: where a
-        clock does, the time of the last event stands until it has caught up, so that an order in time is the log's order.
+        The head of the customer's log is held from here to the commit only.
         """
         for customer, appended in sorted(self.appended.items()):
             if appended:
                 self._append(customer, appended)
         self.appended.clear()
 
-    def _append(self, customer: str, appended: list[tuple[str, Event]]) -> None:
+    def _append(self, customer: str, appended: list[Unplaced]) -> None:
         head = self.connection.execute(_HEAD, {"in_customer": customer}).first()
-        sequence, last, previous = (head.sequence, head.timestamp, head.hash) if head else (0, 0, GENESIS)
-        rows: list[dict[str, Any]] = []
-        for workspace, event in appended:
-            row = fields_of(event)
-            sequence += 1
-            last = max(last, row["timestamp"])
-            row["customer"], row["workspace"] = customer, workspace
-            row["sequence"], row["timestamp"] = sequence, last
-            previous = row["hash"] = link(previous, row)
-            rows.append(row)
+        known = (head.sequence, head.timestamp, head.hash) if head else (0, 0, GENESIS)
+        rows, sequence, last, previous = seal(customer, appended, *known)
         # The head first: triggers refuse events beyond it.
         moved = {"sequence": sequence, "timestamp": last, "hash": previous}
         if head:
@@ -83,7 +75,7 @@ class EventQueries(Session):
             )
         else:
             self.connection.execute(heads.insert(), {"customer": customer, **moved})
-        self.connection.execute(_INSERT, rows)
+        insert_values(self.connection, table, COLUMNS, rows)
 
     def event_head(self, customer: str) -> EventHead:
         """The end of the customer's log."""
@@ -182,7 +174,7 @@ def _payload(text: Any) -> dict[str, Any]:
 
 
 def _event(row: Row[tuple[object, ...]]) -> Event:
-    return Event.model_construct(
+    return trusted_event(
         sequence=row.sequence,
         event_id=row.event_id,
         event_type=row.event_type,

@@ -83,9 +83,15 @@ class ExecutionQueries(Session):
         ]
 
     def work_in_hand(self, scope: Scope) -> dict[str, int]:
-        """How many executions each agent has in hand; agents with none are left out."""
-        rows = self.connection.execute(_WORK_IN_HAND, given(scope))
-        return {agent: count for agent, count in rows if agent is not None}
+        """How many executions each agent has in hand; agents with none are left out.
+
+        Read once a transaction, and the caller's to count on: a batch must not give all of its work to the same agent.
+        """
+        known = self.in_hand.get(scope)
+        if known is None:
+            rows = self.connection.execute(_WORK_IN_HAND, given(scope))
+            known = self.in_hand[scope] = {agent: count for agent, count in rows if agent is not None}
+        return known
 
     def add_execution(self, scope: Scope, record: ExecutionRecord) -> None:
         """Records that work has begun."""
@@ -105,7 +111,7 @@ class ExecutionQueries(Session):
             deployment_id=execution.deployment_id,
             capability=execution.capability,
             capability_version=execution.capability_version,
-            state=execution.state,
+            state=execution.state.value,
             error=to_json(execution.error) if execution.error else None,
             usage=to_json(execution.usage),
             depth=execution.depth,
@@ -113,7 +119,7 @@ class ExecutionQueries(Session):
             started_at=clock.from_datetime(execution.started_at),
             finished_at=clock.from_datetime(execution.finished_at) if execution.finished_at else None,
         )
-        self.insert(executions, row)
+        self.insert_keyed(executions, scope, execution.id, row)
 
     def finish_execution(
         self,
@@ -124,21 +130,33 @@ class ExecutionQueries(Session):
         reply_id: MessageId | None,
         error: ErrorReport | None,
         usage: Usage,
+        at: datetime | None = None,
     ) -> bool:
-        """Records the end; False when it had ended already (nothing is changed then)."""
-        self.flush()
+        """Records the end, `at` that time or now; False when it had ended already (nothing is changed then)."""
         values = {
-            "new_state": state,
-            "new_reply_id": reply_id,
-            "new_error": to_json(error) if error else None,
-            "new_usage": to_json(usage),
-            "new_finished_at": clock.now(),
+            "state": state.value,
+            "reply_id": reply_id,
+            "error": to_json(error) if error else None,
+            "usage": to_json(usage),
+            "finished_at": clock.from_datetime(at) if at else clock.now(),
         }
-        changed = self.connection.execute(_FINISH, {**_key(scope, execution_id), **values})
+        row = self.fresh(executions, scope, execution_id)
+        if row is not None:
+            if row["state"] != ExecutionState.RUNNING:
+                return False
+            row.update(values)
+            return True
+        self.flush()
+        new = {f"new_{name}": value for name, value in values.items()}
+        changed = self.connection.execute(_FINISH, {**_key(scope, execution_id), **new})
         return bool(changed.rowcount)
 
     def set_usage(self, scope: Scope, execution_id: ExecutionId, usage: Usage) -> None:
         """Records what a running execution has used so far."""
+        row = self.fresh(executions, scope, execution_id)
+        if row is not None:
+            row["usage"] = to_json(usage)
+            return
         self.connection.execute(_SET_USAGE, {**_key(scope, execution_id), "new_usage": to_json(usage)})
 
     def steps(self, scope: Scope, ids: Sequence[ExecutionId]) -> dict[ExecutionId, list[StepRecord]]:

@@ -34,11 +34,16 @@ class RegistryQueries(Session):
     """Agents and tools."""
 
     def generation(self, scope: Scope) -> int:
-        """How often the workspace's components have changed."""
-        return self.connection.execute(_GENERATION, given(scope)).scalar() or 0
+        """How often the workspace's components have changed. Read once a transaction: a batch asks for every step."""
+        known = self.generations.get(scope)
+        if known is None:
+            known = self.generations[scope] = self.connection.execute(_GENERATION, given(scope)).scalar() or 0
+        return known
 
     def bump_generation(self, scope: Scope) -> None:
         """Tells every index that the components have changed."""
+        self.generations.clear()
+        self.changed_registry = True
         changed = self.connection.execute(
             generations.update().where(in_scope(generations, scope)).values(generation=generations.c.generation + 1)
         )
@@ -112,6 +117,8 @@ class RegistryQueries(Session):
 
     def bump_generations(self, customer: str) -> None:
         """Tells every index of the customer that something has changed."""
+        self.generations.clear()
+        self.changed_registry = True
         self.connection.execute(
             generations.update()
             .where(generations.c.customer == customer)

@@ -8,8 +8,10 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, Table, and_, bindparam
 from sqlalchemy.sql.elements import ColumnElement
 
-from caxton.domain.events import Event
+from caxton.adapters.store.bulk import columns_and_values, insert_rows
+from caxton.adapters.store.writer import Job, Rows
 from caxton.domain.ids import Scope
+from caxton.domain.sealing import Unplaced
 
 
 class Session:
@@ -21,18 +23,39 @@ class Session:
         self.retried = False
         """Whether an earlier attempt of this transaction met another one's writes."""
         self._pending: dict[Table, list[dict[str, Any]]] = {}
-        self.appended: defaultdict[str, list[tuple[str, Event]]] = defaultdict(list)
-        """Events that the transaction appends, by customer, with their workspaces."""
+        self._fresh: dict[tuple[Table, str, str, str], dict[str, Any]] = {}
+        self.generations: dict[Scope, int] = {}
+        """Generations of registries that the transaction has read."""
+        self.changed_registry = False
+        self.in_hand: dict[Scope, dict[str, int]] = {}
+        """Work in hand by agent that the transaction has read."""
+        self.appended: defaultdict[str, list[Unplaced]] = defaultdict(list)
+        """Events that the transaction appends, by customer."""
 
     def insert(self, table: Table, row: dict[str, Any]) -> None:
         """Adds `row` when the transaction commits (or before the next read that needs it: :meth:`flush`)."""
         self._pending.setdefault(table, []).append(row)
 
+    def insert_keyed(self, table: Table, scope: Scope, key: str, row: dict[str, Any]) -> None:
+        """Like :meth:`insert`, for a row that the same transaction may change again: see :meth:`fresh`."""
+        self.insert(table, row)
+        self._fresh[table, scope.customer, scope.workspace, key] = row
+
+    def fresh(self, table: Table, scope: Scope, key: str) -> dict[str, Any] | None:
+        """The row of that key if it waits to be inserted. What is changed in it is never a statement of its own."""
+        return self._fresh.get((table, scope.customer, scope.workspace, key))
+
+    def job(self) -> Job:
+        """All that waits to be written, for the writing process."""
+        inserts: list[Rows] = [(str(table.name), *columns_and_values(rows)) for table, rows in self._pending.items()]
+        return inserts, [(customer, events) for customer, events in sorted(self.appended.items()) if events]
+
     def flush(self) -> None:
         """Sends the collected inserts."""
         pending, self._pending = self._pending, {}
+        self._fresh.clear()
         for table, rows in pending.items():
-            self.connection.execute(table.insert(), rows)
+            insert_rows(self.connection, table, rows)
 
 
 def in_scope(table: Table, scope: Scope) -> ColumnElement[bool]:
@@ -62,13 +85,16 @@ def to_json(value: Any) -> str:
     """JSON text of models, and of lists and dictionaries of them."""
     if isinstance(value, BaseModel):
         return value.model_dump_json(exclude_none=True)
-    return json.dumps(value, default=_plain, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_none=True)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_encode = json.JSONEncoder(default=_plain, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def from_json(text: str | None, default: Any = None) -> Any:

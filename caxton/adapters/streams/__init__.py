@@ -32,7 +32,7 @@ class LocalStream:
         listeners = self._listeners.get(execution_id)
         if not listeners:
             return
-        event = StreamEvent(position, "delta" if kind == "delta" else "step", data)
+        event = StreamEvent(position, kind if kind in ("delta", "reply") else "step", data)
         for listener in list(listeners):
             listener(event)
 

@@ -47,6 +47,9 @@ class Template:
     def __init__(self, text: str, program: "jinja2.Template") -> None:
         self.text = text
         self._program = program
+        # Jinja2 keeps a chain of mappings, which it copies for every rendering: slowly, item by item.
+        program.globals = dict(program.globals)
+        self._constant = None if "{" in text else "".join(program.root_render_func(program.new_context({})))
 
     @functools.cached_property
     def variables(self) -> frozenset[str]:
@@ -60,6 +63,8 @@ class Template:
 
     def render(self, variables: Mapping[str, Any]) -> str:
         """The text that the template makes of `variables`."""
+        if self._constant is not None:
+            return self._constant
         context = self._program.new_context(dict(variables))
         pieces: list[str] = []
         size = 0

@@ -5,20 +5,22 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from caxton.api.services import CurrentCaller, UseCases
+from caxton.api.ndjson import NDJSON, Line, answer_lines
+from caxton.api.services import CurrentCaller, Services, UseCases
 from caxton.api.sse import STILL_HERE, encode_event
 from caxton.domain.capabilities import VersionRange
-from caxton.domain.errors import CaxtonError, PayloadTooLarge
+from caxton.domain.errors import CaxtonError, InvalidInput, PayloadTooLarge
 from caxton.domain.events import Event
 from caxton.domain.executions import RoutingStrategy, Target, TurnView
 from caxton.domain.ids import ExecutionId, Name
 from caxton.domain.messages import Message
 from caxton.domain.ports import StreamEvent
 from caxton.domain.quantities import format_size
+from caxton.service.context import Caller, Role
 from caxton.service.turns import Ask
 
 router = APIRouter(tags=["messages"])
@@ -29,9 +31,18 @@ LONGEST_WAIT = 600.0
 KEEP_ALIVE = 15.0
 """Seconds between comments in a silent event stream, so that proxies keep it open."""
 
+LONGEST_KEY = 200
+
+MOST_LINES = 1_000
+"""Requests in one batch; the size of its body is limited like that of any other request."""
+
 IdempotencyKey = Annotated[
     str | None,
-    Header(alias="Idempotency-Key", max_length=200, description="The same key with the same request is answered once."),
+    Header(
+        alias="Idempotency-Key",
+        max_length=LONGEST_KEY,
+        description="The same key with the same request is answered once.",
+    ),
 ]
 Wait = Annotated[bool, Query(description="Wait for the reply (200), or answer once it is accepted (202).")]
 
@@ -63,6 +74,16 @@ class AskBody(TargetBody):
 
     content: str = Field(min_length=1, description="What is asked.")
     variables: dict[str, Any] = Field(default={}, description="Values for the agent's templates: {{ variables.x }}.")
+
+
+class BatchLine(AskBody, Line):
+    """A request of a batch."""
+
+    idempotency_key: str | None = Field(default=None, max_length=LONGEST_KEY)
+
+
+LINE_SCHEMA = BatchLine.model_json_schema(ref_template="#/components/schemas/{model}")
+del LINE_SCHEMA["$defs"]  # they are among the components already
 
 
 class MessagePage(BaseModel):
@@ -126,6 +147,34 @@ async def ask(
     asked = Ask(body.target, body.content, body.strategy, body.variables, idempotency_key)
     view = await services.turns.ask(caller, asked, wait=LONGEST_WAIT if wait else None)
     return answer(view, response, wait=wait)
+
+
+@router.post(
+    "/v1/messages/batch",
+    response_class=StreamingResponse,
+    responses={200: {"description": "A line an answer, as soon as it is there.", "content": {NDJSON: {}}}},
+    openapi_extra={"requestBody": {"required": True, "content": {NDJSON: {"schema": LINE_SCHEMA}}}},
+)
+async def ask_many(request: Request, caller: CurrentCaller, services: UseCases) -> StreamingResponse:
+    """Sends many requests at once, a JSON object a line. Each is answered, or refused, by itself: by a line of its own."""
+    caller.require(Role.DEVELOPER)
+    lines = [line for line in (await request.body()).splitlines() if line.strip()]
+    if len(lines) > MOST_LINES:
+        raise PayloadTooLarge(
+            f"a batch has {MOST_LINES} requests at the most; these are {len(lines)}",
+            "send several batches",
+            details={"limit": MOST_LINES},
+        )
+    if not lines:
+        raise InvalidInput("the batch is empty", "send a JSON object a line")
+    answers = answer_lines(lines, BatchLine, lambda body: _ask_line(body, caller, services))
+    return StreamingResponse(answers, media_type=NDJSON)
+
+
+async def _ask_line(body: BatchLine, caller: Caller, services: Services) -> TurnView:
+    check_size(body.content, services.limits.content_bytes)
+    asked = Ask(body.target, body.content, body.strategy, body.variables, body.idempotency_key)
+    return answer(await services.turns.ask(caller, asked, wait=LONGEST_WAIT), Response(), wait=True)
 
 
 @router.get("/v1/messages")

@@ -6,7 +6,7 @@ retry writes nothing twice.
 """
 
 from caxton.domain.events import conversations, deployments, executions, governance, memory, system, tools
-from caxton.domain.events.envelope import SYSTEM, USER, ActorKind, Event, actor, agent_actor, event_id
+from caxton.domain.events.envelope import SYSTEM, USER, ActorKind, Event, actor, agent_actor, event_id, trusted_event
 from caxton.domain.events.payload import CATALOGUE, Category, Payload
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "memory",
     "system",
     "tools",
+    "trusted_event",
 ]

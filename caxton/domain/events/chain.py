@@ -12,39 +12,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from caxton.domain.errors import InvalidInput
 from caxton.domain.events.envelope import Event
+from caxton.domain.sealing import COLUMNS, GENESIS, Unplaced
 
-GENESIS = "0" * 64
-"""The hash before the first event."""
-
-FIELDS = (
-    "customer",
-    "sequence",
-    "workspace",
-    "event_id",
-    "event_type",
-    "schema_version",
-    "timestamp",
-    "deployment_id",
-    "skill_id",
-    "skill_version",
-    "execution_id",
-    "agent",
-    "risk_level",
-    "approval_mode",
-    "actor",
-    "payload",
-    "correlation_id",
-    "conversation_id",
-    "message_id",
-    "channel_type",
-    "error_code",
-    "latency_ms",
-    "trace_id",
-)
+FIELDS = COLUMNS[:-1]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -86,6 +61,39 @@ def link(previous: str, fields: Mapping[str, Any]) -> str:
     """The hash of an event with these `fields` behind the one whose hash is `previous` (lower-case hexadecimal)."""
     canonical = _encode([fields[name] for name in FIELDS])
     return hashlib.sha256((previous + canonical).encode("ascii")).hexdigest()
+
+
+_quoted = lru_cache(maxsize=4096)(_encode)
+
+
+def unplaced(event: Event) -> Unplaced:
+    """`event` ready to be chained: :func:`caxton.domain.sealing.seal` gives it the hash that :func:`link` would."""
+    end = (
+        event.deployment_id,
+        event.skill_id,
+        event.skill_version,
+        event.execution_id,
+        event.agent,
+        None if event.risk_level is None else str(event.risk_level),
+        None if event.approval_mode is None else str(event.approval_mode),
+        event.actor,
+        _encode_payload(event.payload),
+        event.correlation_id,
+        event.conversation_id,
+        event.message_id,
+        event.channel_type,
+        event.error_code,
+        event.latency_ms,
+        event.trace_id,
+    )
+    return (
+        _quoted(event.customer_id),
+        (event.workspace, event.event_id, event.event_type, event.schema_version),
+        f'{_quoted(event.workspace)},"{event.event_id}","{event.event_type}",{event.schema_version}',
+        (event.timestamp - _EPOCH) // _MICROSECOND,
+        end,
+        _encode(end)[1:],
+    )
 
 
 @dataclass(frozen=True, slots=True)

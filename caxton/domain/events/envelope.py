@@ -1,7 +1,6 @@
 """The envelope that every event travels in: the canonical one of the Aximo event model, section 4."""
 
 import hashlib
-import uuid
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -89,6 +88,25 @@ class Event(BaseModel):
         return typed.tell(self.model_dump(include={"agent", "skill_id", "error_code"})) if typed else self.event_type
 
 
+_set = object.__setattr__
+_ABSENT: dict[str, Any] = {
+    name: field.default for name, field in Event.model_fields.items() if not field.is_required() and name != "payload"
+}
+
+
+def trusted_event(**fields: Any) -> Event:
+    """An event of `fields` that are known to be right; those left out are empty.
+
+    What `Event.model_construct` does, without its loop over all fields: a turn writes ten events.
+    """
+    event = Event.__new__(Event)
+    _set(event, "__dict__", {**_ABSENT, **fields})
+    _set(event, "__pydantic_fields_set__", set(fields))
+    _set(event, "__pydantic_extra__", None)
+    _set(event, "__pydantic_private__", None)
+    return event
+
+
 def event_id(event_type: str, customer: str, workspace: str, *fact: str, near: str | None = None) -> str:
     """The id of the event that tells `fact`: the same whenever it is written again.
 
@@ -101,4 +119,5 @@ def event_id(event_type: str, customer: str, workspace: str, *fact: str, near: s
     value = bytearray(place + digest[:10])
     value[6] = 0x80 | value[6] & 0x0F
     value[8] = 0x80 | value[8] & 0x3F
-    return str(uuid.UUID(bytes=bytes(value)))
+    text = value.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,246 @@
+"""One-shot requests at a fixed rate, from a process of their own: `python -m benchmarks.load --rate 1000 --seconds 60`.
+
+Open loop: requests are sent when their time has come, whatever became of those before, and each latency counts from the time
+at which its request was due. So a server that stalls pays for all requests that it kept waiting (no coordinated omission).
+"""
+
+import argparse
+import asyncio
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import urlsplit
+
+import psutil
+import uvloop
+
+from benchmarks.deploy import deploy, write_agents
+from benchmarks.report import Figure, calibration, percentile, print_figures, print_machine
+from benchmarks.server import server
+
+MOST_CONNECTIONS = 1_000
+"""Connections at the most; a request that finds none free waits for one, and its latency counts that."""
+
+PATIENCE = 30.0
+"""Seconds that the last requests may take before they count as lost."""
+
+
+@dataclass
+class Result:
+    """What became of the requests."""
+
+    due: int = 0
+    seconds: float = 0.0
+    statuses: Counter[int] = field(default_factory=Counter[int])
+    """Answers by status; 0: the connection broke."""
+    latencies: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
+    """Milliseconds from the time that a request was due to its answer, by status."""
+    shares: dict[str, float] = field(default_factory=dict[str, float])
+    """Share of one core that each process used."""
+    resident: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """Resident bytes of each process after the first second and at the end."""
+    sample: bytes = b""
+    """Body of the last answer that was not 200."""
+
+    def answered(self, status: int, due: float) -> None:
+        """Counts an answer."""
+        self.statuses[status] += 1
+        self.latencies.setdefault(status, []).append((time.perf_counter() - due) * 1000)
+
+
+class _Connection(asyncio.Protocol):
+    """One HTTP/1.1 connection, one request at a time. Does the least that a well-behaved client can do."""
+
+    def __init__(self, pool: "_Pool") -> None:
+        self.pool = pool
+        self.due = 0.0
+        self.busy = False
+        self.received = b""
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.pool.free(self)
+
+    def send(self, request: bytes, due: float) -> None:
+        assert self.transport is not None
+        self.due, self.busy = due, True
+        self.transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self.received = self.received + data if self.received else data
+        head_end = self.received.find(b"\r\n\r\n")
+        if head_end < 0:
+            return
+        at = self.received.find(b"content-length: ", 0, head_end)
+        length = int(self.received[at + 16 : self.received.find(b"\r", at)])
+        if len(self.received) < head_end + 4 + length:
+            return
+        status = int(self.received[9:12])
+        if status != 200:
+            self.pool.result.sample = self.received[head_end + 4 :]
+        self.received, self.busy = b"", False
+        self.pool.result.answered(status, self.due)
+        self.pool.free(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self.busy:
+            self.busy = False
+            self.pool.result.answered(0, self.due)
+        self.pool.lost(self)
+
+
+class _Pool:
+    """Connections that wait for requests, and requests that wait for connections."""
+
+    def __init__(self, host: str, port: int, result: Result) -> None:
+        self.host, self.port, self.result = host, port, result
+        self.idle: list[_Connection] = []
+        self.waiting: deque[tuple[bytes, float]] = deque()
+        self.open = 0
+
+    def send(self, request: bytes, due: float) -> None:
+        if self.idle:
+            self.idle.pop().send(request, due)
+            return
+        self.waiting.append((request, due))
+        if self.open < MOST_CONNECTIONS:
+            self.open += 1
+            task = asyncio.ensure_future(self._connect())
+            task.add_done_callback(lambda done: done.exception())
+
+    def free(self, connection: _Connection) -> None:
+        if self.waiting:
+            connection.send(*self.waiting.popleft())
+        else:
+            self.idle.append(connection)
+
+    def lost(self, connection: _Connection) -> None:
+        self.open -= 1
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    async def _connect(self) -> None:
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: _Connection(self), self.host, self.port)
+        except OSError:
+            self.open -= 1
+            if self.waiting:
+                self.result.answered(0, self.waiting.popleft()[1])
+
+
+async def offer(
+    url: str, rate: float, seconds: float, request: Callable[[int], bytes], processes: dict[str, psutil.Process]
+) -> Result:
+    """Sends `rate` requests a second for so long, and waits for their answers."""
+    parts = urlsplit(url)
+    result = Result(seconds=seconds)
+    pool = _Pool(parts.hostname or "", parts.port or 80, result)
+    before = {name: process.cpu_times() for name, process in processes.items()}
+    first: dict[str, int] = {}
+    start = time.perf_counter()
+    total = int(rate * seconds)
+    while result.due < total:
+        elapsed = time.perf_counter() - start
+        if not first and elapsed > 1:
+            first = {name: process.memory_info().rss for name, process in processes.items()}
+        while result.due < total and result.due / rate <= elapsed:
+            pool.send(request(result.due), start + result.due / rate)
+            result.due += 1
+        await asyncio.sleep(0.001)
+    took = time.perf_counter() - start
+    for name, process in processes.items():
+        used, known = process.cpu_times(), before[name]
+        result.shares[name] = (used.user + used.system - known.user - known.system) / took
+        memory = process.memory_info().rss
+        result.resident[name] = (first.get(name, memory), memory)
+    deadline = time.perf_counter() + PATIENCE
+    while sum(result.statuses.values()) < total and time.perf_counter() < deadline:
+        await asyncio.sleep(0.01)
+    return result
+
+
+def messages(url: str, key: str, agents: int) -> Callable[[int], bytes]:
+    """Requests to the agents that :func:`benchmarks.deploy.write_agents` writes, one after another."""
+    host = urlsplit(url).netloc
+    built: list[bytes] = []
+    for number in range(agents):
+        body = json.dumps({"capability": f"agent-{number}", "content": "how is the weather?"}).encode()
+        head = (
+            f"POST /v1/messages HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        built.append(head.encode() + body)
+    return lambda number: built[number % agents]
+
+
+def told(result: Result, name: str, *, targets: bool) -> list[Figure]:
+    """The figures of a run."""
+    done = result.latencies.get(200, [0.0])
+    refused = result.latencies.get(429, [])
+    found = [
+        Figure(f"{name}: answered", len(done) / result.seconds, "1/s"),
+        *(
+            Figure(f"{name}: {label}", percentile(done, share), "ms", target if targets else None)
+            for label, share, target in (("p50", 0.5, 50), ("p95", 0.95, None), ("p99", 0.99, 100), ("max", 1.0, None))
+        ),
+    ]
+    if refused:
+        found.append(Figure(f"{name}: refused (429)", len(refused) / result.seconds, "1/s"))
+        found.append(Figure(f"{name}: refused, p99", percentile(refused, 0.99), "ms"))
+    broken = sum(count for status, count in result.statuses.items() if status not in (200, 429))
+    lost = result.due - sum(result.statuses.values())
+    found.append(Figure(f"{name}: neither answered nor refused", broken + lost, "", 0))
+    for process, share in result.shares.items():
+        found.append(Figure(f"{name}: CPU of {process}, share of one core", share * 100, "%"))
+    ours = sum(share for process, share in result.shares.items() if process != "generator")
+    found.append(Figure(f"{name}: CPU of Caxton, share of two cores", ours * 50, "%", 80 if targets else None))
+    before = sum(first for process, (first, _) in result.resident.items() if process != "generator")
+    after = sum(last for process, (_, last) in result.resident.items() if process != "generator")
+    found.append(Figure(f"{name}: resident memory at the end", after / 1e6, "MB", 1000))
+    found.append(Figure(f"{name}: resident memory, growth", (after - before) / 1e6, "MB"))
+    return found
+
+
+def figures(
+    rates: tuple[float, ...] = (1000.0, 3000.0), seconds: float = 60.0, agents: int = 10, warm_up: float = 5.0
+) -> list[Figure]:
+    """Latencies and shares at each rate, on one server; targets hold for 1,000 a second."""
+    found: list[Figure] = []
+    with server() as running, running.client() as client:
+        deploy(client, write_agents(running.folder / "workspace", agents, 0))
+        request = messages(running.url, running.key, agents)
+        main = psutil.Process(running.pid)
+        processes = {"server": main, "generator": psutil.Process()}
+        for child in main.children():
+            processes["engine" if "start-dev" in child.cmdline() else "store writer"] = child
+        if warm_up:
+            uvloop.run(offer(running.url, min(200.0, rates[0]), warm_up, request, {}))
+        for rate in rates:
+            result = uvloop.run(offer(running.url, rate, seconds, request, processes))
+            name = f"{rate:g} messages a second"
+            found += told(result, name, targets=rate == 1000)
+            found.append(Figure(f"{name}: calibration after it", calibration(), "s"))
+            if result.sample:
+                print(f"{name}: {dict(result.statuses)}, such as {result.sample[:300]!r}")
+    return found
+
+
+def main() -> None:
+    """Runs it from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rate", type=float, action="append", help="messages a second; may be given several times")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--agents", type=int, default=10)
+    parser.add_argument("--warm-up", type=float, default=5.0, help="seconds at 200 messages a second before")
+    given = parser.parse_args()
+    print_machine()
+    rates = tuple(given.rate or (1000.0,))
+    print_figures("open loop", figures(rates, given.seconds, given.agents, given.warm_up))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""A process that writes to SQLite: `python -m caxton.adapters.store.writer DATABASE SYNCHRONOUS`.
+
+Half of what a message costs the store is SQLite's and the hash chain's work. In a thread it would stop and wait for the
+interpreter's lock after every statement, and make everything else wait; here it has a core to itself. It loads only the
+standard library, takes prepared transactions on its standard input and says on its standard output whether each is committed.
+It ends when its input does, so it never outlives its server by more than one transaction.
+"""
+
+import contextlib
+import marshal
+import sqlite3
+import struct
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+from caxton.domain.sealing import COLUMNS, GENESIS, Unplaced, seal
+
+Rows = tuple[str, tuple[str, ...], Sequence[tuple[Any, ...]]]
+"""A table, names of its columns, and values."""
+
+Job = tuple[list[Rows], list[tuple[str, list[Unplaced]]]]
+"""Rows to insert, and events to append by customer."""
+
+DONE, NOT_DONE = b"1", b"0"
+LENGTH = struct.Struct("<I")
+
+CHECKPOINT_EVERY = 1.0
+"""Seconds between checkpoints. They run beside the writing, so that no commit has to do one."""
+
+
+def connect(path: str, synchronous: str) -> sqlite3.Connection:
+    """A connection that writes."""
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    for pragma in (
+        "journal_mode=wal",
+        f"synchronous={synchronous}",
+        "foreign_keys=on",
+        "cache_size=-64000",
+        "temp_store=memory",
+        "wal_autocheckpoint=16000",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def write(connection: sqlite3.Connection, job: Job) -> bool:
+    """Writes `job` as one transaction. False, and nothing is written, when that did not work, for whatever reason.
+
+    Whoever sent it tries again by the ordinary way, which tells the reasons apart.
+    """
+    inserts, logs = job
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for table, names, rows in inserts:
+            _insert(connection, table, names, rows)
+        for customer, events in logs:
+            _append(connection, customer, events)
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        return False
+    return True
+
+
+def _insert(
+    connection: sqlite3.Connection, table: str, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    columns = ", ".join(f'"{name}"' for name in names)
+    connection.executemany(f'INSERT INTO "{table}" ({columns}) VALUES ({", ".join("?" * len(names))})', rows)  # noqa: S608 - names of ours
+
+
+def _append(connection: sqlite3.Connection, customer: str, events: list[Unplaced]) -> None:
+    query = "SELECT sequence, timestamp, hash FROM event_heads WHERE customer = ?"
+    head = connection.execute(query, (customer,)).fetchone()
+    sequence, last, previous = head or (0, 0, GENESIS)
+    rows, *moved = seal(customer, events, sequence, last, previous)
+    # The head first: triggers refuse events beyond it.
+    if head:
+        move = "UPDATE event_heads SET sequence = ?, timestamp = ?, hash = ? WHERE customer = ?"
+    else:
+        move = "INSERT INTO event_heads (sequence, timestamp, hash, customer) VALUES (?, ?, ?, ?)"
+    connection.execute(move, (*moved, customer))
+    _insert(connection, "events", COLUMNS, rows)
+
+
+def _checkpoint(path: str, synchronous: str, stop: threading.Event) -> None:
+    """Moves what the write-ahead log holds into the database, now and then, without keeping anybody from writing."""
+    connection = connect(path, synchronous)
+    while not stop.wait(CHECKPOINT_EVERY):
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    connection.close()
+
+
+def serve(path: str, synchronous: str, jobs: BinaryIO, answers: BinaryIO) -> None:
+    """Writes until `jobs` ends."""
+    connection = connect(path, synchronous)
+    stop = threading.Event()
+    checkpoints = threading.Thread(target=_checkpoint, args=(path, synchronous, stop))
+    checkpoints.start()
+    try:
+        while len(head := jobs.read(LENGTH.size)) == LENGTH.size:
+            (length,) = LENGTH.unpack(head)
+            job: Job = marshal.loads(jobs.read(length))  # noqa: S302 - from our own parent, by a pipe
+            answers.write(DONE if write(connection, job) else NOT_DONE)
+            answers.flush()
+    finally:
+        stop.set()
+        checkpoints.join()
+        connection.close()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2], sys.stdin.buffer, sys.stdout.buffer)

@@ -1,0 +1,64 @@
+"""Many requests in one body, a JSON object a line, and as many answers, a line each."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from caxton.domain.errors import CaxtonError, InvalidInput
+from caxton.domain.executions import TurnView
+
+NDJSON = "application/x-ndjson"
+
+AT_ONCE = 50
+"""Lines of one batch that are asked at the same time: a batch is no way round the limits for requests."""
+
+
+class Line(BaseModel):
+    """What every line may say besides what it asks."""
+
+    id: str | None = Field(default=None, max_length=200, description="Comes back with the answer.")
+
+
+LineT = TypeVar("LineT", bound=Line)
+
+
+async def answer_lines(
+    lines: Sequence[bytes], model: type[LineT], ask: Callable[[LineT], Awaitable[TurnView]]
+) -> AsyncIterator[bytes]:
+    """The answers to `lines`, each as soon as it is there: with the number of its line, and its id if it has one."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int, line: bytes) -> bytes:
+        async with places:
+            return await _answer(number, line, model, ask)
+
+    tasks = [asyncio.create_task(one(number, line)) for number, line in enumerate(lines, start=1)]
+    try:
+        for task in asyncio.as_completed(tasks):
+            yield await task
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _answer(number: int, line: bytes, model: type[LineT], ask: Callable[[LineT], Awaitable[TurnView]]) -> bytes:
+    head: dict[str, object] = {"line": number}
+    try:
+        try:
+            body = model.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join(str(part) for part in first["loc"]) or "body"
+            raise InvalidInput(f"{path}: {first['msg']}", details={"line": number}) from None
+        if body.id is not None:
+            head["id"] = body.id
+        view = await ask(body)
+    except CaxtonError as error:
+        told = {**head, "status": error.status, "error": error.report().model_dump(mode="json", exclude_none=True)}
+    else:
+        status = 202 if view.state == "running" else 200
+        told = {**head, "status": status, "turn": view.model_dump(mode="json")}
+    return json.dumps(told, ensure_ascii=False).encode() + b"\n"

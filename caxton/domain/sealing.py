@@ -1,0 +1,64 @@
+"""Giving an event its place in the log. Standard library only: the process that writes the log loads nothing else."""
+
+import hashlib
+from typing import Any
+
+GENESIS = "0" * 64
+"""The hash before the first event."""
+
+COLUMNS = (
+    "customer",
+    "sequence",
+    "workspace",
+    "event_id",
+    "event_type",
+    "schema_version",
+    "timestamp",
+    "deployment_id",
+    "skill_id",
+    "skill_version",
+    "execution_id",
+    "agent",
+    "risk_level",
+    "approval_mode",
+    "actor",
+    "payload",
+    "correlation_id",
+    "conversation_id",
+    "message_id",
+    "channel_type",
+    "error_code",
+    "latency_ms",
+    "trace_id",
+    "hash",
+)
+"""What is stored of an event. The hash covers all before it, in this order (:mod:`caxton.domain.events.chain`)."""
+
+
+Unplaced = tuple[str, tuple[Any, ...], str, int, tuple[Any, ...], str]
+"""An event that is ready to be chained: all that takes time is done before the head of the log is held.
+
+The customer as JSON; the values from `workspace` to `schema_version`, and as JSON; the time in microseconds since the epoch,
+by the clock of whoever made it; the values from `deployment_id` to `trace_id`, and as JSON. Plain data: it crosses processes.
+"""
+
+
+def seal(
+    customer: str, events: list[Unplaced], sequence: int, last: int, previous: str
+) -> tuple[list[tuple[Any, ...]], int, int, str]:
+    """Chains `events` behind the head (`sequence`, `last` time, `previous` hash) of the customer's log.
+
+    Times never go back within a log: where a clock does, the time of the last event stands until it has caught up, so that
+    an order in time is the log's order.
+
+    Returns:
+        Rows of :data:`COLUMNS`, and the new head.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for quoted, begin, middle, timestamp, end, tail in events:
+        sequence += 1
+        last = max(last, timestamp)
+        canonical = f"[{quoted},{sequence},{middle},{last},{tail}"
+        previous = hashlib.sha256((previous + canonical).encode("ascii")).hexdigest()
+        rows.append((customer, sequence, *begin, last, *end, previous))
+    return rows, sequence, last, previous
