@@ -17,7 +17,6 @@ from caxton.domain.events.memory import MemoriesFound, MemoryPurged, MemoryStore
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.memory import (
     MOST_HOPS,
-    TEXT_LIMIT,
     Entity,
     Match,
     MemoryId,
@@ -27,6 +26,8 @@ from caxton.domain.memory import (
     Provenance,
     Relation,
     ScopeKind,
+    check_entity,
+    check_json,
     memory_id,
     relation_id,
 )
@@ -73,17 +74,18 @@ class Memories:
             MemoryUnavailable: they could not be kept.
         """
         started = time.perf_counter()
-        entities = [_entity(each) for each in noticed]
+        entities = list({entity.id: entity for entity in map(_entity, noticed)}.values())
 
         def work() -> list[Entity]:
             kept: list[Entity] = []
             by_place: dict[Place, list[Entity]] = {}
-            for entity in {entity.id: entity for entity in entities}.values():
+            for entity in entities:
                 by_place.setdefault(Place.of(scope.customer, scope.workspace, entity.scope), []).append(entity)
             for place, found in by_place.items():
-                known = {entity.id: entity for entity in self.backend.get(place, [entity.id for entity in found])}
-                merged = [_merge(known.get(entity.id), entity) for entity in found]
-                self.backend.put(place, merged, self.embedder.embed([entity.text for entity in merged]))
+                vectors = self.embedder.embed([entity.text for entity in found])
+                with self.backend.lock(place):  # two that remember the same at once lose nothing of either
+                    merged = [self._joined(place, entity) for entity in found]
+                    self.backend.put(place, merged, vectors)
                 kept += merged
             return kept
 
@@ -104,6 +106,17 @@ class Memories:
             ],
         )
         return kept
+
+    def _joined(self, place: Place, fresh: Entity) -> Entity:
+        """What is to be kept of `fresh`: joined with what is there of equal content, under an id that no other content has."""
+        for attempt in range(20):
+            identity = memory_id(fresh.content_hash, attempt)
+            known = self.backend.get(place, [identity])
+            if not known or known[0].content_hash == fresh.content_hash:
+                joined = _merge(known[0] if known else None, fresh.model_copy(update={"id": identity}))
+                check_entity(joined)
+                return joined
+        raise InvalidInput("this was remembered and edited away too often", "edit the memory instead")
 
     async def recall(self, scope: Scope, query: MemoryQuery, actor: str, *, agent: str | None = None) -> list[Match]:
         """The best matches over all scopes of the query, best first.
@@ -165,6 +178,7 @@ class Memories:
         place = Place.of(
             scope.customer, scope.workspace, MemoryScope(kind=ScopeKind.GLOBAL if shared else ScopeKind.WORKSPACE)
         )
+        check_json(properties, "properties")
         relation = Relation(
             id=relation_id(source, relation_type, target),
             source=source,
@@ -206,6 +220,15 @@ class Memories:
         return await self._run(
             lambda: self.backend.traverse(place, start, hops=within, direction=direction, types=types, limit=limit)
         )
+
+    async def find(self, scope: Scope, identity: MemoryId) -> Entity | None:
+        """The memory of that id, of the workspace or of what all workspaces share."""
+        for kind in (ScopeKind.WORKSPACE, ScopeKind.GLOBAL):
+            place = Place.of(scope.customer, scope.workspace, MemoryScope(kind=kind))
+            found = await self._run(lambda place=place: self.backend.get(place, [identity]))
+            if found:
+                return found[0]
+        return None
 
     async def forget(self, scope: Scope, ids: Sequence[MemoryId], actor: str, reason: str) -> int:
         """Removes memories with their relations. Returns how many there were."""
@@ -282,24 +305,19 @@ def own_scope(spec: AgentSpec, conversation: str | None) -> MemoryScope:
 
 def _entity(noticed: Noticed) -> Entity:
     text = noticed.text.replace("\0", "").strip()
-    if not text:
-        raise InvalidInput("there is nothing to remember: the text is empty")
-    if len(text.encode()) > TEXT_LIMIT:
-        raise InvalidInput(
-            f"the text is longer than {TEXT_LIMIT >> 10} KB", "split it: a memory is found best when it is short"
-        )
     moment = journal.now()
     entity = Entity(
         id=MemoryId(""),
         scope=noticed.scope,
         name=noticed.name,
         type=noticed.type,
-        observations=[text],
+        observations=[text or " "],
         metadata=dict(noticed.metadata),
         provenance=noticed.provenance,
         created_at=moment,
         updated_at=moment,
     )
+    check_entity(entity)
     return entity.model_copy(update={"id": memory_id(entity.content_hash)})
 
 

@@ -7,7 +7,7 @@ operation are what can be undone. A crash between the two leaves a page that und
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,20 +15,23 @@ from pydantic import BaseModel
 
 from caxton.activities import journal
 from caxton.activities.memories import Memories
-from caxton.domain.errors import NotFound
+from caxton.domain.errors import MemoryUnavailable, NotFound, Overloaded
 from caxton.domain.events import SYSTEM, Payload
 from caxton.domain.events.memory import MemoriesChanged, MemoryPurged
 from caxton.domain.ids import Digest, Scope, new_id
 from caxton.domain.memory import Entity, MemoryId, Relation, RelationId, Retention, ScopeKind
 from caxton.domain.memory_port import GLOBAL_PLACE, MemoryFilter, Place
 from caxton.domain.ports import BlobStore
-from caxton.domain.records import Records, UndoPage
+from caxton.domain.records import Records, Transaction, UndoPage
 
 PAGE = 500
 """Memories that are changed at once."""
 
 EMBED_AT_ONCE = 64
 """Texts that are embedded before they are written."""
+
+OPERATION_IDLE = timedelta(seconds=30)
+"""After which an operation that was not ended is taken for dead."""
 
 UNDO_KEPT = timedelta(days=7)
 """How long an operation can be undone; then its copies are removed."""
@@ -88,8 +91,6 @@ class BulkMemory:
             MemoryUnavailable: the memory does not work; what was removed before is removed.
         """
         memories, undo = self.memories, _Undo(self, place, new_id("op"), "purge", actor)
-        if not can_be_undone:
-            await self.forget_undo(place)
         ids = await memories.run(lambda: memories.backend.ids(place, wanted))
         removed = 0
         for start in range(0, len(ids), PAGE):
@@ -99,6 +100,7 @@ class BulkMemory:
                 relations = await memories.run(lambda part=part: memories.backend.relations(place, part))
                 await undo.note(len(entities), removed=entities, removed_relations=relations)
             removed += await memories.run(lambda part=part: memories.backend.delete(place, part))
+        await undo.close()
         if removed:
             purged = MemoryPurged(scope=scope, count_removed=removed, reason=reason)
             await self._tell(place, actor, purged)
@@ -107,15 +109,15 @@ class BulkMemory:
     async def purge_everything(self, place: Place, actor: str, reason: str) -> int:
         """Removes a place as a whole: memories, relations, indices, old versions, copies for undoing, retention."""
         memories = self.memories
-        stats = await memories.run(lambda: memories.backend.statistics(place))
+        try:
+            count = (await memories.run(lambda: memories.backend.statistics(place))).entities
+        except MemoryUnavailable:
+            count = 0  # it is damaged, and this is how to be rid of it
         await memories.run(lambda: memories.backend.forget(place))
         await self.forget_undo(place)
         await self.records.write(lambda transaction: transaction.put_retention(place, Retention()))
-        if stats.entities:
-            scope = "global" if place.workspace == GLOBAL_PLACE else "workspace"
-            purged = MemoryPurged(scope=scope, count_removed=stats.entities, reason=reason)
-            await self._tell(place, actor, purged)
-        return stats.entities
+        await self._tell(place, actor, MemoryPurged(scope=_name(place), count_removed=count, reason=reason))
+        return count
 
     async def edit(
         self, place: Place, wanted: MemoryFilter, change: Callable[[Entity], Entity], actor: str, scope: str
@@ -128,15 +130,15 @@ class BulkMemory:
         for start in range(0, len(ids), PAGE):
             part = ids[start : start + PAGE]
             entities = await memories.run(lambda part=part: memories.backend.get(place, part))
-            pairs = [(entity, edited) for entity in entities if (edited := change(entity)) != entity]
-            if not pairs:
+            wanted_pairs = [entity for entity in entities if change(entity) != entity]
+            if not wanted_pairs:
                 continue
-            await undo.note(len(pairs), changed=[entity for entity, _ in pairs])
-            await self._put(place, [edited for _, edited in pairs])
-            changed += len(pairs)
-            for entity, edited in pairs:
-                before.update(_state_hash(entity))
-                after.update(_state_hash(edited))
+            await undo.note(len(wanted_pairs), changed=wanted_pairs)
+            for old, new in await memories.run(lambda found=wanted_pairs: self._change_now(place, found, change)):
+                changed += 1
+                before.update(old.state_hash.encode())
+                after.update(new.state_hash.encode())
+        await undo.close()
         if changed:
             told = MemoriesChanged(
                 operation="edit",
@@ -148,8 +150,30 @@ class BulkMemory:
             await self._tell(place, actor, told)
         return changed
 
+    def _change_now(
+        self, place: Place, found: Sequence[Entity], change: Callable[[Entity], Entity]
+    ) -> list[tuple[Entity, Entity]]:
+        """Changes entities as they are by now; what was removed meanwhile stays away."""
+        memories = self.memories
+        vectors = dict(
+            zip([each.text for each in found], memories.embedder.embed([each.text for each in found]), strict=True)
+        )
+        with memories.backend.lock(place):
+            pairs = [(entity, change(entity)) for entity in memories.backend.get(place, [each.id for each in found])]
+            fresh = [new.text for _, new in pairs if new.text not in vectors]  # edited meanwhile: few, if any
+            vectors |= dict(zip(fresh, memories.embedder.embed(fresh), strict=True)) if fresh else {}
+            memories.backend.put(place, [new for _, new in pairs], [vectors[new.text] for _, new in pairs])
+        return pairs
+
     async def bring_in(
-        self, place: Place, entities: Sequence[Entity], relations: Sequence[Relation], operation: str, actor: str
+        self,
+        place: Place,
+        entities: Sequence[Entity],
+        relations: Sequence[Relation],
+        operation: str,
+        actor: str,
+        *,
+        more: bool,
     ) -> Brought:
         """Takes memories of an export; what is there already as it is costs next to nothing, so an import can be resumed.
 
@@ -159,6 +183,10 @@ class BulkMemory:
             relations: relations.
             operation: the import that this is a part of: parts of one import are undone together.
             actor: who does it.
+            more: whether other parts follow: then no other operation takes this one's place.
+
+        Raises:
+            Overloaded: another operation on many memories is under way.
         """
         memories, undo = self.memories, _Undo(self, place, operation, "import", actor)
         brought = Brought()
@@ -189,6 +217,8 @@ class BulkMemory:
                 await undo.note(0, added_relations=[relation.id for relation in fresh])
                 await memories.run(lambda fresh=fresh: memories.backend.relate(place, fresh))
             brought.relations += len(fresh)
+        if not more:
+            await undo.close()
         if brought.entities or brought.relations:
             told = MemoriesChanged(operation="import", scope=_name(place), count=brought.entities)
             await self._tell(place, actor, told)
@@ -317,22 +347,44 @@ class _Undo:
     operation: str
     kind: str
     actor: str
-    number: int | None = field(default=None, init=False)
 
     async def note(self, count: int, **content: Any) -> None:
-        """Notes a page before it is done; the first of an operation replaces what could be undone until now."""
+        """Notes a page before it is done; the first of an operation replaces what could be undone until now.
+
+        Raises:
+            Overloaded: another operation is under way.
+        """
         page = UndoContent(operation=self.operation, page=new_id("page"), **content)
         bulk, place = self.bulk, self.place
-        if self.number is None:
-            known = await bulk.last(place)
-            if known and known[0].operation != self.operation:
-                await bulk.forget_undo(place)
-                known = []
-            self.number = known[-1].number + 1 if known else 0
         digest = await bulk.blobs.put(place.customer, page.model_dump_json(exclude_none=True).encode())
-        row = UndoPage(self.operation, self.number, self.kind, self.actor, journal.now(), count, Digest(digest))
-        await bulk.records.write(lambda transaction: transaction.add_undo_page(place, row))
-        self.number += 1
+
+        def add(transaction: Transaction) -> list[Digest]:
+            known = transaction.undo_pages(place)
+            replaced: list[Digest] = []
+            if known and known[0].operation != self.operation:
+                if known[-1].open and journal.now() - known[-1].made_at < OPERATION_IDLE:
+                    raise Overloaded(
+                        f"another {known[0].kind} of many memories is under way",
+                        "wait until it is done",
+                        retry_after=OPERATION_IDLE.total_seconds(),
+                    )
+                replaced, known = transaction.remove_undo_pages(place), []
+            number = known[-1].number + 1 if known else 0
+            row = UndoPage(self.operation, number, self.kind, self.actor, journal.now(), count, digest)
+            transaction.add_undo_page(place, row)
+            return replaced
+
+        try:
+            replaced = await bulk.records.write(add)
+        except Overloaded:
+            await bulk.blobs.delete(place.customer, [digest])
+            raise
+        await bulk.blobs.delete(place.customer, replaced)
+
+    async def close(self) -> None:
+        """The operation is over: another may take its place."""
+        bulk, place = self.bulk, self.place
+        await bulk.records.write(lambda transaction: transaction.close_undo_pages(place, self.operation))
 
 
 def _outside(retention: Retention) -> list[MemoryFilter]:
@@ -348,10 +400,6 @@ def _same(known: Entity, brought: Entity) -> bool:
     """Whether nothing would change; how often something was used is no content."""
     uses = {"accessed": 0, "last_accessed": None}
     return known.model_copy(update=uses) == brought.model_copy(update=uses)
-
-
-def _state_hash(entity: Entity) -> bytes:
-    return hashlib.sha256(entity.model_dump_json(exclude={"accessed", "last_accessed"}).encode()).digest()
 
 
 def _name(place: Place) -> str:

@@ -1,11 +1,12 @@
 """Memory as tools that an agent may call: `remember`, `recall`, `relate`, `forget` of the tool "memory", allowlisted like any."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import jsonschema_rs
+from pydantic import ValidationError
 
 from caxton.activities.memories import Memories, Noticed, own_scope, scopes_of
 from caxton.domain.agents import AgentSpec
@@ -45,6 +46,9 @@ class MemoryTools:
             found = await self._call(function, arguments)
         except InvalidInput as error:
             return ToolResult(content=[{"type": "text", "text": error.message}], is_error=True)
+        except ValidationError as error:
+            text = f"the arguments do not fit: {error.errors()[0]['msg']}"
+            return ToolResult(content=[{"type": "text", "text": text}], is_error=True)
         text = json.dumps(found, ensure_ascii=False)
         return ToolResult(content=[{"type": "text", "text": text}], structured=found)
 
@@ -70,6 +74,7 @@ class MemoryTools:
             found = await self.memories.recall(self.scope, query, self.actor, agent=self.spec.name)
             return {"memories": [told(match) for match in found]}
         if function == "relate":
+            await self._check_reach([arguments["source"], arguments["target"]])
             relation = await self.memories.relate(
                 self.scope,
                 MemoryId(str(arguments["source"])),
@@ -79,8 +84,21 @@ class MemoryTools:
                 self.actor,
             )
             return {"id": relation.id}
+        await self._check_reach([arguments["id"]])
         removed = await self.memories.forget(self.scope, [MemoryId(str(arguments["id"]))], self.actor, "UserInitiated")
         return {"removed": removed}
+
+    async def _check_reach(self, ids: Sequence[Any]) -> None:
+        """An agent relates and forgets what it can recall, and nothing else.
+
+        Raises:
+            InvalidInput: one of the memories is out of its reach.
+        """
+        reach = scopes_of(self.spec, self.conversation)
+        for identity in map(str, ids):
+            found = await self.memories.find(self.scope, MemoryId(identity))
+            if found is not None and found.scope not in reach:
+                raise InvalidInput(f'there is no memory "{identity[:64]}"', "find its id with a search")
 
 
 @lru_cache(maxsize=8)

@@ -7,8 +7,8 @@ import typer
 from caxton.cli import memory_bulk
 from caxton.cli.app import new_app
 from caxton.cli.invocation import connect, current
-from caxton.cli.memory_values import metadata_of, on_one_line, scope_of, shown
-from caxton.cli.output import ago, complain, emit, plural, say, shorten, style, table
+from caxton.cli.memory_values import headline, metadata_of, scope_of, shown
+from caxton.cli.output import ago, complain, emit, plural, remark, say, style, table
 
 if TYPE_CHECKING:
     from caxton.domain.memory import Entity
@@ -91,7 +91,7 @@ def search(
             style(match.entity.id, "dim"),
             f"{match.similarity:.2f}" if match.similarity is not None else "",
             str(match.entity.scope),
-            shorten(on_one_line(match.entity.text), 80),
+            headline(match.entity, 80),
             ago(match.entity.updated_at),
         ]
         for match in matches
@@ -120,10 +120,9 @@ def list_memories(
         return
     if not found:
         say("nothing is remembered there")
+        remark("What there is, by scope: caxton memory stats")
         return
-    rows = [
-        [style(each.id, "dim"), each.type, shorten(on_one_line(each.text), 90), ago(each.updated_at)] for each in found
-    ]
+    rows = [[style(each.id, "dim"), each.type, headline(each, 90), ago(each.updated_at)] for each in found]
     for line in table(rows, ["memory", "type", "text", "when"]):
         say(line)
 
@@ -139,9 +138,9 @@ def show(memory_id: MemoryIdArgument) -> None:
     say(f"{style(entity.id, 'bold')}  {entity.type}  {entity.scope}")
     source = entity.provenance.model_dump(exclude_none=True)
     facts = [
-        ["name", entity.name],
-        ["from", ", ".join(f"{name} {value}" for name, value in source.items())],
-        ["metadata", ", ".join(f"{name}={value}" for name, value in entity.metadata.items())],
+        ["name", shown(entity.name)],
+        ["from", shown(", ".join(f"{name} {value}" for name, value in source.items()))],
+        ["metadata", shown(", ".join(f"{name}={value}" for name, value in entity.metadata.items()))],
         ["remembered", ago(entity.created_at)],
         ["changed", ago(entity.updated_at)],
         [
@@ -196,7 +195,7 @@ def graph(
         say("nothing is related to it")
     for path in paths:
         way = " · ".join(relation.type for relation in path.relations)
-        say(f"{'  ' * path.hops}{way}  {style(path.entity.id, 'dim')}  {shorten(on_one_line(path.entity.text), 70)}")
+        say(f"{'  ' * path.hops}{way}  {style(path.entity.id, 'dim')}  {headline(path.entity, 70)}")
 
 
 @app.command()

@@ -213,6 +213,7 @@ def bring_in(
             for block in iter(lambda: content.read(1 << 20), b""):
                 digest.update(block)
         total = check_whole(_lines(file))
+        lines = sum(1 for line in _lines(file) if line.strip()) - 2  # but for the first and the last
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}", "name what an export wrote") from None
     except UnicodeDecodeError:
@@ -220,8 +221,10 @@ def bring_in(
     operation = f"import_{digest.hexdigest()[:16]}"
     entities, relations, skipped = 0, 0, 0
     with connect() as caxton:
-        for _, piece in pieces(_lines(file)):
-            found = caxton.import_memory(piece, shared=shared, operation=operation)
+        sent = 0
+        for count, piece in pieces(_lines(file)):
+            sent += count
+            found = caxton.import_memory(piece, shared=shared, operation=operation, more=sent < lines)
             entities, relations = entities + found.entities, relations + found.relations
             skipped += found.skipped
             _progress(f"{entities + skipped:,} of {total:,}")

@@ -1,8 +1,11 @@
 """Values that the commands of `caxton memory` share."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from caxton.cli.output import is_terminal, plain
+from caxton.cli.output import is_terminal, plain, shorten
+
+if TYPE_CHECKING:
+    from caxton.domain.memory import Entity
 
 
 def scope_of(text: str) -> dict[str, str]:
@@ -49,8 +52,9 @@ def metadata_of(pairs: list[str] | None) -> dict[str, Any]:
         if not equals or not name:
             raise UsageError(f'"{pair}" is no value', "write NAME=VALUE")
         try:
-            found[name] = json.loads(value)
-        except ValueError:
+            found[name] = json.loads(value, parse_constant=str)
+            json.dumps(found[name], allow_nan=False)
+        except ValueError:  # plain text, or a number that JSON does not have
             found[name] = value
     return found
 
@@ -58,6 +62,12 @@ def metadata_of(pairs: list[str] | None) -> dict[str, Any]:
 def shown(text: str) -> str:
     """Text of memories, harmless on a terminal."""
     return plain(text) if is_terminal() else text
+
+
+def headline(entity: "Entity", length: int) -> str:
+    """What a memory says, on one line of so many characters, with what it is about before it."""
+    said = on_one_line(" · ".join(entity.observations))
+    return shorten(f"{on_one_line(entity.name)}: {said}" if entity.name else said, length)
 
 
 def on_one_line(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from caxton.client.discovery import Connection, discover
 from caxton.client.sse import StreamEvent
@@ -37,6 +38,7 @@ from caxton.client.views import (
 )
 from caxton.domain.conversations import Conversation, EndReason
 from caxton.domain.deployments import Deployment, DeploymentPlan, DeploymentRequest
+from caxton.domain.errors import UsageError
 from caxton.domain.events import Event
 from caxton.domain.events.replay import Replay
 from caxton.domain.executions import RoutingStrategy, TurnView
@@ -121,23 +123,25 @@ class Caxton:
 
     def agent(self, name: str) -> AgentView:
         """One agent, with its documentation, limits and versions."""
-        return AgentView.model_validate(self._get(f"/v1/agents/{name}"))
+        return AgentView.model_validate(self._get(f"/v1/agents/{_segment(name)}"))
 
     def start_agent(self, name: str) -> AgentView:
         """Starts a stopped agent."""
-        return AgentView.model_validate(self._post(f"/v1/agents/{name}/start", {}))
+        return AgentView.model_validate(self._post(f"/v1/agents/{_segment(name)}/start", {}))
 
     def stop_agent(self, name: str, grace: float | None = None) -> AgentView:
         """Stops an agent; work in hand has `grace` seconds to finish (None: the server's own)."""
-        return AgentView.model_validate(self._post(f"/v1/agents/{name}/stop", {"grace": grace}, timeout=None))
+        return AgentView.model_validate(self._post(f"/v1/agents/{_segment(name)}/stop", {"grace": grace}, timeout=None))
 
     def restart_agent(self, name: str, grace: float | None = None) -> AgentView:
         """Stops an agent and starts it again."""
-        return AgentView.model_validate(self._post(f"/v1/agents/{name}/restart", {"grace": grace}, timeout=None))
+        return AgentView.model_validate(
+            self._post(f"/v1/agents/{_segment(name)}/restart", {"grace": grace}, timeout=None)
+        )
 
     def resume_agent(self, name: str, reason: str = "") -> AgentView:
         """Lets a suspended agent take work again."""
-        return AgentView.model_validate(self._post(f"/v1/agents/{name}/resume", {"reason": reason}))
+        return AgentView.model_validate(self._post(f"/v1/agents/{_segment(name)}/resume", {"reason": reason}))
 
     def capabilities(self, query: str | None = None) -> list[CapabilityView]:
         """Capabilities of the workspace; with `query` those whose name or description fits."""
@@ -152,11 +156,11 @@ class Caxton:
 
     def put_blob(self, digest: str, content: bytes) -> None:
         """Uploads content under its address."""
-        self._transport.request("PUT", f"/v1/blobs/{digest}", content=content, timeout=DEPLOY_TIMEOUT)
+        self._transport.request("PUT", f"/v1/blobs/{_segment(digest)}", content=content, timeout=DEPLOY_TIMEOUT)
 
     def blob(self, digest: str) -> bytes:
         """Content by its address: of an artifact, or of a message too large to travel inside."""
-        return self._transport.request("GET", f"/v1/blobs/{digest}", timeout=DEPLOY_TIMEOUT).content
+        return self._transport.request("GET", f"/v1/blobs/{_segment(digest)}", timeout=DEPLOY_TIMEOUT).content
 
     def deploy(self, request: DeploymentRequest, *, idempotency_key: str | None = None) -> Deployment:
         """Deploys; returns when everything runs, or raises and nothing has changed."""
@@ -176,11 +180,11 @@ class Caxton:
 
     def deployment(self, deployment_id: str) -> Deployment:
         """One deployment."""
-        return Deployment.model_validate(self._get(f"/v1/deployments/{deployment_id}"))
+        return Deployment.model_validate(self._get(f"/v1/deployments/{_segment(deployment_id)}"))
 
     def rollback(self, deployment_id: str) -> Deployment:
         """Restores what was there before that deployment."""
-        answer = self._post(f"/v1/deployments/{deployment_id}/rollback", None, timeout=DEPLOY_TIMEOUT)
+        answer = self._post(f"/v1/deployments/{_segment(deployment_id)}/rollback", None, timeout=DEPLOY_TIMEOUT)
         return Deployment.model_validate(answer)
 
     # --- tools -------------------------------------------------------------------------------------------------------
@@ -191,16 +195,16 @@ class Caxton:
 
     def tool(self, name: str) -> ToolView:
         """One tool server."""
-        return ToolView.model_validate(self._get(f"/v1/tools/{name}"))
+        return ToolView.model_validate(self._get(f"/v1/tools/{_segment(name)}"))
 
     def call_tool(self, name: str, function: str, arguments: Mapping[str, Any]) -> ToolCallResult:
         """Calls a function of a tool server in its sandbox, without an agent."""
         body = {"function": function, "arguments": dict(arguments)}
-        return ToolCallResult.model_validate(self._post(f"/v1/tools/{name}/call", body, timeout=TURN_TIMEOUT))
+        return ToolCallResult.model_validate(self._post(f"/v1/tools/{_segment(name)}/call", body, timeout=TURN_TIMEOUT))
 
     def tool_logs(self, name: str, limit: int = 100) -> list[ToolLogLine]:
         """The latest calls of a tool server and what it logged."""
-        found = self._get(f"/v1/tools/{name}/logs", limit=limit)
+        found = self._get(f"/v1/tools/{_segment(name)}/logs", limit=limit)
         return [ToolLogLine.model_validate(line) for line in found["lines"]]
 
     # --- messages ----------------------------------------------------------------------------------------------------
@@ -291,7 +295,7 @@ class Caxton:
     ) -> TurnView:
         """One turn of a conversation; arguments as those of `ask`."""
         body = {"content": content, "variables": dict(variables) if variables else None}
-        return self._turn(f"/v1/conversations/{conversation_id}/messages", body, wait, idempotency_key)
+        return self._turn(f"/v1/conversations/{_segment(conversation_id)}/messages", body, wait, idempotency_key)
 
     def conversations(
         self, *, active: bool | None = None, agent: str | None = None, before: str | None = None, limit: int = 20
@@ -302,24 +306,24 @@ class Caxton:
 
     def conversation(self, conversation_id: str) -> Conversation:
         """One conversation."""
-        return Conversation.model_validate(self._get(f"/v1/conversations/{conversation_id}"))
+        return Conversation.model_validate(self._get(f"/v1/conversations/{_segment(conversation_id)}"))
 
     def messages(
         self, conversation_id: str, *, before: str | None = None, limit: int = 100, everything: bool = False
     ) -> list[Message]:
         """Messages of a conversation, oldest first; with `everything` also those among agents."""
-        path = f"/v1/conversations/{conversation_id}/messages"
+        path = f"/v1/conversations/{_segment(conversation_id)}/messages"
         found = self._get(path, before=before, limit=limit, all=everything or None)
         return [Message.model_validate(message) for message in found["messages"]]
 
     def end_conversation(self, conversation_id: str, reason: EndReason = EndReason.COMPLETED) -> Conversation:
         """Ends a conversation."""
-        answer = self._post(f"/v1/conversations/{conversation_id}/end", {"reason": reason})
+        answer = self._post(f"/v1/conversations/{_segment(conversation_id)}/end", {"reason": reason})
         return Conversation.model_validate(answer)
 
     def cancel_conversation(self, conversation_id: str) -> Conversation:
         """Stops the turn that runs and ends the conversation."""
-        return Conversation.model_validate(self._post(f"/v1/conversations/{conversation_id}/cancel", None))
+        return Conversation.model_validate(self._post(f"/v1/conversations/{_segment(conversation_id)}/cancel", None))
 
     def text(self, content: Content) -> str:
         """The text of a message, fetched if it was too large to travel inside."""
@@ -331,24 +335,24 @@ class Caxton:
 
     def execution(self, execution_id: str) -> TurnView:
         """How a turn is or was."""
-        return TurnView.model_validate(self._get(f"/v1/executions/{execution_id}"))
+        return TurnView.model_validate(self._get(f"/v1/executions/{_segment(execution_id)}"))
 
     def cancel_turn(self, execution_id: str) -> TurnView:
         """Ends a turn, and nothing else: its conversation goes on."""
-        return TurnView.model_validate(self._post(f"/v1/executions/{execution_id}/cancel", None))
+        return TurnView.model_validate(self._post(f"/v1/executions/{_segment(execution_id)}/cancel", None))
 
     def events(self, execution_id: str) -> list[Event]:
         """What happened in a turn, oldest first."""
-        found = self._get(f"/v1/executions/{execution_id}/events")
+        found = self._get(f"/v1/executions/{_segment(execution_id)}/events")
         return [Event.model_validate(event) for event in found["events"]]
 
     def stream(self, execution_id: str, *, last_event_id: str | None = None) -> Iterator[StreamEvent]:
         """Follows a turn: steps and pieces of text as they come, at last the reply or the error."""
-        return self._transport.stream(f"/v1/executions/{execution_id}/stream", last_event_id=last_event_id)
+        return self._transport.stream(f"/v1/executions/{_segment(execution_id)}/stream", last_event_id=last_event_id)
 
     def replay(self, execution_id: str) -> Replay:
         """A turn's outcome rebuilt from events alone, and where it differs from the record."""
-        return Replay.model_validate(self._get(f"/v1/executions/{execution_id}/replay"))
+        return Replay.model_validate(self._get(f"/v1/executions/{_segment(execution_id)}/replay"))
 
     # --- the event log -----------------------------------------------------------------------------------------------
 
@@ -368,7 +372,7 @@ class Caxton:
 
     def event(self, event_id: str) -> Event:
         """One event."""
-        return Event.model_validate(self._get(f"/v1/events/{event_id}"))
+        return Event.model_validate(self._get(f"/v1/events/{_segment(event_id)}"))
 
     def tail(self, *, cursor: str | None = None, **filters: Any) -> Iterator[StreamEvent]:
         """Events as they are written, for ever; `data` of each is an :class:`Event`, its id a cursor."""
@@ -400,11 +404,11 @@ class Caxton:
 
     def view(self, name: str, key: str | None = None) -> ProjectedView:
         """A view of the log; one document of it with `key`."""
-        return ProjectedView.model_validate(self._get(f"/v1/views/{name}", key=key))
+        return ProjectedView.model_validate(self._get(f"/v1/views/{_segment(name)}", key=key))
 
     def rebuild_view(self, name: str) -> ProjectedView:
         """Drops a view, and builds it again from the log."""
-        return ProjectedView.model_validate(self._post(f"/v1/views/{name}/rebuild", None))
+        return ProjectedView.model_validate(self._post(f"/v1/views/{_segment(name)}/rebuild", None))
 
     def metrics(self, *, since: str | None = None, until: str | None = None) -> list[MetricValue]:
         """Metrics that derive from events: of the last day, unless a span is given (ISO 8601 with a time zone)."""
@@ -413,11 +417,11 @@ class Caxton:
 
     def define_metric(self, name: str, definition: Mapping[str, Any]) -> None:
         """Defines a metric: `count` and perhaps `per` (each with type and further conditions), `by`, `description`."""
-        self._transport.request("PUT", f"/v1/metrics/{name}", json=definition)
+        self._transport.request("PUT", f"/v1/metrics/{_segment(name)}", json=definition)
 
     def remove_metric(self, name: str) -> None:
         """Removes a metric."""
-        self._transport.request("DELETE", f"/v1/metrics/{name}")
+        self._transport.request("DELETE", f"/v1/metrics/{_segment(name)}")
 
     # --- memory ------------------------------------------------------------------------------------------------------
 
@@ -438,18 +442,18 @@ class Caxton:
 
     def memory(self, memory_id: str) -> tuple[Entity, list[Relation]]:
         """A memory with its relations."""
-        found = self._get(f"/v1/memory/{memory_id}")
+        found = self._get(f"/v1/memory/{_segment(memory_id)}")
         relations = [Relation.model_validate(each) for each in found["relations"]]
         return Entity.model_validate(found["memory"]), relations
 
     def edit_memory(self, memory_id: str, changes: Mapping[str, Any]) -> Entity:
         """Corrects a memory: observations, name or metadata."""
-        response = self._transport.request("PATCH", f"/v1/memory/{memory_id}", json=changes)
+        response = self._transport.request("PATCH", f"/v1/memory/{_segment(memory_id)}", json=changes)
         return Entity.model_validate(response.json())
 
     def delete_memory(self, memory_id: str) -> None:
         """Removes a memory with its relations."""
-        self._transport.request("DELETE", f"/v1/memory/{memory_id}")
+        self._transport.request("DELETE", f"/v1/memory/{_segment(memory_id)}")
 
     def relate_memories(self, source: str, relation: str, target: str) -> Relation:
         """Relates two memories."""
@@ -460,7 +464,7 @@ class Caxton:
         self, memory_id: str, *, hops: int = 1, direction: str = "both", types: list[str] | None = None
     ) -> list[MemoryPath]:
         """What is reached from a memory, the nearest first."""
-        found = self._get(f"/v1/memory/{memory_id}/graph", hops=hops, direction=direction, type=types or None)
+        found = self._get(f"/v1/memory/{_segment(memory_id)}/graph", hops=hops, direction=direction, type=types or None)
         return [MemoryPath.model_validate(each) for each in found["paths"]]
 
     def purge_memory(
@@ -522,9 +526,11 @@ class Caxton:
         """The workspace's memories as lines of JSON, from behind a memory."""
         return self._transport.lines("/v1/memory/export", params={**_of_all(shared), "after": after})
 
-    def import_memory(self, content: bytes, *, shared: bool = False, operation: str | None = None) -> Imported:
+    def import_memory(
+        self, content: bytes, *, shared: bool = False, operation: str | None = None, more: bool = False
+    ) -> Imported:
         """Takes what an export wrote, or a part of it; parts of one `operation` are undone together."""
-        params = {**_of_all(shared), "operation": operation}
+        params = {**_of_all(shared), "operation": operation, "more": "true" if more else None}
         response = self._transport.request(
             "POST", "/v1/memory/import", params=params, content=content, timeout=DEPLOY_TIMEOUT
         )
@@ -543,11 +549,13 @@ class Caxton:
 
     def approval(self, approval_id: str) -> Approval:
         """One approval, with what has to be judged."""
-        return Approval.model_validate(self._get(f"/v1/approvals/{approval_id}"))
+        return Approval.model_validate(self._get(f"/v1/approvals/{_segment(approval_id)}"))
 
     def decide(self, approval_id: str, verdict: str, reason: str = "") -> Approval:
         """Decides on an approval: "grant" or "reject"."""
-        return Approval.model_validate(self._post(f"/v1/approvals/{approval_id}/{verdict}", {"reason": reason}))
+        return Approval.model_validate(
+            self._post(f"/v1/approvals/{_segment(approval_id)}/{_segment(verdict)}", {"reason": reason})
+        )
 
     def budgets(self) -> list[Budget]:
         """All budgets of the customer, with what is used of them."""
@@ -594,7 +602,7 @@ class Caxton:
 
     def revoke_key(self, key_id: str) -> None:
         """Makes a key worthless."""
-        self._transport.request("DELETE", f"/v1/keys/{key_id}")
+        self._transport.request("DELETE", f"/v1/keys/{_segment(key_id)}")
 
     # --- what all of them do -----------------------------------------------------------------------------------------
 
@@ -623,6 +631,18 @@ class Caxton:
             timeout=TURN_TIMEOUT if wait else 60.0,
         )
         return TurnView.model_validate(response.json())
+
+
+def _segment(name: object) -> str:
+    """A name as one segment of a path, whatever it is made of.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    text = str(name)
+    if text in ("", ".", ".."):
+        raise UsageError(f'"{text}" is no name or id')
+    return quote(text, safe="")
 
 
 def _of_all(shared: bool) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Memory: what agents remember, as entities with observations, and relations between them."""
 
-from collections.abc import Mapping
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NewType
+from typing import Annotated, Any, Literal, NewType, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from caxton.domain.ids import Name, derived_id, digest_of
+from caxton.domain.errors import InvalidInput
+from caxton.domain.ids import derived_id, digest_of
 
 MemoryId = NewType("MemoryId", str)
 RelationId = NewType("RelationId", str)
@@ -20,6 +24,11 @@ OBSERVATIONS = 100
 
 METADATA_LIMIT = 8 << 10
 """Bytes of an entity's metadata as JSON."""
+
+DEEPEST = 32
+"""Levels of metadata."""
+
+TYPE_PATTERN = r"^[\w.-]+$"
 
 MOST_HOPS = 6
 
@@ -45,6 +54,12 @@ class MemoryScope(BaseModel):
     owner: str = Field(default="", max_length=64, pattern=r"^[A-Za-z0-9_-]*$")
     """The agent or the conversation; empty for the others."""
 
+    @model_validator(mode="after")
+    def _owned(self) -> Self:
+        if (self.kind in (ScopeKind.AGENT, ScopeKind.CONVERSATION)) != bool(self.owner):
+            raise ValueError("agent and conversation have an owner, workspace and global have none")
+        return self
+
     def __str__(self) -> str:
         return f"{self.kind}:{self.owner}" if self.owner else str(self.kind)
 
@@ -56,10 +71,7 @@ class MemoryScope(BaseModel):
             ValueError: it names none.
         """
         kind, _, owner = text.partition(":")
-        found = cls(kind=ScopeKind(kind), owner=owner)
-        if (found.kind in (ScopeKind.AGENT, ScopeKind.CONVERSATION)) != bool(owner):
-            raise ValueError(f'"{text}" is no scope')
-        return found
+        return cls(kind=ScopeKind(kind), owner=owner)
 
 
 class Provenance(BaseModel):
@@ -85,7 +97,7 @@ class Entity(BaseModel):
     provenance: Provenance = Provenance()
     created_at: datetime
     updated_at: datetime
-    accessed: int = 0
+    accessed: int = Field(default=0, ge=0, lt=2**62)
     last_accessed: datetime | None = None
 
     @property
@@ -98,6 +110,11 @@ class Entity(BaseModel):
     def content_hash(self) -> str:
         """SHA-256 of the content: equal content in one scope is remembered once."""
         return digest_of(f"{self.scope}\x1f{self.type}\x1f{self.text}".encode())
+
+    @property
+    def state_hash(self) -> str:
+        """SHA-256 of everything that people and agents can change."""
+        return digest_of(self.model_dump_json(include={"scope", "name", "type", "observations", "metadata"}).encode())
 
 
 class Relation(BaseModel):
@@ -126,7 +143,7 @@ class MemoryQuery(BaseModel):
     limit: int = Field(default=10, ge=1, le=200)
     min_similarity: float = Field(default=0.0, ge=0, le=1, description="Cosine; only for matches by meaning.")
     where: Mapping[str, Scalar] = Field(default={}, max_length=10, description="Metadata that must be equal.")
-    type: Name | None = None
+    type: str | None = Field(default=None, pattern=TYPE_PATTERN, max_length=64)
     half_life: float | None = Field(default=None, gt=0, description="Seconds after which a memory counts half.")
 
     @field_validator("where")
@@ -135,6 +152,8 @@ class MemoryQuery(BaseModel):
         for name in where:
             if not name or len(name) > 64:
                 raise ValueError("names of metadata have 1 to 64 characters")
+        if any(isinstance(value, float) and not math.isfinite(value) for value in where.values()):
+            raise ValueError("a number must be finite")
         return where
 
 
@@ -162,16 +181,74 @@ class Retention(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_age: float | None = Field(default=None, gt=0, description="Seconds since a memory was changed last.")
+    max_age: float | None = Field(
+        default=None, gt=0, le=100 * 365 * 86_400, description="Seconds since a memory was changed last."
+    )
     max_entities: int | None = Field(default=None, ge=1, description="The newest so many are kept.")
 
     def __bool__(self) -> bool:
         return self.max_age is not None or self.max_entities is not None
 
 
-def memory_id(content_hash: str) -> MemoryId:
-    """The id of a memory with that content: the same for the same content in the same scope."""
-    return MemoryId(derived_id("mem", content_hash))
+def memory_id(content_hash: str, attempt: int = 0) -> MemoryId:
+    """The id of a memory with that content: the same for the same content in the same scope.
+
+    A memory keeps its id when it is edited, so the id that its old content would have may be taken: then the next attempt's.
+    """
+    return MemoryId(derived_id("mem", content_hash, *([str(attempt)] if attempt else [])))
+
+
+def check_entity(entity: Entity) -> None:
+    """Refuses what cannot be kept, found, exported and brought in again.
+
+    Raises:
+        InvalidInput: a text is empty or too long, the type is no word, or the metadata is not plain JSON of a decent size.
+    """
+    for text in entity.observations:
+        if not text.strip("\0 \t\r\n"):
+            raise InvalidInput("there is nothing to remember: the text is empty")
+        if len(_encoded(text)) > TEXT_LIMIT:
+            raise InvalidInput(
+                f"the text is longer than {TEXT_LIMIT >> 10} KB", "split it: a memory is found best when it is short"
+            )
+    _encoded(entity.name)
+    if not re.fullmatch(TYPE_PATTERN, entity.type):
+        raise InvalidInput("a type is a word of letters, digits, _, . and -")
+    check_json(entity.metadata, "metadata")
+
+
+def check_json(values: Mapping[str, Any], what: str) -> None:
+    """Refuses values that are too large or too deep, or that are no JSON.
+
+    Raises:
+        InvalidInput: they are.
+    """
+    _check_depth(values, what, DEEPEST)
+    try:
+        text = json.dumps(values, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise InvalidInput(f"the {what} has a number that is not finite") from None
+    if len(_encoded(text)) > METADATA_LIMIT:
+        raise InvalidInput(f"the {what} is larger than {METADATA_LIMIT >> 10} KB")
+
+
+def _check_depth(value: Any, what: str, left: int) -> None:
+    if left < 0:
+        raise InvalidInput(f"the {what} is deeper than {DEEPEST} levels")
+    inner: Iterable[Any] = ()
+    if isinstance(value, Mapping):
+        inner = cast("Mapping[str, Any]", value).values()
+    elif isinstance(value, list):
+        inner = cast("list[Any]", value)
+    for each in inner:
+        _check_depth(each, what, left - 1)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("a text has half of a character in it (a lone surrogate)") from None
 
 
 def relation_id(source: MemoryId, relation_type: str, target: MemoryId) -> RelationId:

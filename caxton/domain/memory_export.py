@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from caxton.domain.errors import InvalidInput
-from caxton.domain.memory import METADATA_LIMIT, TEXT_LIMIT, Entity, Relation
+from caxton.domain.memory import Entity, Relation, check_entity, check_json
 
 FORMAT = 1
 """Version of the lines."""
@@ -69,24 +69,63 @@ def parse(lines: Iterable[str]) -> Parsed:
         InvalidInput: a line is not what an export writes, or the export is of a newer version.
     """
     found = Parsed()
-    for number, text in enumerate(filter(str.strip, lines), 1):
+    for each in _read(lines):
+        if isinstance(each, Entity):
+            found.entities.append(each)
+        elif isinstance(each, Relation):
+            found.relations.append(each)
+        else:
+            found.ended = True
+    return found
+
+
+def check_whole(lines: Iterable[str]) -> int:
+    """Reads an export to its end and returns how many memories it has.
+
+    Raises:
+        InvalidInput: it is no export, or it was cut off, or a line is not what an export writes.
+    """
+    count, ended = 0, False
+    for each in _read(lines):
+        count += isinstance(each, Entity)
+        ended = each is None
+    if not ended:
+        raise InvalidInput("the file was cut off: its last line is missing", "nothing was taken; export it again")
+    return count
+
+
+def _read(lines: Iterable[str]) -> Iterator[Entity | Relation | None]:
+    """What each line holds; None for the last."""
+    begun = False
+    for number, text in enumerate(lines, 1):
+        if not text.strip():
+            continue
         try:
             data = json.loads(text)
-            if number == 1:
+            if not begun:
+                begun = True
                 _check_header(data)
             elif "entity" in data:
-                found.entities.append(_checked(Entity.model_validate(data["entity"])))
+                yield _checked(Entity.model_validate(data["entity"]))
             elif "relation" in data:
-                found.relations.append(Relation.model_validate(data["relation"]))
+                relation = Relation.model_validate(data["relation"])
+                check_json(relation.properties, "properties")
+                yield relation
             elif data.get("end"):
-                found.ended = True
+                yield None
+                return
             elif "page" not in data:
                 raise ValueError("unknown")
+        except InvalidInput as error:
+            if not number or error.message.startswith(("this is no", "the file is of")):
+                raise
+            raise InvalidInput(f"line {number}: {error.message}", "nothing of it was taken") from None
         except (ValueError, ValidationError, AttributeError, TypeError, RecursionError):
+            if not begun or number == 1:
+                raise InvalidInput("this is no export of memories", "nothing was taken") from None
             raise InvalidInput(
-                f"line {number} is nothing that an export writes", "nothing of it was taken; give what an export wrote"
+                f"line {number} is nothing that an export writes", "nothing of it was taken; if the file was cut off or changed, export it again"
             ) from None
-    return found
 
 
 def pieces(lines: Iterable[str]) -> Iterator[tuple[int, bytes]]:
@@ -119,23 +158,6 @@ def pieces(lines: Iterable[str]) -> Iterator[tuple[int, bytes]]:
         yield len(part), (first + "".join(part) + end().decode()).encode()
 
 
-def check_whole(lines: Iterable[str]) -> int:
-    """Reads an export to its end and returns how many memories it has.
-
-    Raises:
-        InvalidInput: it is no export, or it was cut off.
-    """
-    count, ended = 0, False
-    for number, text in enumerate(filter(str.strip, lines)):
-        if number == 0:
-            _check_first(text)
-        count += text.startswith('{"entity"')
-        ended = text.startswith('{"end"')
-    if not ended:
-        raise InvalidInput("the file was cut off: its last line is missing", "nothing was taken; export it again")
-    return count
-
-
 def _check_first(text: str) -> None:
     try:
         data = json.loads(text)
@@ -149,17 +171,17 @@ def _check_first(text: str) -> None:
 def _check_header(data: Mapping[str, Any]) -> None:
     if data.get("caxton") != "memory":
         raise InvalidInput("this is no export of memories", "nothing was taken")
-    if int(data.get("format", 0)) > FORMAT:
+    version = data.get("format")
+    if not isinstance(version, int) or version < 1:
+        raise InvalidInput("this is no export of memories", "nothing was taken")
+    if version > FORMAT:
         raise InvalidInput(
-            f"the file is of a newer version of Caxton (format {data['format']})", "upgrade first; nothing was taken"
+            f"the file is of a newer version of Caxton (format {version})", "upgrade first; nothing was taken"
         )
 
 
 def _checked(entity: Entity) -> Entity:
     if not entity.id.startswith("mem_") or len(entity.id) > 64 or not entity.id.replace("_", "").isalnum():
         raise ValueError("no id of a memory")
-    if any(len(text.encode()) > TEXT_LIMIT for text in entity.observations):
-        raise ValueError("too long")
-    if len(json.dumps(entity.metadata, ensure_ascii=False).encode()) > METADATA_LIMIT:
-        raise ValueError("too much metadata")
+    check_entity(entity)
     return entity

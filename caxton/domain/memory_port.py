@@ -6,6 +6,7 @@ of the group `caxton.memory`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -152,6 +153,14 @@ class MemoryBackend(Protocol):
 
     def maintain(self, place: Place) -> None:
         """Builds and merges indices, compacts files, takes deleted content out of them. Never blocks the other methods."""
+        ...
+
+    def lock(self, place: Place) -> AbstractContextManager[None]:
+        """Nobody else writes to the place meanwhile, as far as the back end can see to that: for reading and then writing."""
+        ...
+
+    def stale_count(self, place: Place) -> int:
+        """How many entities have vectors that another embedder made. Quick: every search asks."""
         ...
 
     def stale(self, place: Place, limit: int) -> list[Entity]:

@@ -1,6 +1,5 @@
 """Memory for people: look, add, correct, relate, remove, take out and bring in."""
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -12,10 +11,10 @@ from caxton.activities.memories import Memories, Noticed
 from caxton.activities.memory_bulk import PAGE, Brought, BulkMemory, PageResult
 from caxton.domain import memory_export as export_lines
 from caxton.domain.errors import Hint, InvalidInput, MemoryUnavailable, NotFound
-from caxton.domain.events.memory import MemoryEdited, RetentionSet
+from caxton.domain.events.memory import MemoryEdited, RelationRemoved, RetentionSet
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.memory import (
-    METADATA_LIMIT,
+    TYPE_PATTERN,
     Entity,
     Match,
     MemoryId,
@@ -28,7 +27,10 @@ from caxton.domain.memory import (
     Retention,
     Scalar,
     ScopeKind,
+    check_entity,
+    check_json,
 )
+from caxton.domain.memory import memory_id as identity_of
 from caxton.domain.memory_port import MemoryFilter, Place
 from caxton.domain.ports import BlobStore
 from caxton.domain.records import Records
@@ -36,9 +38,6 @@ from caxton.service.context import Caller, Role
 
 SECONDS_A_CALL = 10.0
 """For which one call undoes or embeds; more is left for the next."""
-
-STALE_COUNTED = 1000
-"""Memories with vectors of another embedder are counted up to here."""
 
 
 class NewMemory(BaseModel):
@@ -49,7 +48,7 @@ class NewMemory(BaseModel):
     text: str = Field(min_length=1, max_length=64 << 10)
     scope: MemoryScope = MemoryScope()
     name: str = Field(default="", max_length=200)
-    type: str = Field(default="note", min_length=1, max_length=64, pattern=r"^[\w.-]+$")
+    type: str = Field(default="note", min_length=1, max_length=64, pattern=TYPE_PATTERN)
     metadata: dict[str, Any] = {}
 
 
@@ -172,7 +171,6 @@ class MemoryAdministration:
     async def add(self, caller: Caller, memory: NewMemory) -> Entity:
         """Adds a memory; equal content in the same scope is kept once."""
         caller.require(Role.DEVELOPER)
-        check_metadata(memory.metadata)
         noticed = Noticed(
             memory.text, memory.scope, memory.name, memory.type, memory.metadata, Provenance(actor=caller.actor)
         )
@@ -215,18 +213,31 @@ class MemoryAdministration:
         caller.require(Role.DEVELOPER)
         place, entity = await self._find(caller.scope, memory_id)
         changes: dict[str, Any] = edit.model_dump(exclude_none=True)
-        if "metadata" in changes:
-            check_metadata(changes["metadata"])
-        if any(not text.strip() for text in changes.get("observations", [])):
-            raise InvalidInput("an observation is empty")
-        after = entity.model_copy(update={**changes, "updated_at": journal.now()})
         memories = self.memories
 
-        def put() -> None:
-            memories.backend.put(place, [after], memories.embedder.embed([after.text]))
+        def changed(known: Entity) -> Entity:
+            return known.model_copy(update={**changes, "updated_at": journal.now()})
 
-        await memories.run(put)
-        told = MemoryEdited(memory_id=entity.id, before_hash=entity.content_hash, after_hash=after.content_hash)
+        check_entity(changed(entity))
+
+        def work() -> tuple[Entity, Entity]:
+            text = changed(entity).text
+            vector = memories.embedder.embed([text])[0]
+            with memories.backend.lock(place):
+                known = memories.backend.get(place, [entity.id])
+                if not known:
+                    raise _unknown(memory_id)
+                after = changed(known[0])
+                twin = memories.backend.get(place, [identity_of(after.content_hash)])
+                if twin and twin[0].id != after.id and twin[0].content_hash == after.content_hash:
+                    raise InvalidInput(f"{twin[0].id} says the same in the same scope", "delete one of the two")
+                # Its name may have been changed meanwhile; that is rare, and embedded here.
+                vectors = [vector] if after.text == text else memories.embedder.embed([after.text])
+                memories.backend.put(place, [after], vectors)
+            return known[0], after
+
+        before, after = await memories.run(work)
+        told = MemoryEdited(memory_id=entity.id, before_hash=before.state_hash, after_hash=after.state_hash)
         await self._tell(caller, told)
         return after
 
@@ -267,7 +278,7 @@ class MemoryAdministration:
         memories = self.memories
         for place in self._places(caller.scope):
             if await memories.run(lambda place=place: memories.backend.unrelate(place, [RelationId(relation_id)])):
-                return
+                return await self._tell(caller, RelationRemoved(relation_id=relation_id))
         raise NotFound(f'there is no relation "{relation_id[:64]}"', details={"relation": relation_id[:64]})
 
     async def graph(
@@ -335,6 +346,8 @@ class MemoryAdministration:
         count = await self.bulk.purge(
             place, wanted, caller.actor, "UserInitiated", selection.scope_name, can_be_undone=can_be_undone
         )
+        if not can_be_undone:
+            await self.bulk.forget_undo(place)
         memories = self.memories
         await memories.run(lambda: memories.backend.maintain(place))
         return PurgePreview(count=count, dry_run=False, can_be_undone=can_be_undone and count > 0)
@@ -357,7 +370,7 @@ class MemoryAdministration:
         def change(entity: Entity) -> Entity:
             metadata = {name: value for name, value in entity.metadata.items() if name not in changes.unset}
             metadata |= changes.set
-            check_metadata(metadata)
+            check_json(metadata, "metadata")
             changed = entity.model_copy(update={"metadata": metadata, "type": changes.type or entity.type})
             return changed if changed == entity else changed.model_copy(update={"updated_at": moment})
 
@@ -442,10 +455,7 @@ class MemoryAdministration:
         """How many memories of the places of these scopes are found by their words only."""
         memories = self.memories
         places = {Place.of(caller.scope.customer, caller.scope.workspace, scope) for scope in scopes}
-        counts = [
-            await memories.run(lambda place=place: len(memories.backend.stale(place, STALE_COUNTED)))
-            for place in places
-        ]
+        counts = [await memories.run(lambda place=place: memories.backend.stale_count(place)) for place in places]
         return sum(counts)
 
     async def export(self, caller: Caller, *, shared: bool = False, after: str | None = None) -> AsyncIterator[bytes]:
@@ -455,13 +465,17 @@ class MemoryAdministration:
             NotPermitted: the caller is no operator.
         """
         caller.require(Role.OPERATOR)
-        return self._export(self._places(caller.scope)[shared], MemoryId(after) if after else None)
+        place, memories = self._places(caller.scope)[shared], self.memories
+        behind = MemoryId(after) if after else None
+        ids = await memories.run(lambda: memories.backend.ids(place, MemoryFilter(), after=behind))
+        if ids:  # what is damaged is told before the answer begins
+            await memories.run(lambda: memories.backend.get(place, ids[:PAGE]))
+        return self._export(place, ids, with_header=after is None)
 
-    async def _export(self, place: Place, after: MemoryId | None) -> AsyncIterator[bytes]:
+    async def _export(self, place: Place, ids: Sequence[MemoryId], *, with_header: bool) -> AsyncIterator[bytes]:
         memories = self.memories
-        if after is None:
+        if with_header:
             yield export_lines.header(memories.embedder.id)
-        ids = await memories.run(lambda: memories.backend.ids(place, MemoryFilter(), after=after))
         for start in range(0, len(ids), PAGE):
             part = ids[start : start + PAGE]
             batch = await memories.run(lambda part=part: memories.backend.get(place, part))
@@ -472,7 +486,7 @@ class MemoryAdministration:
         yield export_lines.end()
 
     async def bring_in(
-        self, caller: Caller, text: str, *, shared: bool = False, operation: str | None = None
+        self, caller: Caller, text: str, *, shared: bool = False, operation: str | None = None, more: bool = False
     ) -> Brought:
         """Takes what an export wrote, or a part of it; what is there already is skipped, so that it can be done again.
 
@@ -481,7 +495,7 @@ class MemoryAdministration:
             InvalidInput: a line is not what an export writes, or the end is missing: nothing was taken then.
         """
         caller.require(Role.OPERATOR)
-        found = export_lines.parse(text.splitlines())
+        found = export_lines.parse(text.split("\n"))  # and at nothing else that Python takes for the end of a line
         if not found.ended:
             raise InvalidInput("the file was cut off: its last line is missing", "nothing was taken; export it again")
         if any((entity.scope.kind is ScopeKind.GLOBAL) != shared for entity in found.entities):
@@ -490,7 +504,9 @@ class MemoryAdministration:
                 "nothing was taken; bring them in with --scope global" if not shared else "leave out --scope global",
             )
         place = self._places(caller.scope)[shared]
-        return await self.bulk.bring_in(place, found.entities, found.relations, operation or new_id("op"), caller.actor)
+        return await self.bulk.bring_in(
+            place, found.entities, found.relations, operation or new_id("op"), caller.actor, more=more
+        )
 
     def _selected(self, scope: Scope, selection: Selection) -> tuple[Place, MemoryFilter]:
         place = Place.of(scope.customer, scope.workspace, selection.scope or MemoryScope())
@@ -508,22 +524,16 @@ class MemoryAdministration:
             found = await memories.run(lambda place=place: memories.backend.get(place, [MemoryId(memory_id)]))
             if found:
                 return place, found[0]
-        raise NotFound(
-            f'there is no memory "{memory_id[:64]}"',
-            Hint(text="find it", command='caxton memory search "…"'),
-            details={"memory": memory_id[:64]},
-        )
+        raise _unknown(memory_id)
 
-    async def _tell(self, caller: Caller, payload: MemoryEdited | RetentionSet) -> None:
+    async def _tell(self, caller: Caller, payload: MemoryEdited | RetentionSet | RelationRemoved) -> None:
         event = journal.note(caller.scope, payload, new_id("memory"), actor=caller.actor)
         await self._records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
 
 
-def check_metadata(metadata: Mapping[str, Any]) -> None:
-    """Refuses metadata that is too large.
-
-    Raises:
-        InvalidInput: it is.
-    """
-    if len(json.dumps(metadata, ensure_ascii=False).encode(errors="replace")) > METADATA_LIMIT:
-        raise InvalidInput(f"the metadata is larger than {METADATA_LIMIT >> 10} KB")
+def _unknown(memory_id: str) -> NotFound:
+    return NotFound(
+        f'there is no memory "{memory_id[:64]}"',
+        Hint(text="find it", command='caxton memory search "…"'),
+        details={"memory": memory_id[:64]},
+    )

@@ -1,7 +1,9 @@
 """Memory over HTTP and in agents."""
 
+import json
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -131,9 +133,17 @@ def test_bad_input_is_told(api: httpx.Client) -> None:
         refused = api.post("/v1/memory", content=content, headers={"Content-Type": "application/json"})
         assert refused.status_code == 400, (content[:40], refused.text)
     nested: dict[str, Any] = {"n": 1}
-    for _ in range(60):
+    for _ in range(25):
         nested = {"n": nested}
     assert add(api, "deep metadata", metadata=nested)["metadata"] == nested
+    for _ in range(20):
+        nested = {"n": nested}
+    for wrong in (nested, {"a": "\ud800"}, {"a": [1e400]}):
+        text = json.dumps({"text": "refused", "metadata": wrong})
+        refused = api.post("/v1/memory", content=text, headers={"Content-Type": "application/json"})
+        assert refused.status_code == 400, refused.text
+    for scope in ({"kind": "agent"}, {"kind": "workspace", "owner": "x"}, {"kind": "global", "owner": "x"}):
+        assert api.post("/v1/memory", json={"text": "x", "scope": scope}).status_code == 400
     odd = add(api, "\u202eodd \u0000 text\u200b 🦉", metadata={"ключ": "'; DROP TABLE memory; --"})
     assert search(api, "owl", where={"ключ": "'; DROP TABLE memory; --"})[0]["entity"]["id"] == odd["id"]
     assert search(api, "owl", where={"ключ": "' OR '1'='1"}) == []
@@ -141,6 +151,47 @@ def test_bad_input_is_told(api: httpx.Client) -> None:
         assert api.get("/v1/memory", params={"scope": broken}).status_code == 400, broken
     assert api.get("/v1/memory", params={"scope": "agent"}).status_code == 400
     assert api.get("/v1/memory/mem_nope").status_code == 404
+
+
+@pytest.mark.requirement("MEM-4")
+def test_whatever_is_kept_can_be_exported_and_brought_in_again(api: httpx.Client) -> None:
+    odd = add(api, "line one\u2028line two \x85 next\x0b\x1c…", name="a\u2029b", metadata={"k": "v\u2028"})
+    for part in ("a", "b"):
+        add(api, "said twice", metadata={part: "x" * 3_000})
+    grown = api.post("/v1/memory", json={"text": "said twice", "metadata": {"c": "x" * 3_000}})
+    assert grown.status_code == 400  # with what is there already it would be too large
+    too_long = {"observations": ["y" * 70_000]}
+    assert api.patch(f"/v1/memory/{odd['id']}", json=too_long).status_code == 400
+    assert api.patch(f"/v1/memory/{odd['id']}", json={"observations": ["\x00 "]}).status_code == 400
+    exported = api.get("/v1/memory/export").text
+    api.post("/v1/memory/purge", json={"dry_run": False}).raise_for_status()
+    assert api.post("/v1/memory/import", content=exported.encode()).json()["entities"] == 2
+    assert api.get("/v1/memory/export").text == exported
+
+
+@pytest.mark.requirement("MEM-7")
+def test_what_was_edited_away_can_be_remembered_again(api: httpx.Client) -> None:
+    door = add(api, "The door code is 1111")
+    edited = api.patch(f"/v1/memory/{door['id']}", json={"observations": ["The door code is 2222"]})
+    assert edited.json()["observations"] == ["The door code is 2222"]
+    again = add(api, "The door code is 1111")
+    assert again["id"] != door["id"]
+    assert again["observations"] == ["The door code is 1111"]
+    assert add(api, "The door code is 1111")["id"] == again["id"]
+    twin = api.patch(f"/v1/memory/{add(api, 'Bees fly')['id']}", json={"observations": ["The window is open"]})
+    assert twin.status_code == 200
+    add(api, "The lamp is on")
+    refused = api.patch(f"/v1/memory/{twin.json()['id']}", json={"observations": ["The lamp is on"]})
+    assert refused.status_code == 400
+    hashes = [event["payload"] for event in listed(api, type="memory_edited")]
+    assert all(told["before_hash"] != told["after_hash"] for told in hashes)
+
+
+def test_those_who_remember_the_same_at_once_lose_nothing(api: httpx.Client) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda n: add(api, "one text", metadata={f"n{n}": n}), range(20)))
+    [found] = search(api, "one text", limit=5, mode="text")
+    assert len(found["entity"]["metadata"]) == 20
 
 
 REMEMBERS = """

@@ -197,3 +197,40 @@ def test_the_daily_run_stands_in_the_engine_and_does_its_work(api: httpx.Client,
     assert outcome.places >= 1
     assert outcome.removed >= 3
     assert len([line for line in state(api) if "entity" in line]) == 2
+
+
+def test_one_bulk_operation_is_not_taken_for_another(api: httpx.Client) -> None:
+    remember(api, 6)
+    exported = api.get("/v1/memory/export").text
+    post(api, "purge", {"dry_run": False})
+    first = api.post("/v1/memory/import", content=exported, params={"operation": "import_1", "more": "true"})
+    assert first.json()["entities"] == 6
+    busy = api.post("/v1/memory/purge", json={"where": {"n": 1}, "dry_run": False})
+    assert (busy.status_code, busy.json()["code"]) == (429, "overloaded")
+    last = api.post("/v1/memory/import", content=exported, params={"operation": "import_1"})
+    assert last.json()["skipped"] == 6
+    assert post(api, "purge", {"where": {"n": 1}, "dry_run": False})["count"] == 1
+    assert post(api, "undo", {"dry_run": False})["operation"] == "purge"
+
+
+def test_retention_that_removes_nothing_leaves_the_undo_alone(api: httpx.Client) -> None:
+    remember(api, 4)
+    post(api, "purge", {"where": {"kind": "odd"}, "dry_run": False})
+    api.put("/v1/memory/retention", json={"max_entities": 100}).raise_for_status()
+    assert post(api, "retention/apply")["count"] == 0
+    assert post(api, "undo", {"dry_run": False})["done"] == 2
+    assert api.put("/v1/memory/retention", json={"max_age": 99_999_999 * 86_400}).status_code == 400
+
+
+def test_damaged_memory_can_be_removed_and_begun_anew(
+    api: httpx.Client, caxton_server: RunningServer, workspace: str
+) -> None:
+    remember(api, 3)
+    exported = api.get("/v1/memory/export").text
+    for file in (caxton_server.data_dir / "memory" / "local" / workspace).rglob("data/*.lance"):
+        file.write_bytes(b"")
+    broken = api.get("/v1/memory/export")
+    assert (broken.status_code, broken.json()["code"]) == (503, "memory_unavailable")
+    assert "purge" in str(broken.json()["hints"])
+    post(api, "purge", {"dry_run": False})
+    assert api.post("/v1/memory/import", content=exported).json()["entities"] == 3

@@ -64,6 +64,7 @@ def test_an_interrupted_export_and_import_go_on(run_cli: RunCli, ids: list[str],
     run_cli("memory", "purge", "--yes")
     for name, content, told in (
         ("cut.ndjson", whole[:-15], "cut off"),
+        ("short.ndjson", whole[: whole.index('{"end"')], "its last line is missing"),
         ("future.ndjson", whole.replace('"format":1', '"format":2'), "newer version"),
         ("other.ndjson", "id,text\n1,x\n", "no export"),
         ("empty.ndjson", "", "cut off"),
@@ -105,6 +106,12 @@ def test_slips_are_told(run_cli: RunCli, ids: list[str]) -> None:
         outcome = run_cli("memory", *arguments)
         assert outcome.code != 0, arguments
         assert told in outcome.err, outcome.err
+    for path in ("../keys/k_1", "stats", "../agents/x", "a/b", "?x=1"):
+        assert run_cli("memory", "delete", path).code != 0
+        assert "there is no" in run_cli("memory", "show", path).err, path
+    assert run_cli("memory", "show", "").code != 0
+    odd = run_cli("memory", "add", "odd", "--set", "a=1e999", "--set", "b=NaN", "--set", "c=2").out.strip()
+    assert run_cli("memory", "show", odd, "--json").data["memory"]["metadata"] == {"a": "1e999", "b": "NaN", "c": 2}
     assert run_cli("memory", "reembed").out == "all memories are embedded already\n"
 
 

@@ -1,5 +1,6 @@
 """The embedded memory when processes are killed and files are damaged."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,9 +9,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import lance
 import numpy
 import pytest
 
@@ -24,7 +23,6 @@ from caxton.testing.memory import HERE, INVOICE, LOGIN, MODEL, PLANTS, entity, p
 WRITER = """
 import sys
 from pathlib import Path
-from typing import Any
 from caxton.adapters.memory.lance import LanceMemory
 from caxton.domain.memory_port import MemoryConfig
 from caxton.testing.memory import HERE, entity
@@ -38,12 +36,19 @@ while True:
 """
 
 
+LIST_INDICES = """
+import json, sys, lance
+found = lance.dataset(sys.argv[1]).describe_indices()
+print(json.dumps([(i.field_names[0], str(s.uuid)) for i in found for s in i.segments]))
+"""
+
+
 def index_folders(folder: Path, column: str) -> list[Path]:
-    """Folders of the indices of a column of the entities."""
+    """Folders of the indices of a column of the entities. Listed in a process of its own: Lance's does not like forks."""
     [path] = folder.rglob("entities.lance")
-    found: Any = lance.dataset(str(path)).describe_indices()
-    segments = [each for index in found if index.field_names[0].startswith(column) for each in index.segments]
-    return [path / "_indices" / str(segment.uuid) for segment in segments]
+    command = [sys.executable, "-c", LIST_INDICES, str(path)]
+    listed = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return [path / "_indices" / uuid for name, uuid in listed if name.startswith(column)]
 
 
 @pytest.mark.requirement("MEM-4")

@@ -7,6 +7,7 @@ is not in them yet is searched one by one. Hops follow a table of relations by b
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from importlib import import_module
 from typing import Any
@@ -209,6 +210,16 @@ class LanceMemory:
             return entity
         return entity.model_copy(update={"accessed": entity.accessed + accesses[0], "last_accessed": accesses[1]})
 
+    def lock(self, place: Place) -> AbstractContextManager[None]:
+        """Nobody else writes to the place meanwhile, over all processes."""
+        return self._tables.lock(place)
+
+    def stale_count(self, place: Place) -> int:
+        """How many entities have vectors that another embedder made."""
+        return self._tables.read(
+            place, "entities", lambda table: table.count_rows(f"{self._column} IS NULL"), missing=0
+        )
+
     def stale(self, place: Place, limit: int) -> list[Entity]:
         """Some entities whose vectors another embedder made."""
         return [
@@ -277,9 +288,7 @@ class LanceMemory:
             by_scope=by_scope,
             bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
             indexed=self._tables.read(place, "entities", self._indexed, missing=0),
-            stale=self._tables.read(
-                place, "entities", lambda table: table.count_rows(f"{self._column} IS NULL"), missing=0
-            ),
+            stale=self.stale_count(place),
         )
 
     def _indexed(self, table: Any) -> int:

@@ -354,7 +354,10 @@ def _told(what: str, work: Callable[[], T]) -> T:
     except _FAILURES as error:
         raise MemoryUnavailable(
             f"the memory cannot be {what}",
-            Hint(text="look into the server's log; bring an export back with", command="caxton memory import FILE"),
+            Hint(
+                text="if this stays so, the files are damaged: caxton memory purge --yes removes them; bring an export back with",
+                command="caxton memory import FILE",
+            ),
             reason=_reason(error),
         ) from error
 

@@ -45,12 +45,17 @@ class OpenAIEmbedder:
                 answer = self._connected(openai).embeddings.create(
                     model=self._model, input=part, encoding_format="float"
                 )
-            except openai.OpenAIError as error:
+                found = [
+                    [float(value) for value in each.embedding]
+                    for each in sorted(answer.data, key=lambda each: each.index)
+                ]
+            except Exception as error:  # what a service can answer with, the client turns into any of Python's errors
                 status = getattr(error, "status_code", None)
                 # Its message may quote the text.
                 reason = type(error).__name__ + (f" {status}" if status else "")
-                raise MemoryUnavailable("the embedder does not answer", reason=reason) from error
-            found = [each.embedding for each in sorted(answer.data, key=lambda each: each.index)]
+                raise MemoryUnavailable("the embedder does not answer as it should", reason=reason) from error
+            if not all(math.isfinite(value) for vector in found for value in vector):
+                raise MemoryUnavailable("the embedder's vectors have numbers that are not finite")
             if len(found) != len(part) or any(len(vector) != self.dimensions for vector in found):
                 lengths = sorted({len(vector) for vector in found})
                 raise MemoryUnavailable(

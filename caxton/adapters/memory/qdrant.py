@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -56,6 +57,7 @@ class QdrantMemory:
         self._accessed: dict[Place, dict[MemoryId, tuple[int, datetime]]] = {}
         self._changed: dict[Place, float] = {}
         self._guard = threading.Lock()
+        self._locks: dict[Place, AbstractContextManager[Any]] = {}
 
     # --- entities ---
 
@@ -195,6 +197,15 @@ class QdrantMemory:
         if accesses is None:
             return entity
         return entity.model_copy(update={"accessed": entity.accessed + accesses[0], "last_accessed": accesses[1]})
+
+    def lock(self, place: Place) -> AbstractContextManager[None]:
+        """No other thread of this process writes meanwhile; Qdrant has no locks between processes."""
+        with self._guard:
+            return self._locks.setdefault(place, threading.RLock())
+
+    def stale_count(self, place: Place) -> int:
+        """How many entities have vectors that another embedder made."""
+        return self._collections.count(place, "entities", self._filters.without(self._column))
 
     def stale(self, place: Place, limit: int) -> list[Entity]:
         """Some entities whose vectors another embedder made."""

@@ -46,8 +46,12 @@ INDICES: dict[Name, dict[str, str]] = {
 """Fields with conditions."""
 
 
-class _Gone(MemoryUnavailable):
+class _GoneError(Exception):
     """The collection is not as it was: another process removed it, or it never had our vectors."""
+
+    def __init__(self, told: MemoryUnavailable) -> None:
+        super().__init__(told.message)
+        self.told = told
 
 
 class Collections:
@@ -83,10 +87,10 @@ class Collections:
             try:
                 with self._lock:
                     return self._told(lambda: work(collection)) if self._ready(collection, name, create) else missing
-            except _Gone:
+            except _GoneError as error:
                 self._known.discard(collection)
                 if attempt:
-                    raise
+                    raise error.told from None
         raise AssertionError("unreachable")
 
     # --- points ---
@@ -174,7 +178,7 @@ class Collections:
             collection = self.name(place, name)
             with self._lock:
                 self._known.discard(collection)
-                with suppress(_Gone):
+                with suppress(_GoneError):
                     self._told(lambda collection=collection: self.client.delete_collection(collection))
 
     def size(self, place: Place) -> int:
@@ -272,7 +276,7 @@ class Collections:
         except self._failures as error:
             raise self._reported(error) from None  # what it says may quote the request
 
-    def _reported(self, error: Exception) -> MemoryUnavailable:
+    def _reported(self, error: Exception) -> Exception:
         if not self.remote:
             if "already accessed" in str(error):
                 return MemoryUnavailable(
@@ -289,7 +293,7 @@ class Collections:
             hint = "set api_key_env in [memory.options] to the name of the environment variable that holds its key"
             return MemoryUnavailable("Qdrant refuses the key", hint, reason=reason)
         if status in (400, 404):
-            return _Gone("Qdrant refuses the request", reason=reason)
+            return _GoneError(MemoryUnavailable("Qdrant refuses the request", reason=reason))
         hint = "look whether it runs, and whether url in [memory.options] is its address"
         return MemoryUnavailable(
             "Qdrant does not answer", hint, reason=reason, retry_after=getattr(error, "retry_after_s", None)

@@ -61,6 +61,7 @@ class MemoryQueries(Session):
                 clock.to_datetime(row["made_at"]),
                 row["count"],
                 Digest(row["digest"]),
+                row["open"],
             )
             for row in self.connection.execute(query).mappings()
         ]
@@ -77,8 +78,15 @@ class MemoryQueries(Session):
             "made_at": clock.from_datetime(page.made_at),
             "count": page.count,
             "digest": page.digest,
+            "open": page.open,
         }
         self.connection.execute(memory_undo.insert(), row)
+
+    def close_undo_pages(self, place: Place, operation: str) -> None:
+        """Notes that an operation is over: another may take its place."""
+        table = memory_undo
+        own = (table.c.customer == place.customer, table.c.workspace == place.workspace, table.c.operation == operation)
+        self.connection.execute(table.update().where(*own).values(open=False))
 
     def remove_undo_pages(self, place: Place, numbers: Sequence[int] | None = None) -> list[Digest]:
         """Removes those of these numbers, or all. Returns where their contents are."""

@@ -315,6 +315,7 @@ memory_undo = Table(
     Column("made_at", BigInteger, nullable=False),
     Column("count", Integer, nullable=False),
     Column("digest", String(DIGEST), nullable=False),
+    Column("open", Boolean, nullable=False),
 )
 """The last bulk operation on each place of memory: where the memories are as they were before."""
 

@@ -233,13 +233,16 @@ async def bring_in(
         str | None,
         Query(max_length=40, pattern=r"^[A-Za-z0-9_]+$", description="Parts of one import are undone together."),
     ] = None,
+    more: Annotated[
+        bool, Query(description="Other parts follow; no other bulk operation takes this one's place.")
+    ] = False,
 ) -> Brought:
     """Takes what an export wrote, or a part of it: all of what is sent or nothing."""
     try:
         text = (await request.body()).decode()
     except UnicodeDecodeError:
         raise InvalidInput("this is no export of memories: it is no text") from None
-    return await services.memory.bring_in(caller, text, shared=shared, operation=operation)
+    return await services.memory.bring_in(caller, text, shared=shared, operation=operation, more=more)
 
 
 @router.get("/{memory_id}")

@@ -43,6 +43,13 @@ class RelationCreated(MemoryEvent):
     relation_type: str
 
 
+class RelationRemoved(MemoryEvent):
+    """Somebody removed a relation."""
+
+    sentence: ClassVar[str] = "{relation_id} removed"
+    relation_id: str
+
+
 class MemoryFailed(MemoryEvent):
     """A request and its reply could not be remembered; the agent went on without."""
 

@@ -2,7 +2,9 @@
 
 import math
 import socket
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from llmock.pytest_plugin import LLMock
@@ -51,3 +53,31 @@ def test_settings_choose_embedder_and_back_end(tmp_path: Path, monkeypatch: pyte
     assert "lancedb" in told.value.hints[0].text
     with pytest.raises(InvalidSettings, match='no option "url"'):
         build_backend(MemorySection(options={"url": "x"}), tmp_path, MiniLM())
+
+
+class Nonsense(BaseHTTPRequestHandler):
+    """Answers 200 with what stands in the path."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = {"html": "<html>", "null": '{"data": null}', "text": '{"data": [{"index": 0, "embedding": "x"}]}'}.get(
+            self.path.split("/")[1], '{"data": [{"index": 0, "embedding": [NaN, 1, 1]}]}'
+        )
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.mark.parametrize("kind", ["html", "null", "text", "nan"])
+def test_nonsense_is_told_as_such(kind: str) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Nonsense)
+    Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/{kind}"
+    with pytest.raises(MemoryUnavailable, match="embedder"):
+        OpenAIEmbedder("m", 3, base_url=url, key=None).embed(["x"])
+    server.shutdown()
+    server.server_close()
