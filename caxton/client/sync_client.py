@@ -38,7 +38,7 @@ from caxton.client.views import (
 )
 from caxton.domain.conversations import Conversation, EndReason
 from caxton.domain.deployments import Deployment, DeploymentPlan, DeploymentRequest
-from caxton.domain.errors import UsageError
+from caxton.domain.errors import NotFound, UsageError
 from caxton.domain.events import Event
 from caxton.domain.events.replay import Replay
 from caxton.domain.executions import RoutingStrategy, TurnView
@@ -442,18 +442,18 @@ class Caxton:
 
     def memory(self, memory_id: str) -> tuple[Entity, list[Relation]]:
         """A memory with its relations."""
-        found = self._get(f"/v1/memory/{_segment(memory_id)}")
+        found = self._get(f"/v1/memory/{_memory(memory_id)}")
         relations = [Relation.model_validate(each) for each in found["relations"]]
         return Entity.model_validate(found["memory"]), relations
 
     def edit_memory(self, memory_id: str, changes: Mapping[str, Any]) -> Entity:
         """Corrects a memory: observations, name or metadata."""
-        response = self._transport.request("PATCH", f"/v1/memory/{_segment(memory_id)}", json=changes)
+        response = self._transport.request("PATCH", f"/v1/memory/{_memory(memory_id)}", json=changes)
         return Entity.model_validate(response.json())
 
     def delete_memory(self, memory_id: str) -> None:
         """Removes a memory with its relations."""
-        self._transport.request("DELETE", f"/v1/memory/{_segment(memory_id)}")
+        self._transport.request("DELETE", f"/v1/memory/{_memory(memory_id)}")
 
     def relate_memories(self, source: str, relation: str, target: str) -> Relation:
         """Relates two memories."""
@@ -464,7 +464,7 @@ class Caxton:
         self, memory_id: str, *, hops: int = 1, direction: str = "both", types: list[str] | None = None
     ) -> list[MemoryPath]:
         """What is reached from a memory, the nearest first."""
-        found = self._get(f"/v1/memory/{_segment(memory_id)}/graph", hops=hops, direction=direction, type=types or None)
+        found = self._get(f"/v1/memory/{_memory(memory_id)}/graph", hops=hops, direction=direction, type=types or None)
         return [MemoryPath.model_validate(each) for each in found["paths"]]
 
     def purge_memory(
@@ -643,6 +643,17 @@ def _segment(name: object) -> str:
     if text in ("", ".", ".."):
         raise UsageError(f'"{text}" is no name or id')
     return quote(text, safe="")
+
+
+def _memory(memory_id: str) -> str:
+    """The segment of a memory's id.
+
+    Raises:
+        NotFound: no memory has such an id.
+    """
+    if not memory_id.startswith("mem_"):
+        raise NotFound(f'there is no memory "{memory_id[:64]}"', "ids begin with mem_")
+    return _segment(memory_id)
 
 
 def _of_all(shared: bool) -> dict[str, Any]:

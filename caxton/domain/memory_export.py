@@ -124,7 +124,8 @@ def _read(lines: Iterable[str]) -> Iterator[Entity | Relation | None]:
             if not begun or number == 1:
                 raise InvalidInput("this is no export of memories", "nothing was taken") from None
             raise InvalidInput(
-                f"line {number} is nothing that an export writes", "nothing of it was taken; if the file was cut off or changed, export it again"
+                f"line {number} is nothing that an export writes",
+                "nothing of it was taken; if the file was cut off or changed, export it again",
             ) from None
 
 

@@ -228,7 +228,7 @@ def test_damaged_memory_can_be_removed_and_begun_anew(
     remember(api, 3)
     exported = api.get("/v1/memory/export").text
     for file in (caxton_server.data_dir / "memory" / "local" / workspace).rglob("data/*.lance"):
-        file.write_bytes(b"")
+        file.unlink()
     broken = api.get("/v1/memory/export")
     assert (broken.status_code, broken.json()["code"]) == (503, "memory_unavailable")
     assert "purge" in str(broken.json()["hints"])
