@@ -229,6 +229,19 @@ def figures(
     return found
 
 
+def cost_of_a_message(rate: float = 200.0, seconds: float = 8.0) -> Figure:
+    """CPU that all of Caxton's processes use for one message, which does not depend on what else the machine does."""
+    with server() as running, running.client() as client:
+        deploy(client, write_agents(running.folder / "workspace", 10, 0))
+        request = messages(running.url, running.key, 10)
+        main = psutil.Process(running.pid)
+        processes = {str(process.pid): process for process in [main, *main.children()]}
+        uvloop.run(offer(running.url, rate, 3.0, request, {}))
+        result = uvloop.run(offer(running.url, rate, seconds, request, processes))
+        used = sum(result.shares.values()) * seconds
+        return Figure(f"CPU of a message at {rate:g} a second", used / max(1, result.statuses[200]) * 1000, "ms")
+
+
 def main() -> None:
     """Runs it from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
