@@ -18,6 +18,9 @@ MODEL = "all-MiniLM-L6-v2-int8.onnx"
 DIMENSIONS = 384
 BATCH = 32
 
+M_MMAP_THRESHOLD = -3
+"""malloc.h"""
+
 
 class MiniLM:
     """The Embedder port. Nothing is loaded before the first text; loading takes about half a second and 130 MB."""
@@ -66,8 +69,12 @@ class MiniLM:
 
 
 def _give_back_memory() -> None:
-    """Loading needs 100 MB for a moment, which glibc would keep."""
+    """Loading needs 100 MB for a moment, which glibc would keep; and so would it with what indices need for a moment later.
+
+    Its threshold from which memory goes back at once grows by itself, unless it is set (mallopt(3)).
+    """
     if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none, and keeps nothing
-        if trim is not None:
-            trim(0)
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):  # musl has none, and keeps nothing
+            libc.mallopt(M_MMAP_THRESHOLD, 128 << 10)
+            libc.malloc_trim(0)
