@@ -5,31 +5,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateStage
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from caxton.activities import journal
 from caxton.activities.contents import hash_of
 from caxton.activities.conversations import ended_event
-from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, ConversationState, EndReason
-from caxton.domain.errors import ConversationClosed, Hint, NotFound
+from caxton.domain.conversations import ENDED, IDLE_TIMEOUT, Conversation, ConversationState, EndReason
+from caxton.domain.errors import Hint, NotFound
 from caxton.domain.events.conversations import ConversationStarted
 from caxton.domain.events.executions import CancellationRequested
-from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnOutcome, TurnRequest, TurnView
+from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnView
 from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id, new_id
 from caxton.domain.messages import Message
 from caxton.domain.records import Records, Transaction
-from caxton.observability.metrics import METRICS
 from caxton.routing.decision import route
 from caxton.routing.directory import Directory
 from caxton.service.context import Caller, Role
 from caxton.service.engine import Engine, WorkflowMissingError
-from caxton.service.turns import Ask, Turns, outcome_error
+from caxton.service.turns import Ask, Turns
 from caxton.workflows.conversation import ConversationInput, ConversationWorkflow, EndInput
 from caxton.workflows.names import conversation_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
-
-ENDED = (ConversationState.COMPLETED, ConversationState.FAILED, ConversationState.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +107,7 @@ class Conversations:
         """
         caller.require(Role.DEVELOPER)
         scope = caller.scope
+        self.turns.inbox.admission.check(scope.customer)
         conversation = await self.show(scope, conversation_id)
         routing = conversation.metadata.get("routing", {})
         target = Target(
@@ -132,14 +129,12 @@ class Conversations:
         if ask.idempotency_key is not None:
             known = await self.turns.find(scope, request, check_route=False)
         if known is None or known.execution.state is ExecutionState.RUNNING:
-            # A running one is sent again: its update id makes that harmless, and it may never have reached the workflow.
+            # A running one is sent again: its steps are recorded, so that is harmless, and it may never have been accepted.
             if conversation.state in ENDED:
-                raise _closed(conversation)
-            outcome = await self._submit(conversation, request, accepted_only=wait is None)
-            METRICS.messages_accepted()
-            error = outcome_error(outcome) if outcome else None
-            if error is not None:
-                raise error
+                raise conversation.closed()
+            view = await self.turns.submit(request)
+            if view is not None:
+                return view
         return await self.turns.reply(scope, execution_id, conversation_id, wait)
 
     async def end(self, caller: Caller, conversation_id: ConversationId, reason: EndReason) -> Conversation:
@@ -152,7 +147,7 @@ class Conversations:
         caller.require(Role.DEVELOPER)
         conversation = await self.show(caller.scope, conversation_id)
         if conversation.state in ENDED:
-            raise _closed(conversation)
+            raise conversation.closed()
         request = EndInput(scope=caller.scope, conversation_id=conversation_id, reason=reason, actor=caller.actor)
         handle = self.engine.client.get_workflow_handle_for(
             ConversationWorkflow.run, conversation_workflow_id(caller.scope, conversation_id)
@@ -267,50 +262,6 @@ class Conversations:
             static_summary=_summary(conversation),
         )
 
-    async def _submit(
-        self, conversation: Conversation, request: TurnRequest, *, accepted_only: bool
-    ) -> TurnOutcome | None:
-        scope = request.scope
-        handle = self.engine.client.get_workflow_handle_for(
-            ConversationWorkflow.run, conversation_workflow_id(scope, conversation.id)
-        )
-
-        async def submit() -> TurnOutcome | None:
-            if not accepted_only:
-                return await handle.execute_update("submit", request, id=request.execution_id, result_type=TurnOutcome)
-            await handle.start_update(
-                "submit",
-                request,
-                id=request.execution_id,
-                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-            )
-            return None
-
-        try:
-            return await self.engine.call(submit)
-        except WorkflowMissingError:
-            present = await self.show(scope, conversation.id)
-            if present.state in ENDED:
-                raise _closed(present) from None
-            return await self.engine.call(lambda: self._submit_with_start(present, request))
-
-    async def _submit_with_start(self, conversation: Conversation, request: TurnRequest) -> TurnOutcome:
-        """For a conversation that is recorded as open, but whose workflow is gone (a restored database, for instance)."""
-        scope = request.scope
-        start = WithStartWorkflowOperation(
-            ConversationWorkflow.run,
-            _input(scope, conversation),
-            id=conversation_workflow_id(scope, conversation.id),
-            task_queue=self.engine.task_queue,
-            task_timeout=TASK_TIMEOUT,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            search_attributes=_attributes(scope, conversation),
-            static_summary=_summary(conversation),
-        )
-        return await self.engine.client.execute_update_with_start_workflow(
-            "submit", request, start_workflow_operation=start, id=request.execution_id, result_type=TurnOutcome
-        )
-
 
 def _input(scope: Scope, conversation: Conversation) -> ConversationInput:
     idle = float(conversation.metadata.get("idle_timeout", IDLE_TIMEOUT))
@@ -328,14 +279,6 @@ def _attributes(scope: Scope, conversation: Conversation) -> Any:
 
 def _summary(conversation: Conversation) -> str:
     return f"conversation about {conversation.capability or conversation.agent}"
-
-
-def _closed(conversation: Conversation) -> ConversationClosed:
-    return ConversationClosed(
-        f'conversation "{conversation.id}" has ended ({conversation.end_reason})',
-        "start a new one",
-        details={"conversation": conversation.id, "reason": conversation.end_reason},
-    )
 
 
 def _record_start(transaction: Transaction, scope: Scope, conversation: Conversation, actor: str) -> None:

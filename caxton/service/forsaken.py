@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from temporalio.client import WorkflowExecutionStatus
-
 from caxton.activities import journal
 from caxton.domain.errors import ExecutionAbandoned
 from caxton.domain.executions import Execution, ExecutionState, StepInput, StepKind, StepResult, Target, TurnRequest
@@ -18,6 +16,7 @@ from caxton.domain.ids import Scope
 from caxton.domain.messages import Content
 from caxton.domain.records import ExecutionRecord, Records
 from caxton.service.engine import Engine, WorkflowMissingError
+from caxton.workflows.conversation import ConversationWorkflow
 from caxton.workflows.inbox import InboxWorkflow
 from caxton.workflows.names import SHARDS, conversation_workflow_id, inbox_workflow_id
 
@@ -54,9 +53,11 @@ class Forsaken:
         return ended
 
     async def _is_at_work(self, scope: Scope, execution: Execution) -> bool:
-        handle = self.engine.client.get_workflow_handle(conversation_workflow_id(scope, execution.conversation_id))
+        own = self.engine.client.get_workflow_handle_for(
+            ConversationWorkflow.run, conversation_workflow_id(scope, execution.conversation_id)
+        )
         try:
-            if (await self.engine.call(handle.describe)).status is WorkflowExecutionStatus.RUNNING:
+            if await self.engine.call(lambda: own.query(ConversationWorkflow.has, execution.id)):
                 return True
         except WorkflowMissingError:
             pass
@@ -74,7 +75,12 @@ class Forsaken:
 
     async def _end(self, scope: Scope, record: ExecutionRecord) -> None:
         root = record.execution
-        turn = await self.records.read(lambda transaction: transaction.executions_of_turn(scope, root.id))
+        turn, one_shot = await self.records.read(
+            lambda transaction: (
+                transaction.executions_of_turn(scope, root.id),
+                transaction.stands_alone(scope, root.conversation_id),
+            )
+        )
         by_id = {found.execution.id: found.execution for found in turn}
         error = ExecutionAbandoned(
             "the server was killed before it could accept the request; what it had begun by then is in the trace",
@@ -96,7 +102,7 @@ class Forsaken:
                 message_id=root.message_id,
                 content=Content(),
                 target=Target(capability=root.capability, agent=None if root.capability else root.agent),
-                one_shot=True,
+                one_shot=one_shot,
             )
             step = StepInput(
                 kind=StepKind.CLOSE,
@@ -107,6 +113,6 @@ class Forsaken:
                 parent_id=execution.parent_id,
                 chain=chain,
                 error=error,
-                one_shot=execution.id == root.id,
+                one_shot=one_shot and execution.id == root.id,
             )
             await self.do_steps([step])

@@ -1,4 +1,4 @@
-"""Sends one-shot requests to inbox shards, with natural batching.
+"""Sends requests to inbox shards, with natural batching.
 
 While an update of a shard is under way, what arrives waits and travels in the next one. So the cost of a request falls as
 load rises, and at low load a request waits for nobody.
@@ -152,6 +152,12 @@ class _Shard:
         )
 
 
+def _shard_of(request: TurnRequest) -> int:
+    """The shard of a request. All messages of a conversation meet in the same one, which keeps them in order."""
+    key = request.execution_id if request.one_shot else request.conversation_id
+    return zlib.crc32(key.encode()) % SHARDS
+
+
 def _unsent(error: BaseException) -> CaxtonError:
     return EngineUnavailable(
         "the request could not be handed to the workflow engine", reason=type(error).__name__, retry_after=1.0
@@ -206,7 +212,7 @@ class InboxSender:
             EngineUnavailable: the engine stayed away; the request may or may not have been accepted, and sending it again
                 with the same idempotency key is safe.
         """
-        number = zlib.crc32(request.execution_id.encode()) % SHARDS
+        number = _shard_of(request)
         key = (request.scope.customer, number)
         shard = self._shards.get(key)
         if shard is None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Row, bindparam, or_, select
+from sqlalchemy import Boolean, Row, bindparam, or_, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import conversations, executions, messages
@@ -16,6 +16,7 @@ ACTIVE = (ConversationState.INITIATED, ConversationState.IN_PROGRESS)
 
 
 _CONVERSATION = select(conversations).where(scope_given(conversations), conversations.c.id == bindparam("id"))
+_ONE_SHOT = select(conversations.c.one_shot).where(scope_given(conversations), conversations.c.id == bindparam("id"))
 _MESSAGE = select(messages).where(scope_given(messages), messages.c.id == bindparam("id"))
 _HISTORY = (
     select(messages)
@@ -39,9 +40,10 @@ _OF_CONVERSATION = (
     conversations.c.workspace == bindparam("in_workspace"),
     conversations.c.id == bindparam("in_id"),
 )
+_MAY_CHANGE = or_(bindparam("in_any_state", type_=Boolean), conversations.c.state.in_(ACTIVE))
 _COUNT_MESSAGES = (
     conversations.update()
-    .where(*_OF_CONVERSATION)
+    .where(*_OF_CONVERSATION, _MAY_CHANGE)
     .values(
         message_count=conversations.c.message_count + bindparam("new_messages"),
         last_activity=bindparam("new_last_activity"),
@@ -49,7 +51,7 @@ _COUNT_MESSAGES = (
 )
 _TOUCH = (
     conversations.update()
-    .where(*_OF_CONVERSATION)
+    .where(*_OF_CONVERSATION, _MAY_CHANGE)
     .values(
         message_count=conversations.c.message_count + bindparam("new_messages"),
         last_activity=bindparam("new_last_activity"),
@@ -117,27 +119,52 @@ class ConversationQueries(Session):
         return True
 
     def touch_conversation(
-        self, scope: Scope, conversation_id: ConversationId, *, messages: int, participants: Collection[str]
-    ) -> None:
-        """Counts `messages` more, adds `participants`, and notes the activity."""
+        self,
+        scope: Scope,
+        conversation_id: ConversationId,
+        *,
+        messages: int,
+        participants: Collection[str],
+        active: bool = False,
+    ) -> bool:
+        """Counts `messages` more, adds `participants`, and notes the activity.
+
+        False, and nothing is changed, if the conversation was to be `active` and has ended. (While writes are only being
+        prepared nobody knows; such a transaction is then not committed.)
+        """
         row = self.fresh(conversations, scope, conversation_id)
         if row is not None and not participants:
             row["message_count"] += messages
             row["last_activity"] = clock.now()
-            return
+            return True
+        joining = list(participants)
+        if self.prepared and not joining:
+            key = (scope.customer, scope.workspace, conversation_id)
+            before = self.counts.get(key)
+            known, strict = (before[0], before[5]) if before else (0, False)
+            self.counts[key] = (known + messages, clock.now(), *key, active or strict)
+            return True
         self.flush()
         values: dict[str, object] = {"new_messages": messages, "new_last_activity": clock.now()}
-        joining = list(participants)
+        values |= {**_key(scope, conversation_id), "in_any_state": not active}
         if not joining:
-            self.connection.execute(_COUNT_MESSAGES, {**_key(scope, conversation_id), **values})
-            return
+            return bool(self.connection.execute(_COUNT_MESSAGES, values).rowcount)
         present = self.conversation(scope, conversation_id)
         if present is None:
-            return
+            return False
         everybody = present.participants + [name for name in joining if name not in present.participants]
         state = ConversationState.IN_PROGRESS if present.state is ConversationState.INITIATED else present.state
         values |= {"new_participants": to_json(everybody), "new_state": state}
-        self.connection.execute(_TOUCH, {**_key(scope, conversation_id), **values})
+        return bool(self.connection.execute(_TOUCH, values).rowcount)
+
+    def count_prepared(self) -> bool:
+        """Counts the messages of prepared writes; False if one of the conversations has ended."""
+        for new, moment, customer, workspace, conversation_id, active in self.counts.values():
+            key = _key(Scope(customer=customer, workspace=workspace), ConversationId(conversation_id))
+            values = {"new_messages": new, "new_last_activity": moment, "in_any_state": not active}
+            if not self.connection.execute(_COUNT_MESSAGES, {**key, **values}).rowcount:
+                return False
+        return True
 
     def end_conversation(self, scope: Scope, conversation_id: ConversationId, reason: EndReason) -> bool:
         """Records the end; False when it had ended."""
@@ -152,6 +179,10 @@ class ConversationQueries(Session):
         new = {f"new_{name}": value for name, value in values.items()}
         changed = self.connection.execute(_END, {**_key(scope, conversation_id), **new})
         return bool(changed.rowcount)
+
+    def stands_alone(self, scope: Scope, conversation_id: ConversationId) -> bool:
+        """Whether the conversation is that of a one-shot request."""
+        return bool(self.connection.execute(_ONE_SHOT, given(scope, id=conversation_id)).scalar())
 
     def message(self, scope: Scope, message_id: MessageId) -> Message | None:
         """The message of that id."""

@@ -12,8 +12,8 @@ from caxton.adapters.store.schema import executions, steps
 from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
 from caxton.domain.errors import ErrorReport
 from caxton.domain.executions import Execution, ExecutionState, Usage
-from caxton.domain.ids import ExecutionId, MessageId, Scope
-from caxton.domain.records import ExecutionRecord, StepRecord
+from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
+from caxton.domain.records import ExecutionRecord, StepRecord, TurnsSoFar
 
 _BY_ID = select(executions).where(scope_given(executions), executions.c.id.in_(bindparam("ids", expanding=True)))
 _STEPS = (
@@ -28,6 +28,18 @@ _WORK_IN_HAND = (
     select(executions.c.agent, func.count())
     .where(scope_given(executions), executions.c.state == ExecutionState.RUNNING)
     .group_by(executions.c.agent)
+)
+_OF_CONVERSATION = (scope_given(executions), executions.c.conversation_id == bindparam("conversation_id"))
+_ROOTS = select(executions.c.id, executions.c.state, executions.c.agent, executions.c.agent_digest).where(
+    *_OF_CONVERSATION, executions.c.depth == 0
+)
+_FIRST_ROOT = _ROOTS.where(executions.c.agent.is_not(None)).order_by(executions.c.started_at).limit(1)
+_LAST_ROOT = _ROOTS.order_by(executions.c.started_at.desc()).limit(1)
+_FIRST_VERSION = (
+    select(executions.c.agent_digest)
+    .where(*_OF_CONVERSATION, executions.c.agent == bindparam("agent"))
+    .order_by(executions.c.started_at)
+    .limit(1)
 )
 _OF_EXECUTION = (
     executions.c.customer == bindparam("in_customer"),
@@ -64,6 +76,22 @@ class ExecutionQueries(Session):
             .order_by(executions.c.depth, executions.c.started_at)
         )
         return [_execution(row) for row in self.connection.execute(query)]
+
+    def turns_so_far(self, scope: Scope, conversation_id: ConversationId) -> TurnsSoFar:
+        """What earlier turns of a conversation settled for the next one."""
+        values = given(scope, conversation_id=conversation_id)
+        last = self.connection.execute(_LAST_ROOT, values).first()
+        if last is None:
+            return TurnsSoFar()
+        first = self.connection.execute(_FIRST_ROOT, values).first()
+        running = last.id if last.state == ExecutionState.RUNNING else None
+        return TurnsSoFar(first.agent, first.agent_digest, running) if first else TurnsSoFar(running=running)
+
+    def first_version(self, scope: Scope, conversation_id: ConversationId, agent: str) -> Digest | None:
+        """The version of an agent that was the first to work in a conversation."""
+        return self.connection.execute(
+            _FIRST_VERSION, given(scope, conversation_id=conversation_id, agent=agent)
+        ).scalar()
 
     def running_turns(self, before: datetime, limit: int) -> list[tuple[Scope, ExecutionRecord]]:
         """Turns begun before a moment and not ended, over all customers (each names its own), the oldest first."""
