@@ -47,7 +47,8 @@ def _too_early(transaction: Transaction, request: EndInput, present: Conversatio
         silent = (journal.now() - present.last_activity).total_seconds()
         if silent < allowed:
             return allowed - silent
-    if request.patience and transaction.turns_so_far(request.scope, request.conversation_id).running is not None:
+    so_far = transaction.turns_so_far(request.scope, [request.conversation_id]).get(request.conversation_id)
+    if request.patience and so_far is not None and so_far.running is not None:
         return TURN_OF_SILENT if request.if_silent else TURN_POLL
     return 0.0
 

@@ -51,8 +51,9 @@ class Opening:
         self.strategy = self.request.strategy
         self.sender = self.request.sender
         self.conversation: Conversation | None = None
-        """The conversation that the turn belongs to, unless the request stands alone."""
+        """The conversation that the turn is one of, unless the request stands alone: likewise."""
         self.so_far = TurnsSoFar()
+        """What its earlier turns settled: likewise."""
         self.handed_over: str | None = None
         self.decision: Decision
         self.agent: AgentVersion
@@ -65,16 +66,21 @@ class Opening:
         """The request."""
         self.plan: Plan
 
+    @property
+    def in_conversation(self) -> bool:
+        """Whether it opens a turn of a conversation."""
+        return self.input.parent_id is None and not self.request.one_shot
+
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the execution begun already, or decides who is to do it."""
         if self.found is not None:
             return self._resume(transaction, self.found)
         if self.input.parent_id is not None:
             self._read_hand_over(transaction)
-        elif not self.request.one_shot:
-            self._read_conversation(transaction)
-            if self.input.yields and self.so_far.running is not None:
-                return StepResult(must_wait=True)
+        if self.conversation is not None and self.conversation.state in ENDED:
+            raise self.conversation.closed()
+        if self.input.yields and self.so_far.running is not None:
+            return StepResult(must_wait=True)
         self._check_depth()
         registry = self.ports.directory.registry(transaction, self.input.scope)
         several = len(registry.index.providers.get(self.target.capability or "", ())) > 1
@@ -167,18 +173,6 @@ class Opening:
             return
         METRICS.routed(self.decision.strategy)
         self.ports.stream.publish(self.input.root_id, "step", {})
-
-    def _read_conversation(self, transaction: Transaction) -> None:
-        """What the conversation's earlier turns settled.
-
-        Raises:
-            ConversationClosed: it has ended.
-        """
-        scope, conversation_id = self.input.scope, self.request.conversation_id
-        self.conversation = transaction.conversation(scope, conversation_id)
-        if self.conversation is not None and self.conversation.state in ENDED:
-            raise self.conversation.closed()
-        self.so_far = transaction.turns_so_far(scope, conversation_id)
 
     def _pinned(self, transaction: Transaction) -> Digest | None:
         """The version of the chosen agent that the conversation began with: it stays on it whatever is deployed."""

@@ -27,6 +27,9 @@ from caxton.workflows.conversation import ConversationInput, ConversationWorkflo
 from caxton.workflows.names import conversation_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
 
+MOST_ADDRESSES = 10_000
+"""Conversations whose target is remembered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -49,6 +52,7 @@ class Conversations:
         self.directory = directory
         self.engine = engine
         self.turns = turns
+        self._addresses: dict[tuple[Scope, ConversationId], tuple[Target, RoutingStrategy]] = {}
 
     async def start(self, caller: Caller, start: Start) -> Conversation:
         """Starts a conversation, or finds the one that the idempotency key stands for.
@@ -108,21 +112,8 @@ class Conversations:
         caller.require(Role.DEVELOPER)
         scope = caller.scope
         self.turns.inbox.admission.check(scope.customer)
-        conversation = await self.show(scope, conversation_id)
-        routing = conversation.metadata.get("routing", {})
-        target = Target(
-            capability=conversation.capability,
-            agent=conversation.agent,
-            version_range=routing.get("version_range", "*"),
-        )
-        ask = Ask(
-            target,
-            ask.content,
-            RoutingStrategy(routing.get("strategy", RoutingStrategy.LOAD_BALANCED)),
-            ask.variables,
-            ask.idempotency_key,
-            ask.traceparent,
-        )
+        target, strategy = await self._address(scope, conversation_id)
+        ask = Ask(target, ask.content, strategy, ask.variables, ask.idempotency_key, ask.traceparent)
         execution_id = self.turns.execution_id(scope, conversation_id, ask.idempotency_key)
         request = await self.turns.request(caller, ask, execution_id, conversation_id, one_shot=False)
         known = None
@@ -130,12 +121,28 @@ class Conversations:
             known = await self.turns.find(scope, request, check_route=False)
         if known is None or known.execution.state is ExecutionState.RUNNING:
             # A running one is sent again: its steps are recorded, so that is harmless, and it may never have been accepted.
-            if conversation.state in ENDED:
-                raise conversation.closed()
+            # Whether the conversation has ended is seen where the turn is opened.
             view = await self.turns.submit(request)
             if view is not None:
                 return view
         return await self.turns.reply(scope, execution_id, conversation_id, wait)
+
+    async def _address(self, scope: Scope, conversation_id: ConversationId) -> tuple[Target, RoutingStrategy]:
+        """Whom a conversation's messages are for: settled by its start, so it is read once."""
+        known = self._addresses.get((scope, conversation_id))
+        if known is None:
+            conversation = await self.show(scope, conversation_id)
+            routing = conversation.metadata.get("routing", {})
+            target = Target(
+                capability=conversation.capability,
+                agent=conversation.agent,
+                version_range=routing.get("version_range", "*"),
+            )
+            known = target, RoutingStrategy(routing.get("strategy", RoutingStrategy.LOAD_BALANCED))
+            if len(self._addresses) >= MOST_ADDRESSES:
+                self._addresses.clear()
+            self._addresses[scope, conversation_id] = known
+        return known
 
     async def end(self, caller: Caller, conversation_id: ConversationId, reason: EndReason) -> Conversation:
         """Ends a conversation: after the turn in hand, or at once when `reason` is Cancelled.

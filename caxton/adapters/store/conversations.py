@@ -1,16 +1,20 @@
 """Queries on conversations and messages."""
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Boolean, Row, bindparam, or_, select
+from sqlalchemy import Boolean, CompoundSelect, Row, Select, bindparam, literal, or_, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import conversations, executions, messages
 from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
+from caxton.adapters.store.several import chunks, each
 from caxton.domain.conversations import STATE_AFTER, Conversation, ConversationState, EndReason
 from caxton.domain.ids import ConversationId, MessageId, Scope
 from caxton.domain.messages import Content, Message
+from caxton.domain.records import HistoryWanted
 
 ACTIVE = (ConversationState.INITIATED, ConversationState.IN_PROGRESS)
 
@@ -18,23 +22,37 @@ ACTIVE = (ConversationState.INITIATED, ConversationState.IN_PROGRESS)
 _CONVERSATION = select(conversations).where(scope_given(conversations), conversations.c.id == bindparam("id"))
 _ONE_SHOT = select(conversations.c.one_shot).where(scope_given(conversations), conversations.c.id == bindparam("id"))
 _MESSAGE = select(messages).where(scope_given(messages), messages.c.id == bindparam("id"))
-_HISTORY = (
-    select(messages)
-    .join(
-        executions,
-        (executions.c.id == messages.c.execution_id)
-        & (executions.c.customer == messages.c.customer)
-        & (executions.c.workspace == messages.c.workspace),
-    )
-    .where(
-        scope_given(messages),
-        messages.c.conversation_id == bindparam("conversation_id"),
-        messages.c.created_at < bindparam("before"),
-        executions.c.depth == 0,
-    )
-    .order_by(messages.c.created_at.desc(), messages.c.id.desc())
-    .limit(bindparam("most"))
+_BY_ID = select(conversations).where(
+    scope_given(conversations), conversations.c.id.in_(bindparam("ids", expanding=True))
 )
+
+
+@lru_cache(maxsize=16)
+def _histories(count: int) -> CompoundSelect[Any]:
+    """What a model is shown of `count` conversations, the latest first."""
+
+    def query(number: int) -> Select[Any]:
+        return (
+            select(literal(number).label("number"), messages)
+            .join(
+                executions,
+                (executions.c.id == messages.c.execution_id)
+                & (executions.c.customer == messages.c.customer)
+                & (executions.c.workspace == messages.c.workspace),
+            )
+            .where(
+                scope_given(messages),
+                messages.c.conversation_id == bindparam(f"id_{number}"),
+                messages.c.created_at < bindparam(f"before_{number}"),
+                executions.c.depth == 0,
+            )
+            .order_by(messages.c.created_at.desc(), messages.c.id.desc())
+            .limit(bindparam(f"most_{number}"))
+        )
+
+    return each(count, query)
+
+
 _OF_CONVERSATION = (
     conversations.c.customer == bindparam("in_customer"),
     conversations.c.workspace == bindparam("in_workspace"),
@@ -77,6 +95,11 @@ class ConversationQueries(Session):
         """The conversation of that id."""
         row = self.connection.execute(_CONVERSATION, given(scope, id=conversation_id)).first()
         return _conversation(row) if row else None
+
+    def conversations_of(self, scope: Scope, ids: Sequence[ConversationId]) -> dict[ConversationId, Conversation]:
+        """Those of the conversations that exist."""
+        rows = self.connection.execute(_BY_ID, given(scope, ids=list(ids))) if ids else ()
+        return {row.id: _conversation(row) for row in rows}
 
     def conversations(
         self, scope: Scope, *, active: bool | None, agent: str | None, before: datetime | None, limit: int
@@ -213,11 +236,20 @@ class ConversationQueries(Session):
         query = query.order_by(messages.c.created_at.desc(), messages.c.id.desc()).limit(limit)
         return [_message(row) for row in reversed(self.connection.execute(query).all())]
 
-    def history(self, scope: Scope, conversation_id: ConversationId, *, before: datetime, limit: int) -> list[Message]:
-        """The latest messages between user and agents before a moment, oldest first: what a model is shown."""
-        values = {"conversation_id": conversation_id, "before": clock.from_datetime(before), "most": limit}
-        rows = self.connection.execute(_HISTORY, given(scope, **values)).all()
-        return [_message(row) for row in reversed(rows)]
+    def histories(self, scope: Scope, wanted: Sequence[HistoryWanted]) -> list[list[Message]]:
+        """For each: the latest messages between user and agents before a moment, oldest first: what a model is shown."""
+        found: list[list[Message]] = []
+        for chunk in chunks(wanted, HistoryWanted(ConversationId(""), datetime.fromtimestamp(0, UTC), 0)):
+            values: dict[str, Any] = {}
+            for number, each_wanted in enumerate(chunk):
+                values[f"id_{number}"] = each_wanted.conversation_id
+                values[f"before_{number}"] = clock.from_datetime(each_wanted.before)
+                values[f"most_{number}"] = each_wanted.limit
+            histories: list[list[Message]] = [[] for _ in chunk]
+            for row in self.connection.execute(_histories(len(chunk)), given(scope, **values)):
+                histories[row.number].append(_message(row))
+            found += [history[::-1] for history in histories]
+        return found[: len(wanted)]
 
     def add_message(self, scope: Scope, message: Message) -> None:
         """Records a message."""

@@ -2,14 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select
+from sqlalchemy import CompoundSelect, Row, Select, bindparam, func, literal, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import executions, steps
 from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
+from caxton.adapters.store.several import chunks, each
 from caxton.domain.errors import ErrorReport
 from caxton.domain.executions import Execution, ExecutionState, Usage
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
@@ -30,17 +33,35 @@ _WORK_IN_HAND = (
     .group_by(executions.c.agent)
 )
 _OF_CONVERSATION = (scope_given(executions), executions.c.conversation_id == bindparam("conversation_id"))
-_ROOTS = select(executions.c.id, executions.c.state, executions.c.agent, executions.c.agent_digest).where(
-    *_OF_CONVERSATION, executions.c.depth == 0
-)
-_FIRST_ROOT = _ROOTS.where(executions.c.agent.is_not(None)).order_by(executions.c.started_at).limit(1)
-_LAST_ROOT = _ROOTS.order_by(executions.c.started_at.desc()).limit(1)
 _FIRST_VERSION = (
     select(executions.c.agent_digest)
     .where(*_OF_CONVERSATION, executions.c.agent == bindparam("agent"))
     .order_by(executions.c.started_at)
     .limit(1)
 )
+
+
+@lru_cache(maxsize=16)
+def _first_and_last(count: int) -> CompoundSelect[Any]:
+    """Of `count` conversations: the first turn that an agent took, and the last turn."""
+
+    def query(number: int) -> Select[Any]:
+        conversation, is_first = number // 2, number % 2 == 0
+        roots = select(
+            literal(is_first).label("is_first"),
+            *(executions.c[name] for name in ("conversation_id", "id", "state", "agent", "agent_digest")),
+        ).where(
+            scope_given(executions),
+            executions.c.conversation_id == bindparam(f"id_{conversation}"),
+            executions.c.depth == 0,
+        )
+        if is_first:
+            return roots.where(executions.c.agent.is_not(None)).order_by(executions.c.started_at).limit(1)
+        return roots.order_by(executions.c.started_at.desc()).limit(1)
+
+    return each(2 * count, query)
+
+
 _OF_EXECUTION = (
     executions.c.customer == bindparam("in_customer"),
     executions.c.workspace == bindparam("in_workspace"),
@@ -77,15 +98,19 @@ class ExecutionQueries(Session):
         )
         return [_execution(row) for row in self.connection.execute(query)]
 
-    def turns_so_far(self, scope: Scope, conversation_id: ConversationId) -> TurnsSoFar:
-        """What earlier turns of a conversation settled for the next one."""
-        values = given(scope, conversation_id=conversation_id)
-        last = self.connection.execute(_LAST_ROOT, values).first()
-        if last is None:
-            return TurnsSoFar()
-        first = self.connection.execute(_FIRST_ROOT, values).first()
-        running = last.id if last.state == ExecutionState.RUNNING else None
-        return TurnsSoFar(first.agent, first.agent_digest, running) if first else TurnsSoFar(running=running)
+    def turns_so_far(self, scope: Scope, ids: Sequence[ConversationId]) -> dict[ConversationId, TurnsSoFar]:
+        """What earlier turns of conversations settled for the next one; those that had none are left out."""
+        found: dict[ConversationId, TurnsSoFar] = {}
+        for chunk in chunks(ids, ConversationId("")):
+            values = given(scope, **{f"id_{number}": each_id for number, each_id in enumerate(chunk)})
+            for row in self.connection.execute(_first_and_last(len(chunk)), values):
+                so_far = found.get(row.conversation_id, TurnsSoFar())
+                if row.is_first:
+                    so_far = replace(so_far, agent=row.agent, digest=row.agent_digest)
+                elif row.state == ExecutionState.RUNNING:
+                    so_far = replace(so_far, running=row.id)
+                found[row.conversation_id] = so_far
+        return found
 
     def first_version(self, scope: Scope, conversation_id: ConversationId, agent: str) -> Digest | None:
         """The version of an agent that was the first to work in a conversation."""
