@@ -5,7 +5,6 @@ load rises, and at low load a request waits for nobody.
 """
 
 import asyncio
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from caxton.service.admission import Admission
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.service.fair_queue import FairQueue
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
-from caxton.workflows.names import SHARDS, conversation_workflow_id, inbox_workflow_id, search_attributes
+from caxton.workflows.names import conversation_workflow_id, inbox_shard, inbox_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
 
 BATCH_REQUESTS = 100
@@ -170,12 +169,6 @@ class _Shard:
         )
 
 
-def _shard_of(request: TurnRequest) -> int:
-    """The shard of a request. All messages of a conversation meet in the same one, which keeps them in order."""
-    key = request.execution_id if request.one_shot else request.conversation_id
-    return zlib.crc32(key.encode()) % SHARDS
-
-
 def _unsent(error: BaseException) -> CaxtonError:
     return EngineUnavailable(
         "the request could not be handed to the workflow engine", reason=type(error).__name__, retry_after=1.0
@@ -230,7 +223,7 @@ class InboxSender:
             EngineUnavailable: the engine stayed away; the request may or may not have been accepted, and sending it again
                 with the same idempotency key is safe.
         """
-        number = _shard_of(request)
+        number = inbox_shard(request.execution_id, None if request.one_shot else request.conversation_id)
         key = (request.scope.customer, number)
         shard = self._shards.get(key)
         if shard is None:
