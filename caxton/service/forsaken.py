@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from temporalio.client import WorkflowExecutionStatus
+
 from caxton.activities import journal
 from caxton.domain.errors import ExecutionAbandoned
 from caxton.domain.executions import Execution, ExecutionState, StepInput, StepKind, StepResult, Target, TurnRequest
@@ -57,7 +59,9 @@ class Forsaken:
             ConversationWorkflow.run, conversation_workflow_id(scope, execution.conversation_id)
         )
         try:
-            if await self.engine.call(lambda: own.query(ConversationWorkflow.has, execution.id)):
+            # One that was terminated still says what it had.
+            is_running = (await self.engine.call(own.describe)).status is WorkflowExecutionStatus.RUNNING
+            if is_running and await self.engine.call(lambda: own.query(ConversationWorkflow.has, execution.id)):
                 return True
         except WorkflowMissingError:
             pass

@@ -167,10 +167,11 @@ class InboxWorkflow:
     async def _answer_in_line(self, request: TurnRequest) -> TurnOutcome:
         """Answers a message of a conversation when those before it are answered."""
         key = _conversation_key(request)
-        line = self.lines.setdefault(key, _Line())
+        line = self.lines.get(key) or _Line()
         waiting = line.length + len(self.elsewhere.get(key, ()))
         if waiting >= WAITING_TURNS:
             return _refused(request, waiting)
+        self.lines[key] = line
         line.length += 1
         try:
             async with line.turn:

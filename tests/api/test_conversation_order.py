@@ -148,3 +148,17 @@ def test_a_conversation_ends_after_the_turn_in_hand(api: httpx.Client, deploy: D
         # The log shows nothing of a conversation after its end.
         in_order = types if types[0] == "conversation_started" else types[::-1]
         assert in_order[-1] == "conversation_ended", in_order
+
+
+@pytest.mark.requirement("MSG-5")
+def test_so_many_messages_may_wait_in_a_conversation(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(agent("sleeper", rules=replies("slept", delay=60)))
+    conversation = start(api, capability="sleeper")
+    with clients(api, 8) as pool:
+        codes = [sent.status_code for sent in pool.map(lambda n: send(api, conversation, f"m{n}"), range(101))]
+    assert sorted(codes) == [202] * 100 + [429]
+    refused = send(api, conversation, "one more")
+    assert refused.json()["code"] == "overloaded"
+    assert refused.headers["Retry-After"] == "1"
+    assert api.post(f"/v1/conversations/{conversation}/cancel").json()["end_reason"] == "Cancelled"
+    assert len(texts(api, conversation, 100)) == 100
