@@ -57,7 +57,7 @@ class AtOnce:
     def record(self, transaction: Transaction) -> StepResult:
         """Records both."""
         opened = self.opening.record(transaction)
-        if self.has_answered:
+        if self.has_answered and opened.plan is not None:
             opened.first = self.model.record(transaction)
         return opened
 

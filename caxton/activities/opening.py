@@ -11,7 +11,7 @@ from caxton.activities.service_levels import first_deadlines, service_level
 from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
 from caxton.domain.capabilities import CapabilityRequest
-from caxton.domain.conversations import Conversation, ConversationState
+from caxton.domain.conversations import ENDED, Conversation, ConversationState
 from caxton.domain.errors import DepthLimitReached, IdempotencyConflict, LoopDetected
 from caxton.domain.events import SYSTEM, agent_actor
 from caxton.domain.events.conversations import MessageDelivered, MessageSent, RequestHandled
@@ -29,7 +29,7 @@ from caxton.domain.executions import (
 )
 from caxton.domain.ids import DeploymentId, Digest, MessageId
 from caxton.domain.messages import Message, MessageType
-from caxton.domain.records import ExecutionRecord, Transaction
+from caxton.domain.records import ExecutionRecord, Transaction, TurnsSoFar
 from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import current_trace
 from caxton.routing.decision import Decision, route
@@ -50,6 +50,10 @@ class Opening:
         self.target = self.request.target
         self.strategy = self.request.strategy
         self.sender = self.request.sender
+        self.conversation: Conversation | None = None
+        """The conversation that the turn is one of, unless the request stands alone: likewise."""
+        self.so_far = TurnsSoFar()
+        """What its earlier turns settled: likewise."""
         self.handed_over: str | None = None
         self.decision: Decision
         self.agent: AgentVersion
@@ -62,12 +66,21 @@ class Opening:
         """The request."""
         self.plan: Plan
 
+    @property
+    def in_conversation(self) -> bool:
+        """Whether it opens a turn of a conversation."""
+        return self.input.parent_id is None and not self.request.one_shot
+
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the execution begun already, or decides who is to do it."""
         if self.found is not None:
             return self._resume(transaction, self.found)
         if self.input.parent_id is not None:
             self._read_hand_over(transaction)
+        if self.conversation is not None and self.conversation.state in ENDED:
+            raise self.conversation.closed()
+        if self.input.yields and self.so_far.running is not None:
+            return StepResult(must_wait=True)
         self._check_depth()
         registry = self.ports.directory.registry(transaction, self.input.scope)
         several = len(registry.index.providers.get(self.target.capability or "", ())) > 1
@@ -78,13 +91,12 @@ class Opening:
             self.strategy,
             key=self.input.execution_id,
             load=transaction.work_in_hand(self.input.scope) if several else None,
-            preferred=self.input.preferred,
+            preferred=self.so_far.agent,
             excluded=self.input.chain,
         )
         self.routing_ms = (time.perf_counter() - started) * 1000
         self._check_loops()
-        chosen = self.decision.agent
-        self.agent = self._version(transaction, self.input.pinned.get(chosen, self.decision.digest))
+        self.agent = self._version(transaction, self._pinned(transaction) or self.decision.digest)
         self.deployment_id = self._deployment(transaction, registry)
         if registry.has_budgets:
             hand_over = self.input.parent_id is not None
@@ -102,8 +114,10 @@ class Opening:
     def record(self, transaction: Transaction) -> StepResult:
         """Records the execution, the request and how it was routed."""
         scope = self.input.scope
+        if self.conversation is not None and not self._go_on(transaction, self.conversation):
+            return StepResult(error=self.conversation.closed().report())
         transaction.add_execution(scope, self.begun)
-        begun = self._record_conversation(transaction, self.decision.capability)
+        begun = self.conversation is not None or self._record_conversation(transaction, self.decision.capability)
         transaction.add_message(scope, self.message)
         if not begun:
             transaction.touch_conversation(
@@ -153,10 +167,34 @@ class Opening:
         )
         self.plan = self._plan(self.deployment_id, capability, self.decision.capability_version)
 
-    def after(self, _result: StepResult) -> None:
+    def after(self, result: StepResult) -> None:
         """Counts the decision."""
+        if result.plan is None:
+            return
         METRICS.routed(self.decision.strategy)
         self.ports.stream.publish(self.input.root_id, "step", {})
+
+    def _pinned(self, transaction: Transaction) -> Digest | None:
+        """The version of the chosen agent that the conversation began with: it stays on it whatever is deployed."""
+        chosen = self.decision.agent
+        known = self.input.pinned.get(chosen)
+        if known is not None or self.request.one_shot:
+            return known
+        if self.conversation is not None and self.so_far.agent in (None, chosen):
+            return self.so_far.digest
+        return transaction.first_version(self.input.scope, self.request.conversation_id, chosen)
+
+    def _go_on(self, transaction: Transaction, conversation: Conversation) -> bool:
+        """Counts the request in its conversation; False when that has ended since it was read."""
+        agent = self.decision.agent
+        is_known = conversation.state is ConversationState.IN_PROGRESS and agent in conversation.participants
+        return transaction.touch_conversation(
+            self.input.scope,
+            self.request.conversation_id,
+            messages=1,
+            participants=() if is_known else (agent,),
+            active=True,
+        )
 
     def _record_conversation(self, transaction: Transaction, capability: str | None) -> bool:
         """Begins the conversation with this message; False when it has begun."""

@@ -22,7 +22,7 @@ from caxton.domain.ports import (
     ModelRequest,
     PromptPart,
 )
-from caxton.domain.records import ExecutionRecord, StepRecord, Transaction
+from caxton.domain.records import ExecutionRecord, HistoryWanted, StepRecord, Transaction
 from caxton.domain.tools import Artifact, ToolVersion
 from caxton.routing.directory import Directory, Registry
 
@@ -50,12 +50,14 @@ class Prompt:
     record: ExecutionRecord
     agent: AgentVersion
     message: Message
-    history: list[Message]
+    history_wanted: HistoryWanted | None
+    """Which messages the model is to see besides: read for all prompts of a batch at once, into `history`."""
     steps: list[StepRecord]
     children: dict[ExecutionId, tuple[Execution, Message | None]]
     tools: dict[str, ToolVersion]
     functions: list[FunctionSpec]
     asked_by: str
+    history: list[Message] = field(default_factory=list[Message])
     artifacts: list[Artifact] = field(default_factory=list[Artifact])
     any_scripted: bool = False
     memories: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -203,7 +205,7 @@ def read_prompt(
         record=record,
         agent=agent,
         message=message,
-        history=_history(transaction, step, agent, execution, message),
+        history_wanted=_history_wanted(step, agent, execution, message),
         steps=steps,
         children=children,
         tools=available,
@@ -236,15 +238,13 @@ def _children(
     }
 
 
-def _history(
-    transaction: Transaction, step: StepInput, agent: AgentVersion, execution: Execution, message: Message
-) -> list[Message]:
+def _history_wanted(
+    step: StepInput, agent: AgentVersion, execution: Execution, message: Message
+) -> HistoryWanted | None:
     """What user and agents said before: nothing in a request that stands alone, or in work that was handed over."""
     if execution.depth or step.one_shot or not agent.spec.limits.history:
-        return []
-    return transaction.history(
-        step.scope, execution.conversation_id, before=message.created_at, limit=agent.spec.limits.history
-    )
+        return None
+    return HistoryWanted(execution.conversation_id, message.created_at, agent.spec.limits.history)
 
 
 def _tool_functions(agent: AgentVersion, tools: dict[str, ToolVersion]) -> list[FunctionSpec]:

@@ -14,13 +14,14 @@ from caxton.activities.at_once import AtOnce, at_once
 from caxton.activities.closing import Closing
 from caxton.activities.model_step import ModelStep
 from caxton.activities.opening import Opening
+from caxton.activities.prompt import Prompt
 from caxton.activities.step import Step, StepPorts
 from caxton.activities.tool_step import ToolStep
 from caxton.domain.errors import CaxtonError, DiskFull, ErrorReport, StoreUnavailable
 from caxton.domain.executions import ExecutionState, StepInput, StepKind, StepResult
 from caxton.domain.governance import approval_id
 from caxton.domain.ids import Scope
-from caxton.domain.records import Transaction
+from caxton.domain.records import HistoryWanted, Transaction
 from caxton.observability.tracing import in_trace
 from caxton.workflows.failures import to_failure
 from caxton.workflows.policies import HEARTBEAT_EVERY
@@ -136,6 +137,7 @@ def _load(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepRes
             found = StepResult(error=_report(error, step))
         if found is not None:
             results[number] = found
+    _read_histories(transaction, (step for number, step in steps.items() if number not in results))
     return results
 
 
@@ -148,6 +150,29 @@ def _find_begun(transaction: Transaction, steps: Iterable[Step]) -> None:
         begun = transaction.executions(scope, [opening.input.execution_id for opening in found])
         for opening in found:
             opening.found = begun.get(opening.input.execution_id)
+        _find_conversations(transaction, scope, [opening for opening in found if opening.in_conversation])
+
+
+def _find_conversations(transaction: Transaction, scope: Scope, openings: list[Opening]) -> None:
+    if not openings:
+        return
+    ids = [opening.request.conversation_id for opening in openings]
+    conversations, so_far = transaction.conversations_of(scope, ids), transaction.turns_so_far(scope, ids)
+    for opening in openings:
+        opening.conversation = conversations.get(opening.request.conversation_id)
+        opening.so_far = so_far.get(opening.request.conversation_id, opening.so_far)
+
+
+def _read_histories(transaction: Transaction, steps: Iterable[Step]) -> None:
+    wanted: defaultdict[Scope, list[tuple[Prompt, HistoryWanted]]] = defaultdict(list)
+    for step in steps:
+        model = step.model if isinstance(step, AtOnce) else step
+        if isinstance(model, ModelStep) and model.prompt.history_wanted is not None:
+            wanted[step.input.scope].append((model.prompt, model.prompt.history_wanted))
+    for scope, found in wanted.items():
+        histories = transaction.histories(scope, [history for _, history in found])
+        for (prompt, _), history in zip(found, histories, strict=True):
+            prompt.history = history
 
 
 def _record(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepResult]:

@@ -1,6 +1,7 @@
-"""The hot route: `POST /v1/messages` without FastAPI's machinery, which takes longer than all the rest of a message.
+"""The hot routes, `POST /v1/messages` and its like in conversations, without FastAPI's machinery, which takes longer than
+all the rest of a message.
 
-It is no second route. What `routes/messages.py` declares stays what OpenAPI shows, and what everything unusual takes:
+They are no second routes. What the modules in `routes` declare stays what OpenAPI shows, and what everything unusual takes:
 parameters in the URL, another content type, a body that is not valid and whose problems are to be told. Only a plain
 request goes the short way: through the same gate and the same model into the same function.
 """
@@ -8,7 +9,7 @@ request goes the short way: through the same gate and the same model into the sa
 from copy import copy
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -16,11 +17,15 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from caxton.api.errors import caxton_error, problem_response, unexpected_error
-from caxton.api.routes import messages
+from caxton.api.routes import conversations, messages
 from caxton.api.services import Services
 from caxton.domain.errors import CaxtonError, Overloaded
+from caxton.domain.executions import TurnView
 
 PATH = "/v1/messages"
+BEFORE, AFTER = "/v1/conversations/", "/messages"
+"""What is around the conversation in the path of its messages."""
+
 PLACE = "0123456789abcdef"
 """Stands for a request's id in what is prepared for all of them: as long as one."""
 
@@ -35,18 +40,20 @@ class HotRoute:
         self.api = api
         self._refusal: Response | None = None
         self.services = services
-        self.route = next(
-            route for route in messages.router.routes if isinstance(route, APIRoute) and route.endpoint is messages.ask
-        )
+        self._ask = _route(messages.router, messages.ask)
+        self._send = _route(conversations.router, conversations.send)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request that has passed the gate."""
-        if scope["path"] != PATH or not _is_plain(scope):
+        conversation = _conversation(scope["path"])
+        if (conversation is None and scope["path"] != PATH) or not _is_plain(scope):
             await self.api(scope, receive, send)
             return
+        route = self._ask if conversation is None else self._send
         try:
             self.services.turns.inbox.admission.check(scope["state"]["caller"].scope.customer)
         except Overloaded as error:
+            scope["app"], scope["route"] = self.api, route
             await self._refuse(scope, receive, send, error)
             return
         received = await receive()
@@ -54,14 +61,14 @@ class HotRoute:
             await self.api(scope, _again(received, receive), send)
             return
         try:
-            body = messages.AskBody.model_validate_json(received["body"])
+            body = _body(conversation, received["body"])
         except ValidationError:
             await self.api(scope, _again(received, receive), send)
             return
-        scope["app"], scope["route"] = self.api, self.route
+        scope["app"], scope["route"] = self.api, route
         response = Response(media_type=JSON)
         try:
-            view = await messages.ask(body, scope["state"]["caller"], self.services, response, True, _key(scope))
+            view = await self._answer(conversation, body, scope, response)
         except CaxtonError as error:
             response = await caxton_error(Request(scope), error)
         except Exception as error:
@@ -71,14 +78,43 @@ class HotRoute:
             response.headers["Content-Length"] = str(len(response.body))
         await response(scope, receive, send)
 
+    async def _answer(
+        self,
+        conversation: str | None,
+        body: messages.AskBody | conversations.MessageBody,
+        scope: Scope,
+        response: Response,
+    ) -> TurnView:
+        caller, key = scope["state"]["caller"], _key(scope)
+        if isinstance(body, messages.AskBody):
+            return await messages.ask(body, caller, self.services, response, True, key)
+        assert conversation is not None
+        return await conversations.send(conversation, body, caller, self.services, response, True, key)
+
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, error: Overloaded) -> None:
         """Refuses before anything is read: under a flood, most of the work is to say no."""
-        scope["app"], scope["route"] = self.api, self.route
         if self._refusal is None:
             self._refusal = problem_response(error, PLACE)
         response = copy(self._refusal)
         response.body = bytes(response.body).replace(PLACE.encode(), scope["state"]["request_id"].encode())
         await response(scope, receive, send)
+
+
+def _route(router: APIRouter, endpoint: object) -> APIRoute:
+    return next(route for route in router.routes if isinstance(route, APIRoute) and route.endpoint is endpoint)
+
+
+def _conversation(path: str) -> str | None:
+    """The conversation whose messages `path` names."""
+    if not (path.startswith(BEFORE) and path.endswith(AFTER)):
+        return None
+    found = path[len(BEFORE) : -len(AFTER)]
+    return found if found and "/" not in found else None
+
+
+def _body(conversation: str | None, content: bytes) -> messages.AskBody | conversations.MessageBody:
+    model = messages.AskBody if conversation is None else conversations.MessageBody
+    return model.model_validate_json(content)
 
 
 def _is_plain(scope: Scope) -> bool:

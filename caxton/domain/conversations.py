@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from caxton.domain.errors import ConversationClosed
 from caxton.domain.ids import ConversationId
 from caxton.domain.lifecycle import StateMachine
 
@@ -21,6 +22,9 @@ class ConversationState(StrEnum):
     COMPLETED = "Completed"
     FAILED = "Failed"
     EXPIRED = "Expired"
+
+
+ENDED = (ConversationState.COMPLETED, ConversationState.FAILED, ConversationState.EXPIRED)
 
 
 class EndReason(StrEnum):
@@ -73,3 +77,11 @@ class Conversation(BaseModel):
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
     metadata: dict[str, Any] = {}
+
+    def closed(self) -> ConversationClosed:
+        """What who writes into it is told once it has ended."""
+        return ConversationClosed(
+            f'conversation "{self.id}" has ended ({self.end_reason})',
+            "start a new one",
+            details={"conversation": self.id, "reason": self.end_reason},
+        )

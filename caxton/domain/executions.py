@@ -261,9 +261,9 @@ class StepInput(BaseModel):
     chain_limits: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
     """open: (depth, loops) limits of the agents in `chain`."""
     pinned: dict[str, Digest] = Field(default_factory=dict[str, Digest])
-    """open: versions that the conversation began with, by agent."""
-    preferred: str | None = None
-    """open: the agent that the conversation has been with."""
+    """open: versions that the turn has worked with so far, by agent."""
+    yields: bool = False
+    """open: whether to leave it to the conversation's own workflow while another turn of the conversation is under way."""
     plan: Plan | None = None
     """model, tool, close: the execution's plan."""
     error: ErrorReport | None = None
@@ -292,6 +292,8 @@ class StepResult(BaseModel):
     """model: whether the reply that it made waits for a person."""
     approval: ApprovalStatus | None = None
     """approval, decision: how it stands."""
+    must_wait: bool = False
+    """open: another turn of the conversation is under way, so this one was not begun."""
     first: "StepResult | None" = None
     """open: what the first model call brought, where the agent answers at once."""
 

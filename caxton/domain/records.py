@@ -74,6 +74,27 @@ class ExecutionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnsSoFar:
+    """What the turns of a conversation so far settled for the next one."""
+
+    agent: str | None = None
+    """Who answered first: the conversation stays with it."""
+    digest: Digest | None = None
+    """In which version."""
+    running: ExecutionId | None = None
+    """The last turn, if it has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryWanted:
+    """So many of the latest messages of a conversation before a moment."""
+
+    conversation_id: ConversationId
+    before: datetime
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class CallStatistics:
     """How calls went: of a tool, an agent or a capability. Times are milliseconds."""
 
@@ -203,6 +224,8 @@ class Transaction(Protocol):
     # executions
     def executions(self, scope: Scope, ids: Sequence[ExecutionId]) -> dict[ExecutionId, ExecutionRecord]: ...
     def executions_of_turn(self, scope: Scope, root_id: ExecutionId) -> list[ExecutionRecord]: ...
+    def turns_so_far(self, scope: Scope, ids: Sequence[ConversationId]) -> dict[ConversationId, TurnsSoFar]: ...
+    def first_version(self, scope: Scope, conversation_id: ConversationId, agent: str) -> Digest | None: ...
     def running_turns(self, before: datetime, limit: int) -> list[tuple[Scope, ExecutionRecord]]: ...
     def work_in_hand(self, scope: Scope) -> dict[str, int]: ...
     def add_execution(self, scope: Scope, record: ExecutionRecord) -> None: ...
@@ -224,13 +247,21 @@ class Transaction(Protocol):
 
     # conversations
     def conversation(self, scope: Scope, conversation_id: ConversationId) -> Conversation | None: ...
+    def conversations_of(self, scope: Scope, ids: Sequence[ConversationId]) -> dict[ConversationId, Conversation]: ...
     def conversations(
         self, scope: Scope, *, active: bool | None, agent: str | None, before: datetime | None, limit: int
     ) -> list[Conversation]: ...
     def add_conversation(self, scope: Scope, conversation: Conversation, *, one_shot: bool) -> bool: ...
     def touch_conversation(
-        self, scope: Scope, conversation_id: ConversationId, *, messages: int, participants: Collection[str]
-    ) -> None: ...
+        self,
+        scope: Scope,
+        conversation_id: ConversationId,
+        *,
+        messages: int,
+        participants: Collection[str],
+        active: bool = False,
+    ) -> bool: ...
+    def stands_alone(self, scope: Scope, conversation_id: ConversationId) -> bool: ...
     def end_conversation(self, scope: Scope, conversation_id: ConversationId, reason: EndReason) -> bool: ...
     def message(self, scope: Scope, message_id: MessageId) -> Message | None: ...
     def messages(
@@ -243,9 +274,7 @@ class Transaction(Protocol):
         before: datetime | None = None,
         limit: int,
     ) -> list[Message]: ...
-    def history(
-        self, scope: Scope, conversation_id: ConversationId, *, before: datetime, limit: int
-    ) -> list[Message]: ...
+    def histories(self, scope: Scope, wanted: Sequence[HistoryWanted]) -> list[list[Message]]: ...
     def add_message(self, scope: Scope, message: Message) -> None: ...
 
     # deployments

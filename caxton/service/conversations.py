@@ -5,31 +5,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateStage
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from caxton.activities import journal
 from caxton.activities.contents import hash_of
 from caxton.activities.conversations import ended_event
-from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, ConversationState, EndReason
-from caxton.domain.errors import ConversationClosed, Hint, NotFound
+from caxton.domain.conversations import ENDED, IDLE_TIMEOUT, Conversation, ConversationState, EndReason
+from caxton.domain.errors import Hint, NotFound
 from caxton.domain.events.conversations import ConversationStarted
 from caxton.domain.events.executions import CancellationRequested
-from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnOutcome, TurnRequest, TurnView
+from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnView
 from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id, new_id
 from caxton.domain.messages import Message
 from caxton.domain.records import Records, Transaction
-from caxton.observability.metrics import METRICS
 from caxton.routing.decision import route
 from caxton.routing.directory import Directory
 from caxton.service.context import Caller, Role
 from caxton.service.engine import Engine, WorkflowMissingError
-from caxton.service.turns import Ask, Turns, outcome_error
+from caxton.service.turns import Ask, Turns
 from caxton.workflows.conversation import ConversationInput, ConversationWorkflow, EndInput
 from caxton.workflows.names import conversation_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
 
-ENDED = (ConversationState.COMPLETED, ConversationState.FAILED, ConversationState.EXPIRED)
+MOST_ADDRESSES = 10_000
+"""Conversations whose target is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,7 @@ class Conversations:
         self.directory = directory
         self.engine = engine
         self.turns = turns
+        self._addresses: dict[tuple[Scope, ConversationId], tuple[Target, RoutingStrategy]] = {}
 
     async def start(self, caller: Caller, start: Start) -> Conversation:
         """Starts a conversation, or finds the one that the idempotency key stands for.
@@ -111,36 +111,38 @@ class Conversations:
         """
         caller.require(Role.DEVELOPER)
         scope = caller.scope
-        conversation = await self.show(scope, conversation_id)
-        routing = conversation.metadata.get("routing", {})
-        target = Target(
-            capability=conversation.capability,
-            agent=conversation.agent,
-            version_range=routing.get("version_range", "*"),
-        )
-        ask = Ask(
-            target,
-            ask.content,
-            RoutingStrategy(routing.get("strategy", RoutingStrategy.LOAD_BALANCED)),
-            ask.variables,
-            ask.idempotency_key,
-            ask.traceparent,
-        )
+        self.turns.inbox.admission.check(scope.customer)
+        target, strategy = await self._address(scope, conversation_id)
+        ask = Ask(target, ask.content, strategy, ask.variables, ask.idempotency_key, ask.traceparent)
         execution_id = self.turns.execution_id(scope, conversation_id, ask.idempotency_key)
         request = await self.turns.request(caller, ask, execution_id, conversation_id, one_shot=False)
         known = None
         if ask.idempotency_key is not None:
             known = await self.turns.find(scope, request, check_route=False)
         if known is None or known.execution.state is ExecutionState.RUNNING:
-            # A running one is sent again: its update id makes that harmless, and it may never have reached the workflow.
-            if conversation.state in ENDED:
-                raise _closed(conversation)
-            outcome = await self._submit(conversation, request, accepted_only=wait is None)
-            METRICS.messages_accepted()
-            error = outcome_error(outcome) if outcome else None
-            if error is not None:
-                raise error
+            # A running one is sent again: its steps are recorded, so that is harmless, and it may never have been accepted.
+            # Whether the conversation has ended is seen where the turn is opened.
+            view = await self.turns.submit(request)
+            if view is not None:
+                return view
         return await self.turns.reply(scope, execution_id, conversation_id, wait)
+
+    async def _address(self, scope: Scope, conversation_id: ConversationId) -> tuple[Target, RoutingStrategy]:
+        """Whom a conversation's messages are for: settled by its start, so it is read once."""
+        known = self._addresses.get((scope, conversation_id))
+        if known is None:
+            conversation = await self.show(scope, conversation_id)
+            routing = conversation.metadata.get("routing", {})
+            target = Target(
+                capability=conversation.capability,
+                agent=conversation.agent,
+                version_range=routing.get("version_range", "*"),
+            )
+            known = target, RoutingStrategy(routing.get("strategy", RoutingStrategy.LOAD_BALANCED))
+            if len(self._addresses) >= MOST_ADDRESSES:
+                self._addresses.clear()
+            self._addresses[scope, conversation_id] = known
+        return known
 
     async def end(self, caller: Caller, conversation_id: ConversationId, reason: EndReason) -> Conversation:
         """Ends a conversation: after the turn in hand, or at once when `reason` is Cancelled.
@@ -152,7 +154,7 @@ class Conversations:
         caller.require(Role.DEVELOPER)
         conversation = await self.show(caller.scope, conversation_id)
         if conversation.state in ENDED:
-            raise _closed(conversation)
+            raise conversation.closed()
         request = EndInput(scope=caller.scope, conversation_id=conversation_id, reason=reason, actor=caller.actor)
         handle = self.engine.client.get_workflow_handle_for(
             ConversationWorkflow.run, conversation_workflow_id(caller.scope, conversation_id)
@@ -267,50 +269,6 @@ class Conversations:
             static_summary=_summary(conversation),
         )
 
-    async def _submit(
-        self, conversation: Conversation, request: TurnRequest, *, accepted_only: bool
-    ) -> TurnOutcome | None:
-        scope = request.scope
-        handle = self.engine.client.get_workflow_handle_for(
-            ConversationWorkflow.run, conversation_workflow_id(scope, conversation.id)
-        )
-
-        async def submit() -> TurnOutcome | None:
-            if not accepted_only:
-                return await handle.execute_update("submit", request, id=request.execution_id, result_type=TurnOutcome)
-            await handle.start_update(
-                "submit",
-                request,
-                id=request.execution_id,
-                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-            )
-            return None
-
-        try:
-            return await self.engine.call(submit)
-        except WorkflowMissingError:
-            present = await self.show(scope, conversation.id)
-            if present.state in ENDED:
-                raise _closed(present) from None
-            return await self.engine.call(lambda: self._submit_with_start(present, request))
-
-    async def _submit_with_start(self, conversation: Conversation, request: TurnRequest) -> TurnOutcome:
-        """For a conversation that is recorded as open, but whose workflow is gone (a restored database, for instance)."""
-        scope = request.scope
-        start = WithStartWorkflowOperation(
-            ConversationWorkflow.run,
-            _input(scope, conversation),
-            id=conversation_workflow_id(scope, conversation.id),
-            task_queue=self.engine.task_queue,
-            task_timeout=TASK_TIMEOUT,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            search_attributes=_attributes(scope, conversation),
-            static_summary=_summary(conversation),
-        )
-        return await self.engine.client.execute_update_with_start_workflow(
-            "submit", request, start_workflow_operation=start, id=request.execution_id, result_type=TurnOutcome
-        )
-
 
 def _input(scope: Scope, conversation: Conversation) -> ConversationInput:
     idle = float(conversation.metadata.get("idle_timeout", IDLE_TIMEOUT))
@@ -328,14 +286,6 @@ def _attributes(scope: Scope, conversation: Conversation) -> Any:
 
 def _summary(conversation: Conversation) -> str:
     return f"conversation about {conversation.capability or conversation.agent}"
-
-
-def _closed(conversation: Conversation) -> ConversationClosed:
-    return ConversationClosed(
-        f'conversation "{conversation.id}" has ended ({conversation.end_reason})',
-        "start a new one",
-        details={"conversation": conversation.id, "reason": conversation.end_reason},
-    )
 
 
 def _record_start(transaction: Transaction, scope: Scope, conversation: Conversation, actor: str) -> None:

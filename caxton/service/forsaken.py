@@ -18,8 +18,9 @@ from caxton.domain.ids import Scope
 from caxton.domain.messages import Content
 from caxton.domain.records import ExecutionRecord, Records
 from caxton.service.engine import Engine, WorkflowMissingError
+from caxton.workflows.conversation import ConversationWorkflow
 from caxton.workflows.inbox import InboxWorkflow
-from caxton.workflows.names import SHARDS, conversation_workflow_id, inbox_workflow_id
+from caxton.workflows.names import CONVERSATION_SHARDS, SHARDS, conversation_workflow_id, inbox_workflow_id
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +55,17 @@ class Forsaken:
         return ended
 
     async def _is_at_work(self, scope: Scope, execution: Execution) -> bool:
-        handle = self.engine.client.get_workflow_handle(conversation_workflow_id(scope, execution.conversation_id))
+        own = self.engine.client.get_workflow_handle_for(
+            ConversationWorkflow.run, conversation_workflow_id(scope, execution.conversation_id)
+        )
         try:
-            if (await self.engine.call(handle.describe)).status is WorkflowExecutionStatus.RUNNING:
+            # One that was terminated still says what it had.
+            is_running = (await self.engine.call(own.describe)).status is WorkflowExecutionStatus.RUNNING
+            if is_running and await self.engine.call(lambda: own.query(ConversationWorkflow.has, execution.id)):
                 return True
         except WorkflowMissingError:
             pass
-        for shard in range(SHARDS):
+        for shard in range(SHARDS + CONVERSATION_SHARDS):
             inbox = self.engine.client.get_workflow_handle_for(
                 InboxWorkflow.run, inbox_workflow_id(scope.customer, shard)
             )
@@ -74,7 +79,12 @@ class Forsaken:
 
     async def _end(self, scope: Scope, record: ExecutionRecord) -> None:
         root = record.execution
-        turn = await self.records.read(lambda transaction: transaction.executions_of_turn(scope, root.id))
+        turn, one_shot = await self.records.read(
+            lambda transaction: (
+                transaction.executions_of_turn(scope, root.id),
+                transaction.stands_alone(scope, root.conversation_id),
+            )
+        )
         by_id = {found.execution.id: found.execution for found in turn}
         error = ExecutionAbandoned(
             "the server was killed before it could accept the request; what it had begun by then is in the trace",
@@ -96,7 +106,7 @@ class Forsaken:
                 message_id=root.message_id,
                 content=Content(),
                 target=Target(capability=root.capability, agent=None if root.capability else root.agent),
-                one_shot=True,
+                one_shot=one_shot,
             )
             step = StepInput(
                 kind=StepKind.CLOSE,
@@ -107,6 +117,6 @@ class Forsaken:
                 parent_id=execution.parent_id,
                 chain=chain,
                 error=error,
-                one_shot=execution.id == root.id,
+                one_shot=one_shot and execution.id == root.id,
             )
             await self.do_steps([step])

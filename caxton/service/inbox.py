@@ -1,11 +1,10 @@
-"""Sends one-shot requests to inbox shards, with natural batching.
+"""Sends requests to inbox shards, with natural batching.
 
 While an update of a shard is under way, what arrives waits and travels in the next one. So the cost of a request falls as
 load rises, and at low load a request waits for nobody.
 """
 
 import asyncio
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from caxton.service.admission import Admission
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.service.fair_queue import FairQueue
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
-from caxton.workflows.names import SHARDS, conversation_workflow_id, inbox_workflow_id, search_attributes
+from caxton.workflows.names import conversation_workflow_id, inbox_shard, inbox_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
 
 BATCH_REQUESTS = 100
@@ -31,6 +30,9 @@ BATCH_BYTES = 1 << 20
 
 SECOND_UPDATE_AFTER = 0.1
 """Seconds after which another update of a shard may start although the first is under way: a slow batch holds up nobody."""
+
+GATHER = 0.002
+"""Seconds within which another request must come for a batch to wait for more."""
 
 UPDATES_AT_ONCE = 8
 """Updates of one shard under way at the most."""
@@ -59,6 +61,8 @@ class _Shard:
         self.updates: set[asyncio.Task[None]] = set()
         self.sender: asyncio.Task[None] | None = None
         self.sent = 0
+        self.last = 0
+        """Requests in the last batch."""
 
     def put(self, request: TurnRequest, done: "asyncio.Future[TurnOutcome | TurnView]") -> None:
         agent = request.target.agent or request.target.capability
@@ -73,7 +77,9 @@ class _Shard:
             alone = self.sent % ALONE_EVERY == 0
             if alone and self.updates:
                 await asyncio.wait(self.updates)
+            await self._gather()
             batch = self._take_batch()
+            self.last = len(batch)
             update = asyncio.create_task(self._send(batch, alone=alone))
             self.updates.add(update)
             update.add_done_callback(self.updates.discard)
@@ -83,6 +89,17 @@ class _Shard:
                 await asyncio.wait({update}, timeout=LONGEST_ALONE)
             while len(self.updates) >= UPDATES_AT_ONCE:
                 await asyncio.wait(self.updates, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _gather(self) -> None:
+        """Waits while requests keep coming and are fewer than the last batch had.
+
+        Who was answered together asks again at almost the same time; without this the first to come would travel alone, and
+        the others would wait for it. Where one client asks at a time, nothing waits.
+        """
+        seen = 0
+        while seen < len(self.queue) < self.last:
+            seen = len(self.queue)
+            await asyncio.sleep(GATHER)
 
     def _take_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -206,7 +223,7 @@ class InboxSender:
             EngineUnavailable: the engine stayed away; the request may or may not have been accepted, and sending it again
                 with the same idempotency key is safe.
         """
-        number = zlib.crc32(request.execution_id.encode()) % SHARDS
+        number = inbox_shard(request.execution_id, None if request.one_shot else request.conversation_id)
         key = (request.scope.customer, number)
         shard = self._shards.get(key)
         if shard is None:

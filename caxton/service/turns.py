@@ -98,7 +98,7 @@ class Turns:
             known = await self.find(scope, request, is_new=ask.idempotency_key is None)
             if known is not None and not await self._is_forsaken(scope, known):
                 return await self.reply(scope, execution_id, conversation_id, wait)
-        view = await self._submit(request)
+        view = await self.submit(request)
         return view or await self.reply(scope, execution_id, conversation_id, wait)
 
     def _may_enter(self, request: TurnRequest) -> bool:
@@ -115,7 +115,7 @@ class Turns:
             return False  # perhaps not any more: the store knows, and says why
         return True
 
-    async def _submit(self, request: TurnRequest) -> TurnView | None:
+    async def submit(self, request: TurnRequest) -> TurnView | None:
         """Hands a request to its inbox. Returns the turn if the worker is here and has answered at once.
 
         What it tells is committed to the store, so nobody needs to wait for the engine, which hears of it next.

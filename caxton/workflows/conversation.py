@@ -1,16 +1,21 @@
-"""A conversation: turns one after another, until somebody ends it or nobody writes any more."""
+"""A conversation: turns one after another, until somebody ends it or nobody writes any more.
+
+Quick turns are done by the inbox shard of the conversation, together with those of others; this workflow owns the
+conversation's life, and does the turns that take longer, and those behind them.
+"""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, FailureError
 
 from caxton.domain.conversations import IDLE_TIMEOUT, STATE_AFTER, ConversationState, EndReason
 from caxton.domain.errors import CaxtonError, ConversationClosed, ExecutionCancelled, NotFound, Overloaded
 from caxton.domain.executions import ApprovalStatus, Decision, TurnOutcome, TurnRequest
-from caxton.domain.ids import ConversationId, Digest, Scope
+from caxton.domain.ids import ConversationId, ExecutionId, Scope
 from caxton.workflows.failures import to_failure
 from caxton.workflows.names import STATE
 from caxton.workflows.policies import CONTINUE_AS_NEW_EVENTS, RECORD_TIMEOUT, RECORDS_RETRY
@@ -22,6 +27,33 @@ END_CONVERSATION = "end_conversation"
 WAITING_TURNS = 100
 """Messages that may wait in one conversation; a further one is refused with a hint to come back."""
 
+TURN_PATIENCE = 5.0
+"""Seconds that the end of a conversation waits for a turn that a shard has in hand. They are quick; what takes longer waits
+for another attempt, or was left behind by a worker that was killed."""
+
+INBOX_DONE = "done"
+"""The signal by which an inbox hears that a turn which it handed over has ended."""
+
+
+class HandedOver(BaseModel):
+    """A request that an inbox hands over."""
+
+    request: TurnRequest
+    inbox: str
+    """The inbox's workflow, which is to hear of the turn's end."""
+
+    @property
+    def traceparent(self) -> str | None:
+        return self.request.traceparent
+
+
+class TurnDone(BaseModel):
+    """A turn that was handed over has ended."""
+
+    scope: Scope
+    conversation_id: ConversationId
+    execution_id: ExecutionId
+
 
 class ConversationInput(BaseModel):
     """State of a conversation that crosses a continue-as-new. Messages are in the store."""
@@ -30,9 +62,9 @@ class ConversationInput(BaseModel):
     conversation_id: ConversationId
     idle_timeout: float = IDLE_TIMEOUT
     one_shot: bool = False
-    pinned: dict[str, Digest] = {}
-    preferred: str | None = None
     queue: list[TurnRequest] = []
+    inboxes: dict[ExecutionId, str] = {}
+    """Requests in the queue that an inbox handed over: the inbox's workflow, by execution."""
 
 
 class EndInput(BaseModel):
@@ -42,6 +74,17 @@ class EndInput(BaseModel):
     conversation_id: ConversationId
     reason: EndReason
     actor: str = "system"
+    if_silent: bool = False
+    """Only if nobody has written for as long as its start allowed: the store knows when the last message was."""
+    patience: float = 0.0
+    """Seconds that it may wait for a turn in an inbox."""
+
+
+class EndResult(BaseModel):
+    """Whether a conversation has ended. (Nothing at all, from older versions, means that it has.)"""
+
+    wait: float = 0.0
+    """Seconds after which to try again, because it has not."""
 
 
 class ConversationStatus(BaseModel):
@@ -60,8 +103,13 @@ class ConversationWorkflow:
     def __init__(self, state: ConversationInput) -> None:
         self.state = state
         self.queue: list[TurnRequest] = list(state.queue)
+        self.inboxes = dict(state.inboxes)
+        self.silence = state.idle_timeout
+        """Seconds to wait for a message before the store is asked for the last one."""
         self.outcomes: dict[str, TurnOutcome] = {}
         self.ending: EndInput | None = None
+        self.has_ended = False
+        """Whether the store says so."""
         self.moving_on = False
         self.steps = StepRunner()
         self.current: TurnRequest | None = None
@@ -75,7 +123,9 @@ class ConversationWorkflow:
         """Answers messages in order. Returns why the conversation ended."""
         while self.ending is None:
             if not self.queue and not await self._wait_for_message():
-                break
+                if await self._expire():
+                    break
+                continue
             if self.queue:
                 await self._answer(self.queue[0])
                 if self.state.one_shot:
@@ -86,6 +136,14 @@ class ConversationWorkflow:
         await self._close(reason)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return reason
+
+    @workflow.signal(name="take")
+    def take(self, handed: HandedOver) -> None:
+        """Takes a message that an inbox hands over."""
+        key = handed.request.execution_id
+        self.inboxes[key] = handed.inbox
+        if not self._is_known(key):
+            self.queue.append(handed.request)
 
     @workflow.update(name="submit")
     async def submit(self, request: TurnRequest) -> TurnOutcome:
@@ -130,11 +188,10 @@ class ConversationWorkflow:
 
     @workflow.signal(name="cancel_turn")
     def cancel_turn(self, execution_id: str) -> None:
-        """Ends a turn, in hand or waiting, and nothing else."""
-        if self._is_known(execution_id):
-            self.cancelled.add(execution_id)
-            if self.turn is not None and self.current is not None and self.current.execution_id == execution_id:
-                self.turn.cancel()
+        """Ends a turn, in hand or waiting, or about to be handed over, and nothing else."""
+        self.cancelled.add(execution_id)
+        if self.turn is not None and self.current is not None and self.current.execution_id == execution_id:
+            self.turn.cancel()
 
     @workflow.query(name="status")
     def status(self) -> ConversationStatus:
@@ -144,6 +201,11 @@ class ConversationWorkflow:
             state=state, waiting=len(self.queue), running=self.current.execution_id if self.current else None
         )
 
+    @workflow.query(name="has")
+    def has(self, execution_id: str) -> bool:
+        """Whether the turn is in hand, or waits."""
+        return self._is_known(execution_id)
+
     def _is_known(self, execution_id: str) -> bool:
         return any(waiting.execution_id == execution_id for waiting in self.queue)
 
@@ -151,7 +213,7 @@ class ConversationWorkflow:
         try:
             await workflow.wait_condition(
                 lambda: bool(self.queue) or self.ending is not None,
-                timeout=timedelta(seconds=self.state.idle_timeout),
+                timeout=timedelta(seconds=self.silence),
                 timeout_summary="idle time-out",
             )
         except TimeoutError:
@@ -160,7 +222,7 @@ class ConversationWorkflow:
 
     async def _answer(self, request: TurnRequest) -> None:
         self.current = request
-        turn = self.work = Turn(request, self.steps, pinned=self.state.pinned, preferred=self.state.preferred)
+        turn = self.work = Turn(request, self.steps)
         error = ExecutionCancelled("the work was cancelled").report()
         was_cancelled = request.execution_id in self.cancelled
         self.turn = asyncio.create_task(turn.refuse(error) if was_cancelled else turn.run())
@@ -176,10 +238,20 @@ class ConversationWorkflow:
             self.turn = None
             self.work = None
             self.current = None
-        if self.state.preferred is None and turn.pinned:
-            self.state.preferred = next(iter(turn.pinned))
-        self.outcomes[request.execution_id] = outcome
+        self.silence = self.state.idle_timeout
+        await self._finish(request, outcome)
+
+    async def _finish(self, request: TurnRequest, outcome: TurnOutcome) -> None:
+        """A request has its answer: tells those who wait for it."""
         self.queue.remove(request)
+        inbox = self.inboxes.pop(request.execution_id, None)
+        if inbox is None:
+            self.outcomes[request.execution_id] = outcome
+            return
+        scope = request.scope
+        done = TurnDone(scope=scope, conversation_id=request.conversation_id, execution_id=request.execution_id)
+        with contextlib.suppress(FailureError):  # an inbox that is gone remembers nothing
+            await workflow.get_external_workflow_handle(inbox).signal(INBOX_DONE, done)
 
     def _end(self, reason: EndReason) -> None:
         self.ending = EndInput(scope=self.state.scope, conversation_id=self.state.conversation_id, reason=reason)
@@ -191,28 +263,51 @@ class ConversationWorkflow:
     async def _continue_as_new(self) -> None:
         self.moving_on = True
         await workflow.wait_condition(workflow.all_handlers_finished)
-        workflow.continue_as_new(self.state.model_copy(update={"queue": self.queue}))
+        workflow.continue_as_new(self.state.model_copy(update={"queue": self.queue, "inboxes": self.inboxes}))
+
+    async def _expire(self) -> bool:
+        """Ends a conversation in which nobody has written for long; False if somebody has, as the store knows."""
+        expiring = EndInput(
+            scope=self.state.scope,
+            conversation_id=self.state.conversation_id,
+            reason=EndReason.TIMEOUT,
+            if_silent=True,
+            patience=TURN_PATIENCE,
+        )
+        self.silence = await self._record_end(expiring)
+        return self.has_ended
 
     async def _close(self, reason: EndReason) -> None:
-        closing = self.ending or EndInput(
-            scope=self.state.scope, conversation_id=self.state.conversation_id, reason=reason
-        )
-        self.ending = closing
-        for request in self.queue:
-            # Accepted but never begun: each gets its one answer, that the conversation ended first.
-            turn = Turn(request, self.steps, pinned=self.state.pinned)
-            self.outcomes[request.execution_id] = await turn.refuse(
-                ConversationClosed("the conversation ended before the message was answered").report()
-            )
-        self.queue = []
-        await workflow.execute_local_activity(
+        """Ends the conversation, after what a shard has in hand of it."""
+        deadline = workflow.time() + TURN_PATIENCE
+        await self._refuse_all()
+        while self.ending is not None and not self.has_ended:
+            self.ending.patience = max(0.0, deadline - workflow.time())
+            wait = await self._record_end(self.ending)
+            if not self.has_ended:
+                await workflow.sleep(wait)
+            await self._refuse_all()
+        workflow.upsert_search_attributes([STATE.value_set(STATE_AFTER[reason])])
+
+    async def _refuse_all(self) -> None:
+        """Messages that were accepted but never begun: each gets its one answer, that the conversation ended first."""
+        error = ConversationClosed("the conversation ended before the message was answered").report()
+        while self.queue:
+            request = self.queue[0]
+            await self._finish(request, await Turn(request, self.steps).refuse(error))
+
+    async def _record_end(self, request: EndInput) -> float:
+        """Records the end. Returns the seconds after which to try again if it is too early for that; else 0."""
+        found: EndResult | None = await workflow.execute_local_activity(
             END_CONVERSATION,
-            closing,
+            request,
+            result_type=EndResult | None,  # type: ignore[arg-type] # older versions returned nothing
             start_to_close_timeout=RECORD_TIMEOUT,
             retry_policy=RECORDS_RETRY,
-            summary=f"end: {reason}",
+            summary=f"end: {request.reason}",
         )
-        workflow.upsert_search_attributes([STATE.value_set(STATE_AFTER[reason])])
+        self.has_ended = found is None or found.wait == 0
+        return found.wait if found else 0.0
 
 
 def is_closed(error: ApplicationError) -> bool:

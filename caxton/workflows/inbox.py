@@ -1,21 +1,32 @@
-"""An inbox shard: one-shot requests of one customer, many at a time.
+"""An inbox shard: requests of one customer, many at a time.
 
-It does fast turns itself, all together; a turn that reaches a slow step goes on in a workflow of its own.
+It does fast turns itself, all together; a turn that reaches a slow step goes on in a workflow of its own. Messages of one
+conversation are answered one after another, in the order in which they come; all of them meet in one shard. When one of them
+goes on in the conversation's workflow, later ones follow it there, until that workflow has said that it is done with all.
 """
 
 import asyncio
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
-from caxton.domain.conversations import ConversationState
+from caxton.domain.conversations import IDLE_TIMEOUT, ConversationState
 from caxton.domain.errors import Overloaded
 from caxton.domain.executions import TurnOutcome, TurnRequest
-from caxton.workflows.conversation import ConversationInput, ConversationWorkflow
+from caxton.domain.ids import ExecutionId
+from caxton.workflows.conversation import (
+    INBOX_DONE,
+    WAITING_TURNS,
+    ConversationInput,
+    ConversationWorkflow,
+    HandedOver,
+    TurnDone,
+)
 from caxton.workflows.failures import to_failure
 from caxton.workflows.names import conversation_workflow_id, search_attributes
 from caxton.workflows.policies import CONTINUE_AS_NEW_EVENTS, IDLE_INBOX
@@ -32,11 +43,17 @@ TURNS_IN_HAND = 2_000
 """Turns that one shard works on at once; more are refused and come again."""
 
 
+ASK_AGAIN = 60.0
+"""Seconds after which a conversation whose workflow had to be started again asks the store how long it may be silent."""
+
+
 class InboxInput(BaseModel):
-    """Whose inbox it is."""
+    """Whose inbox it is, and what crosses a continue-as-new."""
 
     customer: str
     shard: int
+    elsewhere: dict[str, list[ExecutionId]] = {}
+    """Turns that go on in their conversation's workflow, by conversation."""
 
 
 class InboxBatch(BaseModel):
@@ -47,15 +64,28 @@ class InboxBatch(BaseModel):
     """Whether no other update is on its way, and none will be sent before this one is answered."""
 
 
+@dataclass
+class _Line:
+    """Messages of one conversation that are in hand."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    length: int = 0
+
+
 @workflow.defn(name="Inbox")
 class InboxWorkflow:
-    """One shard of a customer's inbox. It keeps nothing across a continue-as-new: requests are answered or in the store."""
+    """One shard of a customer's inbox.
+
+    It keeps no request across a continue-as-new: they are answered, or in the store, or handed over.
+    """
 
     @workflow.init
     def __init__(self, state: InboxInput) -> None:
         self.state = state
         self.steps = StepRunner(fast_only=True)
         self.turns: dict[str, asyncio.Task[TurnOutcome]] = {}
+        self.lines: dict[str, _Line] = {}
+        self.elsewhere = {key: list(turns) for key, turns in state.elsewhere.items()}
         self.moving_on = False
         self.is_alone = False
         self.answered = 0
@@ -70,14 +100,14 @@ class InboxWorkflow:
             try:
                 await workflow.wait_condition(is_time, timeout=IDLE_INBOX, timeout_summary="idle inbox")
             except TimeoutError:
-                if self.answered != before or self.turns:
+                if self.answered != before or self.turns or self.elsewhere:
                     continue
                 self.moving_on = True
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 return self.answered
             self.moving_on = True
             await workflow.wait_condition(workflow.all_handlers_finished)
-            workflow.continue_as_new(self.state)
+            workflow.continue_as_new(self.state.model_copy(update={"elsewhere": self.elsewhere}))
 
     @workflow.update(name="submit")
     async def submit(self, batch: InboxBatch) -> list[TurnOutcome]:
@@ -93,6 +123,16 @@ class InboxWorkflow:
             raise to_failure(
                 Overloaded(f"{len(self.turns)} requests are being worked on", "try again in a moment", retry_after=0.5)
             )
+
+    @workflow.signal(name=INBOX_DONE)
+    def done(self, turn: TurnDone) -> None:
+        """A turn that was handed over has ended."""
+        key = _conversation_key(turn)
+        turns = self.elsewhere.get(key, [])
+        if turn.execution_id in turns:
+            turns.remove(turn.execution_id)
+            if not turns:
+                del self.elsewhere[key]
 
     @workflow.query(name="status")
     def status(self) -> dict[str, int]:
@@ -116,23 +156,88 @@ class InboxWorkflow:
                 self.answered += 1
 
     async def _answer(self, request: TurnRequest) -> TurnOutcome:
+        if not request.one_shot:
+            return await self._answer_in_line(request)
         try:
             return await Turn(request, self.steps).run()
         except NeedsOwnWorkflowError:
-            await self._give_own_workflow(request)
-            return TurnOutcome(
-                execution_id=request.execution_id, conversation_id=request.conversation_id, state="running"
-            )
+            await self._start_workflow(request)
+            return _running(request)
 
-    async def _give_own_workflow(self, request: TurnRequest) -> None:
+    async def _answer_in_line(self, request: TurnRequest) -> TurnOutcome:
+        """Answers a message of a conversation when those before it are answered."""
+        key = _conversation_key(request)
+        line = self.lines.get(key) or _Line()
+        waiting = line.length + len(self.elsewhere.get(key, ()))
+        if waiting >= WAITING_TURNS:
+            return _refused(request, waiting)
+        self.lines[key] = line
+        line.length += 1
+        try:
+            async with line.turn:
+                return await self._answer_next(request, key)
+        finally:
+            line.length -= 1
+            if not line.length:
+                del self.lines[key]
+
+    async def _answer_next(self, request: TurnRequest, key: str) -> TurnOutcome:
+        """Answers a message that nothing of its conversation stands before, here; or hands it over."""
+        while key in self.elsewhere:
+            if request.execution_id in self.elsewhere[key] or await self._hand_over(request, key):
+                return _running(request)
+            # The conversation's workflow has ended with all that it had: the store says what is to become of this one.
+            self.elsewhere.pop(key, None)
+        try:
+            return await Turn(request, self.steps).run()
+        except NeedsOwnWorkflowError:
+            while not await self._hand_over(request, key):
+                if await self._start_workflow(request):
+                    break
+            return _running(request)
+
+    async def _hand_over(self, request: TurnRequest, key: str) -> bool:
+        """Hands a message to the workflow of its conversation; False if there is none."""
+        workflow_id = conversation_workflow_id(request.scope, request.conversation_id)
+        # Remembered before it is sent: the answer that it is done may come sooner than the one that it has arrived.
+        self._remember(request, key)
+        try:
+            await workflow.get_external_workflow_handle_for(ConversationWorkflow.run, workflow_id).signal(
+                ConversationWorkflow.take, HandedOver(request=request, inbox=workflow.info().workflow_id)
+            )
+        except FailureError:
+            return False
+        return True
+
+    def _remember(self, request: TurnRequest, key: str) -> None:
+        turns = self.elsewhere.setdefault(key, [])
+        if request.execution_id not in turns:
+            turns.append(request.execution_id)
+
+    async def _start_workflow(self, request: TurnRequest) -> bool:
+        """Starts a workflow that goes on with the request: of its own, or its conversation's that is gone.
+
+        False if there is one.
+        """
         scope = request.scope
+        one_shot = request.one_shot
+        inboxes = {} if one_shot else {request.execution_id: workflow.info().workflow_id}
         try:
             await workflow.start_child_workflow(
                 ConversationWorkflow.run,
-                ConversationInput(scope=scope, conversation_id=request.conversation_id, one_shot=True, queue=[request]),
+                ConversationInput(
+                    scope=scope,
+                    conversation_id=request.conversation_id,
+                    one_shot=one_shot,
+                    idle_timeout=IDLE_TIMEOUT if one_shot else ASK_AGAIN,
+                    queue=[request],
+                    inboxes=inboxes,
+                ),
                 id=conversation_workflow_id(scope, request.conversation_id),
                 parent_close_policy=ParentClosePolicy.ABANDON,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_reuse_policy=(
+                    WorkflowIDReusePolicy.REJECT_DUPLICATE if one_shot else WorkflowIDReusePolicy.ALLOW_DUPLICATE
+                ),
                 task_timeout=timedelta(seconds=10),
                 search_attributes=search_attributes(
                     scope,
@@ -140,10 +245,13 @@ class InboxWorkflow:
                     capability=request.target.capability,
                     state=ConversationState.IN_PROGRESS,
                 ),
-                static_summary=f"{request.target} (one request)",
+                static_summary=f"{request.target} (one request)"
+                if one_shot
+                else f"conversation about {request.target}",
             )
         except WorkflowAlreadyStartedError:
-            return  # a retry of the request found it at work already
+            return False  # a retry of the request found it at work already
+        return True
 
     def _may_continue_as_new(self) -> bool:
         """Whether the history is long and nothing is in hand; or too long to wait for that.
@@ -158,3 +266,22 @@ class InboxWorkflow:
     def _should_continue_as_new(self) -> bool:
         info = workflow.info()
         return info.get_current_history_length() > CONTINUE_AS_NEW_EVENTS or info.is_continue_as_new_suggested()
+
+
+def _conversation_key(of: TurnRequest | TurnDone) -> str:
+    return f"{of.scope.workspace}/{of.conversation_id}"
+
+
+def _running(request: TurnRequest) -> TurnOutcome:
+    return TurnOutcome(execution_id=request.execution_id, conversation_id=request.conversation_id, state="running")
+
+
+def _refused(request: TurnRequest, waiting: int) -> TurnOutcome:
+    """The outcome of a message that is not taken, for too many wait before it. Nothing is recorded."""
+    error = Overloaded(f"{waiting} messages wait in this conversation", "wait for replies", retry_after=1.0)
+    return TurnOutcome(
+        execution_id=request.execution_id,
+        conversation_id=request.conversation_id,
+        state="failed",
+        error=error.report(),
+    )

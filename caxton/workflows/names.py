@@ -1,5 +1,7 @@
 """Ids of workflows: derived from what they stand for, so that starting one twice finds the first."""
 
+import zlib
+
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from caxton.domain.ids import ConversationId, ExecutionId, Scope
@@ -25,7 +27,18 @@ def inbox_workflow_id(customer: str, shard: int) -> str:
 
 
 SHARDS = 2
-"""Inbox workflows a customer: one keeps a core busy, two hide each other's commits."""
+"""Inbox workflows a customer for requests that stand alone: one keeps a core busy, two hide each other's commits."""
+
+CONVERSATION_SHARDS = 1
+"""Inbox workflows a customer for messages of conversations, numbered behind those. Who holds a conversation waits for each
+reply, so fewer come at a time than stand-alone requests, and together in one batch they cost least."""
+
+
+def inbox_shard(execution_id: ExecutionId, conversation_id: ConversationId | None) -> int:
+    """The shard of a request. All messages of a conversation meet in the same one, which keeps them in order."""
+    if conversation_id is None:
+        return zlib.crc32(execution_id.encode()) % SHARDS
+    return SHARDS + zlib.crc32(conversation_id.encode()) % CONVERSATION_SHARDS
 
 
 def agent_workflow_id(scope: Scope, agent: str) -> str:

@@ -8,6 +8,7 @@ from caxton.domain.errors import (
     ApprovalRejected,
     ApprovalTimedOut,
     CaxtonError,
+    ConversationClosed,
     ErrorReport,
     ExecutionCancelled,
     StepLimitReached,
@@ -40,26 +41,17 @@ def child_execution_id(parent: ExecutionId, step: int, call: int) -> ExecutionId
 class Turn:
     """One turn. All that it learns is recorded by its steps, so it can be begun again at any time without harm."""
 
-    def __init__(
-        self,
-        request: TurnRequest,
-        steps: StepRunner,
-        *,
-        pinned: dict[str, Digest] | None = None,
-        preferred: str | None = None,
-    ) -> None:
+    def __init__(self, request: TurnRequest, steps: StepRunner) -> None:
         """Prepare a turn.
 
         Args:
             request: what was admitted.
             steps: does the steps, together with those of other turns of the workflow.
-            pinned: versions that the conversation began with, by agent; the turn adds those it meets.
-            preferred: the agent that the conversation is with.
         """
         self.request = request
         self.steps = steps
-        self.pinned = pinned if pinned is not None else {}
-        self.preferred = preferred
+        self.pinned: dict[str, Digest] = {}
+        """Versions of agents that have worked on it."""
         self.clock = TurnClock()
         self.waiting: dict[str, asyncio.Future[ApprovalStatus]] = {}
         """Approvals that the turn waits for, by id."""
@@ -71,6 +63,7 @@ class Turn:
         Raises:
             NeedsOwnWorkflowError: from a runner that does fast steps only.
         """
+        # What the conversation's earlier turns settled (versions, the agent that it is with) the step finds in the store.
         opening = StepInput(
             kind=StepKind.OPEN,
             scope=self.request.scope,
@@ -78,7 +71,7 @@ class Turn:
             root_id=self.request.execution_id,
             request=self.request,
             pinned=self.pinned,
-            preferred=self.preferred,
+            yields=self.steps.fast_only,
             one_shot=self.request.one_shot,
             traceparent=self.request.traceparent,
         )
@@ -116,7 +109,11 @@ class Turn:
         opened = await self.steps.run(opening, fast=True)
         if opened.outcome is not None:
             return opened.outcome
+        if opened.must_wait:
+            raise NeedsOwnWorkflowError
         if opened.plan is None:
+            if self._is_refused(opened.error):
+                return self._outcome(opened.error)
             return await self._close(opening, opened.error)
         plan = opened.plan
         self.pinned.setdefault(plan.agent, plan.agent_digest)
@@ -128,6 +125,16 @@ class Turn:
         except asyncio.CancelledError:
             await self._close(opening, ExecutionCancelled("the work was cancelled").report())
             raise
+
+    def _is_refused(self, error: ErrorReport | None) -> bool:
+        """Whether the conversation has ended and nobody was told that the message is accepted: then nothing is recorded."""
+        return self.steps.fast_only and error is not None and error.code == ConversationClosed.code
+
+    def _outcome(self, error: ErrorReport | None) -> TurnOutcome:
+        request = self.request
+        return TurnOutcome(
+            execution_id=request.execution_id, conversation_id=request.conversation_id, state="failed", error=error
+        )
 
     async def _work(self, opening: StepInput, plan: Plan, first: StepResult | None) -> TurnOutcome:
         deadline = self.clock.time() + plan.max_time

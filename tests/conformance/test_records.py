@@ -20,7 +20,7 @@ from caxton.domain.errors import StoreUnavailable
 from caxton.domain.executions import Execution, ExecutionState, Usage
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
 from caxton.domain.messages import Content, Message, MessageType
-from caxton.domain.records import ApiKey, ExecutionRecord, StepRecord
+from caxton.domain.records import ApiKey, ExecutionRecord, HistoryWanted, StepRecord, TurnsSoFar
 
 HERE = Scope(customer="acme", workspace="here")
 ELSEWHERE = [
@@ -103,7 +103,7 @@ def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
 def test_nothing_is_found_from_another_scope(database: Database) -> None:
     def fill(transaction: Any) -> None:
         transaction.add_conversation(HERE, conversation(1), one_shot=False)
-        transaction.add_execution(HERE, execution(1))
+        transaction.add_execution(HERE, execution(1, agent_digest=Digest("a" * 64)))
         transaction.add_message(HERE, message(1))
         transaction.add_step(HERE, step(1, tool="chart"))
         bundle = Bundle(kind="agent", name="analyst", files={"analyst.toml": Digest("a" * 64)})
@@ -122,7 +122,10 @@ def test_nothing_is_found_from_another_scope(database: Database) -> None:
             transaction.conversations(scope, active=None, agent=None, before=None, limit=10),
             transaction.message(scope, MessageId("m_1")),
             transaction.messages(scope, limit=10),
-            transaction.history(scope, ConversationId("c_1"), before=BEGIN + timedelta(days=1), limit=10),
+            transaction.histories(scope, [HistoryWanted(ConversationId("c_1"), BEGIN + timedelta(days=1), 10)])[0],
+            transaction.conversations_of(scope, [ConversationId("c_1")]),
+            transaction.turns_so_far(scope, [ConversationId("c_1")]),
+            transaction.first_version(scope, ConversationId("c_1"), "analyst"),
             transaction.executions(scope, [x_1]),
             transaction.executions_of_turn(scope, x_1),
             transaction.work_in_hand(scope),
@@ -309,7 +312,7 @@ def test_lists_are_paged_from_the_newest(database: Database) -> None:
     of_users = database.read_now(lambda transaction: transaction.messages(HERE, root_only=True, limit=100))
     assert [each.id for each in of_users] == [f"m_{number}" for number in range(1, 26) if number % 3]
     shown = database.read_now(
-        lambda t: t.history(HERE, ConversationId("c_1"), before=BEGIN + timedelta(seconds=20), limit=3)
+        lambda t: t.histories(HERE, [HistoryWanted(ConversationId("c_1"), BEGIN + timedelta(seconds=20), 3)])[0]
     )
     assert [each.id for each in shown] == ["m_16", "m_17", "m_19"]
 
@@ -356,3 +359,57 @@ def test_a_key_is_found_by_its_hash_until_it_is_revoked(database: Database) -> N
     assert not database.write_now(lambda transaction: transaction.revoke_key("acme", "k_1"))
     revoked = database.read_now(lambda transaction: transaction.find_key("h" * 64))
     assert revoked is None or revoked.revoked_at is not None
+
+
+def test_a_turn_is_told_what_those_before_it_settled(database: Database) -> None:
+    talk, other = ConversationId("c_1"), ConversationId("c_2")
+    first, later = Digest("a" * 64), Digest("b" * 64)
+
+    def fill(transaction: Any) -> None:
+        done = ExecutionState.COMPLETED
+        transaction.add_execution(HERE, execution(1, ExecutionState.FAILED, agent=None))
+        transaction.add_execution(HERE, execution(2, done, agent="analyst", agent_digest=first))
+        transaction.add_execution(HERE, execution(3, done, agent="helper", agent_digest=first, depth=1))
+        transaction.add_execution(HERE, execution(4, done, agent="analyst", agent_digest=later))
+        transaction.add_execution(HERE, execution(5, agent="analyst", agent_digest=later))
+        transaction.add_execution(HERE, execution(6, agent="helper", agent_digest=later, depth=1))
+        transaction.add_execution(HERE, execution(7, done, conversation_id=other, agent="other", agent_digest=later))
+
+    database.write_now(fill)
+    none = [ConversationId(f"c_{number}") for number in range(10, 150)]
+    so_far = database.read_now(lambda transaction: transaction.turns_so_far(HERE, [*none, talk, other]))
+    assert so_far == {
+        talk: TurnsSoFar("analyst", first, ExecutionId("x_5")),
+        other: TurnsSoFar("other", later),
+    }
+    assert database.read_now(lambda transaction: transaction.first_version(HERE, talk, "helper")) == first
+    assert database.read_now(lambda transaction: transaction.first_version(HERE, talk, "other")) is None
+
+
+@pytest.mark.parametrize("is_prepared", [True, False])
+async def test_a_conversation_that_has_ended_takes_no_message(database: Database, *, is_prepared: bool) -> None:
+    talk = ConversationId("c_1")
+    database.write_now(lambda transaction: transaction.add_conversation(HERE, conversation(1), one_shot=False))
+
+    def count(transaction: Any, *, active: bool) -> bool:
+        found = [
+            transaction.touch_conversation(HERE, talk, messages=1, participants=(), active=each)
+            for each in (active, False)
+        ]
+        return bool(found[0])
+
+    async def write(*, active: bool) -> bool:
+        if not is_prepared:
+            return await database.write(lambda transaction: count(transaction, active=active))
+        prepared = database.prepare(lambda transaction: count(transaction, active=active))
+        assert prepared is not None
+        return await database.commit(prepared)
+
+    assert await write(active=True)
+    database.write_now(lambda transaction: transaction.end_conversation(HERE, talk, EndReason.COMPLETED))
+    assert not await write(active=True)
+    assert await write(active=False)
+    found = database.read_now(lambda transaction: transaction.conversation(HERE, talk))
+    # Prepared writes are made together or not at all.
+    assert found.message_count == (4 if is_prepared else 5)
+    assert found.last_activity > BEGIN + timedelta(days=1)

@@ -44,7 +44,12 @@ def work(api: httpx.Client, folder: Path) -> dict[str, str]:
     refused = api.post("/v1/messages", json={"capability": "second", "content": "x"}, headers={"Idempotency-Key": "k"})
     refused.raise_for_status()
     ids: dict[str, str] = {}
-    for name, capability in (("conversation", "first"), ("conversation-slow", "slow")):
+    for name, capability in (
+        ("conversation", "first"),
+        ("conversation-slow", "slow"),
+        ("conversation-quick", "first"),
+        ("conversation-handed-over", "slow"),
+    ):
         conversation = api.post("/v1/conversations", json={"capability": capability}).json()["id"]
         for number in range(3):
             api.post(f"/v1/conversations/{conversation}/messages", json={"content": f"m{number}"}).raise_for_status()
@@ -58,6 +63,12 @@ def work(api: httpx.Client, folder: Path) -> dict[str, str]:
         time.sleep(0.05)
     api.post(f"/v1/conversations/{conversation}/cancel").raise_for_status()
     ids["conversation-cancelled"] = f"conversation/local/default/{conversation}"
+    silent = api.post("/v1/conversations", json={"capability": "first", "idle_timeout": 1}).json()["id"]
+    time.sleep(0.5)
+    api.post(f"/v1/conversations/{silent}/messages", json={"content": "x"}).raise_for_status()
+    while api.get(f"/v1/conversations/{silent}").json()["state"] != "Expired":
+        time.sleep(0.1)
+    ids["conversation-silent"] = f"conversation/local/default/{silent}"
     ids |= govern(api, folder)
     api.post("/v1/agents/slow/stop", json={"grace": 1}).raise_for_status()
     api.post("/v1/agents/slow/start").raise_for_status()
@@ -146,7 +157,7 @@ async def record() -> None:
                     await save(client, name, workflow_id)
                 await forget(api, client)
                 await save(client, "memory-retention", "memory-retention/recorded")
-                for shard in (0, 1):
+                for shard in (0, 1, 2):
                     await save(client, f"inbox-{shard}", f"inbox/local/{shard}")
                 await asyncio.to_thread(fail, api)
                 await save(client, "deployment-failed", "deployment/local/default")

@@ -1,47 +1,67 @@
 """Queries on conversations and messages."""
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Row, bindparam, or_, select
+from sqlalchemy import Boolean, CompoundSelect, Row, Select, bindparam, literal, or_, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import conversations, executions, messages
 from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
+from caxton.adapters.store.several import chunks, each
 from caxton.domain.conversations import STATE_AFTER, Conversation, ConversationState, EndReason
 from caxton.domain.ids import ConversationId, MessageId, Scope
 from caxton.domain.messages import Content, Message
+from caxton.domain.records import HistoryWanted
 
 ACTIVE = (ConversationState.INITIATED, ConversationState.IN_PROGRESS)
 
 
 _CONVERSATION = select(conversations).where(scope_given(conversations), conversations.c.id == bindparam("id"))
+_ONE_SHOT = select(conversations.c.one_shot).where(scope_given(conversations), conversations.c.id == bindparam("id"))
 _MESSAGE = select(messages).where(scope_given(messages), messages.c.id == bindparam("id"))
-_HISTORY = (
-    select(messages)
-    .join(
-        executions,
-        (executions.c.id == messages.c.execution_id)
-        & (executions.c.customer == messages.c.customer)
-        & (executions.c.workspace == messages.c.workspace),
-    )
-    .where(
-        scope_given(messages),
-        messages.c.conversation_id == bindparam("conversation_id"),
-        messages.c.created_at < bindparam("before"),
-        executions.c.depth == 0,
-    )
-    .order_by(messages.c.created_at.desc(), messages.c.id.desc())
-    .limit(bindparam("most"))
+_BY_ID = select(conversations).where(
+    scope_given(conversations), conversations.c.id.in_(bindparam("ids", expanding=True))
 )
+
+
+@lru_cache(maxsize=16)
+def _histories(count: int) -> CompoundSelect[Any]:
+    """What a model is shown of `count` conversations, the latest first."""
+
+    def query(number: int) -> Select[Any]:
+        return (
+            select(literal(number).label("number"), messages)
+            .join(
+                executions,
+                (executions.c.id == messages.c.execution_id)
+                & (executions.c.customer == messages.c.customer)
+                & (executions.c.workspace == messages.c.workspace),
+            )
+            .where(
+                scope_given(messages),
+                messages.c.conversation_id == bindparam(f"id_{number}"),
+                messages.c.created_at < bindparam(f"before_{number}"),
+                executions.c.depth == 0,
+            )
+            .order_by(messages.c.created_at.desc(), messages.c.id.desc())
+            .limit(bindparam(f"most_{number}"))
+        )
+
+    return each(count, query)
+
+
 _OF_CONVERSATION = (
     conversations.c.customer == bindparam("in_customer"),
     conversations.c.workspace == bindparam("in_workspace"),
     conversations.c.id == bindparam("in_id"),
 )
+_MAY_CHANGE = or_(bindparam("in_any_state", type_=Boolean), conversations.c.state.in_(ACTIVE))
 _COUNT_MESSAGES = (
     conversations.update()
-    .where(*_OF_CONVERSATION)
+    .where(*_OF_CONVERSATION, _MAY_CHANGE)
     .values(
         message_count=conversations.c.message_count + bindparam("new_messages"),
         last_activity=bindparam("new_last_activity"),
@@ -49,7 +69,7 @@ _COUNT_MESSAGES = (
 )
 _TOUCH = (
     conversations.update()
-    .where(*_OF_CONVERSATION)
+    .where(*_OF_CONVERSATION, _MAY_CHANGE)
     .values(
         message_count=conversations.c.message_count + bindparam("new_messages"),
         last_activity=bindparam("new_last_activity"),
@@ -75,6 +95,11 @@ class ConversationQueries(Session):
         """The conversation of that id."""
         row = self.connection.execute(_CONVERSATION, given(scope, id=conversation_id)).first()
         return _conversation(row) if row else None
+
+    def conversations_of(self, scope: Scope, ids: Sequence[ConversationId]) -> dict[ConversationId, Conversation]:
+        """Those of the conversations that exist."""
+        rows = self.connection.execute(_BY_ID, given(scope, ids=list(ids))) if ids else ()
+        return {row.id: _conversation(row) for row in rows}
 
     def conversations(
         self, scope: Scope, *, active: bool | None, agent: str | None, before: datetime | None, limit: int
@@ -117,27 +142,52 @@ class ConversationQueries(Session):
         return True
 
     def touch_conversation(
-        self, scope: Scope, conversation_id: ConversationId, *, messages: int, participants: Collection[str]
-    ) -> None:
-        """Counts `messages` more, adds `participants`, and notes the activity."""
+        self,
+        scope: Scope,
+        conversation_id: ConversationId,
+        *,
+        messages: int,
+        participants: Collection[str],
+        active: bool = False,
+    ) -> bool:
+        """Counts `messages` more, adds `participants`, and notes the activity.
+
+        False, and nothing is changed, if the conversation was to be `active` and has ended. (While writes are only being
+        prepared nobody knows; such a transaction is then not committed.)
+        """
         row = self.fresh(conversations, scope, conversation_id)
         if row is not None and not participants:
             row["message_count"] += messages
             row["last_activity"] = clock.now()
-            return
+            return True
+        joining = list(participants)
+        if self.prepared and not joining:
+            key = (scope.customer, scope.workspace, conversation_id)
+            before = self.counts.get(key)
+            known, strict = (before[0], before[5]) if before else (0, False)
+            self.counts[key] = (known + messages, clock.now(), *key, active or strict)
+            return True
         self.flush()
         values: dict[str, object] = {"new_messages": messages, "new_last_activity": clock.now()}
-        joining = list(participants)
+        values |= {**_key(scope, conversation_id), "in_any_state": not active}
         if not joining:
-            self.connection.execute(_COUNT_MESSAGES, {**_key(scope, conversation_id), **values})
-            return
+            return bool(self.connection.execute(_COUNT_MESSAGES, values).rowcount)
         present = self.conversation(scope, conversation_id)
         if present is None:
-            return
+            return False
         everybody = present.participants + [name for name in joining if name not in present.participants]
         state = ConversationState.IN_PROGRESS if present.state is ConversationState.INITIATED else present.state
         values |= {"new_participants": to_json(everybody), "new_state": state}
-        self.connection.execute(_TOUCH, {**_key(scope, conversation_id), **values})
+        return bool(self.connection.execute(_TOUCH, values).rowcount)
+
+    def count_prepared(self) -> bool:
+        """Counts the messages of prepared writes; False if one of the conversations has ended."""
+        for new, moment, customer, workspace, conversation_id, active in self.counts.values():
+            key = _key(Scope(customer=customer, workspace=workspace), ConversationId(conversation_id))
+            values = {"new_messages": new, "new_last_activity": moment, "in_any_state": not active}
+            if not self.connection.execute(_COUNT_MESSAGES, {**key, **values}).rowcount:
+                return False
+        return True
 
     def end_conversation(self, scope: Scope, conversation_id: ConversationId, reason: EndReason) -> bool:
         """Records the end; False when it had ended."""
@@ -152,6 +202,10 @@ class ConversationQueries(Session):
         new = {f"new_{name}": value for name, value in values.items()}
         changed = self.connection.execute(_END, {**_key(scope, conversation_id), **new})
         return bool(changed.rowcount)
+
+    def stands_alone(self, scope: Scope, conversation_id: ConversationId) -> bool:
+        """Whether the conversation is that of a one-shot request."""
+        return bool(self.connection.execute(_ONE_SHOT, given(scope, id=conversation_id)).scalar())
 
     def message(self, scope: Scope, message_id: MessageId) -> Message | None:
         """The message of that id."""
@@ -182,11 +236,20 @@ class ConversationQueries(Session):
         query = query.order_by(messages.c.created_at.desc(), messages.c.id.desc()).limit(limit)
         return [_message(row) for row in reversed(self.connection.execute(query).all())]
 
-    def history(self, scope: Scope, conversation_id: ConversationId, *, before: datetime, limit: int) -> list[Message]:
-        """The latest messages between user and agents before a moment, oldest first: what a model is shown."""
-        values = {"conversation_id": conversation_id, "before": clock.from_datetime(before), "most": limit}
-        rows = self.connection.execute(_HISTORY, given(scope, **values)).all()
-        return [_message(row) for row in reversed(rows)]
+    def histories(self, scope: Scope, wanted: Sequence[HistoryWanted]) -> list[list[Message]]:
+        """For each: the latest messages between user and agents before a moment, oldest first: what a model is shown."""
+        found: list[list[Message]] = []
+        for chunk in chunks(wanted, HistoryWanted(ConversationId(""), datetime.fromtimestamp(0, UTC), 0)):
+            values: dict[str, Any] = {}
+            for number, each_wanted in enumerate(chunk):
+                values[f"id_{number}"] = each_wanted.conversation_id
+                values[f"before_{number}"] = clock.from_datetime(each_wanted.before)
+                values[f"most_{number}"] = each_wanted.limit
+            histories: list[list[Message]] = [[] for _ in chunk]
+            for row in self.connection.execute(_histories(len(chunk)), given(scope, **values)):
+                histories[row.number].append(_message(row))
+            found += [history[::-1] for history in histories]
+        return found[: len(wanted)]
 
     def add_message(self, scope: Scope, message: Message) -> None:
         """Records a message."""

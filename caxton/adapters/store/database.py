@@ -74,6 +74,7 @@ class Database:
         So the computing of many writes stays in one thread, and the thread that writes does hardly anything else.
         """
         transaction = SqlTransaction(cast("Connection", _NoConnection()))
+        transaction.prepared = True
         try:
             return Prepared(work(transaction), transaction)
         except _NoConnectionError:
@@ -102,6 +103,8 @@ class Database:
                 self._begin(connection)
                 transaction.connection = connection
                 transaction.flush()
+                if not transaction.count_prepared():
+                    return False
                 transaction.seal()
                 connection.commit()
                 return True

@@ -2,18 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select
+from sqlalchemy import CompoundSelect, Row, Select, bindparam, func, literal, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import executions, steps
 from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
+from caxton.adapters.store.several import chunks, each
 from caxton.domain.errors import ErrorReport
 from caxton.domain.executions import Execution, ExecutionState, Usage
-from caxton.domain.ids import ExecutionId, MessageId, Scope
-from caxton.domain.records import ExecutionRecord, StepRecord
+from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
+from caxton.domain.records import ExecutionRecord, StepRecord, TurnsSoFar
 
 _BY_ID = select(executions).where(scope_given(executions), executions.c.id.in_(bindparam("ids", expanding=True)))
 _STEPS = (
@@ -29,6 +32,36 @@ _WORK_IN_HAND = (
     .where(scope_given(executions), executions.c.state == ExecutionState.RUNNING)
     .group_by(executions.c.agent)
 )
+_OF_CONVERSATION = (scope_given(executions), executions.c.conversation_id == bindparam("conversation_id"))
+_FIRST_VERSION = (
+    select(executions.c.agent_digest)
+    .where(*_OF_CONVERSATION, executions.c.agent == bindparam("agent"))
+    .order_by(executions.c.started_at)
+    .limit(1)
+)
+
+
+@lru_cache(maxsize=16)
+def _first_and_last(count: int) -> CompoundSelect[Any]:
+    """Of `count` conversations: the first turn that an agent took, and the last turn."""
+
+    def query(number: int) -> Select[Any]:
+        conversation, is_first = number // 2, number % 2 == 0
+        roots = select(
+            literal(is_first).label("is_first"),
+            *(executions.c[name] for name in ("conversation_id", "id", "state", "agent", "agent_digest")),
+        ).where(
+            scope_given(executions),
+            executions.c.conversation_id == bindparam(f"id_{conversation}"),
+            executions.c.depth == 0,
+        )
+        if is_first:
+            return roots.where(executions.c.agent.is_not(None)).order_by(executions.c.started_at).limit(1)
+        return roots.order_by(executions.c.started_at.desc()).limit(1)
+
+    return each(2 * count, query)
+
+
 _OF_EXECUTION = (
     executions.c.customer == bindparam("in_customer"),
     executions.c.workspace == bindparam("in_workspace"),
@@ -64,6 +97,26 @@ class ExecutionQueries(Session):
             .order_by(executions.c.depth, executions.c.started_at)
         )
         return [_execution(row) for row in self.connection.execute(query)]
+
+    def turns_so_far(self, scope: Scope, ids: Sequence[ConversationId]) -> dict[ConversationId, TurnsSoFar]:
+        """What earlier turns of conversations settled for the next one; those that had none are left out."""
+        found: dict[ConversationId, TurnsSoFar] = {}
+        for chunk in chunks(ids, ConversationId("")):
+            values = given(scope, **{f"id_{number}": each_id for number, each_id in enumerate(chunk)})
+            for row in self.connection.execute(_first_and_last(len(chunk)), values):
+                so_far = found.get(row.conversation_id, TurnsSoFar())
+                if row.is_first:
+                    so_far = replace(so_far, agent=row.agent, digest=row.agent_digest)
+                elif row.state == ExecutionState.RUNNING:
+                    so_far = replace(so_far, running=row.id)
+                found[row.conversation_id] = so_far
+        return found
+
+    def first_version(self, scope: Scope, conversation_id: ConversationId, agent: str) -> Digest | None:
+        """The version of an agent that was the first to work in a conversation."""
+        return self.connection.execute(
+            _FIRST_VERSION, given(scope, conversation_id=conversation_id, agent=agent)
+        ).scalar()
 
     def running_turns(self, before: datetime, limit: int) -> list[tuple[Scope, ExecutionRecord]]:
         """Turns begun before a moment and not ended, over all customers (each names its own), the oldest first."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, and_, bindparam
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store.bulk import columns_and_values, insert_rows
-from caxton.adapters.store.writer import Job, Rows
+from caxton.adapters.store.writer import Count, Job, Rows
 from caxton.domain.ids import Scope
 from caxton.domain.sealing import Unplaced
 
@@ -22,6 +22,10 @@ class Session:
         self.connection = connection
         self.retried = False
         """Whether an earlier attempt of this transaction met another one's writes."""
+        self.prepared = False
+        """Whether the writes are only being prepared: there is no connection yet."""
+        self.counts: dict[tuple[str, str, str], Count] = {}
+        """Prepared: messages to count, by the key of their conversation."""
         self._pending: dict[Table, list[dict[str, Any]]] = {}
         self._fresh: dict[tuple[Table, str, str, str], dict[str, Any]] = {}
         self.generations: dict[Scope, int] = {}
@@ -48,7 +52,8 @@ class Session:
     def job(self) -> Job:
         """All that waits to be written, for the writing process."""
         inserts: list[Rows] = [(str(table.name), *columns_and_values(rows)) for table, rows in self._pending.items()]
-        return inserts, [(customer, events) for customer, events in sorted(self.appended.items()) if events]
+        logs = [(customer, events) for customer, events in sorted(self.appended.items()) if events]
+        return inserts, list(self.counts.values()), logs
 
     def flush(self) -> None:
         """Sends the collected inserts."""

@@ -20,8 +20,16 @@ from caxton.domain.sealing import COLUMNS, GENESIS, Unplaced, seal
 Rows = tuple[str, tuple[str, ...], Sequence[tuple[Any, ...]]]
 """A table, names of its columns, and values."""
 
-Job = tuple[list[Rows], list[tuple[str, list[Unplaced]]]]
-"""Rows to insert, and events to append by customer."""
+Count = tuple[int, int, str, str, str, bool]
+"""Messages that are new in a conversation, when, its key, and whether it must not have ended."""
+
+Job = tuple[list[Rows], list[Count], list[tuple[str, list[Unplaced]]]]
+"""Rows to insert, messages to count, and events to append by customer."""
+
+COUNT = (
+    "UPDATE conversations SET message_count = message_count + ?, last_activity = ? "
+    "WHERE customer = ? AND workspace = ? AND id = ? AND (NOT ? OR state IN ('Initiated', 'InProgress'))"
+)
 
 DONE, NOT_DONE = b"1", b"0"
 LENGTH = struct.Struct("<I")
@@ -50,11 +58,14 @@ def write(connection: sqlite3.Connection, job: Job) -> bool:
 
     Whoever sent it tries again by the ordinary way, which tells the reasons apart.
     """
-    inserts, logs = job
+    inserts, counts, logs = job
     try:
         connection.execute("BEGIN IMMEDIATE")
         for table, names, rows in inserts:
             _insert(connection, table, names, rows)
+        if counts and connection.executemany(COUNT, counts).rowcount < len(counts):
+            connection.execute("ROLLBACK")  # one of them has ended meanwhile
+            return False
         for customer, events in logs:
             _append(connection, customer, events)
         connection.execute("COMMIT")
