@@ -10,11 +10,13 @@ import caxton.workflows
 MODULES = sorted(Path(caxton.workflows.__file__).parent.glob("*.py"))
 ALLOWED = (
     "asyncio",
+    "contextlib",
     "dataclasses",
     "datetime",
     "pydantic",
     "temporalio",
     "typing",
+    "zlib",
     "caxton.domain",
     "caxton.routing",
     "caxton.workflows",
