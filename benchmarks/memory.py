@@ -5,6 +5,7 @@ measured by itself. `--entities 1000 10000 100000` shows how it grows.
 """
 
 import argparse
+import itertools
 import statistics
 import subprocess
 import sys
@@ -73,6 +74,7 @@ class Work:
         self.entities = entities
         self.model = model
         self.queries = vectors(200, 3)
+        self.fresh = itertools.count(10_000_000)
         self.memory = LanceMemory(MemoryConfig(folder, model.id, model.dimensions))
         self.best: list[list[tuple[float, int]]] = [[] for _ in range(EXACT)]
         began = time.perf_counter()
@@ -99,15 +101,15 @@ class Work:
         vector = self.model.embed([f"what do we know about thing {number}?"])[0]
         self.memory.search(PLACE, MemoryQuery(text="x", mode="vector", scopes=EVERY, limit=10), vector)
 
-    def store(self, number: int) -> None:
+    def store(self, _: int) -> None:
         """One entity, embedded."""
-        fresh = entity(10_000_000 + number)
+        fresh = entity(next(self.fresh))
         self.memory.put(PLACE, [fresh], self.model.embed([fresh.text]))
 
-    def store_and_find(self, number: int) -> None:
+    def store_and_find(self, _: int) -> None:
         """One entity, until a search finds it."""
-        fresh = entity(20_000_000 + number)
-        vector = vectors(1, 90_000 + number)[0].tolist()
+        fresh = entity(next(self.fresh))
+        vector = vectors(1, 90_000 + int(fresh.id[4:]))[0].tolist()
         self.memory.put(PLACE, [fresh], [vector])
         query = MemoryQuery(text="x", mode="vector", scopes=EVERY, limit=1)
         assert self.memory.search(PLACE, query, vector)[0].entity.id == fresh.id
