@@ -69,7 +69,7 @@ class _Line:
     """Messages of one conversation that are in hand."""
 
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    length: int = 0
+    members: set[str] = field(default_factory=set[str])
 
 
 @workflow.defn(name="Inbox")
@@ -168,17 +168,18 @@ class InboxWorkflow:
         """Answers a message of a conversation when those before it are answered."""
         key = _conversation_key(request)
         line = self.lines.get(key) or _Line()
-        waiting = line.length + len(self.elsewhere.get(key, ()))
+        # One that is being handed over is in the line and elsewhere for a moment, and counts once.
+        waiting = len(line.members.union(self.elsewhere.get(key, ())))
         if waiting >= WAITING_TURNS:
             return _refused(request, waiting)
         self.lines[key] = line
-        line.length += 1
+        line.members.add(request.execution_id)
         try:
             async with line.turn:
                 return await self._answer_next(request, key)
         finally:
-            line.length -= 1
-            if not line.length:
+            line.members.discard(request.execution_id)
+            if not line.members:
                 del self.lines[key]
 
     async def _answer_next(self, request: TurnRequest, key: str) -> TurnOutcome:
