@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 
 THREADS = 4
 
+MAINTAIN_EVERY = 5.0
+"""Seconds between looks whether a place has to be maintained."""
+
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
@@ -63,7 +66,6 @@ class Memories:
         self.records = records
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="memory")
         self._maintainer = ThreadPoolExecutor(1, thread_name_prefix="memory-maintenance")
-        self._maintenance: Future[None] | None = None
         self._closing = False
 
     async def remember(self, scope: Scope, noticed: Sequence[Noticed], actor: str) -> list[Entity]:
@@ -241,10 +243,18 @@ class Memories:
             await self._tell(scope, actor, [MemoryPurged(scope="ids", count_removed=removed, reason=reason)])
         return removed
 
-    def maintain(self) -> None:
-        """Builds and merges indices where there is something to do, in a thread of its own; not while that is under way."""
-        if self._maintenance is None or self._maintenance.done():
-            self._maintenance = self._maintainer.submit(self._maintain)
+    async def keep_maintained(self) -> None:
+        """Builds and merges indices where there is something to do, for ever, in a thread of its own.
+
+        Every process does it for what it has written: an API without a worker writes, too.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(MAINTAIN_EVERY)
+            try:
+                await loop.run_in_executor(self._maintainer, self._maintain)
+            except Exception:
+                log.exception("memory could not be maintained; it is tried again in %d seconds", MAINTAIN_EVERY)
 
     def _maintain(self) -> None:
         for place in self.backend.unsettled():
@@ -256,13 +266,12 @@ class Memories:
                 log.warning("memory could not be maintained: %s", error.message)
 
     def warm(self) -> None:
-        """Loads model and back end in the background, so that the first request does not wait for seconds."""
+        """Loads the model in the background, so that the first request does not wait for it."""
         self._threads.submit(self._warm)
 
     def _warm(self) -> None:
         try:
             self.embedder.embed(["warm"])
-            self.backend.get(Place("warm", "warm"), [MemoryId("warm")])
         except MemoryUnavailable as error:
             log.warning("memory does not work yet: %s", error.message)
 

@@ -34,13 +34,9 @@ class RetentionActivities:
         own = Place(place.customer, place.workspace)
         try:
             retention = await self.bulk.records.read(lambda transaction: transaction.retention(own))
-            removed = await self.bulk.apply_retention(own, retention)
+            return await self.bulk.apply_retention(own, retention)
         except CaxtonError as error:
             raise to_failure(error) from error
-        if removed:
-            memories = self.bulk.memories
-            await memories.run(lambda: memories.backend.maintain(own))
-        return removed
 
     @activity.defn(name=EXPIRE_UNDO)
     async def expire_undo(self) -> int:

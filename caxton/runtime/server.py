@@ -205,6 +205,8 @@ class _Server:
         parts = build_parts(self.settings, self.folder)
         self.running.stops.append(("parts", parts.close))
         self.log = server_log = build_server_log(parts)
+        if parts.memories is not None:
+            self.running.background(parts.memories.keep_maintained())
         client, version = await self._start_engine(connect)
         queue = self.settings.temporal.task_queue
         if self.with_worker:

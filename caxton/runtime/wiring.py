@@ -199,8 +199,6 @@ def build_watch(parts: Parts, client: Client, task_queue: str, server_log: Serve
     async def follow() -> None:
         await projections.follow_all()
         await server_log.milestones()
-        if parts.memories is not None:
-            parts.memories.maintain()
 
     remember = AutoStore(parts.memories, parts.database, parts.blobs).remember if parts.memories else None
     return Watch(parts.database, engine, forsaken.sweep, follow, remember)

@@ -348,8 +348,6 @@ class MemoryAdministration:
         )
         if not can_be_undone:
             await self.bulk.forget_undo(place)
-        memories = self.memories
-        await memories.run(lambda: memories.backend.maintain(place))
         return PurgePreview(count=count, dry_run=False, can_be_undone=can_be_undone and count > 0)
 
     async def edit_many(
