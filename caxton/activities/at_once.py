@@ -57,15 +57,20 @@ class AtOnce:
     def record(self, transaction: Transaction) -> StepResult:
         """Records both."""
         opened = self.opening.record(transaction)
-        if self.has_answered and opened.plan is not None:
-            opened.first = self.model.record(transaction)
+        if not self.has_answered or opened.plan is None:
+            return opened
+        first = self.model.record(transaction)
+        if first.outcome is not None:
+            return StepResult(outcome=first.outcome)  # nobody needs a plan for what has ended
+        opened.first = first
         return opened
 
     def after(self, result: StepResult) -> None:
         """Counts both."""
         self.opening.after(result)
-        if result.first is not None:
-            self.model.after(result.first)
+        first = result if result.outcome is not None else result.first
+        if first is not None:
+            self.model.after(first)
 
 
 def at_once(opening: Opening, transaction: Transaction) -> Step:

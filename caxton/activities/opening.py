@@ -169,7 +169,7 @@ class Opening:
 
     def after(self, result: StepResult) -> None:
         """Counts the decision."""
-        if result.plan is None:
+        if result.error is not None:
             return
         METRICS.routed(self.decision.strategy)
         self.ports.stream.publish(self.input.root_id, "step", {})

@@ -65,12 +65,12 @@ def new_id(prefix: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def leading_bits(identity: str) -> bytes:
-    """The first 48 bits of an id's number: of an id from :func:`new_id`, its time."""
+def leading_bits(identity: str) -> str:
+    """The first 48 bits of an id's number, in hexadecimal: of an id from :func:`new_id`, its time."""
     number = 0
     for character in identity.partition("_")[2][:10]:
         number = number << 5 | max(0, ALPHABET.find(character))
-    return (number >> 2).to_bytes(6, "big")
+    return f"{number >> 2:012x}"
 
 
 def derived_id(prefix: str, *parts: str) -> str:

@@ -4,7 +4,6 @@ import os
 from typing import Any
 
 from temporalio.client import Client, TLSConfig
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import (
     ActivityInboundInterceptor,
@@ -16,6 +15,7 @@ from temporalio.worker import (
 from caxton.domain.errors import CaxtonError, EngineUnavailable, Hint, InvalidSettings
 from caxton.observability.logs import core_runtime
 from caxton.observability.tracing import temporal_interceptors
+from caxton.runtime.payloads import data_converter
 from caxton.runtime.settings_sections import TemporalSettings
 from caxton.workflows.failures import to_failure
 
@@ -27,7 +27,7 @@ class CaxtonPlugin(SimplePlugin):
         """Create the one plugin."""
         super().__init__(
             "caxton",
-            data_converter=pydantic_data_converter,
+            data_converter=data_converter,
             # Not Temporal's sandbox, which costs half of a turn's workflow time: import-linter and a test keep workflow code
             # from anything that is not deterministic (docs/decisions/0004).
             workflow_runner=UnsandboxedWorkflowRunner(),

@@ -17,7 +17,7 @@ from temporalio.workflow import ParentClosePolicy
 
 from caxton.domain.conversations import IDLE_TIMEOUT, ConversationState
 from caxton.domain.errors import Overloaded
-from caxton.domain.executions import TurnOutcome, TurnRequest
+from caxton.domain.executions import StepResult, TurnOutcome, TurnRequest
 from caxton.domain.ids import ExecutionId
 from caxton.workflows.conversation import (
     INBOX_DONE,
@@ -35,6 +35,9 @@ from caxton.workflows.turn import Turn
 
 AT_REST = "continues-as-new-at-rest"
 """Patch: see :meth:`InboxWorkflow._may_continue_as_new`."""
+
+OPENS_TOGETHER = "opens-together"
+"""Patch: see :meth:`InboxWorkflow._open_together`."""
 
 LONGEST_HISTORY = 3 * CONTINUE_AS_NEW_EVENTS
 """Events after which an inbox does not wait for a moment of rest any more."""
@@ -83,6 +86,8 @@ class InboxWorkflow:
     def __init__(self, state: InboxInput) -> None:
         self.state = state
         self.steps = StepRunner(fast_only=True)
+        self.opening: set[str] = set()
+        """Requests whose first steps are being done together."""
         self.turns: dict[str, asyncio.Task[TurnOutcome]] = {}
         self.lines: dict[str, _Line] = {}
         self.elsewhere = {key: list(turns) for key, turns in state.elsewhere.items()}
@@ -113,15 +118,23 @@ class InboxWorkflow:
     async def submit(self, batch: InboxBatch) -> list[TurnOutcome]:
         """Answers the requests, in their order: their outcomes, or `running` for those that became workflows."""
         self.is_alone = batch.alone
-        return list(await asyncio.gather(*(self._take(request) for request in batch.requests)))
+        opened = await self._open_together(batch.requests) if workflow.patched(OPENS_TOGETHER) else {}
+        outcomes = {key: result.outcome for key, result in opened.items() if result.outcome is not None}
+        self.answered += len(outcomes)
+        others = [request for request in batch.requests if request.execution_id not in outcomes]
+        if others:
+            taken = await asyncio.gather(*(self._take(request, opened.get(request.execution_id)) for request in others))
+            outcomes |= {request.execution_id: outcome for request, outcome in zip(others, taken, strict=True)}
+        return [outcomes[request.execution_id] for request in batch.requests]
 
     @submit.validator
     def _check_submit(self, batch: InboxBatch) -> None:
         if self.moving_on:
             raise to_failure(Overloaded("the inbox is about to continue as new", retry_after=0.02))
-        if len(self.turns) + len(batch.requests) > TURNS_IN_HAND:
+        in_hand = len(self.turns) + len(self.opening)
+        if in_hand + len(batch.requests) > TURNS_IN_HAND:
             raise to_failure(
-                Overloaded(f"{len(self.turns)} requests are being worked on", "try again in a moment", retry_after=0.5)
+                Overloaded(f"{in_hand} requests are being worked on", "try again in a moment", retry_after=0.5)
             )
 
     @workflow.signal(name=INBOX_DONE)
@@ -137,29 +150,53 @@ class InboxWorkflow:
     @workflow.query(name="status")
     def status(self) -> dict[str, int]:
         """How many requests are in hand, and how many this run has answered."""
-        return {"in_hand": len(self.turns), "answered": self.answered}
+        return {"in_hand": len(self.turns) + len(self.opening), "answered": self.answered}
 
     @workflow.query(name="has")
     def has(self, execution_id: str) -> bool:
         """Whether the request is in hand."""
-        return execution_id in self.turns
+        return execution_id in self.turns or execution_id in self.opening
 
-    async def _take(self, request: TurnRequest) -> TurnOutcome:
+    async def _open_together(self, requests: list[TurnRequest]) -> dict[str, StepResult]:
+        """Does the first steps of requests that stand alone, as one: most are answered by them.
+
+        A task for each of them would cost more than all the rest of the workflow. A step that may be tried again is not
+        among the results; nor is a request that is in hand already.
+        """
+        fresh = {
+            request.execution_id: request
+            for request in requests
+            if request.one_shot and not self.has(request.execution_id)
+        }
+        if not fresh:
+            return {}
+        self.opening.update(fresh)
+        try:
+            results = await self.steps.run_together([Turn(request, self.steps).opening for request in fresh.values()])
+        finally:
+            self.opening.difference_update(fresh)
+        return {
+            key: result
+            for key, result in zip(fresh, results, strict=True)
+            if result.error is None or not result.error.retryable
+        }
+
+    async def _take(self, request: TurnRequest, opened: StepResult | None = None) -> TurnOutcome:
         key = request.execution_id
         task = self.turns.get(key)
         if task is None:  # else: the same request again, while the first is in hand
-            task = self.turns[key] = asyncio.create_task(self._answer(request))
+            task = self.turns[key] = asyncio.create_task(self._answer(request, opened))
         try:
             return await task
         finally:
             if self.turns.pop(key, None) is not None:
                 self.answered += 1
 
-    async def _answer(self, request: TurnRequest) -> TurnOutcome:
+    async def _answer(self, request: TurnRequest, opened: StepResult | None) -> TurnOutcome:
         if not request.one_shot:
             return await self._answer_in_line(request)
         try:
-            return await Turn(request, self.steps).run()
+            return await Turn(request, self.steps).run(opened)
         except NeedsOwnWorkflowError:
             await self._start_workflow(request)
             return _running(request)

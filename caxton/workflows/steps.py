@@ -81,6 +81,13 @@ class StepRunner:
                 await workflow.sleep(wait)
             attempt += 1
 
+    async def run_together(self, steps: list[StepInput]) -> list[StepResult]:
+        """Does fast steps as one batch, without a task for each: their results, also of those that may be tried again.
+
+        The batch has to be small enough for one activity (:data:`BATCH_STEPS`).
+        """
+        return await self._send(steps)
+
     async def _run_in_batch(self, step: StepInput) -> StepResult:
         done: asyncio.Future[StepResult] = asyncio.get_running_loop().create_future()
         self._waiting.append((step, done))
@@ -97,7 +104,7 @@ class StepRunner:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH_STEPS], self._waiting[BATCH_STEPS:]
                 try:
-                    results = await self._send(batch)
+                    results = await self._send([step for step, _ in batch])
                 except BaseException as error:
                     for _, done in batch:
                         if not done.done():
@@ -109,14 +116,14 @@ class StepRunner:
         finally:
             self._batches -= 1
 
-    async def _send(self, batch: list[tuple[StepInput, asyncio.Future[StepResult]]]) -> list[StepResult]:
+    async def _send(self, batch: list[StepInput]) -> list[StepResult]:
         return await workflow.execute_local_activity(
             RUN_FAST_STEPS,
-            [step for step, _ in batch],
+            batch,
             result_type=list[StepResult],
             start_to_close_timeout=FAST_BATCH_TIMEOUT,
             retry_policy=RECORDS_RETRY,
-            summary=_batch_summary([step for step, _ in batch]),
+            summary=_batch_summary(batch),
         )
 
     async def _run_alone(self, step: StepInput) -> StepResult:

@@ -57,14 +57,13 @@ class Turn:
         """Approvals that the turn waits for, by id."""
         self._asked: dict[str, StepInput] = {}
 
-    async def run(self) -> TurnOutcome:
-        """Answers the request. Failures of the work are an outcome, not an exception.
+    @property
+    def opening(self) -> StepInput:
+        """Its first step.
 
-        Raises:
-            NeedsOwnWorkflowError: from a runner that does fast steps only.
+        What the conversation's earlier turns settled (versions, the agent that it is with) the step finds in the store.
         """
-        # What the conversation's earlier turns settled (versions, the agent that it is with) the step finds in the store.
-        opening = StepInput(
+        return StepInput(
             kind=StepKind.OPEN,
             scope=self.request.scope,
             execution_id=self.request.execution_id,
@@ -75,7 +74,17 @@ class Turn:
             one_shot=self.request.one_shot,
             traceparent=self.request.traceparent,
         )
-        return await self._execute(opening)
+
+    async def run(self, opened: StepResult | None = None) -> TurnOutcome:
+        """Answers the request. Failures of the work are an outcome, not an exception.
+
+        Args:
+            opened: what the first step brought, where it has been done.
+
+        Raises:
+            NeedsOwnWorkflowError: from a runner that does fast steps only.
+        """
+        return await self._execute(self.opening, opened)
 
     async def refuse(self, error: ErrorReport) -> TurnOutcome:
         """Ends a turn that never began."""
@@ -105,8 +114,9 @@ class Turn:
             waiting.set_result(result.approval)
         return result.approval
 
-    async def _execute(self, opening: StepInput) -> TurnOutcome:
-        opened = await self.steps.run(opening, fast=True)
+    async def _execute(self, opening: StepInput, opened: StepResult | None = None) -> TurnOutcome:
+        if opened is None:
+            opened = await self.steps.run(opening, fast=True)
         if opened.outcome is not None:
             return opened.outcome
         if opened.must_wait:

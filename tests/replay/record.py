@@ -8,6 +8,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,6 +42,7 @@ def work(api: httpx.Client, folder: Path) -> dict[str, str]:
     )
     for capability in ("first", "first", "slow"):
         api.post("/v1/messages", json={"capability": capability, "content": "x"}).raise_for_status()
+    together(api)
     refused = api.post("/v1/messages", json={"capability": "second", "content": "x"}, headers={"Idempotency-Key": "k"})
     refused.raise_for_status()
     ids: dict[str, str] = {}
@@ -75,6 +77,18 @@ def work(api: httpx.Client, folder: Path) -> dict[str, str]:
     ids["agent"] = "agent/local/default/slow"
     ids["deployment"] = "deployment/local/default"
     return ids
+
+
+def together(api: httpx.Client) -> None:
+    """Requests of all kinds that arrive at the same moment, among them the same one twice."""
+
+    def ask(number: int) -> None:
+        capability = ("first", "second", "slow", "nobody")[number % 4]
+        key = {"Idempotency-Key": f"together-{number // 2 * 2}"}
+        api.post("/v1/messages", json={"capability": capability, "content": f"{number // 2}"}, headers=key)
+
+    with ThreadPoolExecutor(24) as clients:
+        list(clients.map(ask, range(48)))
 
 
 def govern(api: httpx.Client, folder: Path) -> dict[str, str]:
@@ -159,6 +173,7 @@ async def record() -> None:
                 await save(client, "memory-retention", "memory-retention/recorded")
                 for shard in (0, 1, 2):
                     await save(client, f"inbox-{shard}", f"inbox/local/{shard}")
+                    await save(client, f"inbox-together-{shard}", f"inbox/local/{shard}")
                 await asyncio.to_thread(fail, api)
                 await save(client, "deployment-failed", "deployment/local/default")
         finally:

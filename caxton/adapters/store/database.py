@@ -5,6 +5,7 @@ SQLite runs in WAL mode with `synchronous=normal`: a killed process loses nothin
 """
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
@@ -50,6 +51,8 @@ class Database:
         # SQLite admits one writer at a time: one thread queues writes here instead of letting them poll for the lock.
         self._writers = ThreadPoolExecutor(1 if self.is_sqlite else READERS, thread_name_prefix="store-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
+        # One after another, in the order in which they come, whether a thread or the process writes.
+        self._turn = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
 
     async def read(self, work: Callable[[SqlTransaction], T]) -> T:
         """Runs `work` in a read-only transaction.
@@ -66,7 +69,8 @@ class Database:
             StoreUnavailable: the database does not answer.
             DiskFull: there is no room to write.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writers, self.write_now, work)
+        async with self._turn:
+            return await asyncio.get_running_loop().run_in_executor(self._writers, self.write_now, work)
 
     def prepare(self, work: Callable[[SqlTransaction], T]) -> Prepared[T] | None:
         """Runs `work` in the calling thread, without the database; None when it wants to read.
@@ -87,7 +91,14 @@ class Database:
             StoreUnavailable: the database does not answer.
             DiskFull: there is no room to write.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writers, self._commit_now, prepared)
+        # Not given up half-way: the next transaction would take this one's answer for its own.
+        return await asyncio.shield(asyncio.ensure_future(self._commit(prepared)))
+
+    async def _commit(self, prepared: Prepared[Any]) -> bool:
+        async with self._turn:
+            if self._process is not None:
+                return await self._process.commit(cast("SqlTransaction", prepared.transaction).job())
+            return await asyncio.get_running_loop().run_in_executor(self._writers, self._commit_now, prepared)
 
     def start_writer(self) -> None:
         """Starts the process that commits prepared writes, where there is one: so the first message need not wait."""
@@ -96,8 +107,6 @@ class Database:
 
     def _commit_now(self, prepared: Prepared[Any]) -> bool:
         transaction = cast("SqlTransaction", prepared.transaction)
-        if self._process is not None:
-            return self._process.commit(transaction.job())
         try:
             with self.engine.connect() as connection:
                 self._begin(connection)

@@ -11,6 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from caxton.adapters.store.bulk import columns_and_values, insert_rows
 from caxton.adapters.store.writer import Count, Job, Rows
 from caxton.domain.ids import Scope
+from caxton.domain.json_text import compact_encoder
 from caxton.domain.sealing import Unplaced
 
 
@@ -99,7 +100,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-_encode = json.JSONEncoder(default=_plain, separators=(",", ":"), ensure_ascii=False).encode
+_encode = compact_encoder(ascii_only=False, default=_plain)
 
 
 def from_json(text: str | None, default: Any = None) -> Any:

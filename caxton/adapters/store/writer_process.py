@@ -1,7 +1,8 @@
 """The writing process (:mod:`caxton.adapters.store.writer`) as its server sees it."""
 
-import contextlib
+import asyncio
 import marshal
+import socket
 import subprocess
 import sys
 
@@ -9,58 +10,69 @@ from caxton.adapters.store.writer import DONE, LENGTH, Job
 
 
 class WriterProcess:
-    """Starts it, hands it transactions one at a time, and starts it again when it is gone."""
+    """Starts it, hands it transactions, and starts it again when it is gone.
+
+    The event loop itself talks to it: a thread that waits for an answer would have to wait for the interpreter's lock, too.
+    """
 
     def __init__(self, path: str, synchronous: str) -> None:
         """For the SQLite database in `path`."""
         self._command = [sys.executable, "-m", "caxton.adapters.store.writer", path, synchronous]
         self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Starts the process, unless it runs."""
-        if self._process is not None and self._process.poll() is not None:
-            _close_pipes(self._process)
-            self._process = None
-        if self._process is None:
+    def start(self) -> socket.socket:
+        """Starts the process, unless it runs. Returns what it listens to."""
+        if self._socket is not None and self._process is not None and self._process.poll() is None:
+            return self._socket
+        self._forget()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
             self._process = subprocess.Popen(
                 self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 start_new_session=True,  # a Ctrl-C on the terminal is for the server; this ends with its input
             )
-        return self._process
+        self._socket = ours
+        return ours
 
-    def commit(self, job: Job) -> bool:
-        """Has `job` written. False when it was not, or when nobody knows because the process died."""
+    async def commit(self, job: Job) -> bool:
+        """Has `job` written. False when it was not, or when nobody knows because the process died.
+
+        One at a time: the caller waits for the answer before it sends another, and does not give up meanwhile.
+        """
         try:
             data = marshal.dumps(job)
         except ValueError:  # a value that is not plain data: the ordinary way takes it
             return False
-        process = self.start()
-        assert process.stdin is not None
-        assert process.stdout is not None
+        loop = asyncio.get_running_loop()
         try:
-            process.stdin.write(LENGTH.pack(len(data)) + data)
-            process.stdin.flush()
-            return process.stdout.read(1) == DONE
+            connection = self.start()
+            await loop.sock_sendall(connection, LENGTH.pack(len(data)) + data)
+            answer = await loop.sock_recv(connection, 1)
         except OSError:
-            return False
+            answer = b""
+        if not answer:
+            self._forget()
+        return answer == DONE
 
     def close(self) -> None:
         """Ends the process after what it has in hand."""
-        process, self._process = self._process, None
+        process = self._process
+        self._forget()
         if process is None:
             return
-        _close_pipes(process)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
-
-def _close_pipes(process: subprocess.Popen[bytes]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):  # what could not be written any more
-            if pipe is not None:
-                pipe.close()
+    def _forget(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        if self._process is not None:
+            self._process.poll()  # one that has died leaves nothing behind
+        self._socket = self._process = None

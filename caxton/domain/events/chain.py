@@ -8,7 +8,6 @@ table or from an export; whoever changes, removes or inserts an event breaks it 
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from typing import Any
 
 from caxton.domain.errors import InvalidInput
 from caxton.domain.events.envelope import Event
+from caxton.domain.json_text import compact_encoder, quote
 from caxton.domain.sealing import COLUMNS, GENESIS, Unplaced
 
 FIELDS = COLUMNS[:-1]
@@ -24,8 +24,8 @@ FIELDS = COLUMNS[:-1]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-_encode_payload = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+_encode = compact_encoder()
+_encode_payload = compact_encoder(sort_keys=True)
 
 
 def fields_of(event: Event) -> dict[str, Any]:
@@ -66,9 +66,13 @@ def link(previous: str, fields: Mapping[str, Any]) -> str:
 _quoted = lru_cache(maxsize=4096)(_encode)
 
 
+def _text(value: str | None) -> str:
+    return "null" if value is None else quote(value)
+
+
 def unplaced(event: Event) -> Unplaced:
     """`event` ready to be chained: :func:`caxton.domain.sealing.seal` gives it the hash that :func:`link` would."""
-    end = (
+    before = (
         event.deployment_id,
         event.skill_id,
         event.skill_version,
@@ -83,16 +87,16 @@ def unplaced(event: Event) -> Unplaced:
         event.message_id,
         event.channel_type,
         event.error_code,
-        event.latency_ms,
-        event.trace_id,
     )
+    latency, trace = event.latency_ms, event.trace_id
+    tail = f"{','.join(map(_text, before))},{'null' if latency is None else _encode(latency)},{_text(trace)}]"
     return (
         _quoted(event.customer_id),
         (event.workspace, event.event_id, event.event_type, event.schema_version),
         f'{_quoted(event.workspace)},"{event.event_id}","{event.event_type}",{event.schema_version}',
         (event.timestamp - _EPOCH) // _MICROSECOND,
-        end,
-        _encode(end)[1:],
+        (*before, latency, trace),
+        tail,
     )
 
 

@@ -114,10 +114,10 @@ def event_id(event_type: str, customer: str, workspace: str, *fact: str, near: s
     taken from the id `near` (of the turn, say), which begins with its time: what happens together lies together in the
     index, and writing costs a third.
     """
-    digest = hashlib.sha256("\x1f".join((event_type, customer, workspace, *fact)).encode()).digest()
-    place = leading_bits(near) if near else digest[16:22]
-    value = bytearray(place + digest[:10])
-    value[6] = 0x80 | value[6] & 0x0F
-    value[8] = 0x80 | value[8] & 0x3F
-    text = value.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    digest = hashlib.sha256("\x1f".join((event_type, customer, workspace, *fact)).encode()).hexdigest()
+    place = leading_bits(near) if near else digest[32:44]
+    return f"{place[:8]}-{place[8:]}-8{digest[1:4]}-{_VARIANT[digest[4]]}{digest[5:8]}-{digest[8:20]}"
+
+
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The digit that holds the variant of a UUID (its two highest bits are 10), by what it would be otherwise."""
