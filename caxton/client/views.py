@@ -286,9 +286,17 @@ class RetentionView(View):
     outside: int
 
 
+class LeftOut(View):
+    """A relation that an import did not take, for a memory at one of its ends is missing."""
+
+    line: int
+    missing: str
+
+
 class Imported(View):
     """What an import brought."""
 
     entities: int
     relations: int
     skipped: int = 0
+    left_out: list[LeftOut] = []

@@ -106,7 +106,12 @@ def test_export_purge_and_import_bring_everything_back(api: httpx.Client) -> Non
         refused = api.post("/v1/memory/import", content=wrong)
         assert refused.status_code == 400, wrong[:50]
     assert search(api, "fact") == []
-    assert api.post("/v1/memory/import", content=exported).json() == {"entities": 7, "relations": 1, "skipped": 0}
+    assert api.post("/v1/memory/import", content=exported).json() == {
+        "entities": 7,
+        "relations": 1,
+        "skipped": 0,
+        "left_out": [],
+    }
     assert sorted(m["entity"]["id"] for m in search(api, "fact", limit=20)) == sorted(ids)
     assert len(api.get(f"/v1/memory/{ids[0]}").json()["relations"]) == 1
 
