@@ -63,6 +63,8 @@ def test_relations_make_a_graph(api: httpx.Client) -> None:
     relation = api.get(f"/v1/memory/{a}").json()["relations"][0]["id"]
     assert api.delete(f"/v1/memory/relations/{relation}").status_code == 204
     assert api.delete(f"/v1/memory/relations/{relation}").status_code == 404
+    (told,) = listed(api, type="relation_removed")
+    assert (told["payload"]["relation_id"], told["actor"]) == (relation, "founder:admin")
 
 
 @pytest.mark.requirement("MEM-3")

@@ -116,6 +116,21 @@ def test_relations_of_an_import_may_come_before_their_ends_and_are_told_if_one_i
     assert "the import of 1202 memories" in run_cli("memory", "undo").out
 
 
+@pytest.mark.requirement("MEM-7")
+def test_relations_have_properties_and_are_removed(run_cli: RunCli, ids: list[str]) -> None:
+    relation = run_cli("memory", "relate", ids[0], "goes with", ids[2], "--set", "since=2020", "--set", "why=tea").out
+    assert f"→ goes with {ids[2]}  {relation.strip()}  since=2020  why=tea\n" in run_cli("memory", "show", ids[0]).out
+    run_cli("memory", "relate", ids[0], "goes with", ids[2], "--set", "why=sugar")
+    assert f"← goes with {ids[0]}  {relation.strip()}  why=sugar\n" in run_cli("memory", "show", ids[2]).out
+    assert run_cli("memory", "unrelate", relation.strip()).out == f"{relation.strip()} is removed\n"
+    assert relation.strip() not in run_cli("memory", "show", ids[0]).out
+    for wrong in (relation.strip(), ids[0], "../agents/x", "?x=1"):
+        refused = run_cli("memory", "unrelate", wrong)
+        assert refused.code != 0
+        assert "there is no" in refused.err, refused.err
+    assert "is no value" in run_cli("memory", "relate", ids[0], "goes with", ids[2], "--set", "x").err
+
+
 def test_slips_are_told(run_cli: RunCli, ids: list[str]) -> None:
     for arguments, told in (
         (("undo", "--scope", "agent:x"), "cannot stand here"),
