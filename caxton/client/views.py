@@ -26,7 +26,8 @@ class Health(View):
 class ComponentHealth(View):
     """How one part of the server is."""
 
-    status: Literal["ok", "failed", "starting"] | str
+    status: Literal["ok", "degraded", "failed", "starting"] | str
+    """Degraded: it does not work, but the server goes on without it."""
     detail: str | None = None
     latency_ms: float | None = None
 

@@ -309,6 +309,14 @@ class LanceMemory:
         self._write_accesses(place)
         self._tables.maintain(place)
 
+    def check(self) -> None:
+        """Whether the folder can be used. LanceDB is not loaded for it, nor are files read.
+
+        Raises:
+            MemoryUnavailable: it cannot.
+        """
+        self._tables.check()
+
     def close(self) -> None:
         """Writes down what was counted."""
         try:

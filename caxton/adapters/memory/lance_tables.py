@@ -176,6 +176,16 @@ class Tables:
                 if self._unsettled is not None:
                     self._unsettled.pop(place, None)
 
+    def check(self) -> None:
+        """Whether the folder can be used, or made.
+
+        Raises:
+            MemoryUnavailable: it cannot.
+        """
+        present = next(each for each in (self.root, *self.root.parents) if each.exists())
+        if not present.is_dir() or not os.access(present, os.R_OK | os.W_OK | os.X_OK):
+            raise MemoryUnavailable("the folder of the memory cannot be used", "look who may write to it")
+
     def close(self) -> None:
         """Gives open tables up, and ends maintenance: it goes on another time."""
         self._closing = True
