@@ -59,8 +59,9 @@ class Noticed:
 class Memories:
     """Use of memory, each with its event. Blocking work goes to threads of its own."""
 
-    def __init__(self, backend: MemoryBackend, embedder: Embedder, records: Records) -> None:
-        """Join what memory needs."""
+    def __init__(self, name: str, backend: MemoryBackend, embedder: Embedder, records: Records) -> None:
+        """Join what memory needs; `name` is the back end's."""
+        self.name = name
         self.backend = backend
         self.embedder = embedder
         self.records = records
@@ -274,6 +275,15 @@ class Memories:
             self.embedder.embed(["warm"])
         except MemoryUnavailable as error:
             log.warning("memory does not work yet: %s", error.message)
+
+    async def check(self) -> str:
+        """What it is made of, if it answers.
+
+        Raises:
+            MemoryUnavailable: it does not.
+        """
+        await self._run(self.backend.check)
+        return f"{self.name}, {self.embedder.id}"
 
     async def run(self, work: Callable[[], T]) -> T:
         """Runs other blocking work on the back end."""

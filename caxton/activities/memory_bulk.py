@@ -6,7 +6,7 @@ operation are what can be undone. A crash between the two leaves a page that und
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,12 +50,26 @@ class UndoContent(BaseModel):
     added: list[MemoryId] = []
     added_relations: list[RelationId] = []
 
+    @property
+    def concerned(self) -> set[MemoryId]:
+        """The memories that it removed, changed or added."""
+        return {*self.added, *(entity.id for entity in (*self.removed, *self.changed))}
+
 
 class PageResult(BaseModel):
     """What one page of an operation did."""
 
     done: int
     left: int
+
+
+class LeftOut(BaseModel):
+    """A relation that an import did not take."""
+
+    line: int
+    """Its line of what was sent."""
+    missing: MemoryId
+    """An end of it that is neither there nor in what was sent."""
 
 
 class Brought(BaseModel):
@@ -65,6 +79,8 @@ class Brought(BaseModel):
     relations: int = 0
     skipped: int = 0
     """Memories that were there already, as they are."""
+    left_out: list[LeftOut] = []
+    """Relations of which an end is not there."""
 
 
 @dataclass
@@ -98,7 +114,7 @@ class BulkMemory:
             if can_be_undone:
                 entities = await memories.run(lambda part=part: memories.backend.get(place, part))
                 relations = await memories.run(lambda part=part: memories.backend.relations(place, part))
-                await undo.note(len(entities), removed=entities, removed_relations=relations)
+                await undo.note(removed=entities, removed_relations=relations)
             removed += await memories.run(lambda part=part: memories.backend.delete(place, part))
         await undo.close()
         if removed:
@@ -130,11 +146,11 @@ class BulkMemory:
         for start in range(0, len(ids), PAGE):
             part = ids[start : start + PAGE]
             entities = await memories.run(lambda part=part: memories.backend.get(place, part))
-            wanted_pairs = [entity for entity in entities if change(entity) != entity]
-            if not wanted_pairs:
+            concerned = [entity for entity in entities if change(entity) != entity]
+            if not concerned:
                 continue
-            await undo.note(len(wanted_pairs), changed=wanted_pairs)
-            for old, new in await memories.run(lambda found=wanted_pairs: self._change_now(place, found, change)):
+            await undo.note(changed=concerned)
+            for old, new in await memories.run(lambda found=concerned: self._change_now(place, found, change)):
                 changed += 1
                 before.update(old.state_hash.encode())
                 after.update(new.state_hash.encode())
@@ -169,7 +185,7 @@ class BulkMemory:
         self,
         place: Place,
         entities: Sequence[Entity],
-        relations: Sequence[Relation],
+        relations: Mapping[int, Relation],
         operation: str,
         actor: str,
         *,
@@ -177,10 +193,13 @@ class BulkMemory:
     ) -> Brought:
         """Takes memories of an export; what is there already as it is costs next to nothing, so an import can be resumed.
 
+        A relation is taken if both its ends are there by then. One that is not is left out and told, not refused: a memory
+        that was removed while an export was written leaves relations to it in the file.
+
         Args:
             place: where to.
             entities: memories.
-            relations: relations.
+            relations: relations by their lines.
             operation: the import that this is a part of: parts of one import are undone together.
             actor: who does it.
             more: whether other parts follow: then no other operation takes this one's place.
@@ -200,21 +219,25 @@ class BulkMemory:
             changed = [entity for entity in part if entity.id in known and not _same(known[entity.id], entity)]
             if fresh or changed:
                 await undo.note(
-                    len(fresh) + len(changed),
                     changed=[known[entity.id] for entity in changed],
                     added=[entity.id for entity in fresh],
                 )
                 await self._put(place, [*fresh, *changed])
             brought.entities += len(fresh) + len(changed)
             brought.skipped += len(part) - len(fresh) - len(changed)
-        for start in range(0, len(relations), PAGE):
-            part = list(relations[start : start + PAGE])
-            ends = [relation.source for relation in part]
+        numbered = list(relations.items())
+        for start in range(0, len(numbered), PAGE):
+            part = dict(numbered[start : start + PAGE])
+            left_out = await memories.run(lambda part=part: self._without_ends(place, part))
+            brought.left_out += left_out
+            for each in left_out:
+                del part[each.line]
+            ends = [relation.source for relation in part.values()]
             present = await memories.run(lambda ends=ends: memories.backend.relations(place, ends))
             known_relations = {relation.id for relation in present}
-            fresh = [relation for relation in part if relation.id not in known_relations]
+            fresh = [relation for relation in part.values() if relation.id not in known_relations]
             if fresh:
-                await undo.note(0, added_relations=[relation.id for relation in fresh])
+                await undo.note(added_relations=[relation.id for relation in fresh])
                 await memories.run(lambda fresh=fresh: memories.backend.relate(place, fresh))
             brought.relations += len(fresh)
         if not more:
@@ -224,9 +247,22 @@ class BulkMemory:
             await self._tell(place, actor, told)
         return brought
 
+    def _without_ends(self, place: Place, relations: Mapping[int, Relation]) -> list[LeftOut]:
+        ends = list({end for relation in relations.values() for end in (relation.source, relation.target)})
+        present = {entity.id for entity in self.memories.backend.get(place, ends)}
+        found: list[LeftOut] = []
+        for line, relation in relations.items():
+            missing = [end for end in (relation.source, relation.target) if end not in present]
+            found += [LeftOut(line=line, missing=end) for end in missing[:1]]
+        return found
+
     async def last(self, place: Place) -> list[UndoPage]:
         """The place's last bulk operation, as far as it can be undone."""
         return await self.records.read(lambda transaction: transaction.undo_pages(place))
+
+    async def content(self, place: Place, page: UndoPage) -> UndoContent:
+        """What a page of an operation did."""
+        return UndoContent.model_validate_json(await self.blobs.get(place.customer, page.digest))
 
     async def undo(self, place: Place, actor: str, *, seconds: float) -> PageResult:
         """Undoes the last bulk operation, its last page first, for about so many seconds.
@@ -244,8 +280,7 @@ class BulkMemory:
         ends, done = time.monotonic() + seconds, 0
         while pages:
             page = pages.pop()
-            content = UndoContent.model_validate_json(await self.blobs.get(place.customer, page.digest))
-            await self._undo_page(place, content)
+            await self._undo_page(place, await self.content(place, page))
             done += page.count
             await self._remove_pages(place, [page.number])
             if time.monotonic() > ends:
@@ -347,14 +382,19 @@ class _Undo:
     operation: str
     kind: str
     actor: str
+    noted_before: set[MemoryId] | None = None
+    """What a killed attempt at the same operation has noted, and perhaps not done: it counts once."""
 
-    async def note(self, count: int, **content: Any) -> None:
+    async def note(self, **content: Any) -> None:
         """Notes a page before it is done; the first of an operation replaces what could be undone until now.
 
         Raises:
             Overloaded: another operation is under way.
         """
         page = UndoContent(operation=self.operation, page=new_id("page"), **content)
+        if self.noted_before is None:
+            self.noted_before = await self._half_done()
+        count = len(page.concerned - self.noted_before)
         bulk, place = self.bulk, self.place
         digest = await bulk.blobs.put(place.customer, page.model_dump_json(exclude_none=True).encode())
 
@@ -380,6 +420,13 @@ class _Undo:
             await bulk.blobs.delete(place.customer, [digest])
             raise
         await bulk.blobs.delete(place.customer, replaced)
+
+    async def _half_done(self) -> set[MemoryId]:
+        """Memories of the operation's last page: all before it were done when it was noted."""
+        pages = await self.bulk.last(self.place)
+        if not pages or pages[-1].operation != self.operation:
+            return set()
+        return (await self.bulk.content(self.place, pages[-1])).concerned
 
     async def close(self) -> None:
         """The operation is over: another may take its place."""

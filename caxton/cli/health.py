@@ -12,7 +12,7 @@ app = new_app()
 
 @app.command()
 def health() -> None:
-    """Show how the server's parts are. Exit code 9 if one of them is not well."""
+    """Show how the server's parts are. Exit code 9 if one that it cannot do without is not well."""
     with connect(patience=0) as caxton:
         readiness = caxton.ready()
         url = caxton.connection.url
@@ -37,4 +37,5 @@ def health() -> None:
 
 
 def _mark(status: str) -> str:
-    return {"ok": style("✓", "green"), "starting": style("…", "yellow")}.get(status, style("✗", "red"))
+    known = {"ok": style("✓", "green"), "degraded": style("!", "yellow"), "starting": style("…", "yellow")}
+    return known.get(status, style("✗", "red"))

@@ -156,7 +156,8 @@ def show(memory_id: MemoryIdArgument) -> None:
     for relation in relations:
         outward = relation.source == entity.id
         other = relation.target if outward else relation.source
-        say(f"  {'→' if outward else '←'} {relation.type} {other}  {style(relation.id, 'dim')}")
+        properties = shown("".join(f"  {name}={value}" for name, value in relation.properties.items()))
+        say(f"  {'→' if outward else '←'} {relation.type} {other}  {style(relation.id, 'dim')}{properties}")
 
 
 @app.command()
@@ -164,14 +165,30 @@ def relate(
     source: Annotated[str, typer.Argument(metavar="FROM", help="A memory.")],
     relation: Annotated[str, typer.Argument(metavar="TYPE", help='How, such as "caused by".')],
     target: Annotated[str, typer.Argument(metavar="TO", help="Another memory.")],
+    properties: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A property of the relation; repeatable.")
+    ] = None,
 ) -> None:
-    """Say that one memory has to do with another."""
+    """Say that one memory has to do with another. Said again, the properties are those of the last time."""
     with connect() as caxton:
-        found = caxton.relate_memories(source, relation, target)
+        found = caxton.relate_memories(source, relation, target, metadata_of(properties))
     if current().json:
         emit(found)
         return
     say(found.id)
+
+
+@app.command()
+def unrelate(
+    relation_id: Annotated[str, typer.Argument(metavar="RELATION", help="As `caxton memory show` shows it.")],
+) -> None:
+    """Remove a relation; the memories stay."""
+    with connect() as caxton:
+        caxton.unrelate_memories(relation_id)
+    if current().json:
+        emit({"deleted": relation_id})
+        return
+    say(f"{relation_id} is removed")
 
 
 @app.command()

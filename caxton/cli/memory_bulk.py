@@ -1,6 +1,6 @@
 """The commands of `caxton memory` that touch many memories at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,10 +8,14 @@ import typer
 
 from caxton.cli.invocation import connect, current
 from caxton.cli.memory_values import metadata_of, on_one_line, shared_scope
-from caxton.cli.output import ago, emit, is_terminal, plural, remark, say, shorten
+from caxton.cli.output import ago, complain, emit, is_terminal, plural, remark, say, shorten
 
 if TYPE_CHECKING:
     from caxton.client.views import BulkPreview, RetentionView
+    from caxton.domain.memory_export import Piece
+
+SHOWN = 10
+"""Relations of an import that are told one by one."""
 
 Where = Annotated[
     list[str] | None, typer.Option("--where", metavar="NAME=VALUE", help="Metadata that must be equal; repeatable.")
@@ -203,6 +207,7 @@ def bring_in(
     """Take what an export wrote. If it is interrupted, do it again: what is there already is skipped."""
     import hashlib
 
+    from caxton.client.views import Imported
     from caxton.domain.errors import InvalidInput, UsageError
     from caxton.domain.memory_export import check_whole, pieces
 
@@ -213,29 +218,50 @@ def bring_in(
             for block in iter(lambda: content.read(1 << 20), b""):
                 digest.update(block)
         total = check_whole(_lines(file))
-        lines = sum(1 for line in _lines(file) if line.strip()) - 2  # but for the first and the last
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}", "name what an export wrote") from None
     except UnicodeDecodeError:
         raise InvalidInput("this is no export of memories: it is no text", "nothing was taken") from None
     operation = f"import_{digest.hexdigest()[:16]}"
-    entities, relations, skipped = 0, 0, 0
+    brought = Imported(entities=0, relations=0)
     with connect() as caxton:
-        sent = 0
-        for count, piece in pieces(_lines(file)):
-            sent += count
-            found = caxton.import_memory(piece, shared=shared, operation=operation, more=sent < lines)
-            entities, relations = entities + found.entities, relations + found.relations
-            skipped += found.skipped
-            _progress(f"{entities + skipped:,} of {total:,}")
+        for piece, more in _with_more(pieces(lambda: _lines(file))):
+            found = caxton.import_memory(piece.content, shared=shared, operation=operation, more=more)
+            left_out = [each.model_copy(update={"line": piece.line_of_whole(each.line)}) for each in found.left_out]
+            brought = Imported(
+                entities=brought.entities + found.entities,
+                relations=brought.relations + found.relations,
+                skipped=brought.skipped + found.skipped,
+                left_out=[*brought.left_out, *left_out],
+            )
+            _progress(f"{brought.entities + brought.skipped:,} of {total:,}")
     _progress("")
     if current().json:
-        emit({"entities": entities, "relations": relations, "skipped": skipped})
+        emit(brought)
         return
-    already = f", {skipped:,} were there already" if skipped else ""
-    say(f"{plural(entities, 'memory', 'memories')} and {plural(relations, 'relation')} brought in{already}")
-    if entities or relations:
+    already = f", {brought.skipped:,} were there already" if brought.skipped else ""
+    say(
+        f"{plural(brought.entities, 'memory', 'memories')} and {plural(brought.relations, 'relation')} brought in{already}"
+    )
+    if brought.left_out:
+        complain(f"{plural(len(brought.left_out), 'relation')} left out, for a memory at one end is missing:")
+        for each in brought.left_out[:SHOWN]:
+            complain(f"  line {each.line:,}: {each.missing}")
+        if len(brought.left_out) > SHOWN:
+            complain("  … all of them with --json")
+    if brought.entities or brought.relations:
         remark("It can be undone for a week: caxton memory undo")
+
+
+def _with_more(pieces: "Iterable[Piece]") -> "Iterator[tuple[Piece, bool]]":
+    """Each with whether others follow."""
+    waiting: Piece | None = None
+    for piece in pieces:
+        if waiting is not None:
+            yield waiting, True
+        waiting = piece
+    if waiting is not None:
+        yield waiting, False
 
 
 def _lines(file: Path) -> Iterator[str]:

@@ -455,10 +455,16 @@ class Caxton:
         """Removes a memory with its relations."""
         self._transport.request("DELETE", f"/v1/memory/{_memory(memory_id)}")
 
-    def relate_memories(self, source: str, relation: str, target: str) -> Relation:
-        """Relates two memories."""
-        body = {"source": source, "type": relation, "target": target}
+    def relate_memories(
+        self, source: str, relation: str, target: str, properties: Mapping[str, Any] | None = None
+    ) -> Relation:
+        """Relates two memories; a relation of the same type between them is replaced."""
+        body = {"source": source, "type": relation, "target": target, "properties": dict(properties or {})}
         return Relation.model_validate(self._post("/v1/memory/relations", body))
+
+    def unrelate_memories(self, relation_id: str) -> None:
+        """Removes a relation."""
+        self._transport.request("DELETE", f"/v1/memory/relations/{_segment(relation_id)}")
 
     def memory_graph(
         self, memory_id: str, *, hops: int = 1, direction: str = "both", types: list[str] | None = None

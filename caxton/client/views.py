@@ -26,7 +26,8 @@ class Health(View):
 class ComponentHealth(View):
     """How one part of the server is."""
 
-    status: Literal["ok", "failed", "starting"] | str
+    status: Literal["ok", "degraded", "failed", "starting"] | str
+    """Degraded: it does not work, but the server goes on without it."""
     detail: str | None = None
     latency_ms: float | None = None
 
@@ -286,9 +287,17 @@ class RetentionView(View):
     outside: int
 
 
+class LeftOut(View):
+    """A relation that an import did not take, for a memory at one of its ends is missing."""
+
+    line: int
+    missing: str
+
+
 class Imported(View):
     """What an import brought."""
 
     entities: int
     relations: int
     skipped: int = 0
+    left_out: list[LeftOut] = []

@@ -4,7 +4,7 @@ Vectors are no part of it: they are made again when it is brought in. Format 1.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,22 @@ class Parsed:
 
     entities: list[Entity] = field(default_factory=list[Entity])
     relations: list[Relation] = field(default_factory=list[Relation])
+    relation_lines: list[int] = field(default_factory=list[int])
+    """The number of each relation's line."""
     ended: bool = False
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of an export that is one by itself."""
+
+    content: bytes
+    numbers: Sequence[int]
+    """Of its lines, without the first and the last, within the whole."""
+
+    def line_of_whole(self, number: int) -> int:
+        """Which line of the whole the one of that number is."""
+        return self.numbers[number - 2]
 
 
 def header(embedder: str) -> bytes:
@@ -69,11 +84,12 @@ def parse(lines: Iterable[str]) -> Parsed:
         InvalidInput: a line is not what an export writes, or the export is of a newer version.
     """
     found = Parsed()
-    for each in _read(lines):
+    for number, each in _read(lines):
         if isinstance(each, Entity):
             found.entities.append(each)
         elif isinstance(each, Relation):
             found.relations.append(each)
+            found.relation_lines.append(number)
         else:
             found.ended = True
     return found
@@ -86,7 +102,7 @@ def check_whole(lines: Iterable[str]) -> int:
         InvalidInput: it is no export, or it was cut off, or a line is not what an export writes.
     """
     count, ended = 0, False
-    for each in _read(lines):
+    for _, each in _read(lines):
         count += isinstance(each, Entity)
         ended = each is None
     if not ended:
@@ -94,85 +110,78 @@ def check_whole(lines: Iterable[str]) -> int:
     return count
 
 
-def _read(lines: Iterable[str]) -> Iterator[Entity | Relation | None]:
-    """What each line holds; None for the last."""
-    begun = False
-    for number, text in enumerate(lines, 1):
-        if not text.strip():
-            continue
+def pieces(read: Callable[[], Iterable[str]]) -> Iterator[Piece]:
+    """An export in parts that can be brought in one by one: memories first, for relations need those at both their ends.
+
+    Args:
+        read: gives the lines from the first on; they are read twice. :func:`check_whole` has found nothing wrong with them.
+    """
+    for wanted in ("entity", "relation"):
+        first, size = "", 0
+        numbers: list[int] = []
+        part: list[str] = []
+        for number, text in enumerate(read(), 1):
+            if not text.strip():
+                continue
+            if not first:
+                first = text
+                continue
+            data = json.loads(text)
+            if "end" in data:
+                break
+            if wanted not in data:
+                continue
+            numbers.append(number)
+            part.append(text)
+            size += len(text)
+            if len(part) >= PIECE_LINES or size >= PIECE_BYTES:
+                yield _piece(first, part, numbers)
+                numbers, part, size = [], [], 0
+        if part:
+            yield _piece(first, part, numbers)
+
+
+def _piece(first: str, part: Sequence[str], numbers: Sequence[int]) -> Piece:
+    lines = [each if each.endswith("\n") else each + "\n" for each in (first, *part)]
+    return Piece("".join(lines).encode() + end(), numbers)
+
+
+def _read(lines: Iterable[str]) -> Iterator[tuple[int, Entity | Relation | None]]:
+    """The number of each line and what it holds; None for the last."""
+    numbered = ((number, text) for number, text in enumerate(lines, 1) if text.strip())
+    first = next(numbered, None)
+    if first is None:
+        return
+    _check_header(first[1])
+    for number, text in numbered:
         try:
             data = json.loads(text)
-            if not begun:
-                begun = True
-                _check_header(data)
-            elif "entity" in data:
-                yield _checked(Entity.model_validate(data["entity"]))
+            if "entity" in data:
+                yield number, _checked(Entity.model_validate(data["entity"]))
             elif "relation" in data:
                 relation = Relation.model_validate(data["relation"])
                 check_json(relation.properties, "properties")
-                yield relation
+                yield number, relation
             elif data.get("end"):
-                yield None
+                yield number, None
                 return
             elif "page" not in data:
                 raise ValueError("unknown")
         except InvalidInput as error:
-            if not number or error.message.startswith(("this is no", "the file is of")):
-                raise
             raise InvalidInput(f"line {number}: {error.message}", "nothing of it was taken") from None
         except (ValueError, ValidationError, AttributeError, TypeError, RecursionError):
-            if not begun or number == 1:
-                raise InvalidInput("this is no export of memories", "nothing was taken") from None
             raise InvalidInput(
                 f"line {number} is nothing that an export writes",
                 "nothing of it was taken; if the file was cut off or changed, export it again",
             ) from None
 
 
-def pieces(lines: Iterable[str]) -> Iterator[tuple[int, bytes]]:
-    """An export in parts that can be brought in one by one, each with its number of lines.
-
-    Raises:
-        InvalidInput: it is no export, or it was cut off; told before its last part.
-    """
-    first = ""
-    part: list[str] = []
-    size, ended = 0, False
-    for text in lines:
-        if not text.strip():
-            continue
-        if not first:
-            _check_first(text)
-            first = text if text.endswith("\n") else text + "\n"
-            continue
-        ended = text.startswith('{"end"')
-        if ended:
-            break
-        part.append(text if text.endswith("\n") else text + "\n")
-        size += len(text)
-        if len(part) >= PIECE_LINES or size >= PIECE_BYTES:
-            yield len(part), (first + "".join(part) + end().decode()).encode()
-            part, size = [], 0
-    if not ended:
-        raise InvalidInput("the file was cut off: its last line is missing", "export it again, or go on with --resume")
-    if part:
-        yield len(part), (first + "".join(part) + end().decode()).encode()
-
-
-def _check_first(text: str) -> None:
+def _check_header(text: str) -> None:
     try:
         data = json.loads(text)
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        raise InvalidInput("this is no export of memories", "nothing was taken")
-    _check_header(data)  # pyright: ignore[reportUnknownArgumentType]
-
-
-def _check_header(data: Mapping[str, Any]) -> None:
-    if data.get("caxton") != "memory":
-        raise InvalidInput("this is no export of memories", "nothing was taken")
-    version = data.get("format")
+        version = data["format"] if data["caxton"] == "memory" else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        version = None
     if not isinstance(version, int) or version < 1:
         raise InvalidInput("this is no export of memories", "nothing was taken")
     if version > FORMAT:

@@ -171,6 +171,14 @@ class MemoryBackend(Protocol):
         """Gives entities new vectors; one that was changed or removed since it was read is left as it is."""
         ...
 
+    def check(self) -> None:
+        """Returns if it answers. Quick, for it is asked every 30 seconds, also where nothing is remembered.
+
+        Raises:
+            MemoryUnavailable: it does not.
+        """
+        ...
+
     def close(self) -> None:
         """Gives everything up."""
         ...

@@ -337,6 +337,8 @@ class _Server:
         services.health.add("store", store)
         if self.with_worker:
             services.health.add("worker", worker)
+        if parts.memories is not None:  # without it turns go on, and say so
+            services.health.add("memory", parts.memories.check, optional=True)
 
     def _start_metrics(self) -> str | None:
         if not self.settings.metrics_port:

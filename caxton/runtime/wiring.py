@@ -128,7 +128,7 @@ def _memories(settings: Settings, folder: DataFolder, database: Database) -> Mem
     embedder = build_embedder(settings.memory.embedder)
     root = folder.path / "memory"
     used_before = root.is_dir()
-    found = Memories(build_backend(settings.memory, root, embedder), embedder, database)
+    found = Memories(settings.memory.backend, build_backend(settings.memory, root, embedder), embedder, database)
     if used_before:
         found.warm()
     return found

@@ -502,8 +502,9 @@ class MemoryAdministration:
                 "nothing was taken; bring them in with --scope global" if not shared else "leave out --scope global",
             )
         place = self._places(caller.scope)[shared]
+        relations = dict(zip(found.relation_lines, found.relations, strict=True))
         return await self.bulk.bring_in(
-            place, found.entities, found.relations, operation or new_id("op"), caller.actor, more=more
+            place, found.entities, relations, operation or new_id("op"), caller.actor, more=more
         )
 
     def _selected(self, scope: Scope, selection: Selection) -> tuple[Place, MemoryFilter]:

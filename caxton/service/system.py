@@ -27,7 +27,8 @@ Check = Callable[[], Awaitable[str]]
 class ComponentHealth(BaseModel):
     """How a component does."""
 
-    status: Literal["ok", "failed"]
+    status: Literal["ok", "degraded", "failed"]
+    """Degraded: it does not work, but the server goes on without it."""
     detail: str = ""
     latency_ms: float = 0.0
 
@@ -46,27 +47,34 @@ class Health:
     def __init__(self) -> None:
         """Start with nothing to check."""
         self._checks: dict[str, Check] = {}
+        self._optional: set[str] = set()
         self.latest: Readiness | None = None
 
-    def add(self, name: str, check: Check) -> None:
-        """Checks `name` from now on."""
+    def add(self, name: str, check: Check, *, optional: bool = False) -> None:
+        """Checks `name` from now on; what is `optional` does not keep the system from being ready."""
         self._checks[name] = check
+        if optional:
+            self._optional.add(name)
 
     async def check(self) -> Readiness:
         """Checks all components now, side by side."""
         names = list(self._checks)
         results = await asyncio.gather(*(_run(self._checks[name]) for name in names))
         components = dict(zip(names, results, strict=True))
-        failed = [name for name, result in components.items() if result.status != "ok"]
+        for name in self._optional:
+            if components[name].status == "failed":
+                components[name] = components[name].model_copy(update={"status": "degraded"})
+        unwell = [name for name, result in components.items() if result.status != "ok"]
+        failed = any(result.status == "failed" for result in components.values())
         for name, result in components.items():
             METRICS.component_health(name, result.status == "ok")
-        before = self.latest.status if self.latest else "ready"
+        before = self.latest
         self.latest = Readiness(
             status="degraded" if failed else "ready", components=components, checked_at=datetime.now(UTC)
         )
-        if failed:
-            log.warning("components do not work: %s", ", ".join(failed))
-        elif before == "degraded":
+        if unwell:
+            log.warning("components do not work: %s", ", ".join(unwell))
+        elif before is not None and any(result.status != "ok" for result in before.components.values()):
             log.info("all components work again")
         return self.latest
 

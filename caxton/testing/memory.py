@@ -90,6 +90,11 @@ class MemoryBackendTests:
             pytest.skip("only one process at a time can have this back end's folder open")
         return factory(config)
 
+    def test_it_says_that_it_answers(self, backend: MemoryBackend) -> None:
+        backend.check()
+        put(backend, entity(INVOICE))
+        backend.check()
+
     def test_search_by_meaning_by_words_and_by_both(self, backend: MemoryBackend) -> None:
         put(backend, entity(INVOICE), entity(PLANTS), entity(LOGIN))
         assert texts(backend, "billing problem", mode="vector", limit=1) == [INVOICE]

@@ -63,6 +63,8 @@ def test_relations_make_a_graph(api: httpx.Client) -> None:
     relation = api.get(f"/v1/memory/{a}").json()["relations"][0]["id"]
     assert api.delete(f"/v1/memory/relations/{relation}").status_code == 204
     assert api.delete(f"/v1/memory/relations/{relation}").status_code == 404
+    (told,) = listed(api, type="relation_removed")
+    assert (told["payload"]["relation_id"], told["actor"]) == (relation, "founder:admin")
 
 
 @pytest.mark.requirement("MEM-3")
@@ -106,7 +108,12 @@ def test_export_purge_and_import_bring_everything_back(api: httpx.Client) -> Non
         refused = api.post("/v1/memory/import", content=wrong)
         assert refused.status_code == 400, wrong[:50]
     assert search(api, "fact") == []
-    assert api.post("/v1/memory/import", content=exported).json() == {"entities": 7, "relations": 1, "skipped": 0}
+    assert api.post("/v1/memory/import", content=exported).json() == {
+        "entities": 7,
+        "relations": 1,
+        "skipped": 0,
+        "left_out": [],
+    }
     assert sorted(m["entity"]["id"] for m in search(api, "fact", limit=20)) == sorted(ids)
     assert len(api.get(f"/v1/memory/{ids[0]}").json()["relations"]) == 1
 

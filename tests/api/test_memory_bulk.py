@@ -155,12 +155,13 @@ def test_an_import_can_be_done_again_and_is_undone_as_a_whole(api: httpx.Client)
     first = [lines[0], *[line for line in lines if line.startswith('{"entity"')][:3], lines[-1]]
     operation = {"operation": "import_1"}
     brought = api.post("/v1/memory/import", content="\n".join(first), params=operation).json()
-    assert brought == {"entities": 3, "relations": 0, "skipped": 0}
+    assert brought == {"entities": 3, "relations": 0, "skipped": 0, "left_out": []}
     brought = api.post("/v1/memory/import", content=exported, params=operation).json()
-    assert brought == {"entities": 2, "relations": 1, "skipped": 3}
+    assert brought == {"entities": 2, "relations": 1, "skipped": 3, "left_out": []}
     assert api.get("/v1/memory/export").text == exported
     changed = exported.replace("fact number 2", "fact number two")
-    assert api.post("/v1/memory/import", content=changed).json() == {"entities": 1, "relations": 0, "skipped": 4}
+    brought = api.post("/v1/memory/import", content=changed).json()
+    assert (brought["entities"], brought["relations"], brought["skipped"]) == (1, 0, 4)
     post(api, "undo", {"dry_run": False})
     assert api.get("/v1/memory/export").text == exported
     part = api.get("/v1/memory/export", params={"after": json.loads(lines[3])["entity"]["id"]}).text.splitlines()
@@ -197,6 +198,43 @@ def test_the_daily_run_stands_in_the_engine_and_does_its_work(api: httpx.Client,
     assert outcome.places >= 1
     assert outcome.removed >= 3
     assert len([line for line in state(api) if "entity" in line]) == 2
+
+
+@pytest.mark.requirement("MEM-4")
+def test_what_an_import_notes_again_after_a_kill_counts_once(api: httpx.Client) -> None:
+    ids = remember(api, 8)
+    exported = api.get("/v1/memory/export").text
+    api.post("/v1/memory/purge", json={"dry_run": False}).raise_for_status()
+    operation = {"operation": "import_1", "more": "true"}
+    api.post("/v1/memory/import", content=exported, params=operation).raise_for_status()
+    for each in ids[3:]:  # as if it had been killed when it had noted all and kept three
+        api.delete(f"/v1/memory/{each}").raise_for_status()
+    again = api.post("/v1/memory/import", content=exported, params={"operation": "import_1"}).json()
+    assert (again["entities"], again["skipped"]) == (5, 3)
+    assert post(api, "undo")["left"] == 8
+    assert post(api, "undo", {"dry_run": False})["done"] == 8
+    assert api.get("/v1/memory").json()["memories"] == []
+
+
+@pytest.mark.requirement("MEM-4")
+def test_an_import_leaves_out_and_tells_relations_without_both_ends(api: httpx.Client) -> None:
+    there, gone, far, away = (add(api, f"place {name}")["id"] for name in "abcd")
+    for source, target in ((there, far), (gone, far), (far, gone), (far, away)):
+        body = {"source": source, "type": "near", "target": target}
+        api.post("/v1/memory/relations", json=body).raise_for_status()
+    lines = api.get("/v1/memory/export").text.splitlines()
+    api.post("/v1/memory/purge", json={"dry_run": False}).raise_for_status()
+    whole = [line for line in lines if not ("entity" in json.loads(line) and gone in line)]
+    whole = [whole[0], *sorted(whole[1:-1], reverse=True), whole[-1]]  # relations first
+    brought = api.post("/v1/memory/import", content="\n".join(whole)).json()
+    numbers = [number for number, line in enumerate(whole, 1) if line.startswith('{"relation"') and gone in line]
+    assert (brought["entities"], brought["relations"]) == (3, 2)
+    assert brought["left_out"] == [{"line": number, "missing": gone} for number in numbers]
+    assert len(api.get(f"/v1/memory/{far}").json()["relations"]) == 2
+    relation = next(json.loads(line)["relation"] for line in whole if line.startswith('{"relation"') and away in line)
+    relation |= {"id": "rel_other", "source": away, "target": there}  # both are there, and not in the file
+    part = "\n".join([whole[0], json.dumps({"relation": relation}), whole[-1]])
+    assert api.post("/v1/memory/import", content=part).json()["relations"] == 1
 
 
 def test_one_bulk_operation_is_not_taken_for_another(api: httpx.Client) -> None:

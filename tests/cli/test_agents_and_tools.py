@@ -162,7 +162,7 @@ def test_a_folder_without_a_tool_is_told(run_cli: RunCli, folder: Path) -> None:
 def test_health_tells_of_every_component(run_cli: RunCli) -> None:
     outcome = run_cli("health")
     assert outcome.code == 0
-    for component in ("engine", "store", "worker"):
+    for component in ("engine", "store", "worker", "memory"):
         assert f"✓  {component}" in outcome.out
     assert run_cli("health", "--json").data["status"] == "ready"
 

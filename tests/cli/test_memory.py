@@ -94,6 +94,43 @@ def test_a_large_import_goes_in_parts_and_is_undone_as_one(run_cli: RunCli, ids:
     assert "3 memories" in run_cli("memory", "stats").out
 
 
+def test_relations_of_an_import_may_come_before_their_ends_and_are_told_if_one_is_missing(
+    run_cli: RunCli, ids: list[str], folder: Path
+) -> None:
+    run_cli("memory", "relate", ids[0], "goes with", ids[2])
+    run_cli("memory", "export", "--out", "all.ndjson")
+    lines = (folder / "all.ndjson").read_text().splitlines()
+    [relation] = [line for line in lines if line.startswith('{"relation"')]
+    [sample] = [line for line in lines if ids[1] in line and line.startswith('{"entity"')]
+    many = [sample.replace(ids[1], f"mem_many{number:05}").replace("Friday", f"day {number}") for number in range(1200)]
+    dangling = relation.replace(ids[2], "mem_nowhere").replace('"id":"rel_', '"id":"rel_x')
+    both = [line for line in lines if line.startswith('{"entity"') and ids[1] not in line]
+    (folder / "mixed.ndjson").write_text("\n".join([lines[0], "", relation, dangling, *many, *both, lines[-1]]) + "\n")
+    run_cli("memory", "purge", "--yes")
+    done = run_cli("memory", "import", "mixed.ndjson")
+    assert done.out == "1202 memories and 1 relation brought in\n"
+    assert "1 relation left out, for a memory at one end is missing:\n  line 4: mem_nowhere" in done.err
+    assert run_cli("memory", "import", "mixed.ndjson", "--json").data["left_out"] == [
+        {"line": 4, "missing": "mem_nowhere"}
+    ]
+    assert "the import of 1202 memories" in run_cli("memory", "undo").out
+
+
+@pytest.mark.requirement("MEM-7")
+def test_relations_have_properties_and_are_removed(run_cli: RunCli, ids: list[str]) -> None:
+    relation = run_cli("memory", "relate", ids[0], "goes with", ids[2], "--set", "since=2020", "--set", "why=tea").out
+    assert f"→ goes with {ids[2]}  {relation.strip()}  since=2020  why=tea\n" in run_cli("memory", "show", ids[0]).out
+    run_cli("memory", "relate", ids[0], "goes with", ids[2], "--set", "why=sugar")
+    assert f"← goes with {ids[0]}  {relation.strip()}  why=sugar\n" in run_cli("memory", "show", ids[2]).out
+    assert run_cli("memory", "unrelate", relation.strip()).out == f"{relation.strip()} is removed\n"
+    assert relation.strip() not in run_cli("memory", "show", ids[0]).out
+    for wrong in (relation.strip(), ids[0], "../agents/x", "?x=1"):
+        refused = run_cli("memory", "unrelate", wrong)
+        assert refused.code != 0
+        assert "there is no" in refused.err, refused.err
+    assert "is no value" in run_cli("memory", "relate", ids[0], "goes with", ids[2], "--set", "x").err
+
+
 def test_slips_are_told(run_cli: RunCli, ids: list[str]) -> None:
     for arguments, told in (
         (("undo", "--scope", "agent:x"), "cannot stand here"),

@@ -133,6 +133,15 @@ def test_damaged_data_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert told.value.hints[0].command == "caxton memory import FILE"
 
 
+def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    memory = LanceMemory(MemoryConfig(tmp_path / "memory", MODEL.id, MODEL.dimensions))
+    memory.check()
+    assert not (tmp_path / "memory").exists()
+    (tmp_path / "memory").write_text("not a folder")
+    with pytest.raises(MemoryUnavailable):
+        memory.check()
+
+
 @pytest.mark.filterwarnings("ignore:optimize")  # no reader is under way
 @pytest.mark.requirement("MEM-6")
 def test_deleted_content_leaves_the_files_when_the_place_is_maintained(

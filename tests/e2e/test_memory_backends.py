@@ -64,8 +64,14 @@ def test_qdrant_as_a_server_may_come_up_after_caxton(tmp_path: Path, monkeypatch
             answer = api.post("/v1/memory", json={"text": TEA})
             assert (answer.status_code, answer.json()["code"]) == (503, "memory_unavailable")
             assert "Qdrant does not answer" in answer.text
+            ready = api.get("/ready")
+            assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+            memory = ready.json()["components"]["memory"]
+            assert (memory["status"], memory["detail"]) == ("degraded", "Qdrant does not answer")
             with standing_in(tmp_path / "qdrant", key="the-key-of-qdrant", port=port):
                 remember_and_find(api)
+                memory = api.get("/ready").json()["components"]["memory"]
+                assert (memory["status"], memory["detail"]) == ("ok", "qdrant, minilm-l6-v2-int8-1")
     finally:
         stop_server(process)
     log = (tmp_path / "serve.log").read_text()

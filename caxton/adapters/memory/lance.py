@@ -36,8 +36,8 @@ from caxton.domain.memory_port import MemoryConfig, MemoryFilter, MemoryStatisti
 
 log = logging.getLogger(__name__)
 
-SEARCH_WIDTH = 100
-"""`ef` of HNSW: how many neighbours are kept in view. Recall is no better from 64 on, at the same time."""
+REFINED = 2
+"""Rows whose full vectors are compared, for each that is wanted: the index compares coarse ones."""
 
 
 def lance_memory(config: MemoryConfig) -> "LanceMemory":
@@ -127,8 +127,7 @@ class LanceMemory:
             lambda table: (
                 table.search(list(vector), vector_column_name=self._column)
                 .distance_type("cosine")
-                .ef(max(SEARCH_WIDTH, limit))
-                .refine_factor(1)  # distances of the full vectors
+                .refine_factor(REFINED)
                 .where(condition, prefilter=True)
                 .select([*ENTITY_COLUMNS, "_distance"])
                 .limit(limit)
@@ -310,6 +309,14 @@ class LanceMemory:
         self._write_accesses(place)
         self._tables.maintain(place)
 
+    def check(self) -> None:
+        """Whether the folder can be used. LanceDB is not loaded for it, nor are files read.
+
+        Raises:
+            MemoryUnavailable: it cannot.
+        """
+        self._tables.check()
+
     def close(self) -> None:
         """Writes down what was counted."""
         try:
@@ -345,6 +352,7 @@ class LanceMemory:
 
         def read(table: Any) -> list[dict[str, Any]]:
             query = table.search().where(condition).select(chosen)
-            return (query.limit(limit) if limit else query).to_list()
+            # `to_list` asks for the schema again, which takes as long as half of the query.
+            return (query.limit(limit) if limit else query).to_batches().read_all().to_pylist()
 
         return self._tables.read(place, name, read, missing=[])

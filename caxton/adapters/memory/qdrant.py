@@ -311,6 +311,14 @@ class QdrantMemory:
             self._collections.drop_old_vectors(place)
         self._collections.settle(place)
 
+    def check(self) -> None:
+        """Whether Qdrant answers.
+
+        Raises:
+            MemoryUnavailable: it does not.
+        """
+        self._collections.check()
+
     def close(self) -> None:
         """Writes down what was counted."""
         try:

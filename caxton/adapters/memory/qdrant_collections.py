@@ -208,6 +208,15 @@ class Collections:
 
         self.run(place, "entities", drop, None)
 
+    def check(self) -> None:
+        """Whether a server answers; this process does.
+
+        Raises:
+            MemoryUnavailable: it does not, or is too old.
+        """
+        if self.remote:
+            self._check_version()
+
     def close(self) -> None:
         """Ends the connection, or lets other processes open the folder."""
         with self._lock:

@@ -16,7 +16,7 @@ CANDIDATES_BY_AGE = 5
 """… or age does …"""
 
 FEWEST_CANDIDATES = 20
-"""… and at least so many: the index compares vectors of 8 bits, and the best of few may not be among them."""
+"""… and at least so many: an index may compare coarse vectors, and the best of few may not be among them."""
 
 Row = Mapping[str, Any]
 """What a back end keeps of an entity; it has its `id`, and `updated_at` in microseconds since 1970."""
