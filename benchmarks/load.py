@@ -216,7 +216,16 @@ def figures(
         main = psutil.Process(running.pid)
         processes = {"server": main, "generator": psutil.Process()}
         for child in main.children():
-            processes["engine" if "start-dev" in child.cmdline() else "store writer"] = child
+            processes[
+                next(
+                    (
+                        n
+                        for n, w in (("engine", "start-dev"), ("opener", "caxton.runtime.opener"))
+                        if w in child.cmdline()
+                    ),
+                    "store writer",
+                )
+            ] = child
         if warm_up:
             uvloop.run(offer(running.url, min(200.0, rates[0]), warm_up, request, {}))
         for rate in rates:

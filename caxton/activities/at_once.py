@@ -75,7 +75,7 @@ class AtOnce:
 
 def at_once(opening: Opening, transaction: Transaction) -> Step:
     """What is to be done for an opening that is loaded: with the first model call where the agent answers at once."""
-    if not opening.plan.fast:
+    if not opening.plan.fast or (opening.ports.only_opens and opening.agent.spec.memory.enabled):
         return opening
     try:
         return AtOnce(opening, transaction)

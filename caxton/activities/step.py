@@ -27,6 +27,8 @@ class StepPorts:
     directory: Directory
     memories: Memories | None = None
     """None where the server has no memory."""
+    only_opens: bool = False
+    """Whether this process does first steps only, and leaves to the worker what needs memory or tools."""
 
 
 class Step(Protocol):

@@ -6,7 +6,10 @@ import traceback
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+from pydantic import TypeAdapter
 from temporalio import activity
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from caxton.activities.approvals import ApprovalStep, DecisionStep, ReplyStep
@@ -25,7 +28,7 @@ from caxton.domain.records import HistoryWanted, Transaction
 from caxton.observability.tracing import in_trace
 from caxton.workflows.failures import to_failure
 from caxton.workflows.policies import HEARTBEAT_EVERY
-from caxton.workflows.steps import CALL_MODEL, CALL_TOOL, RUN_FAST_STEPS, WORKER_STOPS
+from caxton.workflows.steps import CALL_MODEL, CALL_TOOL, OPEN_TURNS, RUN_FAST_STEPS, WORKER_STOPS
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,12 @@ KINDS: dict[StepKind, Callable[[StepInput, StepPorts], Step]] = {
     StepKind.REPLY: ReplyStep,
 }
 
+_STEPS = TypeAdapter(list[StepInput])
+_RESULTS = TypeAdapter(list[StepResult])
+
+Opener = Callable[[bytes], Awaitable[bytes | None]]
+"""Does steps that open turns, as JSON: their results as JSON, or None when it cannot."""
+
 STORE_FAILURES = (StoreUnavailable, DiskFull)
 """Not the step's fault: the whole batch is tried again until the store works."""
 
@@ -46,14 +55,23 @@ STORE_FAILURES = (StoreUnavailable, DiskFull)
 class StepActivities:
     """Does steps of executions."""
 
-    def __init__(self, ports: StepPorts) -> None:
-        """Work through `ports`."""
+    def __init__(self, ports: StepPorts, opener: Opener | None = None) -> None:
+        """Work through `ports`; `opener` does first steps, where it can."""
         self.ports = ports
+        self.opener = opener
 
     @activity.defn(name=RUN_FAST_STEPS)
     async def run_fast_steps(self, batch: list[StepInput]) -> list[StepResult]:
         """Does all steps of the batch: one read transaction, the work side by side, one write transaction."""
         return await do_steps(self.ports, batch)
+
+    @activity.defn(name=OPEN_TURNS)
+    async def open_turns(self, batch: RawValue) -> RawValue:
+        """Like :meth:`run_fast_steps`, for steps that open turns: elsewhere where that is possible."""
+        done = await self.opener(batch.payload.data) if self.opener is not None else None
+        if done is None:
+            done = _RESULTS.dump_json(await do_steps(self.ports, _STEPS.validate_json(batch.payload.data)))
+        return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=done))
 
     @activity.defn(name=CALL_MODEL)
     async def call_model(self, step: StepInput) -> StepResult:

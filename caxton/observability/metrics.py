@@ -4,8 +4,8 @@ Labels name agents, tools, models and error codes, each bounded in number. They 
 anything that a user wrote.
 """
 
-from collections.abc import Mapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -31,6 +31,13 @@ disable_created_metrics()  # a second series for each counter that says when it 
 
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 Key = str | tuple[str, ...]
+
+
+def _handing_on(name: str, sink: Callable[[str, tuple[Any, ...]], None]) -> Callable[..., None]:
+    def hand_on(*given: Any) -> None:
+        sink(name, given)
+
+    return hand_on
 
 
 class Metrics:
@@ -78,6 +85,14 @@ class Metrics:
         self._health = _Labelled(self._gauge("caxton_component_healthy"))
 
     # --- what happens ------------------------------------------------------------------------------------------------
+
+    def hand_on(self, sink: Callable[[str, tuple[Any, ...]], None]) -> None:
+        """Counts nothing here any more: `sink` gets the name of each method that steps call, and what it was called with.
+
+        For a process without metrics of its own.
+        """
+        for name in ("model_call", "tool_call", "execution", "routed", "routing_failed", "approval"):
+            setattr(self, name, _handing_on(name, sink))
 
     def model_call(self, model: str, seconds: float, usage: Usage) -> None:
         """A model answered.

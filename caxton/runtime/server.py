@@ -6,7 +6,6 @@ engine needs to get ready.
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 import sys
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from caxton import __version__
 from caxton.domain.errors import CaxtonError, Hint, InvalidSettings, PortInUse, StartFailed
+from caxton.runtime.collector import spare_the_collector
 from caxton.runtime.data_folder import DataFolder, write_private
 from caxton.runtime.engine import EmbeddedEngine, find_engine
 
@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     from temporalio.worker import Worker
 
     from caxton.api.services import Services
+    from caxton.runtime.opener_process import OpenerProcess
     from caxton.runtime.reporter import Reporter
     from caxton.runtime.settings import Settings
     from caxton.runtime.wiring import Parts
     from caxton.service.server_log import ServerLog
-
-YOUNG_OBJECTS = 50_000
-"""New objects between two looks of the garbage collector at the young ones."""
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread hands the interpreter's lock to one that waits for it. A message changes threads several times
@@ -116,6 +114,7 @@ class _Server:
         self.stop_wanted: asyncio.Event | None = None
         self.socket: socket.socket | None = None
         self.log: ServerLog | None = None
+        self.opener: OpenerProcess | None = None
         if self.embedded and not (api and worker):
             raise InvalidSettings(
                 "API and worker apart need a Temporal service that both can reach",
@@ -215,7 +214,8 @@ class _Server:
         client, version = await self._start_engine(connect)
         queue = self.settings.temporal.task_queue
         if self.with_worker:
-            await self._start_worker(build_worker(parts, client, queue))
+            opener = self._build_opener(parts)
+            await self._start_worker(build_worker(parts, client, queue, opener.open_turns if opener else None))
             self.running.background(build_watch(parts, client, queue, server_log).run())
         if self.with_api:
             services = build_services(parts, client, queue, self._facts(version))
@@ -237,7 +237,9 @@ class _Server:
         if self.with_worker and parts.memories is not None:
             self.running.background(keep_schedules(client, queue))
         self.running.stops.insert(3, ("log", tell_stop))  # after everything but the parts has stopped
-        _spare_the_collector()
+        if self.opener is not None:
+            self.running.background(self.opener.run())  # not before: it would take the time of those who wait
+        spare_the_collector()
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._announce(metrics_url)
 
@@ -264,6 +266,16 @@ class _Server:
 
         METRICS.engine_restarts()
         self.reporter.notice(f"the workflow engine ended (exit code {code}) and is started again; no work is lost")
+
+    def _build_opener(self, parts: "Parts") -> "OpenerProcess | None":
+        """A process that opens turns, where the database is a file here: other databases are for pools of workers."""
+        if not parts.database.is_sqlite:
+            return None
+        from caxton.runtime.opener_process import OpenerProcess
+
+        self.opener = opener = OpenerProcess(self.settings, parts.stream)
+        self.running.stops.append(("opener", _in_thread(opener.close)))
+        return opener
 
     async def _start_worker(self, worker: "Worker") -> None:
         started = time.perf_counter()
@@ -385,17 +397,6 @@ class _Server:
         host = self.settings.host
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
         return f"http://{shown}:{self.socket.getsockname()[1]}"
-
-
-def _spare_the_collector() -> None:
-    """Takes what start-up made out of the garbage collector's sight, and lets it look less often.
-
-    Half a million objects of libraries live as long as the process; to go through them all takes a tenth of a second, in
-    which nothing else runs. Messages leave hardly any cycles behind: almost all memory is given back without the collector.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 100)
 
 
 def _own_settings(settings: "Settings") -> dict[str, Any]:

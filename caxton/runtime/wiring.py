@@ -1,5 +1,6 @@
 """Joins ports and adapters: the parts of a server, built from settings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,12 +19,12 @@ from caxton.activities.memory_bulk import BulkMemory
 from caxton.activities.notices import NoticeActivities
 from caxton.activities.retention import RetentionActivities
 from caxton.activities.step import StepPorts
-from caxton.activities.steps import StepActivities, do_steps
+from caxton.activities.steps import Opener, StepActivities, do_steps
 from caxton.adapters import templates, webhooks
 from caxton.adapters.blobs import FileBlobs
 from caxton.adapters.models import Models
 from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
-from caxton.adapters.store.database import Database, sqlite_url
+from caxton.adapters.store.database import AtOnceRecords, Database, sqlite_url
 from caxton.adapters.store.migrate import migrate
 from caxton.adapters.streams import LocalStream
 from caxton.api.services import ApiLimits, Services
@@ -134,13 +135,13 @@ def _memories(settings: Settings, folder: DataFolder, database: Database) -> Mem
     return found
 
 
-def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
-    """A worker for workflows and activities."""
+def build_worker(parts: Parts, client: Client, task_queue: str, opener: Opener | None = None) -> Worker:
+    """A worker for workflows and activities; `opener` opens turns for it."""
     parts.database.start_writer()
     engine = Engine(client, task_queue)
     ports = step_ports(parts)
     agents = Agents(parts.database, parts.models, parts.directory, engine)
-    steps = StepActivities(ports)
+    steps = StepActivities(ports, opener)
     lifecycle = AgentActivities(parts.database, parts.models, parts.directory)
     channels = _channels(parts.settings)
     deployments = DeploymentActivities(
@@ -158,6 +159,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str) -> Worker:
         steps.run_fast_steps,
         steps.call_model,
         steps.call_tool,
+        steps.open_turns,
         lifecycle.load_agent,
         lifecycle.project_agent_state,
         lifecycle.count_work_in_hand,
@@ -216,6 +218,25 @@ def step_ports(parts: Parts) -> StepPorts:
         directory=parts.directory,
         memories=parts.memories,
     )
+
+
+def build_opener_ports(settings: Settings) -> tuple[StepPorts, Callable[[], None]]:
+    """What opening turns needs, in a process of its own; and what gives it up again."""
+    folder = DataFolder(Path(settings.data_dir))
+    database = Database(settings.store.url or sqlite_url(folder.database), synchronous=settings.store.synchronous)
+    database.start_writer()
+    blobs = FileBlobs(folder.blobs)
+    ports = StepPorts(
+        records=AtOnceRecords(database),
+        blobs=blobs,
+        sandbox=WasmtimeSandbox(blobs, folder.cache / "tools", size=1, allowed_paths=[]),
+        models=Models(settings.models, templates),
+        templates=templates,
+        stream=LocalStream(),
+        directory=Directory(),
+        only_opens=True,
+    )
+    return ports, database.close
 
 
 def _channels(settings: Settings) -> dict[str, Channel]:

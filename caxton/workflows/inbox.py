@@ -172,7 +172,7 @@ class InboxWorkflow:
             return {}
         self.opening.update(fresh)
         try:
-            results = await self.steps.run_together([Turn(request, self.steps).opening for request in fresh.values()])
+            results = await self.steps.open_together([Turn(request, self.steps).opening for request in fresh.values()])
         finally:
             self.opening.difference_update(fresh)
         return {

@@ -23,6 +23,7 @@ from caxton.workflows.policies import (
 )
 
 RUN_FAST_STEPS = "run_fast_steps"
+OPEN_TURNS = "open_turns"
 CALL_MODEL = "call_model"
 CALL_TOOL = "call_tool"
 
@@ -81,12 +82,12 @@ class StepRunner:
                 await workflow.sleep(wait)
             attempt += 1
 
-    async def run_together(self, steps: list[StepInput]) -> list[StepResult]:
-        """Does fast steps as one batch, without a task for each: their results, also of those that may be tried again.
+    async def open_together(self, openings: list[StepInput]) -> list[StepResult]:
+        """Does first steps as one batch, without a task for each: their results, also of those that may be tried again.
 
         The batch has to be small enough for one activity (:data:`BATCH_STEPS`).
         """
-        return await self._send(steps)
+        return await self._send(openings, OPEN_TURNS)
 
     async def _run_in_batch(self, step: StepInput) -> StepResult:
         done: asyncio.Future[StepResult] = asyncio.get_running_loop().create_future()
@@ -116,9 +117,9 @@ class StepRunner:
         finally:
             self._batches -= 1
 
-    async def _send(self, batch: list[StepInput]) -> list[StepResult]:
+    async def _send(self, batch: list[StepInput], name: str = RUN_FAST_STEPS) -> list[StepResult]:
         return await workflow.execute_local_activity(
-            RUN_FAST_STEPS,
+            name,
             batch,
             result_type=list[StepResult],
             start_to_close_timeout=FAST_BATCH_TIMEOUT,

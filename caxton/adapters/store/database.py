@@ -91,10 +91,6 @@ class Database:
             StoreUnavailable: the database does not answer.
             DiskFull: there is no room to write.
         """
-        # Not given up half-way: the next transaction would take this one's answer for its own.
-        return await asyncio.shield(asyncio.ensure_future(self._commit(prepared)))
-
-    async def _commit(self, prepared: Prepared[Any]) -> bool:
         async with self._turn:
             if self._process is not None:
                 return await self._process.commit(cast("SqlTransaction", prepared.transaction).job())
@@ -176,6 +172,22 @@ class Database:
             self._process.close()
         self._readers.shutdown()
         self.engine.dispose()
+
+
+class AtOnceRecords:
+    """The Records port for a process that does nothing else: it reads in the event loop's own thread.
+
+    A thread for it would take longer to hand over to than what is read takes.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Work on `database`."""
+        self.prepare, self.commit, self.write = database.prepare, database.commit, database.write
+        self._database = database
+
+    async def read(self, work: Callable[[SqlTransaction], T]) -> T:
+        """Like :meth:`Database.read`."""
+        return self._database.read_now(work)
 
 
 class _NoConnectionError(Exception):

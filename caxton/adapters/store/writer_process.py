@@ -41,21 +41,23 @@ class WriterProcess:
     async def commit(self, job: Job) -> bool:
         """Has `job` written. False when it was not, or when nobody knows because the process died.
 
-        One at a time: the caller waits for the answer before it sends another, and does not give up meanwhile.
+        One at a time: the caller waits for the answer before it sends another.
         """
         try:
             data = marshal.dumps(job)
         except ValueError:  # a value that is not plain data: the ordinary way takes it
             return False
         loop = asyncio.get_running_loop()
+        answer = b""
         try:
             connection = self.start()
             await loop.sock_sendall(connection, LENGTH.pack(len(data)) + data)
             answer = await loop.sock_recv(connection, 1)
         except OSError:
-            answer = b""
-        if not answer:
-            self._forget()
+            return False
+        finally:
+            if not answer:  # gone, or given up: the next transaction must not take this one's answer for its own
+                self._forget()
         return answer == DONE
 
     def close(self) -> None:

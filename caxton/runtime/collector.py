@@ -1,0 +1,17 @@
+"""The garbage collector of a process that handles messages."""
+
+import gc
+
+YOUNG_OBJECTS = 50_000
+"""New objects between two looks of the garbage collector at the young ones."""
+
+
+def spare_the_collector() -> None:
+    """Takes what start-up made out of the garbage collector's sight, and lets it look less often.
+
+    Half a million objects of libraries live as long as the process; to go through them all takes a tenth of a second, in
+    which nothing else runs. Messages leave hardly any cycles behind: almost all memory is given back without the collector.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 100)

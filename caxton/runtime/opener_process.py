@@ -1,0 +1,137 @@
+"""The process that opens turns (:mod:`caxton.runtime.opener`) as its worker sees it."""
+
+import asyncio
+import logging
+import pickle
+import socket
+import subprocess
+import sys
+import time
+from itertools import count
+
+from caxton.domain.executions import TurnView
+from caxton.domain.ports import DeltaStream
+from caxton.observability.metrics import METRICS
+from caxton.runtime.opener import HEADER, Opened, Start
+from caxton.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+COMMAND = [sys.executable, "-c", "from caxton.runtime.opener import main; main()"]
+"""Not with `-m`: what it pickles must not be of a module "__main__"."""
+
+PATIENCE = 10.0
+"""Seconds for one batch; a process that takes longer is ended."""
+
+RESTART_AFTER = 1.0
+"""Seconds between two starts at least."""
+
+
+class OpenerProcess:
+    """Starts it, hands it steps, and starts it again when it is gone. Meanwhile the worker does the work itself."""
+
+    def __init__(self, settings: Settings, stream: DeltaStream) -> None:
+        """Prepare it; `stream` gets what the turns publish."""
+        level = logging.getLevelName(logging.getLogger("caxton").getEffectiveLevel())
+        self._start = Start(settings, str(level).lower())
+        self._stream = stream
+        self._process: subprocess.Popen[bytes] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._waiting: dict[int, asyncio.Future[Opened | None]] = {}
+        self._numbers = count(1)
+
+    async def run(self) -> None:
+        """Keeps the process running, for ever."""
+        while True:
+            started = time.monotonic()
+            try:
+                await self._run_once()
+            except OSError as error:
+                log.warning("the process that opens turns cannot be started: %s", error)
+            await asyncio.sleep(max(0.0, started + RESTART_AFTER - time.monotonic()))
+
+    async def open_turns(self, steps: bytes) -> bytes | None:
+        """Does `steps`, as JSON: their results as JSON, or None when the caller has to do them itself."""
+        writer = self._writer
+        if writer is None:
+            return None
+        number = next(self._numbers)
+        done = self._waiting[number] = asyncio.get_running_loop().create_future()
+        writer.write(HEADER.pack(number, len(steps)) + steps)
+        try:
+            opened = await asyncio.wait_for(done, PATIENCE)
+        except TimeoutError:
+            self._kill()
+            return None
+        finally:
+            self._waiting.pop(number, None)
+        return opened.results if opened is not None else None
+
+    def close(self) -> None:
+        """Ends the process after what it has in hand."""
+        process, self._process = self._process, None
+        self._gone()
+        if process is None:
+            return
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _spawn(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                COMMAND,
+                stdin=theirs.fileno(),
+                start_new_session=True,  # a Ctrl-C on the terminal is for the server; this ends with its input
+            )
+        return process, ours
+
+    async def _run_once(self) -> None:
+        process, connection = self._spawn()
+        self._process = process
+        reader, writer = await asyncio.open_connection(sock=connection)
+        try:
+            first = pickle.dumps(self._start)
+            writer.write(HEADER.pack(0, len(first)) + first)
+            await self._frame(reader)
+            self._writer = writer  # it has said that it is ready
+            while True:
+                number, opened = await self._frame(reader)
+                self._tell(opened)
+                waiting = self._waiting.get(number)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(opened)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            log.warning("the process that opens turns ended and is started again; no work is lost")
+        finally:
+            self._gone()
+            writer.close()
+            process.poll()
+
+    async def _frame(self, reader: asyncio.StreamReader) -> tuple[int, Opened]:
+        number, length = HEADER.unpack(await reader.readexactly(HEADER.size))
+        return number, pickle.loads(await reader.readexactly(length))  # noqa: S301 - from our own child
+
+    def _tell(self, opened: Opened) -> None:
+        for name, given in opened.counted:
+            getattr(METRICS, name)(*given)
+        for execution_id, told in opened.told.items():
+            for kind, data in told:
+                turn = data.get("turn")
+                found = data if turn is None else {"turn": TurnView.model_validate_json(turn)}
+                self._stream.publish(execution_id, kind, found)
+
+    def _gone(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
