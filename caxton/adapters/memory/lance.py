@@ -68,14 +68,14 @@ class LanceMemory:
             return
         with self._tables.lock(place):
             self._accesses.forget(place, [entity.id for entity in entities])
-            rows = self._vector_rows(place, entities, vectors)
+            rows = self._vector_rows(entities, vectors)
             known = self._known(place, list(rows))
             fresh = [row for identity, row in rows.items() if identity not in known]
             changed = [row for identity, row in rows.items() if identity in known]
             if fresh:  # a third of what an upsert costs
                 self._tables.write(place, "entities", lambda table: table.add(fresh))
             if changed:
-                self._upsert(place, "entities", changed)
+                self._upsert(place, "entities", self._without_old_vectors(place, changed))
 
     def _known(self, place: Place, ids: Sequence[str]) -> set[str]:
         """Those that are there. Mostly none is, and counting costs a quarter of reading."""
@@ -84,15 +84,17 @@ class LanceMemory:
             return set()
         return {row["id"] for row in self._rows(place, "entities", condition, columns=["id"])}
 
-    def _vector_rows(
-        self, place: Place, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]
-    ) -> dict[str, dict[str, Any]]:
-        table = self._tables.table(place, "entities", create=True)
-        others = {name: None for name in table.schema.names if name.startswith(VECTOR) and name != self._column}
+    def _vector_rows(self, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]) -> dict[str, dict[str, Any]]:
         return {
-            entity.id: {**entity_row(entity), **others, self._column: list(vector)}
+            entity.id: {**entity_row(entity), self._column: list(vector)}
             for entity, vector in zip(entities, vectors, strict=True)
         }
+
+    def _without_old_vectors(self, place: Place, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows that replace others also where those have vectors of another embedder."""
+        table = self._tables.table(place, "entities", create=True)
+        old = {name: None for name in table.schema.names if name.startswith(VECTOR) and name != self._column}
+        return [{**old, **row} for row in rows]
 
     def get(self, place: Place, ids: Sequence[MemoryId]) -> list[Entity]:
         """Those of the entities that exist, in the order of `ids`."""
@@ -130,7 +132,9 @@ class LanceMemory:
                 .where(condition, prefilter=True)
                 .select([*ENTITY_COLUMNS, "_distance"])
                 .limit(limit)
-                .to_list()
+                .to_batches()  # `to_list` asks for the schema again, which takes as long as half of a small query
+                .read_all()
+                .to_pylist()
             ),
             missing=[],
         )
@@ -214,7 +218,7 @@ class LanceMemory:
     def reembed(self, place: Place, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]) -> None:
         """Gives entities new vectors; one that was changed or removed since it was read is left as it is."""
         with self._tables.lock(place):
-            rows = list(self._vector_rows(place, entities, vectors).values())
+            rows = self._without_old_vectors(place, list(self._vector_rows(entities, vectors).values()))
             unchanged = "target.updated_at = source.updated_at"
             self._accesses.forget(place, [entity.id for entity in entities])
             self._change(
@@ -337,7 +341,6 @@ class LanceMemory:
 
         def read(table: Any) -> list[dict[str, Any]]:
             query = table.search().where(condition).select(chosen)
-            # `to_list` asks for the schema again, which takes as long as half of the query.
             return (query.limit(limit) if limit else query).to_batches().read_all().to_pylist()
 
         return self._tables.read(place, name, read, missing=[])
