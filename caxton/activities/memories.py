@@ -31,7 +31,7 @@ from caxton.domain.memory import (
     memory_id,
     relation_id,
 )
-from caxton.domain.memory_port import Embedder, MemoryBackend, Place
+from caxton.domain.memory_port import Embedder, MemoryBackend, Place, places_of
 from caxton.domain.records import Records
 
 T = TypeVar("T")
@@ -178,9 +178,7 @@ class Memories:
         Raises:
             InvalidInput: one of them does not exist there.
         """
-        place = Place.of(
-            scope.customer, scope.workspace, MemoryScope(kind=ScopeKind.GLOBAL if shared else ScopeKind.WORKSPACE)
-        )
+        place = places_of(scope.customer, scope.workspace)[shared]
         check_json(properties, "properties")
         relation = Relation(
             id=relation_id(source, relation_type, target),
@@ -217,28 +215,23 @@ class Memories:
         shared: bool = False,
     ) -> list[MemoryPath]:
         """What is reached from a memory, the nearest first."""
-        kind = ScopeKind.GLOBAL if shared else ScopeKind.WORKSPACE
-        place = Place.of(scope.customer, scope.workspace, MemoryScope(kind=kind))
+        place = places_of(scope.customer, scope.workspace)[shared]
         within = max(1, min(hops, MOST_HOPS))
         return await self._run(
             lambda: self.backend.traverse(place, start, hops=within, direction=direction, types=types, limit=limit)
         )
 
-    async def find(self, scope: Scope, identity: MemoryId) -> Entity | None:
-        """The memory of that id, of the workspace or of what all workspaces share."""
-        for kind in (ScopeKind.WORKSPACE, ScopeKind.GLOBAL):
-            place = Place.of(scope.customer, scope.workspace, MemoryScope(kind=kind))
+    async def find(self, scope: Scope, identity: MemoryId) -> tuple[Place, Entity] | None:
+        """The memory of that id with its place: the workspace's, or that of what all workspaces share."""
+        for place in places_of(scope.customer, scope.workspace):
             found = await self._run(lambda place=place: self.backend.get(place, [identity]))
             if found:
-                return found[0]
+                return place, found[0]
         return None
 
     async def forget(self, scope: Scope, ids: Sequence[MemoryId], actor: str, reason: str) -> int:
         """Removes memories with their relations. Returns how many there were."""
-        places = [
-            Place.of(scope.customer, scope.workspace, MemoryScope(kind=kind))
-            for kind in (ScopeKind.WORKSPACE, ScopeKind.GLOBAL)
-        ]
+        places = places_of(scope.customer, scope.workspace)
         removed = await self._run(lambda: sum(self.backend.delete(place, ids) for place in places))
         if removed:
             await self._tell(scope, actor, [MemoryPurged(scope="ids", count_removed=removed, reason=reason)])

@@ -96,7 +96,7 @@ class BulkMemory:
         memories = self.memories
         ids = await memories.run(lambda: memories.backend.ids(place, wanted))
         first = await memories.run(lambda: memories.backend.get(place, ids[:5]))
-        return len(ids), [entity.text[:80] for entity in first]
+        return len(ids), [entity.text.replace("\n", ": ", bool(entity.name))[:80] for entity in first]
 
     async def purge(
         self, place: Place, wanted: MemoryFilter, actor: str, reason: str, scope: str, *, can_be_undone: bool

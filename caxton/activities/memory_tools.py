@@ -97,7 +97,7 @@ class MemoryTools:
         reach = scopes_of(self.spec, self.conversation)
         for identity in map(str, ids):
             found = await self.memories.find(self.scope, MemoryId(identity))
-            if found is not None and found.scope not in reach:
+            if found is not None and found[1].scope not in reach:
                 raise InvalidInput(f'there is no memory "{identity[:64]}"', "find its id with a search")
 
 

@@ -42,6 +42,11 @@ class Place:
         return cls(customer, GLOBAL_PLACE if scope.kind is ScopeKind.GLOBAL else workspace)
 
 
+def places_of(customer: str, workspace: str) -> tuple[Place, Place]:
+    """The workspace's own place, and that of what all workspaces of the customer share."""
+    return Place(customer, workspace), Place(customer, GLOBAL_PLACE)
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryFilter:
     """Which entities are meant; what is None does not matter."""

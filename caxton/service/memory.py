@@ -31,7 +31,7 @@ from caxton.domain.memory import (
     check_json,
 )
 from caxton.domain.memory import memory_id as identity_of
-from caxton.domain.memory_port import MemoryFilter, Place
+from caxton.domain.memory_port import MemoryFilter, Place, places_of
 from caxton.domain.ports import BlobStore
 from caxton.domain.records import Records
 from caxton.service.context import Caller, Role
@@ -65,6 +65,8 @@ class Edit(BaseModel):
 class MemoryCounts(BaseModel):
     """How much there is in a workspace, or in what all workspaces share."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     entities: int
     relations: int
     by_scope: dict[str, int]
@@ -79,21 +81,33 @@ class Selection(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    scope: MemoryScope | None = None
+    scope: str | None = Field(
+        default=None, min_length=1, max_length=90, description="Without it: everything of the workspace."
+    )
     type: str | None = Field(default=None, min_length=1, max_length=64)
-    before: AwareDatetime | None = None
-    where: dict[str, Scalar] = Field(default={}, max_length=10)
+    before: AwareDatetime | None = Field(default=None, description="Only what was not changed since then.")
+    where: dict[str, Scalar] = Field(default={}, max_length=10, description="Metadata that must be equal.")
+
+    @property
+    def named_scope(self) -> MemoryScope | None:
+        """The scope.
+
+        Raises:
+            InvalidInput: there is none of that name.
+        """
+        return scope_named(self.scope) if self.scope else None
 
     @property
     def is_everything(self) -> bool:
         """Whether it is everything of a place."""
-        everywhere = self.scope is None or self.scope.kind is ScopeKind.GLOBAL
+        scope = self.named_scope
+        everywhere = scope is None or scope.kind is ScopeKind.GLOBAL
         return everywhere and self.type is None and self.before is None and not self.where
 
     @property
     def scope_name(self) -> str:
         """For events."""
-        return str(self.scope or MemoryScope())
+        return str(self.named_scope or MemoryScope())
 
 
 class BulkChanges(BaseModel):
@@ -276,7 +290,7 @@ class MemoryAdministration:
         """
         caller.require(Role.DEVELOPER)
         memories = self.memories
-        for place in self._places(caller.scope):
+        for place in _places(caller.scope):
             if await memories.run(lambda place=place: memories.backend.unrelate(place, [RelationId(relation_id)])):
                 return await self._tell(caller, RelationRemoved(relation_id=relation_id))
         raise NotFound(f'there is no relation "{relation_id[:64]}"', details={"relation": relation_id[:64]})
@@ -311,16 +325,9 @@ class MemoryAdministration:
         """How much there is, in the workspace and in what all workspaces share."""
         memories = self.memories
         found: dict[str, MemoryCounts] = {}
-        for name, place in zip(("workspace", "shared"), self._places(caller.scope), strict=True):
+        for name, place in zip(("workspace", "shared"), _places(caller.scope), strict=True):
             stats = await memories.run(lambda place=place: memories.backend.statistics(place))
-            found[name] = MemoryCounts(
-                entities=stats.entities,
-                relations=stats.relations,
-                by_scope=dict(stats.by_scope),
-                bytes=stats.bytes,
-                indexed=stats.indexed,
-                stale=stats.stale,
-            )
+            found[name] = MemoryCounts.model_validate(stats)
         return found
 
     async def purge(
@@ -386,7 +393,7 @@ class MemoryAdministration:
             NotFound: there is nothing to undo.
         """
         caller.require(Role.OPERATOR)
-        place = self._places(caller.scope)[shared]
+        place = _places(caller.scope)[shared]
         pages = await self.bulk.last(place)
         if not pages and dry_run:
             return UndoView(dry_run=True)
@@ -411,11 +418,11 @@ class MemoryAdministration:
             NotPermitted: the caller is no operator.
         """
         caller.require(Role.OPERATOR)
-        return await self.bulk.reembed(self._places(caller.scope)[shared], caller.actor, seconds=SECONDS_A_CALL)
+        return await self.bulk.reembed(_places(caller.scope)[shared], caller.actor, seconds=SECONDS_A_CALL)
 
     async def retention(self, caller: Caller, *, shared: bool) -> RetentionView:
         """How long, and how much, is remembered, and how many memories are outside of that now."""
-        place = self._places(caller.scope)[shared]
+        place = _places(caller.scope)[shared]
         retention = await self._records.read(lambda transaction: transaction.retention(place))
         outside = await self.bulk.apply_retention(place, retention, dry_run=True)
         return RetentionView(retention=retention, outside=outside)
@@ -427,7 +434,7 @@ class MemoryAdministration:
             NotPermitted: the caller is no operator.
         """
         caller.require(Role.OPERATOR)
-        place = self._places(caller.scope)[shared]
+        place = _places(caller.scope)[shared]
         await self._records.write(lambda transaction: transaction.put_retention(place, retention))
         told = RetentionSet(
             scope="global" if shared else "workspace",
@@ -444,7 +451,7 @@ class MemoryAdministration:
             NotPermitted: the caller is no operator.
         """
         caller.require(Role.OPERATOR)
-        place = self._places(caller.scope)[shared]
+        place = _places(caller.scope)[shared]
         retention = await self._records.read(lambda transaction: transaction.retention(place))
         count = await self.bulk.apply_retention(place, retention)
         return PurgePreview(count=count, dry_run=False, can_be_undone=False)
@@ -463,7 +470,7 @@ class MemoryAdministration:
             NotPermitted: the caller is no operator.
         """
         caller.require(Role.OPERATOR)
-        place, memories = self._places(caller.scope)[shared], self.memories
+        place, memories = _places(caller.scope)[shared], self.memories
         behind = MemoryId(after) if after else None
         ids = await memories.run(lambda: memories.backend.ids(place, MemoryFilter(), after=behind))
         if ids:  # what is damaged is told before the answer begins
@@ -501,33 +508,46 @@ class MemoryAdministration:
                 "these are memories of all workspaces" if not shared else "these are memories of one workspace",
                 "nothing was taken; bring them in with --scope global" if not shared else "leave out --scope global",
             )
-        place = self._places(caller.scope)[shared]
+        place = _places(caller.scope)[shared]
         relations = dict(zip(found.relation_lines, found.relations, strict=True))
         return await self.bulk.bring_in(
             place, found.entities, relations, operation or new_id("op"), caller.actor, more=more
         )
 
     def _selected(self, scope: Scope, selection: Selection) -> tuple[Place, MemoryFilter]:
-        place = Place.of(scope.customer, scope.workspace, selection.scope or MemoryScope())
+        named = selection.named_scope
+        place = Place.of(scope.customer, scope.workspace, named or MemoryScope())
         # Global memories have a place to themselves.
-        own = None if selection.scope is None or selection.scope.kind is ScopeKind.GLOBAL else selection.scope
+        own = None if named is None or named.kind is ScopeKind.GLOBAL else named
         return place, MemoryFilter(scope=own, type=selection.type, before=selection.before, where=selection.where)
 
-    def _places(self, scope: Scope) -> tuple[Place, Place]:
-        own = Place.of(scope.customer, scope.workspace, MemoryScope())
-        return own, Place.of(scope.customer, scope.workspace, MemoryScope(kind=ScopeKind.GLOBAL))
-
     async def _find(self, scope: Scope, memory_id: str) -> tuple[Place, Entity]:
-        memories = self.memories
-        for place in self._places(scope):
-            found = await memories.run(lambda place=place: memories.backend.get(place, [MemoryId(memory_id)]))
-            if found:
-                return place, found[0]
-        raise _unknown(memory_id)
+        found = await self.memories.find(scope, MemoryId(memory_id))
+        if found is None:
+            raise _unknown(memory_id)
+        return found
 
     async def _tell(self, caller: Caller, payload: MemoryEdited | RetentionSet | RelationRemoved) -> None:
         event = journal.note(caller.scope, payload, new_id("memory"), actor=caller.actor)
         await self._records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
+
+
+def scope_named(text: str) -> MemoryScope:
+    """The scope of that name.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    try:
+        return MemoryScope.parse(text)
+    except ValueError:
+        raise InvalidInput(
+            f'"{text[:64]}" is no scope', 'write "workspace", "global", "agent:NAME" or "conversation:ID"'
+        ) from None
+
+
+def _places(scope: Scope) -> tuple[Place, Place]:
+    return places_of(scope.customer, scope.workspace)
 
 
 def _unknown(memory_id: str) -> NotFound:

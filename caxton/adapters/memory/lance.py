@@ -5,13 +5,13 @@ is not in them yet is searched one by one. Hops follow a table of relations by b
 """
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from importlib import import_module
 from typing import Any
 
+from caxton.adapters.memory.accesses import Accesses
 from caxton.adapters.memory.lance_rows import (
     ENTITY_COLUMNS,
     RELATION_COLUMNS,
@@ -58,8 +58,7 @@ class LanceMemory:
         """Keep memories below the configured folder."""
         self._column = vector_column(config.embedder_id)
         self._tables = Tables(config.folder, self._column, config.dimensions)
-        self._accessed: dict[Place, dict[MemoryId, tuple[int, datetime]]] = {}
-        self._guard = threading.Lock()
+        self._accesses = Accesses()
 
     # --- entities ---
 
@@ -68,15 +67,15 @@ class LanceMemory:
         if not entities:
             return
         with self._tables.lock(place):
-            self._forget_accesses(place, [entity.id for entity in entities])
-            rows = self._vector_rows(place, entities, vectors)
+            self._accesses.forget(place, [entity.id for entity in entities])
+            rows = self._vector_rows(entities, vectors)
             known = self._known(place, list(rows))
             fresh = [row for identity, row in rows.items() if identity not in known]
             changed = [row for identity, row in rows.items() if identity in known]
             if fresh:  # a third of what an upsert costs
                 self._tables.write(place, "entities", lambda table: table.add(fresh))
             if changed:
-                self._upsert(place, "entities", changed)
+                self._upsert(place, "entities", self._without_old_vectors(place, changed))
 
     def _known(self, place: Place, ids: Sequence[str]) -> set[str]:
         """Those that are there. Mostly none is, and counting costs a quarter of reading."""
@@ -85,15 +84,17 @@ class LanceMemory:
             return set()
         return {row["id"] for row in self._rows(place, "entities", condition, columns=["id"])}
 
-    def _vector_rows(
-        self, place: Place, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]
-    ) -> dict[str, dict[str, Any]]:
-        table = self._tables.table(place, "entities", create=True)
-        others = {name: None for name in table.schema.names if name.startswith(VECTOR) and name != self._column}
+    def _vector_rows(self, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]) -> dict[str, dict[str, Any]]:
         return {
-            entity.id: {**entity_row(entity), **others, self._column: list(vector)}
+            entity.id: {**entity_row(entity), self._column: list(vector)}
             for entity, vector in zip(entities, vectors, strict=True)
         }
+
+    def _without_old_vectors(self, place: Place, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows that replace others also where those have vectors of another embedder."""
+        table = self._tables.table(place, "entities", create=True)
+        old = {name: None for name in table.schema.names if name.startswith(VECTOR) and name != self._column}
+        return [{**old, **row} for row in rows]
 
     def get(self, place: Place, ids: Sequence[MemoryId]) -> list[Entity]:
         """Those of the entities that exist, in the order of `ids`."""
@@ -131,7 +132,9 @@ class LanceMemory:
                 .where(condition, prefilter=True)
                 .select([*ENTITY_COLUMNS, "_distance"])
                 .limit(limit)
-                .to_list()
+                .to_batches()  # `to_list` asks for the schema again, which takes as long as half of a small query
+                .read_all()
+                .to_pylist()
             ),
             missing=[],
         )
@@ -167,7 +170,7 @@ class LanceMemory:
     def delete(self, place: Place, ids: Sequence[MemoryId]) -> int:
         """Removes entities with their relations."""
         with self._tables.lock(place):
-            self._forget_accesses(place, ids)
+            self._accesses.forget(place, ids)
             present = len(self._rows(place, "entities", one_of("id", ids), columns=["id"]))
             if present:
                 self._delete(place, "entities", one_of("id", ids))
@@ -175,22 +178,13 @@ class LanceMemory:
         return present
 
     def touch(self, place: Place, ids: Sequence[MemoryId], moment: datetime) -> None:
-        """Counts an access: here at once, on the disk with the next maintenance. A commit a search would be dear."""
-        with self._guard:
-            accesses = self._accessed.setdefault(place, {})
-            for identity in ids:
-                accesses[identity] = accesses.get(identity, (0, moment))[0] + 1, moment
-        self._tables.note_change(place)
-
-    def _forget_accesses(self, place: Place, ids: Sequence[MemoryId]) -> None:
-        """Accesses that an entity brings along when it is written, or that go with it."""
-        with self._guard:
-            for identity in ids:
-                self._accessed.get(place, {}).pop(identity, None)
+        """Counts an access: here at once, on the disk with the next maintenance."""
+        if ids:
+            self._accesses.count(place, ids, moment)
+            self._tables.note_access(place)
 
     def _write_accesses(self, place: Place) -> None:
-        with self._guard:
-            accesses = self._accessed.pop(place, {})
+        accesses = self._accesses.take(place)
         by_count: dict[int, list[MemoryId]] = {}
         for identity, (count, _) in accesses.items():
             by_count.setdefault(count, []).append(identity)
@@ -203,11 +197,7 @@ class LanceMemory:
         self._change(place, "entities", lambda table: table.update(where=condition, values_sql=values))
 
     def _entity(self, place: Place, row: Mapping[str, Any]) -> Entity:
-        entity = row_entity(row)
-        accesses = self._accessed.get(place, {}).get(entity.id)
-        if accesses is None:
-            return entity
-        return entity.model_copy(update={"accessed": entity.accessed + accesses[0], "last_accessed": accesses[1]})
+        return self._accesses.joined(place, row_entity(row))
 
     def lock(self, place: Place) -> AbstractContextManager[None]:
         """Nobody else writes to the place meanwhile, over all processes."""
@@ -228,9 +218,9 @@ class LanceMemory:
     def reembed(self, place: Place, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]) -> None:
         """Gives entities new vectors; one that was changed or removed since it was read is left as it is."""
         with self._tables.lock(place):
-            rows = list(self._vector_rows(place, entities, vectors).values())
+            rows = self._without_old_vectors(place, list(self._vector_rows(entities, vectors).values()))
             unchanged = "target.updated_at = source.updated_at"
-            self._forget_accesses(place, [entity.id for entity in entities])
+            self._accesses.forget(place, [entity.id for entity in entities])
             self._change(
                 place,
                 "entities",
@@ -296,8 +286,7 @@ class LanceMemory:
 
     def forget(self, place: Place) -> None:
         """Removes everything of a place: its folder, with all old versions and indices."""
-        with self._guard:
-            self._accessed.pop(place, None)
+        self._accesses.take(place)
         self._tables.forget(place)
 
     def unsettled(self) -> list[Place]:
@@ -320,7 +309,7 @@ class LanceMemory:
     def close(self) -> None:
         """Writes down what was counted."""
         try:
-            for place in list(self._accessed):
+            for place in self._accesses.places():
                 self._write_accesses(place)
         except MemoryUnavailable as error:
             log.warning("memory: accesses were not counted: %s", error.message)
@@ -352,7 +341,6 @@ class LanceMemory:
 
         def read(table: Any) -> list[dict[str, Any]]:
             query = table.search().where(condition).select(chosen)
-            # `to_list` asks for the schema again, which takes as long as half of the query.
             return (query.limit(limit) if limit else query).to_batches().read_all().to_pylist()
 
         return self._tables.read(place, name, read, missing=[])

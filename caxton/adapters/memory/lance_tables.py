@@ -268,6 +268,12 @@ class Tables:
             if self._unsettled is not None:
                 self._unsettled.setdefault(place, _Unsettled()).writes += 1
 
+    def note_access(self, place: Place) -> None:
+        """Something was read, which is to be written down some time: it costs searches nothing meanwhile."""
+        with self._guard:
+            if self._unsettled is not None:
+                self._unsettled.setdefault(place, _Unsettled())
+
     def _places(self) -> Iterator[Place]:
         customers = sorted(self.root.iterdir()) if self.root.is_dir() else []
         for customer in customers:

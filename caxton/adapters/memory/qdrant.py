@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
+from caxton.adapters.memory.accesses import Accesses
 from caxton.adapters.memory.lance_rows import micros, relation_row, row_entity, row_relation, vector_column
 from caxton.adapters.memory.qdrant_collections import WORDS, Collections, Name
 from caxton.adapters.memory.qdrant_options import Server, server_of
@@ -54,7 +55,7 @@ class QdrantMemory:
         self._client = self._collections.client
         self._models = self._collections.models
         self._filters = Filters(self._models)
-        self._accessed: dict[Place, dict[MemoryId, tuple[int, datetime]]] = {}
+        self._accesses = Accesses()
         self._changed: dict[Place, float] = {}
         self._guard = threading.Lock()
         self._locks: dict[Place, AbstractContextManager[Any]] = {}
@@ -63,7 +64,7 @@ class QdrantMemory:
 
     def put(self, place: Place, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]) -> None:
         """Keeps entities, in place of those of the same ids."""
-        self._forget_accesses(place, [entity.id for entity in entities])
+        self._accesses.forget(place, [entity.id for entity in entities])
         points = {entity.id: self._point(entity, vector) for entity, vector in zip(entities, vectors, strict=True)}
         self._upsert(place, "entities", list(points.values()))
 
@@ -94,7 +95,12 @@ class QdrantMemory:
         if query.mode != "vector" and numbers:
             requests[WORDS] = self._models.SparseVector(indices=numbers, values=values), None
         found = self._query(place, query, requests) if requests else {}
-        return ranked(query, found.get(self._column, []), found.get(WORDS, []), lambda row: self._entity(place, row))
+        return ranked(
+            query,
+            found.get(self._column, []),
+            found.get(WORDS, []),
+            lambda row: self._entity(place, row),
+        )
 
     def _query(
         self, place: Place, query: MemoryQuery, requests: Mapping[str, tuple[Any, Any]]
@@ -147,31 +153,20 @@ class QdrantMemory:
         """Removes entities with their relations: these first, so that one that failed can be repeated."""
         if not ids:
             return 0
-        self._forget_accesses(place, ids)
+        self._accesses.forget(place, ids)
         self._delete(
             place, "relations", self._filters.any(self._filters.one_of(end, ids) for end in ("source", "target"))
         )
         return self._delete(place, "entities", self._filters.all([self._filters.ids(ids)]))
 
     def touch(self, place: Place, ids: Sequence[MemoryId], moment: datetime) -> None:
-        """Counts an access: here at once, in Qdrant with the next maintenance. A write for each search would be dear."""
-        if not ids:
-            return
-        with self._guard:
-            accesses = self._accessed.setdefault(place, {})
-            for identity in ids:
-                accesses[identity] = accesses.get(identity, (0, moment))[0] + 1, moment
-        self._note_change(place)
-
-    def _forget_accesses(self, place: Place, ids: Sequence[MemoryId]) -> None:
-        """Accesses that an entity brings along when it is written, or that go with it."""
-        with self._guard:
-            for identity in ids:
-                self._accessed.get(place, {}).pop(identity, None)
+        """Counts an access: here at once, in Qdrant with the next maintenance."""
+        if ids:
+            self._accesses.count(place, ids, moment)
+            self._note_change(place)
 
     def _write_accesses(self, place: Place) -> None:
-        with self._guard:
-            accesses = self._accessed.pop(place, {})
+        accesses = self._accesses.take(place)
         by_values: dict[tuple[int, int], list[str]] = {}
         for row in self._collections.retrieve(place, "entities", list(accesses)):
             count, moment = accesses[row["id"]]
@@ -192,11 +187,7 @@ class QdrantMemory:
             )
 
     def _entity(self, place: Place, row: Mapping[str, Any]) -> Entity:
-        entity = row_entity(row)
-        accesses = self._accessed.get(place, {}).get(entity.id)
-        if accesses is None:
-            return entity
-        return entity.model_copy(update={"accessed": entity.accessed + accesses[0], "last_accessed": accesses[1]})
+        return self._accesses.joined(place, row_entity(row))
 
     def lock(self, place: Place) -> AbstractContextManager[None]:
         """No other thread of this process writes meanwhile; Qdrant has no locks between processes."""
@@ -214,7 +205,7 @@ class QdrantMemory:
 
     def reembed(self, place: Place, entities: Sequence[Entity], vectors: Sequence[Sequence[float]]) -> None:
         """Gives entities new vectors; one that was changed or removed since it was read is left as it is."""
-        self._forget_accesses(place, [entity.id for entity in entities])
+        self._accesses.forget(place, [entity.id for entity in entities])
         points = [self._point(entity, vector) for entity, vector in zip(entities, vectors, strict=True)]
         self._upsert(
             place,
@@ -291,8 +282,8 @@ class QdrantMemory:
 
     def forget(self, place: Place) -> None:
         """Removes everything of a place: its collections."""
+        self._accesses.take(place)
         with self._guard:
-            self._accessed.pop(place, None)
             self._changed.pop(place, None)
         self._collections.forget(place)
 
@@ -322,7 +313,7 @@ class QdrantMemory:
     def close(self) -> None:
         """Writes down what was counted."""
         try:
-            for place in list(self._accessed):
+            for place in self._accesses.places():
                 self._write_accesses(place)
         except MemoryUnavailable as error:
             log.warning("memory: accesses were not counted: %s", error.message)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.activities.memory_bulk import Brought, PageResult
 from caxton.api.services import CurrentCaller, UseCases
@@ -15,10 +15,8 @@ from caxton.domain.memory import (
     Match,
     MemoryPath,
     MemoryQuery,
-    MemoryScope,
     Relation,
     Retention,
-    Scalar,
 )
 from caxton.service.memory import (
     BulkChanges,
@@ -30,6 +28,7 @@ from caxton.service.memory import (
     RetentionView,
     Selection,
     UndoView,
+    scope_named,
 )
 
 router = APIRouter(prefix="/v1/memory", tags=["memory"])
@@ -79,21 +78,10 @@ class RelationBody(BaseModel):
     properties: dict[str, Any] = {}
 
 
-class SelectionBody(BaseModel):
+class SelectionBody(Selection):
     """Which memories, and whether only to look."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    scope: str | None = Field(default=None, max_length=90, description="Without it: everything of the workspace.")
-    type: str | None = Field(default=None, min_length=1, max_length=64)
-    before: AwareDatetime | None = Field(default=None, description="Only what was not changed since then.")
-    where: dict[str, Scalar] = Field(default={}, max_length=10, description="Metadata that must be equal.")
     dry_run: bool = True
-
-    def selection(self) -> Selection:
-        """What is meant."""
-        scope = _scope(self.scope) if self.scope else None
-        return Selection(scope=scope, type=self.type, before=self.before, where=self.where)
 
 
 class PurgeBody(SelectionBody):
@@ -143,7 +131,7 @@ async def list_memories(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> MemoryPage:
     """Memories of one scope, by id."""
-    found = await services.memory.list_memories(caller, scope=_scope(scope), type_=type, after=after, limit=limit)
+    found = await services.memory.list_memories(caller, scope=scope_named(scope), type_=type, after=after, limit=limit)
     return MemoryPage(memories=found, next=found[-1].id if len(found) == limit else None)
 
 
@@ -169,13 +157,13 @@ async def unrelate(relation_id: str, caller: CurrentCaller, services: UseCases) 
 @router.post("/purge")
 async def purge(body: PurgeBody, caller: CurrentCaller, services: UseCases) -> PurgePreview:
     """Removes memories, or shows what would be removed."""
-    return await services.memory.purge(caller, body.selection(), dry_run=body.dry_run, can_be_undone=body.can_be_undone)
+    return await services.memory.purge(caller, body, dry_run=body.dry_run, can_be_undone=body.can_be_undone)
 
 
 @router.post("/edit")
 async def edit_many(body: EditManyBody, caller: CurrentCaller, services: UseCases) -> BulkPreview:
     """Changes many memories, or shows which."""
-    return await services.memory.edit_many(caller, body.selection(), body.changes, dry_run=body.dry_run)
+    return await services.memory.edit_many(caller, body, body.changes, dry_run=body.dry_run)
 
 
 @router.post("/undo")
@@ -280,12 +268,3 @@ async def graph(
         caller, memory_id, hops=hops, direction=direction, types=type or [], limit=limit
     )
     return PathPage(paths=found)
-
-
-def _scope(text: str) -> MemoryScope:
-    try:
-        return MemoryScope.parse(text)
-    except ValueError:
-        raise InvalidInput(
-            f'"{text[:64]}" is no scope', 'write "workspace", "global", "agent:NAME" or "conversation:ID"'
-        ) from None
