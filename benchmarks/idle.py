@@ -4,21 +4,16 @@ import argparse
 import statistics
 import time
 
-import psutil
-
 from benchmarks.deploy import deploy, write_agents
 from benchmarks.report import Figure, print_figures, print_machine
 from benchmarks.server import Server, server
 
 
 def resident(running: Server) -> dict[str, float]:
-    """Bytes of the server and of its engine."""
-    main = psutil.Process(running.pid)
-    children = main.children(recursive=True)
-    return {
-        "server": main.memory_info().rss + sum(c.memory_info().rss for c in children if "start-dev" not in c.cmdline()),
-        "engine": sum(c.memory_info().rss for c in children if "start-dev" in c.cmdline()),
-    }
+    """Bytes of the server, with all processes that help it, and of its engine."""
+    used = {name: process.memory_info().rss for name, process in running.processes().items()}
+    engine = used.pop("engine")
+    return {"server": sum(used.values()), "engine": engine}
 
 
 def figures(counts: tuple[int, ...] = (1_000,)) -> list[Figure]:

@@ -213,21 +213,9 @@ def figures(
     with server() as running, running.client() as client:
         deploy(client, write_agents(running.folder / "workspace", agents, 0))
         request = messages(running.url, running.key, agents)
-        main = psutil.Process(running.pid)
-        processes = {"server": main, "generator": psutil.Process()}
-        for child in main.children():
-            processes[
-                next(
-                    (
-                        n
-                        for n, w in (("engine", "start-dev"), ("opener", "caxton.runtime.opener"))
-                        if w in child.cmdline()
-                    ),
-                    "store writer",
-                )
-            ] = child
         if warm_up:
             uvloop.run(offer(running.url, min(200.0, rates[0]), warm_up, request, {}))
+        processes = {**running.processes(), "generator": psutil.Process()}
         for rate in rates:
             result = uvloop.run(offer(running.url, rate, seconds, request, processes))
             name = f"{rate:g} messages a second"
@@ -243,10 +231,8 @@ def cost_of_a_message(rate: float = 200.0, seconds: float = 8.0) -> Figure:
     with server() as running, running.client() as client:
         deploy(client, write_agents(running.folder / "workspace", 10, 0))
         request = messages(running.url, running.key, 10)
-        main = psutil.Process(running.pid)
-        processes = {str(process.pid): process for process in [main, *main.children()]}
         uvloop.run(offer(running.url, rate, 3.0, request, {}))
-        result = uvloop.run(offer(running.url, rate, seconds, request, processes))
+        result = uvloop.run(offer(running.url, rate, seconds, request, running.processes()))
         used = sum(result.shares.values()) * seconds
         return Figure(f"CPU of a message at {rate:g} a second", used / max(1, result.statuses[200]) * 1000, "ms")
 

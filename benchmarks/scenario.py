@@ -1,7 +1,7 @@
 """Scenario 2 of the requirements: ten agents, five tools, a thousand messages a second, and an agent fails in the middle.
 
 Five capabilities, each offered by two agents; every hundredth message makes its agent call a tool in its sandbox. Half-way an
-agent is stopped at once: the router gives its work to the other one. With `--kill` the server itself, or its engine, is killed
+agent is stopped at once: the router gives its work to the other one. With `--kill` one of its processes is killed
 with SIGKILL instead, and clients send again, with the same idempotency key, what got no answer: every message has to have one.
 """
 
@@ -27,11 +27,13 @@ import uvloop
 from benchmarks.deploy import deploy
 from benchmarks.load import offer, told
 from benchmarks.report import Figure, print_figures, print_machine
-from benchmarks.server import Server, server
+from benchmarks.server import processes_of, server
 
 AGENTS, CAPABILITIES, TOOLS = 10, 5, 5
 TOOL_EVERY = 100
 TEMPLATE = Path(__file__).resolve().parents[1] / "caxton" / "bundled" / "tools" / "csv-tools"
+
+VICTIMS = ("server", "engine", "opener", "store writer")
 
 AGENT = """
 name = "agent-{number}"
@@ -85,15 +87,6 @@ def messages(url: str, key: str) -> Callable[[int], bytes]:
     return lambda number: (reckoning if number % TOOL_EVERY == 0 else plain)[number % CAPABILITIES]
 
 
-def processes_of(running: Server) -> dict[str, psutil.Process]:
-    """The server's processes, and this one."""
-    main = psutil.Process(running.pid)
-    found = {"server": main, "generator": psutil.Process()}
-    for child in main.children():
-        found["engine" if "start-dev" in child.cmdline() else f"child {child.pid}"] = child
-    return found
-
-
 def figures(rate: float = 1000.0, seconds: float = 60.0) -> list[Figure]:
     """The scenario at that rate; an agent is stopped half-way."""
     with server() as running, running.client() as client:
@@ -102,7 +95,8 @@ def figures(rate: float = 1000.0, seconds: float = 60.0) -> list[Figure]:
         async def run():
             request = messages(running.url, running.key)
             await offer(running.url, min(200.0, rate), 5.0, request, {})
-            load = asyncio.create_task(offer(running.url, rate, seconds, request, processes_of(running)))
+            processes = {**running.processes(), "generator": psutil.Process()}
+            load = asyncio.create_task(offer(running.url, rate, seconds, request, processes))
             await asyncio.sleep(seconds / 2)
             headers = {"Authorization": f"Bearer {running.key}"}
             async with httpx.AsyncClient(base_url=running.url, headers=headers, timeout=30, trust_env=False) as admin:
@@ -115,7 +109,7 @@ def figures(rate: float = 1000.0, seconds: float = 60.0) -> list[Figure]:
 
 
 def killed(victim: str, rate: float = 300.0, seconds: float = 20.0) -> list[Figure]:
-    """Messages with idempotency keys while `victim` (server or engine) is killed; unanswered ones are sent again."""
+    """Messages with idempotency keys while `victim` is killed; unanswered ones are sent again."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         environment = {**os.environ, "CAXTON_ENGINE__UI_PORT": "0"}
@@ -178,8 +172,7 @@ def killed(victim: str, rate: float = 300.0, seconds: float = 20.0) -> list[Figu
                         process.wait()
                         process = await asyncio.to_thread(start)
                     else:
-                        children = psutil.Process(process.pid).children()
-                        os.kill(next(c.pid for c in children if "start-dev" in c.cmdline()), signal.SIGKILL)
+                        processes_of(process.pid)[victim].kill()
                 due = int((time.perf_counter() - began) * rate)
                 tasks += [asyncio.create_task(ask(n)) for n in range(len(tasks), min(total, due + 1))]
                 await asyncio.sleep(0.005)
@@ -222,8 +215,8 @@ async def post(port: int, key: str, body: dict[str, str], idempotency_key: str) 
 
 
 def kills() -> list[Figure]:
-    """Server and engine, each killed once in the middle of load."""
-    return [*killed("server"), *killed("engine")]
+    """Each process, killed once in the middle of load."""
+    return [figure for victim in VICTIMS for figure in killed(victim)]
 
 
 def _free_port() -> int:
@@ -238,7 +231,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rate", type=float, default=1000.0)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--kill", choices=["server", "engine"])
+    parser.add_argument("--kill", choices=VICTIMS)
     given = parser.parse_args()
     print_machine()
     if given.kill:

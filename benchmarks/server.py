@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
+
+ROLES = {"start-dev": "engine", "caxton.runtime.opener": "opener", "caxton.adapters.store.writer": "store writer"}
+"""What a process is for, by what its command line holds."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,24 @@ class Server:
         return httpx.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=120, trust_env=False
         )
+
+    def processes(self) -> dict[str, psutil.Process]:
+        """All its processes, by what they do."""
+        return processes_of(self.pid)
+
+
+def processes_of(pid: int) -> dict[str, psutil.Process]:
+    """The processes of the server `pid`, by what they do. Some of them start a moment after it is ready."""
+    main = psutil.Process(pid)
+    found = {"server": main}
+    for process in main.children(recursive=True):
+        line = " ".join(process.cmdline())
+        role = next((role for sign, role in ROLES.items() if sign in line), "other")
+        name, number = role, 2
+        while name in found:
+            name, number = f"{role} {number}", number + 1
+        found[name] = process
+    return found
 
 
 @contextmanager

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 COMMAND = [sys.executable, "-c", "from caxton.runtime.opener import main; main()"]
 """Not with `-m`: what it pickles must not be of a module "__main__"."""
 
-PATIENCE = 10.0
+PATIENCE = 5.0
 """Seconds for one batch; a process that takes longer is ended."""
 
 RESTART_AFTER = 1.0

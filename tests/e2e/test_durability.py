@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,7 @@ from caxton.adapters.store.database import sqlite_url
 from tests.conftest import RunningServer, start_server, stop_server
 from tests.support.deploying import deploy_files
 
+OPENER, WRITER = "caxton.runtime.opener", "caxton.adapters.store.writer"
 REQUESTS = 200
 BUNDLED_TOOLS = Path(caxton.__file__).parent / "bundled" / "tools"
 
@@ -177,11 +179,38 @@ def kill_engine(process: subprocess.Popen[bytes], data_dir: Path) -> subprocess.
     raise AssertionError("the engine did not come back")
 
 
+def helper(server: int, sign: str) -> psutil.Process:
+    """The process that works for `server` whose command line holds `sign`. It may be on its way back."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for process in psutil.Process(server).children(recursive=True):
+            with suppress(psutil.Error):
+                if sign in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                    return process
+        time.sleep(0.02)
+    raise AssertionError(f"no {sign} came back")
+
+
+def kill_opener(process: subprocess.Popen[bytes], _: Path) -> subprocess.Popen[bytes]:
+    """Kills the process that opens turns."""
+    helper(process.pid, OPENER).kill()
+    return process
+
+
+def kill_writer(process: subprocess.Popen[bytes], _: Path) -> subprocess.Popen[bytes]:
+    """Kills the processes that write what turns leave behind. They come back with the next that there is to write."""
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if WRITER in " ".join(child.cmdline()):
+                child.kill()
+    return process
+
+
 @pytest.mark.requirement("SRV-5")
 @pytest.mark.requirement("MSG-8")
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kill", [kill_server, kill_engine])
+@pytest.mark.parametrize("kill", [kill_server, kill_engine, kill_opener, kill_writer])
 async def test_every_request_has_one_answer_although_processes_are_killed(
     kill: Any, tmp_path: Path, bookings: Bookings
 ) -> None:
@@ -249,9 +278,29 @@ async def check_retries(clients: Clients, data_dir: Path) -> None:
             assert again.json()["reply"] == clients.answers[f"k{number}"]["reply"]
 
 
-def test_the_engine_ends_with_the_server(tmp_path: Path) -> None:
+def test_what_helps_a_server_ends_with_it(tmp_path: Path) -> None:
     process, _ = start_server(tmp_path / "data")
-    engine = psutil.Process(json.loads((tmp_path / "data" / "temporal.pid").read_text())["pid"])
+    helper(process.pid, OPENER)
+    helpers = psutil.Process(process.pid).children(recursive=True)
+    assert len(helpers) >= 3
     process.kill()
     process.wait()
-    assert engine.wait(10) is not None or not engine.is_running()
+    _, alive = psutil.wait_procs(helpers, 10)
+    assert not alive
+
+
+@pytest.mark.requirement("MSG-8")
+def test_a_helper_that_hangs_is_replaced_and_holds_up_nothing(tmp_path: Path) -> None:
+    process, server = start_server(tmp_path / "data")
+    try:
+        with server.client() as client:
+            alone = {path: text for path, text in AGENTS.items() if "back" in path}
+            deploy_files(client, tmp_path / "workspace", alone)
+            hung = helper(process.pid, OPENER)
+            time.sleep(1)  # it takes work a moment after it is there
+            hung.suspend()
+            turn = client.post("/v1/messages", json={"capability": "back", "content": "hello"}).json()
+            assert turn["reply"]["content"]["text"] == "back got hello"
+            assert helper(process.pid, OPENER).pid != hung.pid
+    finally:
+        stop_server(process)
