@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import cli, deploy, events, idle, load, memory, routing, sandbox, scenario, startup, turns
+from benchmarks import cli, deploy, events, idle, load, memory, routing, sandbox, scenario, soak, startup, turns
 from benchmarks.report import QUIET, Figure, Suite, calibration, measured, print_machine, write_report
 
 HERE = Path(__file__).parent
@@ -34,6 +34,7 @@ SUITES: dict[str, tuple[str, Callable[[], Sequence[Figure]]]] = {
     "load": ("One-shot requests, open loop: 1,000 a second, and overload", lambda: load.figures(seconds=30)),
     "scenario": ("Scenario 2: ten agents, five tools, an agent fails", scenario.figures),
     "kills": ("Processes killed under load", scenario.kills),
+    "soak": ("Soak: what grows", soak.figures),
     "idle": ("Idle agents", idle.figures),
     "events": ("Event log", events.figures),
     "memory": ("Memory", lambda: memory.figures(rounds=1)),
