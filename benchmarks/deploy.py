@@ -24,11 +24,11 @@ reply = "{name} {patch}: {{{{ request }}}}"
 """
 
 
-def write_agents(folder: Path, count: int, patch: int) -> Path:
-    """A workspace of `count` agents."""
+def write_agents(folder: Path, count: int, patch: int, first: int = 0) -> Path:
+    """A workspace of `count` agents, numbered from `first`."""
     (folder / "agents").mkdir(parents=True, exist_ok=True)
     (folder / "caxton.toml").write_text("")
-    for number in range(count):
+    for number in range(first, first + count):
         name = f"agent-{number}"
         (folder / "agents" / f"{name}.toml").write_text(AGENT.format(name=name, patch=patch))
         (folder / "agents" / f"{name}.script.toml").write_text(SCRIPT.format(name=name, patch=patch))

@@ -9,6 +9,10 @@ from benchmarks.report import Figure, print_figures, print_machine
 from benchmarks.server import Server, server
 
 
+AT_ONCE = 2_000
+"""Agents of one deployment."""
+
+
 def resident(running: Server) -> dict[str, float]:
     """Bytes of the server, with all processes that help it, and of its engine."""
     used = {name: process.memory_info().rss for name, process in running.processes().items()}
@@ -25,7 +29,10 @@ def figures(counts: tuple[int, ...] = (1_000,)) -> list[Figure]:
             deploy(client, write_agents(running.folder / "first", 1, 0))
             time.sleep(2)
             before = resident(running)
-            took = deploy(client, write_agents(running.folder / "many", count, 0))
+            took = 0.0
+            for first in range(0, count, AT_ONCE):
+                some = write_agents(running.folder / f"from-{first}", min(AT_ONCE, count - first), 0, first)
+                took += deploy(client, some)
             time.sleep(5)
             after = resident(running)
             name = f"{count:,} agents"

@@ -57,8 +57,6 @@ class Admission:
         share = self.limit / (len(self._of) + (customer not in self._of))
         if self._of[customer] < share and self.here < self.most:
             return
-        if not self._of[customer]:
-            del self._of[customer]
         raise full()
 
     def enter(self, customer: str) -> None:

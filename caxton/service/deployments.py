@@ -10,9 +10,10 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from caxton.activities.deployment_events import DeploymentNotes
 from caxton.activities.releases import read_release
 from caxton.domain.deployments import Deployment, DeploymentPlan, DeploymentRequest, DeploymentState
-from caxton.domain.errors import CaxtonError, ErrorReport, Hint, InvalidInput, InvalidState, NotFound
+from caxton.domain.errors import CaxtonError, ErrorReport, Hint, InvalidInput, InvalidState, NotFound, PayloadTooLarge
 from caxton.domain.ids import DeploymentId, Digest, derived_id, digest_of, new_id
 from caxton.domain.ports import BlobStore
+from caxton.domain.quantities import format_size
 from caxton.domain.records import Records, Transaction
 from caxton.service.context import Caller, Role
 from caxton.service.engine import Engine
@@ -191,6 +192,10 @@ def _fail(transaction: Transaction, deployment: DeploymentInput, error: ErrorRep
     transaction.add_events_once(deployment.scope, notes.events)
 
 
+REQUEST_BYTES = 1_500_000
+"""Names and digests of one deployment: some 5,000 agents. The engine takes 2 MB, with what it adds."""
+
+
 def _check(request: DeploymentRequest) -> None:
     seen: set[tuple[str, str]] = set()
     for bundle in request.bundles:
@@ -200,3 +205,11 @@ def _check(request: DeploymentRequest) -> None:
         seen.add(key)
         if any(path.startswith("/") or ".." in path.split("/") for path in bundle.files):
             raise InvalidInput(f'{bundle.kind} "{bundle.name}" names a file outside of its folder')
+    size = len(request.model_dump_json())
+    if size > REQUEST_BYTES:
+        raise PayloadTooLarge(
+            f"the deployment is too large: {len(request.bundles)} agents and tools take {format_size(size)}, and "
+            f"{format_size(REQUEST_BYTES)} are allowed",
+            "deploy them in parts, from a folder each; without pruning, what is deployed stays",
+            details={"limit": REQUEST_BYTES},
+        )

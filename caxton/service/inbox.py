@@ -57,7 +57,6 @@ class _Shard:
         self.number = number
         self.engine = engine
         self.queue = FairQueue[_Waiting]()
-        self.arrived = asyncio.Event()
         self.updates: set[asyncio.Task[None]] = set()
         self.sender: asyncio.Task[None] | None = None
         self.sent = 0
@@ -67,7 +66,6 @@ class _Shard:
     def put(self, request: TurnRequest, done: "asyncio.Future[TurnOutcome | TurnView]") -> None:
         agent = request.target.agent or request.target.capability
         self.queue.put((request.scope.workspace, agent), _Waiting(request, done))
-        self.arrived.set()
         if self.sender is None or self.sender.done():
             self.sender = asyncio.create_task(self._send_all())
 

@@ -145,3 +145,12 @@ def test_the_same_deployment_asked_for_again_while_it_runs_is_one(api: httpx.Cli
     assert [answer.status_code for answer in answers] == [201] * 4
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert len(api.get("/v1/deployments").json()["deployments"]) == 1
+
+
+def test_a_deployment_that_is_too_large_is_refused_with_what_to_do(api: httpx.Client) -> None:
+    bundles = [{"kind": "agent", "name": f"a{n}", "files": {f"a{n}.toml": "1" * 64}} for n in range(15_000)]
+    refused = api.post("/v1/deployments", json={"bundles": bundles})
+    assert refused.status_code == 413
+    assert refused.json()["code"] == "payload_too_large"
+    assert "in parts" in refused.json()["hints"][0]["text"]
+    assert api.get("/v1/deployments").json()["deployments"] == []
