@@ -8,7 +8,6 @@ from benchmarks.deploy import deploy, write_agents
 from benchmarks.report import Figure, print_figures, print_machine
 from benchmarks.server import Server, server
 
-
 AT_ONCE = 2_000
 """Agents of one deployment."""
 
