@@ -65,7 +65,9 @@ def figures(rate: float = 500.0, seconds: float = 120.0, samples: int = 24) -> l
     name = f"{rate:g} a second for {seconds:g} s"
     found = [
         Figure(f"{name}: answered", result.statuses[200] / seconds, "1/s"),
-        Figure(f"{name}: neither answered nor refused", result.due - result.statuses[200] - result.statuses[429], "", 0),
+        Figure(
+            f"{name}: neither answered nor refused", result.due - result.statuses[200] - result.statuses[429], "", 0
+        ),
         Figure(f"{name}: p99", percentile(result.latencies[200], 0.99), "ms"),
     ]
     for process in (key for key in half[-1] if key not in ("at", "history")):
