@@ -88,6 +88,8 @@ class InboxWorkflow:
         self.steps = StepRunner(fast_only=True)
         self.opening: set[str] = set()
         """Requests whose first steps are being done together."""
+        self.leading: set[str] = set()
+        """Messages of conversations among them, and those that go on: each has its conversation's turn."""
         self.turns: dict[str, asyncio.Task[TurnOutcome]] = {}
         self.lines: dict[str, _Line] = {}
         self.elsewhere = {key: list(turns) for key, turns in state.elsewhere.items()}
@@ -118,13 +120,20 @@ class InboxWorkflow:
     async def submit(self, batch: InboxBatch) -> list[TurnOutcome]:
         """Answers the requests, in their order: their outcomes, or `running` for those that became workflows."""
         self.is_alone = batch.alone
-        opened = await self._open_together(batch.requests) if workflow.patched(OPENS_TOGETHER) else {}
+        fresh = await self._admit(batch.requests) if workflow.patched(OPENS_TOGETHER) else {}
+        # At once: they take their places in line before anything that comes with a later update.
+        others: dict[str, asyncio.Task[TurnOutcome]] = {
+            request.execution_id: asyncio.create_task(self._take(request))
+            for request in batch.requests
+            if request.execution_id not in fresh
+        }
+        opened = await self._open_together(fresh)
         outcomes = {key: result.outcome for key, result in opened.items() if result.outcome is not None}
         self.answered += len(outcomes)
-        others = [request for request in batch.requests if request.execution_id not in outcomes]
-        if others:
-            taken = await asyncio.gather(*(self._take(request, opened.get(request.execution_id)) for request in others))
-            outcomes |= {request.execution_id: outcome for request, outcome in zip(others, taken, strict=True)}
+        for key, request in fresh.items():
+            if key not in outcomes:
+                others[key] = asyncio.create_task(self._take(request, opened.get(key)))
+        outcomes |= zip(others, await asyncio.gather(*others.values()), strict=True)
         return [outcomes[request.execution_id] for request in batch.requests]
 
     @submit.validator
@@ -157,32 +166,65 @@ class InboxWorkflow:
         """Whether the request is in hand."""
         return execution_id in self.turns or execution_id in self.opening
 
-    async def _open_together(self, requests: list[TurnRequest]) -> dict[str, StepResult]:
-        """Does the first steps of requests that stand alone, as one: most are answered by them.
+    async def _admit(self, requests: list[TurnRequest]) -> dict[str, TurnRequest]:
+        """Those that wait for nothing: neither in hand already, nor with others of their conversation before them."""
+        fresh: dict[str, TurnRequest] = {}
+        for request in requests:
+            if not self.has(request.execution_id) and (request.one_shot or await self._lead(request)):
+                fresh[request.execution_id] = request
+                self.opening.add(request.execution_id)
+        return fresh
+
+    async def _open_together(self, fresh: dict[str, TurnRequest]) -> dict[str, StepResult]:
+        """Does the first steps of all of them as one: most are answered by them.
 
         A task for each of them would cost more than all the rest of the workflow. A step that may be tried again is not
-        among the results; nor is a request that is in hand already.
+        among the results.
         """
-        fresh = {
-            request.execution_id: request
-            for request in requests
-            if request.one_shot and not self.has(request.execution_id)
-        }
         if not fresh:
             return {}
-        self.opening.update(fresh)
         try:
             results = await self.steps.open_together([Turn(request, self.steps).opening for request in fresh.values()])
+        except BaseException:
+            for request in fresh.values():
+                self._leave(request)
+            raise
         finally:
             self.opening.difference_update(fresh)
-        return {
-            key: result
-            for key, result in zip(fresh, results, strict=True)
-            if result.error is None or not result.error.retryable
-        }
+        opened: dict[str, StepResult] = {}
+        for request, result in zip(fresh.values(), results, strict=True):
+            if result.outcome is not None:
+                self._leave(request)
+            if result.error is None or not result.error.retryable:
+                opened[request.execution_id] = result
+        return opened
+
+    async def _lead(self, request: TurnRequest) -> bool:
+        """Lets a message of a conversation that nothing stands before begin a line; False if something does."""
+        key = _conversation_key(request)
+        if key in self.lines or key in self.elsewhere:
+            return False
+        line = self.lines[key] = _Line()
+        line.members.add(request.execution_id)
+        await line.turn.acquire()  # it is free
+        self.leading.add(request.execution_id)
+        return True
+
+    def _leave(self, request: TurnRequest) -> None:
+        """A message that led its line is answered, or goes on elsewhere: the next one has its turn."""
+        if request.execution_id not in self.leading:
+            return
+        self.leading.remove(request.execution_id)
+        line = self.lines[_conversation_key(request)]
+        line.turn.release()
+        line.members.discard(request.execution_id)
+        if not line.members:
+            del self.lines[_conversation_key(request)]
 
     async def _take(self, request: TurnRequest, opened: StepResult | None = None) -> TurnOutcome:
         key = request.execution_id
+        if key in self.opening:  # the same request again, while the first is being opened
+            await workflow.wait_condition(lambda: key not in self.opening)
         task = self.turns.get(key)
         if task is None:  # else: the same request again, while the first is in hand
             task = self.turns[key] = asyncio.create_task(self._answer(request, opened))
@@ -193,6 +235,11 @@ class InboxWorkflow:
                 self.answered += 1
 
     async def _answer(self, request: TurnRequest, opened: StepResult | None) -> TurnOutcome:
+        if request.execution_id in self.leading:
+            try:
+                return await self._answer_next(request, _conversation_key(request), opened)
+            finally:
+                self._leave(request)
         if not request.one_shot:
             return await self._answer_in_line(request)
         try:
@@ -219,7 +266,7 @@ class InboxWorkflow:
             if not line.members:
                 del self.lines[key]
 
-    async def _answer_next(self, request: TurnRequest, key: str) -> TurnOutcome:
+    async def _answer_next(self, request: TurnRequest, key: str, opened: StepResult | None = None) -> TurnOutcome:
         """Answers a message that nothing of its conversation stands before, here; or hands it over."""
         while key in self.elsewhere:
             if request.execution_id in self.elsewhere[key] or await self._hand_over(request, key):
@@ -227,7 +274,7 @@ class InboxWorkflow:
             # The conversation's workflow has ended with all that it had: the store says what is to become of this one.
             self.elsewhere.pop(key, None)
         try:
-            return await Turn(request, self.steps).run()
+            return await Turn(request, self.steps).run(opened)
         except NeedsOwnWorkflowError:
             while not await self._hand_over(request, key):
                 if await self._start_workflow(request):
