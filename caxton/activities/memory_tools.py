@@ -97,7 +97,7 @@ class MemoryTools:
         reach = scopes_of(self.spec, self.conversation)
         for identity in map(str, ids):
             found = await self.memories.find(self.scope, MemoryId(identity))
-            if found is not None and found[1].scope not in reach:
+            if found is None or found[1].scope not in reach:  # told alike: ids say something of the texts
                 raise InvalidInput(f'there is no memory "{identity[:64]}"', "find its id with a search")
 
 
@@ -115,6 +115,7 @@ def told(match: Match) -> dict[str, Any]:
         "text": entity.text,
         "metadata": entity.metadata,
         "similarity": match.similarity,
-        "from": entity.provenance.model_dump(exclude_none=True),
+        # All of it is there, empty where it is not known: a template must not fail over a memory made by hand.
+        "from": {name: value or "" for name, value in entity.provenance.model_dump().items()},
         "at": entity.updated_at.isoformat(timespec="seconds"),
     }

@@ -157,7 +157,8 @@ def origin(turn: "TurnView", *, scripted: bool) -> str:
     """The line that says where a reply came from: "(scripted model · conversation c_… · caxton trace x_…)"."""
     metadata = turn.reply.metadata if turn.reply else {}
     model = "scripted model" if scripted else str(metadata.get("model") or "")
-    parts = [model, f"conversation {turn.conversation_id}", f"caxton trace {turn.execution_id}"]
+    without = "without its memory, which does not answer" if metadata.get("memory") == "unavailable" else ""
+    parts = [model, without, f"conversation {turn.conversation_id}", f"caxton trace {turn.execution_id}"]
     return style(f"({' · '.join(part for part in parts if part)})", "dim", stream=sys.stdout)
 
 

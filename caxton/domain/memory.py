@@ -211,7 +211,8 @@ def check_entity(entity: Entity) -> None:
             raise InvalidInput(
                 f"the text is longer than {TEXT_LIMIT >> 10} KB", "split it: a memory is found best when it is short"
             )
-    _encoded(entity.name)
+    for text in (entity.name, *entity.provenance.model_dump(exclude_none=True).values()):
+        _encoded(text)
     if not re.fullmatch(TYPE_PATTERN, entity.type):
         raise InvalidInput("a type is a word of letters, digits, _, . and -")
     check_json(entity.metadata, "metadata")

@@ -164,6 +164,7 @@ def _read(lines: Iterable[str]) -> Iterator[tuple[int, Entity | Relation | None]
                 yield number, relation
             elif data.get("end"):
                 yield number, None
+                _check_nothing_follows(numbered)
                 return
             elif "page" not in data:
                 raise ValueError("unknown")
@@ -174,6 +175,15 @@ def _read(lines: Iterable[str]) -> Iterator[tuple[int, Entity | Relation | None]
                 f"line {number} is nothing that an export writes",
                 "nothing of it was taken; if the file was cut off or changed, export it again",
             ) from None
+
+
+def _check_nothing_follows(numbered: Iterator[tuple[int, str]]) -> None:
+    behind = next(numbered, None)
+    if behind is not None:
+        raise InvalidInput(
+            f"line {behind[0]} comes after the end of the export",
+            "nothing of it was taken; bring in several exports one after another",
+        )
 
 
 def _check_header(text: str) -> None:

@@ -104,7 +104,9 @@ def test_export_purge_and_import_bring_everything_back(api: httpx.Client) -> Non
     assert search(api, "fact") == []
     (told,) = listed(api, type="memory_purged")
     assert (told["payload"]["count_removed"], told["actor"]) == (7, "founder:admin")
-    for wrong in (exported[:-20], "{}", "x", exported.replace('"format":1', '"format":99'), ""):
+    odd = exported.replace('"conversation_id":null', '"conversation_id":"\\ud800"')
+    newer = exported.replace('"format":1', '"format":99')
+    for wrong in (exported[:-20], "{}", "x", newer, "", exported + exported, odd):
         refused = api.post("/v1/memory/import", content=wrong)
         assert refused.status_code == 400, wrong[:50]
     assert search(api, "fact") == []
@@ -235,6 +237,18 @@ def test_an_agent_remembers_an_earlier_conversation_and_says_where_it_comes_from
         "actor": None,
     }
     assert api.get(f"/v1/executions/{again['execution_id']}/replay").json()["differences"] == []
+
+
+def test_a_memory_made_by_hand_does_not_fail_a_script_that_says_where_memories_come_from(
+    api: httpx.Client, deploy: Deploy
+) -> None:
+    add(api, "Anna keeps the records of sales.")
+    says = (
+        "{% for m in memories %}{{ m.text }} ({{ m.from.agent or m.from.conversation_id or m.from.actor }}){% endfor %}"
+    )
+    deploy(agent("analyst", rules=replies(says), more=REMEMBERS))
+    turn = api.post("/v1/messages", json={"capability": "analyst", "content": "Who keeps the records of sales?"}).json()
+    assert turn["reply"]["content"]["text"] == "Anna keeps the records of sales. (founder:admin)"
 
 
 @pytest.mark.requirement("MEM-5")
