@@ -31,7 +31,7 @@ BATCH_BYTES = 1 << 20
 SECOND_UPDATE_AFTER = 0.1
 """Seconds after which another update of a shard may start although the first is under way: a slow batch holds up nobody."""
 
-GATHER = 0.002
+GATHER = 0.001
 """Seconds within which another request must come for a batch to wait for more."""
 
 UPDATES_AT_ONCE = 8
