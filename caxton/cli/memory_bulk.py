@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caxton.cli.acknowledgement import progress
 from caxton.cli.invocation import connect, current
 from caxton.cli.memory_values import metadata_of, on_one_line, shared_scope
-from caxton.cli.output import ago, complain, emit, is_terminal, plural, remark, say, shorten
+from caxton.cli.output import ago, complain, emit, plural, remark, say, shorten
 
 if TYPE_CHECKING:
     from caxton.client.views import BulkPreview, RetentionView
@@ -235,7 +236,6 @@ def bring_in(
                 left_out=[*brought.left_out, *left_out],
             )
             _progress(f"{brought.entities + brought.skipped:,} of {total:,}")
-    _progress("")
     if current().json:
         emit(brought)
         return
@@ -286,15 +286,13 @@ def _until_nothing_is_left(call: Callable[[], Any], word: str) -> int:
         found = call()
         done += found.done
         if not found.left or not found.done:
-            _progress("")
             return done
         _progress(f"{done:,} {word}, {found.left:,} left")
 
 
 def _progress(text: str) -> None:
-    """One line that is written over, on a terminal only."""
-    if is_terminal() and not current().json:
-        say(f"\r\x1b[2K{text}", end="")
+    if not current().json:
+        progress(text)
 
 
 def _retention_in_words(found: "RetentionView") -> str:
