@@ -8,7 +8,7 @@ import typer
 
 from caxton.cli.acknowledgement import progress
 from caxton.cli.invocation import connect, current
-from caxton.cli.memory_values import metadata_of, on_one_line, shared_scope
+from caxton.cli.memory_values import command_there, metadata_of, on_one_line, shared_scope
 from caxton.cli.output import ago, complain, emit, plural, remark, say, shorten
 
 if TYPE_CHECKING:
@@ -60,9 +60,10 @@ def purge(
     if current().json:
         return
     if found.can_be_undone and found.count:
-        remark("It can be undone for a week: caxton memory undo")
+        remark(f"It can be undone for a week: {command_there('caxton memory undo', scope)}")
     elif found.dry_run and found.count:
-        remark("It cannot be undone; keep a copy with: caxton memory export --out memory.ndjson")
+        keep = command_there("caxton memory export --out memory.ndjson", scope)
+        remark(f"It cannot be undone; keep a copy with: {keep}")
 
 
 def edit_many(
@@ -90,7 +91,7 @@ def edit_many(
         )
     _show(found, "would be changed", "changed", "Do it with --yes.")
     if found.count and not found.dry_run:
-        remark("It can be undone for a week: caxton memory undo")
+        remark(f"It can be undone for a week: {command_there('caxton memory undo', scope)}")
 
 
 def undo(scope: PlaceName = None, yes: Yes = False) -> None:
@@ -250,7 +251,7 @@ def bring_in(
         if len(brought.left_out) > SHOWN:
             complain("  … all of them with --json")
     if brought.entities or brought.relations:
-        remark("It can be undone for a week: caxton memory undo")
+        remark(f"It can be undone for a week: {command_there('caxton memory undo', scope)}")
 
 
 def _with_more(pieces: "Iterable[Piece]") -> "Iterator[tuple[Piece, bool]]":
