@@ -221,9 +221,14 @@ def edit(
     memory_id: MemoryIdArgument,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="What it says from now on.")] = None,
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is about.")] = None,
-    metadata: Metadata = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Metadata to set; repeatable.")
+    ] = None,
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="NAME", help="Metadata to remove; repeatable.")
+    ] = None,
 ) -> None:
-    """Correct a memory. The log has who did it, and the hashes before and after."""
+    """Correct a memory; what is not named stays. The log has who did it, and the hashes before and after."""
     from caxton.domain.errors import UsageError
 
     body: dict[str, Any] = {}
@@ -231,11 +236,13 @@ def edit(
         body["observations"] = [text]
     if name is not None:
         body["name"] = name
-    if metadata:
-        body["metadata"] = metadata_of(metadata)
-    if not body:
-        raise UsageError("nothing to change", "give --text, --name or --set")
+    values = metadata_of(metadata)
+    if not body and not values and not unset:
+        raise UsageError("nothing to change", "give --text, --name, --set or --unset")
     with connect() as caxton:
+        if values or unset:
+            known = caxton.memory(memory_id)[0].metadata
+            body["metadata"] = {name: value for name, value in known.items() if name not in (unset or [])} | values
         entity = caxton.edit_memory(memory_id, body)
     if current().json:
         emit(entity)

@@ -40,6 +40,18 @@ def test_many_are_changed_at_once(run_cli: RunCli, ids: list[str]) -> None:
     assert (nothing.code, nothing.err.splitlines()[0]) == (3, "error: nothing to change")
 
 
+def test_a_correction_leaves_the_rest_of_the_metadata(run_cli: RunCli) -> None:
+    memory = run_cli(
+        "memory", "add", "a bill", "--set", "status=open", "--set", "owner=ann", "--set", "n=1"
+    ).out.strip()
+    assert run_cli("memory", "edit", memory, "--set", "status=paid", "--unset", "n").code == 0
+    run_cli("memory", "edit", memory, "--unset", "unknown", "--text", "a paid bill")
+    changed = run_cli("memory", "show", memory, "--json").data["memory"]
+    assert changed["metadata"] == {"status": "paid", "owner": "ann"}
+    assert changed["observations"] == ["a paid bill"]
+    assert run_cli("memory", "edit", memory).code == 2
+
+
 def test_hints_name_the_place_that_was_given(
     run_cli: RunCli, ids: list[str], workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
