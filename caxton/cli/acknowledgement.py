@@ -25,9 +25,21 @@ def begin(arguments: list[str]) -> None:
         sys.stdout.write(f"Caxton {__version__} · starting")
         sys.stdout.flush()
         _open = "line"
-    elif command.acknowledgement and is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb":
+    elif command.acknowledgement:
+        _show(f"{command.acknowledgement} …")
+
+
+def progress(text: str) -> None:
+    """Shows how far a command is, on a terminal only; the next progress, output or error wipes it away."""
+    settle()
+    _show(text)
+
+
+def _show(text: str) -> None:
+    global _open
+    if is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb":
         dim, plain = ("", "") if os.environ.get("NO_COLOR") else ("\x1b[2m", "\x1b[0m")
-        sys.stderr.write(f"{dim}{command.acknowledgement} …{plain}")
+        sys.stderr.write(f"{dim}{text}{plain}")
         sys.stderr.flush()
         _open = "transient"
 

@@ -7,7 +7,7 @@ import typer
 from caxton.cli import memory_bulk
 from caxton.cli.app import new_app
 from caxton.cli.invocation import connect, current
-from caxton.cli.memory_values import headline, metadata_of, scope_of, shown
+from caxton.cli.memory_values import command_there, headline, metadata_of, scope_of, shown
 from caxton.cli.output import ago, complain, emit, plural, remark, say, style, table
 
 if TYPE_CHECKING:
@@ -79,9 +79,10 @@ def search(
         return
     matches = found.matches
     if found.stale:
+        again = "global" if scope and set(scope) == {"global"} else None
         complain(
             f"{plural(found.stale, 'memory', 'memories')} can be found by their words only: another embedder made their "
-            "vectors. Embed them again with: caxton memory reembed"
+            f"vectors. Embed them again with: {command_there('caxton memory reembed', again)}"
         )
     if not matches:
         say("nothing was found")
@@ -120,7 +121,7 @@ def list_memories(
         return
     if not found:
         say("nothing is remembered there")
-        remark("What there is, by scope: caxton memory stats")
+        remark(f"What there is, by scope: {command_there('caxton memory stats')}")
         return
     rows = [[style(each.id, "dim"), each.type, headline(each, 90), ago(each.updated_at)] for each in found]
     for line in table(rows, ["memory", "type", "text", "when"]):
@@ -220,9 +221,14 @@ def edit(
     memory_id: MemoryIdArgument,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="What it says from now on.")] = None,
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is about.")] = None,
-    metadata: Metadata = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Metadata to set; repeatable.")
+    ] = None,
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="NAME", help="Metadata to remove; repeatable.")
+    ] = None,
 ) -> None:
-    """Correct a memory. The log has who did it, and the hashes before and after."""
+    """Correct a memory; what is not named stays. The log has who did it, and the hashes before and after."""
     from caxton.domain.errors import UsageError
 
     body: dict[str, Any] = {}
@@ -230,11 +236,13 @@ def edit(
         body["observations"] = [text]
     if name is not None:
         body["name"] = name
-    if metadata:
-        body["metadata"] = metadata_of(metadata)
-    if not body:
-        raise UsageError("nothing to change", "give --text, --name or --set")
+    values = metadata_of(metadata)
+    if not body and not values and not unset:
+        raise UsageError("nothing to change", "give --text, --name, --set or --unset")
     with connect() as caxton:
+        if values or unset:
+            known = caxton.memory(memory_id)[0].metadata
+            body["metadata"] = {name: value for name, value in known.items() if name not in (unset or [])} | values
         entity = caxton.edit_memory(memory_id, body)
     if current().json:
         emit(entity)
@@ -268,7 +276,8 @@ def stats() -> None:
         memories = plural(counts.entities, "memory", "memories")
         say(f"{style(place, 'bold')}  {memories}, {plural(counts.relations, 'relation')}, {size}")
         if counts.stale:
-            say(f"  {counts.stale:,} to embed again, for the embedder was changed: caxton memory reembed")
+            again = command_there("caxton memory reembed", "global" if place == "shared" else None)
+            say(f"  {counts.stale:,} to embed again, for the embedder was changed: {again}")
         for scope, count in sorted(counts.by_scope.items()):
             say(f"  {scope}  {count}")
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caxton.cli.acknowledgement import progress
 from caxton.cli.invocation import connect, current
-from caxton.cli.memory_values import metadata_of, on_one_line, shared_scope
-from caxton.cli.output import ago, complain, emit, is_terminal, plural, remark, say, shorten
+from caxton.cli.memory_values import command_there, metadata_of, on_one_line, shared_scope
+from caxton.cli.output import ago, complain, emit, plural, remark, say, shorten
 
 if TYPE_CHECKING:
     from caxton.client.views import BulkPreview, RetentionView
@@ -59,9 +60,10 @@ def purge(
     if current().json:
         return
     if found.can_be_undone and found.count:
-        remark("It can be undone for a week: caxton memory undo")
+        remark(f"It can be undone for a week: {command_there('caxton memory undo', scope)}")
     elif found.dry_run and found.count:
-        remark("It cannot be undone; keep a copy with: caxton memory export --out memory.ndjson")
+        keep = command_there("caxton memory export --out memory.ndjson", scope)
+        remark(f"It cannot be undone; keep a copy with: {keep}")
 
 
 def edit_many(
@@ -89,7 +91,7 @@ def edit_many(
         )
     _show(found, "would be changed", "changed", "Do it with --yes.")
     if found.count and not found.dry_run:
-        remark("It can be undone for a week: caxton memory undo")
+        remark(f"It can be undone for a week: {command_there('caxton memory undo', scope)}")
 
 
 def undo(scope: PlaceName = None, yes: Yes = False) -> None:
@@ -235,7 +237,6 @@ def bring_in(
                 left_out=[*brought.left_out, *left_out],
             )
             _progress(f"{brought.entities + brought.skipped:,} of {total:,}")
-    _progress("")
     if current().json:
         emit(brought)
         return
@@ -250,7 +251,7 @@ def bring_in(
         if len(brought.left_out) > SHOWN:
             complain("  … all of them with --json")
     if brought.entities or brought.relations:
-        remark("It can be undone for a week: caxton memory undo")
+        remark(f"It can be undone for a week: {command_there('caxton memory undo', scope)}")
 
 
 def _with_more(pieces: "Iterable[Piece]") -> "Iterator[tuple[Piece, bool]]":
@@ -286,15 +287,13 @@ def _until_nothing_is_left(call: Callable[[], Any], word: str) -> int:
         found = call()
         done += found.done
         if not found.left or not found.done:
-            _progress("")
             return done
         _progress(f"{done:,} {word}, {found.left:,} left")
 
 
 def _progress(text: str) -> None:
-    """One line that is written over, on a terminal only."""
-    if is_terminal() and not current().json:
-        say(f"\r\x1b[2K{text}", end="")
+    if not current().json:
+        progress(text)
 
 
 def _retention_in_words(found: "RetentionView") -> str:

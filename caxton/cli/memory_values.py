@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from caxton.cli.invocation import current
 from caxton.cli.output import is_terminal, plain, shorten
 
 if TYPE_CHECKING:
@@ -34,6 +35,21 @@ def shared_scope(text: str | None) -> bool:
     if text not in (None, "workspace", "global"):
         raise UsageError(f'"{text}" cannot stand here', "write --scope global, or leave it out")
     return text == "global"
+
+
+def command_there(command: str, scope: str | None = None) -> str:
+    """`command` to be typed as it is shown: with the server, the workspace and the settings that this one was given.
+
+    Args:
+        command: without options that say where.
+        scope: what this one was given. Of scopes only what all workspaces share is a place of its own.
+    """
+    import shlex
+
+    given = current()
+    options = [("--scope", scope if scope == "global" else None), ("--workspace", given.workspace)]
+    options += [("--url", given.url), ("--config", given.config)]
+    return " ".join([command, *(f"{name} {shlex.quote(str(value))}" for name, value in options if value)])
 
 
 def metadata_of(pairs: list[str] | None) -> dict[str, Any]:

@@ -59,7 +59,9 @@ class Edit(BaseModel):
 
     name: str | None = Field(default=None, max_length=200)
     observations: list[str] | None = Field(default=None, min_length=1, max_length=100)
-    metadata: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = Field(
+        default=None, description="All of its metadata from now on: what is left out here is removed."
+    )
 
 
 class MemoryCounts(BaseModel):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from caxton.cli.memory_values import command_there
 from tests.cli.conftest import RunCli
 
 FACTS = (("Anna drinks tea", "habit"), ("The kitchen is closed on Fridays", "place"), ("Bert drinks tea", "habit"))
@@ -37,6 +38,36 @@ def test_many_are_changed_at_once(run_cli: RunCli, ids: list[str]) -> None:
     assert (changed["metadata"], changed["type"]) == ({"kind": "custom"}, "fact")
     nothing = run_cli("memory", "edit-many")
     assert (nothing.code, nothing.err.splitlines()[0]) == (3, "error: nothing to change")
+
+
+def test_a_correction_leaves_the_rest_of_the_metadata(run_cli: RunCli) -> None:
+    memory = run_cli(
+        "memory", "add", "a bill", "--set", "status=open", "--set", "owner=ann", "--set", "n=1"
+    ).out.strip()
+    assert run_cli("memory", "edit", memory, "--set", "status=paid", "--unset", "n").code == 0
+    run_cli("memory", "edit", memory, "--unset", "unknown", "--text", "a paid bill")
+    changed = run_cli("memory", "show", memory, "--json").data["memory"]
+    assert changed["metadata"] == {"status": "paid", "owner": "ann"}
+    assert changed["observations"] == ["a paid bill"]
+    assert run_cli("memory", "edit", memory).code == 2
+
+
+def test_hints_name_the_place_that_was_given(
+    run_cli: RunCli, ids: list[str], workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("caxton.cli.memory_bulk.remark", told.append)
+    run_cli("memory", "purge", "--for-good", "--workspace", workspace)
+    run_cli("memory", "purge", "--where", "kind=place", "--yes", "--scope", "workspace")
+    run_cli("memory", "undo", "--yes")
+    run_cli("memory", "edit-many", "--set", "a=1", "--yes", "--workspace", workspace)
+    assert [each for each in told if each.startswith("It can")] == [
+        f"It cannot be undone; keep a copy with: caxton memory export --out memory.ndjson --workspace {workspace}",
+        "It can be undone for a week: caxton memory undo",
+        f"It can be undone for a week: caxton memory undo --workspace {workspace}",
+    ]
+    there = command_there("caxton memory undo", "global")  # of the last command
+    assert there == f"caxton memory undo --scope global --workspace {workspace}"
 
 
 @pytest.mark.requirement("MEM-6")

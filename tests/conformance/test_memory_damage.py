@@ -130,7 +130,9 @@ def test_damaged_data_is_told_with_what_to_do(tmp_path: Path) -> None:
     again = LanceMemory(config)
     with pytest.raises(MemoryUnavailable) as told:
         again.get(HERE, [entity(INVOICE).id])
-    assert told.value.hints[0].command == "caxton memory import FILE"
+    [hint] = told.value.hints
+    assert f"caxton memory purge --yes --workspace {HERE.workspace} removes" in hint.text
+    assert hint.command == f"caxton memory import FILE --workspace {HERE.workspace}"
 
 
 def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:

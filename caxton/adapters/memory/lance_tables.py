@@ -103,7 +103,7 @@ class Tables:
             return work(table)
         except _FAILURES as error:
             table = self._mended(place, name, error)
-        return missing if table is None else _told("read", lambda: work(table))
+        return missing if table is None else _told(place, "read", lambda: work(table))
 
     def write(self, place: Place, name: Name, work: Callable[[Any], T]) -> T:
         """Writes to a table, which is made where there is none; one writer a place at a time, over all processes.
@@ -118,7 +118,7 @@ class Tables:
                 return _repeated(lambda: work(table))
             except _FAILURES as error:
                 table = self._mended(place, name, error) or self.table(place, name, create=True)
-            return _told("written", lambda: work(table))
+            return _told(place, "written", lambda: work(table))
 
     @contextmanager
     def lock(self, place: Place) -> Generator[None]:
@@ -159,7 +159,7 @@ class Tables:
                 self._open.move_to_end(key)
                 return known.table
         with self.lock(place):
-            table = _told("opened", lambda: self._prepare(place, name))
+            table = _told(place, "opened", lambda: self._prepare(place, name))
         with self._guard:
             self._open[key] = _Open(table, _identity(path) or 0)
             if len(self._open) > OPEN_TABLES:
@@ -324,8 +324,8 @@ class Tables:
                 return table
             log.warning("memory: damaged indices are built again", extra={"indices": damaged, "error": _reason(error)})
             for index in damaged:
-                _told("mended", lambda index=index: table.drop_index(index))
-            _told("mended", lambda: self._build_column_indices(table, name))
+                _told(place, "mended", lambda index=index: table.drop_index(index))
+            _told(place, "mended", lambda: self._build_column_indices(table, name))
             self._close(place, name)  # what it has read of the damaged files
             self.note_change(place)
             return self.table(place, name)
@@ -377,15 +377,17 @@ def _repeated(work: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def _told(what: str, work: Callable[[], T]) -> T:
+def _told(place: Place, what: str, work: Callable[[], T]) -> T:
     try:
         return work()
     except _FAILURES as error:
+        there = "--scope global" if place.workspace == GLOBAL_PLACE else f"--workspace {place.workspace}"
+        purge = f"caxton memory purge --yes {there}"
         raise MemoryUnavailable(
             f"the memory cannot be {what}",
             Hint(
-                text="if this stays so, the files are damaged: caxton memory purge --yes removes them; bring an export back with",
-                command="caxton memory import FILE",
+                text=f"if this stays so, the files are damaged: {purge} removes them; bring an export back with",
+                command=f"caxton memory import FILE {there}",
             ),
             reason=_reason(error),
         ) from error
