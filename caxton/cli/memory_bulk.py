@@ -177,6 +177,8 @@ def export(
     shared = shared_scope(scope)
     if resume and out is None:
         raise UsageError("there is nothing to resume without a file", "give --out FILE")
+    if out is not None:
+        _check_writable(out)
     with connect() as caxton:
         origin = {"scope": "global"} if shared else {"scope": "workspace", "workspace": caxton.connection.workspace}
         if out is None:
@@ -203,6 +205,20 @@ def export(
         emit({"file": str(out), "memories": count})
         return
     say(f"{plural(count, 'memory', 'memories')} written to {out}")
+
+
+def _check_writable(out: Path) -> None:
+    """Raises an error if no file can be written there."""
+    import os
+
+    from caxton.domain.errors import UsageError
+
+    if out.is_dir():
+        raise UsageError(f"--out {out}: that is a folder", f"name a file, such as {out / 'memory.ndjson'}")
+    if not out.parent.is_dir():
+        raise UsageError(f"--out {out}: there is no folder {out.parent}", "make it first, or name another file")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {out}: nothing can be written there", "name a file in a folder that you may write to")
 
 
 def _with_origin(lines: Iterable[str], origin: dict[str, str]) -> Iterator[str]:

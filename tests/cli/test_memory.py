@@ -198,6 +198,8 @@ def test_slips_are_told(run_cli: RunCli, ids: list[str]) -> None:
         (("purge", "--where", "x"), "is no value"),
         (("purge", "--older-than", "soon"), "is no time"),
         (("export", "--resume"), "nothing to resume"),
+        (("export", "--out", "."), "--out .: that is a folder"),
+        (("export", "--out", "nope/x"), "--out nope/x: there is no folder nope"),
         (("retention", "--off", "--max-count", "3"), "remember everything"),
     ):
         outcome = run_cli("memory", *arguments)
