@@ -52,6 +52,12 @@ def test_a_correction_leaves_the_rest_of_the_metadata(run_cli: RunCli) -> None:
     assert run_cli("memory", "edit", memory).code == 2
 
 
+def test_values_are_shown_as_they_are_set(run_cli: RunCli) -> None:
+    values = ["a=true", 'b={"c": null}', "d=text", 'e="1"', "f=2"]
+    memory = run_cli("memory", "add", "a bill", *(part for value in values for part in ("--set", value))).out.strip()
+    assert ", ".join(values) in run_cli("memory", "show", memory).out
+
+
 def test_hints_name_the_place_that_was_given(
     run_cli: RunCli, ids: list[str], workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
