@@ -7,7 +7,7 @@ import typer
 from caxton.cli import memory_bulk
 from caxton.cli.app import new_app
 from caxton.cli.invocation import connect, current
-from caxton.cli.memory_values import command_there, headline, metadata_of, scope_of, shown
+from caxton.cli.memory_values import command_there, headline, metadata_of, scope_of, shown, value_text
 from caxton.cli.output import ago, complain, emit, plural, remark, say, style, table
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def show(memory_id: MemoryIdArgument) -> None:
     facts = [
         ["name", shown(entity.name)],
         ["from", shown(", ".join(f"{name} {value}" for name, value in source.items()))],
-        ["metadata", shown(", ".join(f"{name}={value}" for name, value in entity.metadata.items()))],
+        ["metadata", shown(", ".join(f"{name}={value_text(value)}" for name, value in entity.metadata.items()))],
         ["remembered", ago(entity.created_at)],
         ["changed", ago(entity.updated_at)],
         [
@@ -157,7 +157,7 @@ def show(memory_id: MemoryIdArgument) -> None:
     for relation in relations:
         outward = relation.source == entity.id
         other = relation.target if outward else relation.source
-        properties = shown("".join(f"  {name}={value}" for name, value in relation.properties.items()))
+        properties = shown("".join(f"  {name}={value_text(value)}" for name, value in relation.properties.items()))
         say(f"  {'→' if outward else '←'} {relation.type} {other}  {style(relation.id, 'dim')}{properties}")
 
 

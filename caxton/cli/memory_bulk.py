@@ -177,9 +177,12 @@ def export(
     shared = shared_scope(scope)
     if resume and out is None:
         raise UsageError("there is nothing to resume without a file", "give --out FILE")
+    if out is not None:
+        _check_writable(out)
     with connect() as caxton:
+        origin = {"scope": "global"} if shared else {"scope": "workspace", "workspace": caxton.connection.workspace}
         if out is None:
-            for line in caxton.export_memory(shared=shared):
+            for line in _with_origin(caxton.export_memory(shared=shared), origin):
                 say(line)
             return
         partial = out.with_name(out.name + ".partial")
@@ -189,10 +192,12 @@ def export(
             with partial.open(encoding="utf-8", newline="\n") as source:
                 size, after = resume_point(source)
             kept = partial.read_text(encoding="utf-8")[:size]
+            _check_origin(kept, origin, partial, out)
         count = kept.count('\n{"entity"')
         with partial.open("w", encoding="utf-8", newline="\n") as target:
             target.write(kept)
-            for line in caxton.export_memory(shared=shared, after=after):
+            lines = caxton.export_memory(shared=shared, after=after)
+            for line in lines if after else _with_origin(lines, origin):
                 target.write(line + "\n")
                 count += line.startswith('{"entity"')
         partial.replace(out)
@@ -200,6 +205,50 @@ def export(
         emit({"file": str(out), "memories": count})
         return
     say(f"{plural(count, 'memory', 'memories')} written to {out}")
+
+
+def _check_writable(out: Path) -> None:
+    """Raises an error if no file can be written there."""
+    import os
+
+    from caxton.domain.errors import UsageError
+
+    if out.is_dir():
+        raise UsageError(f"--out {out}: that is a folder", f"name a file, such as {out / 'memory.ndjson'}")
+    if not out.parent.is_dir():
+        raise UsageError(f"--out {out}: there is no folder {out.parent}", "make it first, or name another file")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {out}: nothing can be written there", "name a file in a folder that you may write to")
+
+
+def _with_origin(lines: Iterable[str], origin: dict[str, str]) -> Iterator[str]:
+    """The lines of an export, with whose memories they are in the first; whoever brings them in need not know."""
+    import json
+
+    for number, line in enumerate(lines):
+        yield line if number else json.dumps(json.loads(line) | origin, ensure_ascii=False, separators=(",", ":"))
+
+
+def _check_origin(kept: str, origin: dict[str, str], partial: Path, out: Path) -> None:
+    """Raises an error if a part of an export is of other memories than those that it is to be gone on with."""
+    import json
+    import shlex
+
+    from caxton.domain.errors import Hint, UsageError
+
+    header: dict[str, str] = json.loads(kept.partition("\n")[0]) if kept else {}
+    found = {name: header[name] for name in ("scope", "workspace") if name in header}
+    if not found or found == origin:  # older ones do not say
+        return
+    of, wanted = (
+        f"workspace {each['workspace']}" if "workspace" in each else "all workspaces" for each in (found, origin)
+    )
+    there = f"--workspace {shlex.quote(found['workspace'])}" if "workspace" in found else "--scope global"
+    raise UsageError(
+        f"{partial} has memories of {of}, not of {wanted}",
+        Hint(text="go on with it", command=f"caxton memory export --out {shlex.quote(str(out))} --resume {there}"),
+        "or take another FILE; without --resume it is begun anew",
+    )
 
 
 def bring_in(

@@ -75,6 +75,18 @@ def metadata_of(pairs: list[str] | None) -> dict[str, Any]:
     return found
 
 
+def value_text(value: Any) -> str:
+    """A value as --set takes it: JSON, but text that does not read as JSON as it is."""
+    import json
+
+    if isinstance(value, str):
+        try:
+            json.loads(value, parse_constant=str)
+        except (ValueError, RecursionError):
+            return value
+    return json.dumps(value, ensure_ascii=False)
+
+
 def shown(text: str) -> str:
     """Text of memories, harmless on a terminal."""
     return plain(text) if is_terminal() else text

@@ -52,6 +52,12 @@ def test_a_correction_leaves_the_rest_of_the_metadata(run_cli: RunCli) -> None:
     assert run_cli("memory", "edit", memory).code == 2
 
 
+def test_values_are_shown_as_they_are_set(run_cli: RunCli) -> None:
+    values = ["a=true", 'b={"c": null}', "d=text", 'e="1"', "f=2"]
+    memory = run_cli("memory", "add", "a bill", *(part for value in values for part in ("--set", value))).out.strip()
+    assert ", ".join(values) in run_cli("memory", "show", memory).out
+
+
 def test_hints_name_the_place_that_was_given(
     run_cli: RunCli, ids: list[str], workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +119,35 @@ def test_an_interrupted_export_and_import_go_on(run_cli: RunCli, ids: list[str],
     assert again == "0 memories and 0 relations brought in, 3 were there already\n"
 
 
+def test_an_export_is_not_gone_on_with_from_elsewhere(
+    run_cli: RunCli, ids: list[str], workspace: str, folder: Path
+) -> None:
+    run_cli("memory", "export", "--out", "all.ndjson")
+    whole = (folder / "all.ndjson").read_text()
+    header = json.loads(whole.splitlines()[0])
+    assert (header["format"], header["scope"], header["workspace"]) == (1, "workspace", workspace)
+    assert json.loads(run_cli("memory", "export").out.splitlines()[0]) == header
+    part = whole[: whole.index('{"end"')]
+    (folder / "all.ndjson.partial").write_text(part)
+    resume = ("memory", "export", "--out", "all.ndjson", "--resume")
+    for elsewhere, told in (
+        (("--workspace", "other"), "not of workspace other"),
+        (("--scope", "global"), "not of all workspaces"),
+    ):
+        refused = run_cli(*resume, *elsewhere)
+        assert refused.code == 2
+        assert f"has memories of workspace {workspace}, {told}" in refused.err
+        assert f"caxton memory export --out all.ndjson --resume --workspace {workspace}" in refused.err
+        assert (folder / "all.ndjson.partial").read_text() == part
+    assert run_cli(*resume).out == "3 memories written to all.ndjson\n"
+    assert (folder / "all.ndjson").read_text() == whole
+    older = part.replace(f',"scope":"workspace","workspace":"{workspace}"', "", 1)
+    (folder / "all.ndjson.partial").write_text(older)
+    assert "workspace" not in json.loads(older.splitlines()[0])
+    assert run_cli(*resume).code == 0
+    assert len(ids) == 3
+
+
 def test_a_large_import_goes_in_parts_and_is_undone_as_one(run_cli: RunCli, ids: list[str], folder: Path) -> None:
     run_cli("memory", "export", "--out", "all.ndjson")
     lines = (folder / "all.ndjson").read_text().splitlines()
@@ -169,6 +204,8 @@ def test_slips_are_told(run_cli: RunCli, ids: list[str]) -> None:
         (("purge", "--where", "x"), "is no value"),
         (("purge", "--older-than", "soon"), "is no time"),
         (("export", "--resume"), "nothing to resume"),
+        (("export", "--out", "."), "--out .: that is a folder"),
+        (("export", "--out", "nope/x"), "--out nope/x: there is no folder nope"),
         (("retention", "--off", "--max-count", "3"), "remember everything"),
     ):
         outcome = run_cli("memory", *arguments)
