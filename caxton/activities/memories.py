@@ -68,6 +68,8 @@ class Memories:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="memory")
         self._maintainer = ThreadPoolExecutor(1, thread_name_prefix="memory-maintenance")
         self._closing = False
+        self._failed: MemoryUnavailable | None = None
+        """How the last use of it failed: damaged files show only when they are read."""
 
     async def remember(self, scope: Scope, noticed: Sequence[Noticed], actor: str) -> list[Entity]:
         """Keeps memories; equal content in one scope is kept once. They can be found when this returns.
@@ -275,7 +277,9 @@ class Memories:
         Raises:
             MemoryUnavailable: it does not.
         """
-        await self._run(self.backend.check)
+        await asyncio.get_running_loop().run_in_executor(self._threads, self.backend.check)
+        if self._failed is not None:
+            raise self._failed
         return f"{self.name}, {self.embedder.id}"
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -283,7 +287,13 @@ class Memories:
         return await self._run(work)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except MemoryUnavailable as error:
+            self._failed = error
+            raise
+        self._failed = None
+        return found
 
     async def _tell(self, scope: Scope, actor: str, told: Sequence[Payload], *, agent: str | None = None) -> None:
         events = [journal.note(scope, payload, new_id("memory"), actor=actor, agent=agent) for payload in told]

@@ -77,3 +77,25 @@ def test_qdrant_as_a_server_may_come_up_after_caxton(tmp_path: Path, monkeypatch
     log = (tmp_path / "serve.log").read_text()
     assert "the-key-of-qdrant" not in log
     assert "Anna" not in log
+
+
+def test_health_tells_of_damaged_memories(tmp_path: Path) -> None:
+    process, server = start_server(tmp_path)
+    try:
+        with server.client() as api:
+            remember_and_find(api)
+    finally:
+        stop_server(process)
+    files = [path for path in (tmp_path / "memory").rglob("*.lance") if path.is_file()]
+    assert files
+    for path in files:
+        path.write_bytes(b"\0" * path.stat().st_size)
+    process, server = start_server(tmp_path)
+    try:
+        with server.client() as api:
+            assert api.post("/v1/memory/search", json={"text": "tea"}).json()["code"] == "memory_unavailable"
+            memory = api.get("/ready").json()["components"]["memory"]
+            assert memory["status"] == "degraded"
+            assert "memory" in memory["detail"]
+    finally:
+        stop_server(process)
