@@ -255,7 +255,7 @@ def bring_in(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What an export wrote.")],
     scope: PlaceName = None,
 ) -> None:
-    """Take what an export wrote. If it is interrupted, do it again: what is there already is skipped."""
+    """Take what an export wrote. If it is interrupted, do it again: what is there already just so is skipped."""
     import hashlib
 
     from caxton.client.views import Imported
