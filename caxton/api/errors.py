@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from caxton.domain.errors import CaxtonError, InvalidInput, MethodNotAllowed, NotFound, NotPermitted, error_classes
+from caxton.domain.ids import NAME_PATTERN
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +84,26 @@ async def _tell_refusal(request: Request, error: NotPermitted) -> None:
 
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:
     problems = [
-        {"path": ".".join(str(part) for part in detail["loc"][1:]) or str(detail["loc"][0]), "message": detail["msg"]}
+        {"path": ".".join(str(part) for part in detail["loc"][1:]) or str(detail["loc"][0]), "message": _said(detail)}
         for detail in error.errors()
     ]
     first = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     found = InvalidInput(f"{first['path']}: {first['message']}{more}", details={"problems": problems})
     return problem_response(found, request_id_of(request))
+
+
+_PATTERNS = {
+    NAME_PATTERN: 'names have lower-case letters, digits, "-" and "_", and begin and end with a letter or digit',
+    r"^[\w.-]+$": 'only letters, digits, "_", "." and "-" may be in it',
+    r"^[\w .-]+$": 'only letters, digits, spaces, "_", "." and "-" may be in it',
+}
+"""What people read instead of a regular expression."""
+
+
+def _said(detail: Mapping[str, Any]) -> str:
+    pattern = detail.get("ctx", {}).get("pattern", "")
+    return _PATTERNS.get(pattern) or str(detail["msg"])
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

@@ -161,6 +161,8 @@ def retention(
     elif found.outside:
         say(f"{plural(found.outside, 'memory', 'memories')} will be removed with the next run, in the night (UTC)")
         remark("Do it now with --apply; it cannot be undone.")
+    elif found.retention.max_age is not None or found.retention.max_entities is not None:
+        say("no memory is outside of it now")
 
 
 def export(

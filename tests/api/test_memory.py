@@ -121,6 +121,8 @@ def test_export_purge_and_import_bring_everything_back(api: httpx.Client) -> Non
 
 
 def test_bad_input_is_told(api: httpx.Client) -> None:
+    odd = api.post("/v1/memory", json={"text": "x", "type": "it's"}).json()
+    assert odd["detail"] == 'type: only letters, digits, "_", "." and "-" may be in it'
     for body in (
         {"text": ""},
         {"text": " \n"},
