@@ -70,7 +70,7 @@ class StepActivities:
         """Like :meth:`run_fast_steps`, for steps that open turns: elsewhere where that is possible."""
         done = await self.opener(batch.payload.data) if self.opener is not None else None
         if done is None:
-            done = _RESULTS.dump_json(await do_steps(self.ports, _STEPS.validate_json(batch.payload.data)))
+            done = await do_steps_as_json(self.ports, batch.payload.data)
         return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=done))
 
     @activity.defn(name=CALL_MODEL)
@@ -112,6 +112,11 @@ async def do_steps(ports: StepPorts, batch: Sequence[StepInput]) -> list[StepRes
             break
         await _pass(ports, {number: batch[number] for number in waiting}, results)
     return [results.get(number) or _lost_race() for number in range(len(batch))]
+
+
+async def do_steps_as_json(ports: StepPorts, batch: bytes) -> bytes:
+    """Like :func:`do_steps`, from JSON to JSON."""
+    return _RESULTS.dump_json(await do_steps(ports, _STEPS.validate_json(batch)))
 
 
 async def _pass(ports: StepPorts, batch: dict[int, StepInput], results: dict[int, StepResult]) -> None:

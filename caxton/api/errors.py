@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from caxton.domain.errors import CaxtonError, InvalidInput, MethodNotAllowed, NotFound, NotPermitted, error_classes
 from caxton.domain.ids import NAME_PATTERN
+from caxton.domain.memory import RELATION_PATTERN, TYPE_PATTERN
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +96,8 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
 
 _PATTERNS = {
     NAME_PATTERN: 'names have lower-case letters, digits, "-" and "_", and begin and end with a letter or digit',
-    r"^[\w.-]+$": 'only letters, digits, "_", "." and "-" may be in it',
-    r"^[\w .-]+$": 'only letters, digits, spaces, "_", "." and "-" may be in it',
+    TYPE_PATTERN: 'only letters, digits, "_", "." and "-" may be in it',
+    RELATION_PATTERN: 'only letters, digits, spaces, "_", "." and "-" may be in it',
 }
 """What people read instead of a regular expression."""
 

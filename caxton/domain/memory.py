@@ -29,6 +29,8 @@ DEEPEST = 32
 """Levels of metadata."""
 
 TYPE_PATTERN = r"^[\w.-]+$"
+RELATION_PATTERN = r"^[\w .-]+$"
+"""Types of relations, such as "caused by"."""
 
 MOST_HOPS = 6
 
@@ -123,7 +125,7 @@ class Relation(BaseModel):
     id: RelationId
     source: MemoryId
     target: MemoryId
-    type: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w .-]+$")]
+    type: Annotated[str, Field(min_length=1, max_length=64, pattern=RELATION_PATTERN)]
     properties: dict[str, Any] = {}
     created_at: datetime
 

@@ -18,13 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from caxton import __version__
 from caxton.activities.step import StepPorts
-from caxton.activities.steps import do_steps
+from caxton.activities.steps import do_steps_as_json
 from caxton.domain.errors import CaxtonError
-from caxton.domain.executions import StepInput, StepResult, TurnView
+from caxton.domain.executions import TurnView
 from caxton.domain.ids import ExecutionId
 from caxton.domain.ports import StreamEvent
 from caxton.observability.logs import configure_logging
@@ -38,9 +36,6 @@ log = logging.getLogger(__name__)
 
 HEADER = struct.Struct("<QI")
 """Number of a frame and length of its body in bytes."""
-
-STEPS = TypeAdapter(list[StepInput])
-RESULTS = TypeAdapter(list[StepResult])
 
 Count = tuple[str, tuple[Any, ...]]
 """Name of a method of :class:`caxton.observability.metrics.Metrics`, and what it is called with."""
@@ -90,7 +85,7 @@ class _Kept:
 async def serve(connection: socket.socket) -> None:
     """Opens turns until the other side closes `connection`."""
     reader, writer = await asyncio.open_connection(sock=connection)
-    _, first = await _frame(reader)
+    _, first = await read_frame(reader)
     start: Start = pickle.loads(first)  # noqa: S301 - from our own parent, by a socket that nobody else has
     ports, counted, close = _build(start)
     spare_the_collector()
@@ -98,8 +93,7 @@ async def serve(connection: socket.socket) -> None:
 
     def send(number: int, opened: Opened) -> None:
         opened.counted, counted[:] = list(counted), []
-        data = pickle.dumps(opened, pickle.HIGHEST_PROTOCOL)
-        writer.write(HEADER.pack(number, len(data)) + data)
+        writer.write(frame(number, pickle.dumps(opened, pickle.HIGHEST_PROTOCOL)))
 
     async def answer(number: int, body: bytes) -> None:
         send(number, await _open(ports, body))
@@ -107,7 +101,7 @@ async def serve(connection: socket.socket) -> None:
     send(0, Opened())  # it is ready
     try:
         while True:
-            task = asyncio.create_task(answer(*await _frame(reader)))
+            task = asyncio.create_task(answer(*await read_frame(reader)))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -117,7 +111,17 @@ async def serve(connection: socket.socket) -> None:
         close()
 
 
-async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+def frame(number: int, body: bytes) -> bytes:
+    """`body` as it is sent."""
+    return HEADER.pack(number, len(body)) + body
+
+
+async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """The number and the body of the next frame.
+
+    Raises:
+        asyncio.IncompleteReadError: the other side has ended.
+    """
     number, length = HEADER.unpack(await reader.readexactly(HEADER.size))
     return number, await reader.readexactly(length)
 
@@ -125,13 +129,13 @@ async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 async def _open(ports: StepPorts, body: bytes) -> Opened:
     stream = _Kept()
     try:
-        results = await do_steps(replace(ports, stream=stream), STEPS.validate_json(body))
+        results = await do_steps_as_json(replace(ports, stream=stream), body)
     except CaxtonError:
         return Opened()
     except Exception as error:
         log.error("turns could not be opened", extra={"error": type(error).__name__})
         return Opened()
-    return Opened(RESULTS.dump_json(results), stream.told)
+    return Opened(results, stream.told)
 
 
 def _build(start: Start) -> tuple[StepPorts, list[Count], Callable[[], None]]:

@@ -3,16 +3,16 @@
 import asyncio
 import logging
 import pickle
-import socket
 import subprocess
 import sys
 import time
 from itertools import count
 
+from caxton.adapters.children import end_child, start_child
 from caxton.domain.executions import TurnView
 from caxton.domain.ports import DeltaStream
 from caxton.observability.metrics import METRICS
-from caxton.runtime.opener import HEADER, Opened, Start
+from caxton.runtime.opener import Opened, Start, frame, read_frame
 from caxton.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class OpenerProcess:
             return None
         number = next(self._numbers)
         done = self._waiting[number] = asyncio.get_running_loop().create_future()
-        writer.write(HEADER.pack(number, len(steps)) + steps)
+        writer.write(frame(number, steps))
         try:
             opened = await asyncio.wait_for(done, PATIENCE)
         except TimeoutError:
@@ -71,35 +71,20 @@ class OpenerProcess:
         """Ends the process after what it has in hand."""
         process, self._process = self._process, None
         self._gone()
-        if process is None:
-            return
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def _spawn(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(
-                COMMAND,
-                stdin=theirs.fileno(),
-                start_new_session=True,  # a Ctrl-C on the terminal is for the server; this ends with its input
-            )
-        return process, ours
+        if process is not None:
+            end_child(process, 5)
 
     async def _run_once(self) -> None:
-        process, connection = self._spawn()
+        process, connection = start_child(COMMAND)
         self._process = process
         reader, writer = await asyncio.open_connection(sock=connection)
         try:
-            first = pickle.dumps(self._start)
-            writer.write(HEADER.pack(0, len(first)) + first)
-            await self._frame(reader)
+            writer.write(frame(0, pickle.dumps(self._start)))
+            await read_frame(reader)
             self._writer = writer  # it has said that it is ready
             while True:
-                number, opened = await self._frame(reader)
+                number, body = await read_frame(reader)
+                opened: Opened = pickle.loads(body)  # noqa: S301 - from our own child
                 self._tell(opened)
                 waiting = self._waiting.get(number)
                 if waiting is not None and not waiting.done():
@@ -110,10 +95,6 @@ class OpenerProcess:
             self._gone()
             writer.close()
             process.poll()
-
-    async def _frame(self, reader: asyncio.StreamReader) -> tuple[int, Opened]:
-        number, length = HEADER.unpack(await reader.readexactly(HEADER.size))
-        return number, pickle.loads(await reader.readexactly(length))  # noqa: S301 - from our own child
 
     def _tell(self, opened: Opened) -> None:
         for name, given in opened.counted:

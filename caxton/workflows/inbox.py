@@ -215,11 +215,15 @@ class InboxWorkflow:
         if request.execution_id not in self.leading:
             return
         self.leading.remove(request.execution_id)
-        line = self.lines[_conversation_key(request)]
-        line.turn.release()
-        line.members.discard(request.execution_id)
-        if not line.members:
-            del self.lines[_conversation_key(request)]
+        self.lines[_conversation_key(request)].turn.release()
+        self._step_out(request)
+
+    def _step_out(self, request: TurnRequest) -> None:
+        """A message is not in its conversation's line any more."""
+        key = _conversation_key(request)
+        self.lines[key].members.discard(request.execution_id)
+        if not self.lines[key].members:
+            del self.lines[key]
 
     async def _take(self, request: TurnRequest, opened: StepResult | None = None) -> TurnOutcome:
         key = request.execution_id
@@ -262,9 +266,7 @@ class InboxWorkflow:
             async with line.turn:
                 return await self._answer_next(request, key)
         finally:
-            line.members.discard(request.execution_id)
-            if not line.members:
-                del self.lines[key]
+            self._step_out(request)
 
     async def _answer_next(self, request: TurnRequest, key: str, opened: StepResult | None = None) -> TurnOutcome:
         """Answers a message that nothing of its conversation stands before, here; or hands it over."""

@@ -3,12 +3,16 @@
 A write for each search would be dear.
 """
 
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from caxton.domain.errors import MemoryUnavailable
 from caxton.domain.memory import Entity, MemoryId
 from caxton.domain.memory_port import Place
+
+log = logging.getLogger(__name__)
 
 Counted = dict[MemoryId, tuple[int, datetime]]
 """How often each was used since it was written down, and when last."""
@@ -44,6 +48,14 @@ class Accesses:
         """Where something was counted."""
         with self._guard:
             return list(self._counted)
+
+    def write_all(self, write: Callable[[Place], None]) -> None:
+        """Has those of every place written, at the end: what cannot be written is told and lost."""
+        try:
+            for place in self.places():
+                write(place)
+        except MemoryUnavailable as error:
+            log.warning("memory: accesses were not counted: %s", error.message)
 
     def joined(self, place: Place, entity: Entity) -> Entity:
         """An entity as it is written down, with what was counted since."""

@@ -30,7 +30,7 @@ from caxton.adapters.memory.lance_rows import (
 from caxton.adapters.memory.lance_tables import Name, Tables
 from caxton.adapters.memory.ranking import candidates, ranked
 from caxton.adapters.memory.walking import walk
-from caxton.domain.errors import InvalidSettings, MemoryUnavailable
+from caxton.domain.errors import InvalidSettings
 from caxton.domain.memory import Entity, Match, MemoryId, MemoryPath, MemoryQuery, Relation, RelationId
 from caxton.domain.memory_port import MemoryConfig, MemoryFilter, MemoryStatistics, Place
 
@@ -308,11 +308,7 @@ class LanceMemory:
 
     def close(self) -> None:
         """Writes down what was counted."""
-        try:
-            for place in self._accesses.places():
-                self._write_accesses(place)
-        except MemoryUnavailable as error:
-            log.warning("memory: accesses were not counted: %s", error.message)
+        self._accesses.write_all(self._write_accesses)
         self._tables.close()
 
     # --- rows ---

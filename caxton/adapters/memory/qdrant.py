@@ -20,7 +20,6 @@ from caxton.adapters.memory.qdrant_points import Filters, entity_payload, is_usu
 from caxton.adapters.memory.ranking import candidates, ranked
 from caxton.adapters.memory.walking import walk
 from caxton.adapters.memory.words import asked, weights
-from caxton.domain.errors import MemoryUnavailable
 from caxton.domain.memory import Entity, Match, MemoryId, MemoryPath, MemoryQuery, Relation, RelationId
 from caxton.domain.memory_port import MemoryConfig, MemoryFilter, MemoryStatistics, Place
 
@@ -312,11 +311,7 @@ class QdrantMemory:
 
     def close(self) -> None:
         """Writes down what was counted."""
-        try:
-            for place in self._accesses.places():
-                self._write_accesses(place)
-        except MemoryUnavailable as error:
-            log.warning("memory: accesses were not counted: %s", error.message)
+        self._accesses.write_all(self._write_accesses)
         self._collections.close()
 
     def _note_change(self, place: Place) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+from caxton.adapters.children import end_child, start_child
 from caxton.adapters.store.writer import DONE, LENGTH, Job
 
 
@@ -26,17 +27,9 @@ class WriterProcess:
         if self._socket is not None and self._process is not None and self._process.poll() is None:
             return self._socket
         self._forget()
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                start_new_session=True,  # a Ctrl-C on the terminal is for the server; this ends with its input
-            )
-        self._socket = ours
-        return ours
+        self._process, self._socket = start_child(self._command, answers_on_stdout=True)
+        self._socket.setblocking(False)
+        return self._socket
 
     async def commit(self, job: Job) -> bool:
         """Has `job` written. False when it was not, or when nobody knows because the process died.
@@ -64,13 +57,8 @@ class WriterProcess:
         """Ends the process after what it has in hand."""
         process = self._process
         self._forget()
-        if process is None:
-            return
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end_child(process, 10)
 
     def _forget(self) -> None:
         if self._socket is not None:

@@ -11,6 +11,7 @@ from caxton.api.services import CurrentCaller, UseCases
 from caxton.domain.errors import InvalidInput
 from caxton.domain.memory import (
     MOST_HOPS,
+    RELATION_PATTERN,
     Entity,
     Match,
     MemoryPath,
@@ -73,7 +74,7 @@ class RelationBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str = Field(min_length=1, max_length=64)
-    type: str = Field(min_length=1, max_length=64, pattern=r"^[\w .-]+$")
+    type: str = Field(min_length=1, max_length=64, pattern=RELATION_PATTERN)
     target: str = Field(min_length=1, max_length=64)
     properties: dict[str, Any] = {}
 
