@@ -107,7 +107,7 @@ class ApprovalStep:
         )
         notes = journal.Journal(self.input, self.plan.conversation_id, plan)
         notes.add(requested)
-        transaction.add_events(self.input.scope, notes.events)
+        transaction.append_events(self.input.scope, notes.events)
         return StepResult(approval=status_of(approval))
 
     def after(self, _result: StepResult) -> None:
@@ -154,7 +154,7 @@ class DecisionStep:
         notes = journal.Journal(self.input, self.plan.conversation_id, plan)
         waited = (journal.now() - self.known.requested_at).total_seconds() * 1000
         notes.add(_decided(self.known, decision), actor=decision.actor, latency_ms=max(0.0, waited))
-        transaction.add_events(scope, notes.events)
+        transaction.append_events(scope, notes.events)
         decided = self.known.model_copy(
             update={"state": state, "decided_by": decision.actor, "reason": decision.reason}
         )
@@ -218,7 +218,7 @@ class ReplyStep:
             auto_store=self.agent.spec.memory.auto_store,
             refused=None if granted else self._refused,
         )
-        transaction.add_events(self.input.scope, notes.events)
+        transaction.append_events(self.input.scope, notes.events)
         return StepResult(outcome=outcome)
 
     def after(self, _result: StepResult) -> None:

@@ -13,7 +13,6 @@ from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
 from caxton.domain.conversations import Conversation, ConversationState
 from caxton.domain.errors import BudgetUsedUp, CaxtonError, ErrorReport, RoutingFailed
-from caxton.domain.events import Event
 from caxton.domain.events.conversations import MessageFailed, MessageSent
 from caxton.domain.events.conversations import RoutingFailed as RoutingFailedEvent
 from caxton.domain.events.executions import ActionFailed, ExecutionTriggered
@@ -29,6 +28,7 @@ from caxton.domain.executions import (
 from caxton.domain.ids import MessageId
 from caxton.domain.messages import Content, Message, MessageType
 from caxton.domain.records import ExecutionRecord, Transaction
+from caxton.domain.sealing import Unplaced
 from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import current_trace
 
@@ -88,7 +88,7 @@ class Closing:
             usage=execution.usage,
         )
         transaction.touch_conversation(scope, execution.conversation_id, messages=1, participants=())
-        transaction.add_events(scope, self._events(transaction, execution, message))
+        transaction.append_events(scope, self._events(transaction, execution, message))
         agent_version = self._agent(transaction, execution)
         if agent_version is not None:
             record_end(transaction, scope, execution, service_level(agent_version, execution.capability))
@@ -164,7 +164,7 @@ class Closing:
             return None
         return transaction.agent_versions(self.input.scope, [execution.agent_digest]).get(execution.agent_digest)
 
-    def _events(self, transaction: Transaction, execution: Execution, message: Message) -> list[Event]:
+    def _events(self, transaction: Transaction, execution: Execution, message: Message) -> list[Unplaced]:
         step, error = self.input, self.error
         notes = journal.Journal(step, execution.conversation_id, step.plan, capability=execution.capability)
         if execution.agent is None:

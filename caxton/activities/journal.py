@@ -1,16 +1,19 @@
 """What a step leaves behind: messages and events, under ids derived from the fact that they tell."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 from caxton.domain.conversations import EndReason
 from caxton.domain.errors import CaxtonError, ErrorReport, error_classes
 from caxton.domain.events import SYSTEM, USER, Event, Payload, agent_actor, event_id, trusted_event
+from caxton.domain.events.chain import Common
 from caxton.domain.events.executions import ExecutionFailed
 from caxton.domain.executions import Plan, StepInput, Usage
 from caxton.domain.ids import ConversationId, DeploymentId, ExecutionId, MessageId, Scope, id_near
 from caxton.domain.messages import Content, Message, MessageType
 from caxton.domain.records import Transaction
+from caxton.domain.sealing import Unplaced
 from caxton.domain.tools import Artifact
 from caxton.observability.tracing import current_trace
 
@@ -89,9 +92,28 @@ class Journal:
         self.plan = plan
         self.capability = plan.capability if plan else capability
         self.actor = actor or (agent_actor(plan.agent) if plan else SYSTEM)
-        self.channel = step.request.channel if step.request else None
         self.trace_id = current_trace()[0]
-        self.events: list[Event] = []
+        self.events: list[Unplaced] = []
+        self._key = (step.execution_id, str(step.step), str(step.call))
+        self._common = self._in_common(step.execution_id, plan, self.capability)
+
+    def _in_common(self, execution_id: ExecutionId, plan: Plan | None, capability: str | None) -> Common:
+        step = self.step
+        return Common(
+            step.scope.customer,
+            step.scope.workspace,
+            deployment_id=plan.deployment_id if plan else None,
+            skill_id=capability,
+            skill_version=plan.capability_version if plan else None,
+            execution_id=execution_id,
+            agent=plan.agent if plan else None,
+            risk_level=plan.risk_level if plan else None,
+            approval_mode=plan.approval_mode if plan else None,
+            correlation_id=step.root_id,
+            conversation_id=self.conversation_id,
+            channel_type=step.request.channel if step.request else None,
+            trace_id=self.trace_id,
+        )
 
     def add(
         self,
@@ -108,35 +130,20 @@ class Journal:
 
         With `execution_id` it happened to another execution of the turn: the one that handed this one the work.
         """
-        step, plan = self.step, self.plan
-        if execution_id is not None:
-            plan = None
-        key = (step.execution_id, str(step.step), str(step.call), part)
-        event = trusted_event(
-            event_id=event_id(payload.event_type, step.scope.customer, step.scope.workspace, *key, near=step.root_id),
-            event_type=payload.event_type,
-            schema_version=payload.schema_version,
-            timestamp=now(),
-            customer_id=step.scope.customer,
-            workspace=step.scope.workspace,
-            deployment_id=plan.deployment_id if plan else None,
-            skill_id=self.capability if execution_id is None else None,
-            skill_version=plan.capability_version if plan else None,
-            execution_id=execution_id or step.execution_id,
-            agent=plan.agent if plan else None,
-            risk_level=plan.risk_level if plan else None,
-            approval_mode=plan.approval_mode if plan else None,
-            actor=actor or self.actor,
-            payload=payload.as_data(),
-            correlation_id=step.root_id,
-            conversation_id=self.conversation_id,
-            message_id=message_id,
-            channel_type=self.channel,
-            error_code=error_code,
-            latency_ms=None if latency_ms is None else round(latency_ms, 3),
-            trace_id=self.trace_id,
+        common = self._common if execution_id is None else self._in_common(execution_id, None, None)
+        scope, kind = self.step.scope, payload.event_type
+        entry = common.unplaced(
+            event_id(kind, scope.customer, scope.workspace, *self._key, part, near=self.step.root_id),
+            kind,
+            payload.schema_version,
+            time.time_ns() // 1000,
+            actor or self.actor,
+            payload.as_text(),
+            message_id,
+            error_code,
+            None if latency_ms is None else round(latency_ms, 3),
         )
-        self.events.append(event)
+        self.events.append(entry)
 
 
 def action_id(step: StepInput) -> str:

@@ -116,7 +116,7 @@ class ModelStep:
         result = (
             self._record_calls(transaction, calls, usage, notes) if calls else self._reply(transaction, usage, notes)
         )
-        transaction.add_events(self.input.scope, notes.events)
+        transaction.append_events(self.input.scope, notes.events)
         return result
 
     def _record_calls(

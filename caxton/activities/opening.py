@@ -127,7 +127,7 @@ class Opening:
         if self.spending is not None:
             for told in self.spending.add(transaction, {"requests": 1}):
                 notes.add(told, part=f"{told.subject} {told.period}", actor=SYSTEM)
-        transaction.add_events(scope, notes.events)
+        transaction.append_events(scope, notes.events)
         self._promise(transaction, self.begun.execution.started_at)
         return StepResult(plan=self.plan)
 

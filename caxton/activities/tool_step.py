@@ -167,7 +167,7 @@ class ToolStep:
         notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
         transaction.add_step(scope, self._step_record())
         self._note(notes)
-        transaction.add_events(scope, notes.events)
+        transaction.append_events(scope, notes.events)
         usage = self.usage.plus(Usage(tool_calls=1))
         transaction.set_usage(scope, self.input.execution_id, usage)
         return StepResult(artifacts=self.artifacts)

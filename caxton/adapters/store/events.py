@@ -38,7 +38,11 @@ class EventQueries(Session):
 
     def add_events(self, scope: Scope, events: Iterable[Event]) -> None:
         """Appends events. They belong to the transaction: where the fact is not recorded, neither are they."""
-        self.appended[scope.customer].extend(map(unplaced, events))
+        self.append_events(scope, map(unplaced, events))
+
+    def append_events(self, scope: Scope, events: Iterable[Unplaced]) -> None:
+        """Like :meth:`add_events`, for events that are ready to be chained."""
+        self.appended[scope.customer].extend(events)
 
     def add_events_once(self, scope: Scope, events: Sequence[Event]) -> list[Event]:
         """Appends those of the events that are not in the log, and returns them: for facts that only the log keeps."""

@@ -5,6 +5,8 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from caxton.domain.json_text import compact_encoder
+
 Category = Literal[
     "execution",
     "action",
@@ -23,6 +25,9 @@ Category = Literal[
 
 CATALOGUE: Final[dict[str, "type[Payload]"]] = {}
 """Every event type and the model of its payload."""
+
+payload_text = compact_encoder(sort_keys=True)
+"""A payload's data as the log keeps it."""
 
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -55,6 +60,10 @@ class Payload(BaseModel):
     def as_data(self) -> dict[str, Any]:
         """The payload as it is stored: without what is empty."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def as_text(self) -> str:
+        """:meth:`as_data` as the log keeps it: JSON with sorted keys, ASCII only."""
+        return payload_text(self.as_data())
 
     def tell(self, envelope: dict[str, Any]) -> str:
         """The sentence for people; `envelope` gives what the payload does not repeat."""
