@@ -19,7 +19,14 @@ from caxton.service.admission import Admission
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.service.fair_queue import FairQueue
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
-from caxton.workflows.names import conversation_workflow_id, inbox_shard, inbox_workflow_id, search_attributes
+from caxton.workflows.names import (
+    CONVERSATION_SHARDS,
+    SHARDS,
+    conversation_workflow_id,
+    inbox_shard,
+    inbox_workflow_id,
+    search_attributes,
+)
 from caxton.workflows.policies import TASK_TIMEOUT
 
 BATCH_REQUESTS = 100
@@ -33,6 +40,9 @@ SECOND_UPDATE_AFTER = 0.1
 
 GATHER = 0.001
 """Seconds within which another request must come for a batch to wait for more."""
+
+LONGEST_GATHER = 0.004
+"""Seconds that a batch waits for more at the most."""
 
 UPDATES_AT_ONCE = 8
 """Updates of one shard under way at the most."""
@@ -52,25 +62,34 @@ class _Waiting:
 
 
 class _Shard:
-    def __init__(self, customer: str, number: int, engine: Engine) -> None:
+    def __init__(self, customer: str, number: int, engine: Engine, shared: FairQueue[_Waiting]) -> None:
         self.customer = customer
         self.number = number
         self.engine = engine
-        self.queue = FairQueue[_Waiting]()
+        self.own = FairQueue[_Waiting]()
+        """Requests that only this shard may have."""
+        self.shared = shared
+        """Requests for the first shard that is free."""
         self.updates: set[asyncio.Task[None]] = set()
         self.sender: asyncio.Task[None] | None = None
         self.sent = 0
         self.last = 0
         """Requests in the last batch."""
 
-    def put(self, request: TurnRequest, done: "asyncio.Future[TurnOutcome | TurnView]") -> None:
-        agent = request.target.agent or request.target.capability
-        self.queue.put((request.scope.workspace, agent), _Waiting(request, done))
-        if self.sender is None or self.sender.done():
+    @property
+    def is_idle(self) -> bool:
+        return self.sender is None or self.sender.done()
+
+    @property
+    def waiting(self) -> int:
+        return len(self.own) + len(self.shared)
+
+    def wake(self) -> None:
+        if self.is_idle:
             self.sender = asyncio.create_task(self._send_all())
 
     async def _send_all(self) -> None:
-        while self.queue:
+        while self.waiting:
             self.sent += 1
             alone = self.sent % ALONE_EVERY == 0
             if alone and self.updates:
@@ -95,15 +114,18 @@ class _Shard:
         the others would wait for it. Where one client asks at a time, nothing waits.
         """
         seen = 0
-        while seen < len(self.queue) < self.last:
-            seen = len(self.queue)
+        until = asyncio.get_running_loop().time() + LONGEST_GATHER
+        while seen < self.waiting < self.last and asyncio.get_running_loop().time() < until:
+            seen = self.waiting
             await asyncio.sleep(GATHER)
 
     def _take_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         size = 0
-        while self.queue and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
-            waiting = self.queue.take()
+        while self.waiting and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
+            # In turn, so that neither kind of request waits for the other.
+            queue = self.own if self.own and (len(batch) % 2 == 0 or not self.shared) else self.shared
+            waiting = queue.take()
             if waiting.done.cancelled():
                 continue
             size += waiting.request.content.size
@@ -167,6 +189,36 @@ class _Shard:
         )
 
 
+class _Shards:
+    """The shards of one customer."""
+
+    def __init__(self, customer: str, engine: Engine) -> None:
+        self.queue = FairQueue[_Waiting]()
+        self.for_any = [_Shard(customer, number, engine, self.queue) for number in range(SHARDS)]
+        self.for_conversations = [
+            _Shard(customer, SHARDS + number, engine, FairQueue()) for number in range(CONVERSATION_SHARDS)
+        ]
+
+    def put(self, waiting: _Waiting, *, is_new: bool) -> None:
+        """Queues a request.
+
+        One that stands alone goes to the first shard that is free: it then waits half as long as for a certain one. What may be
+        sent twice at the same time goes to the same shard each time, which notices; so do messages of one conversation.
+        """
+        request = waiting.request
+        kind = (request.scope.workspace, request.target.agent or request.target.capability)
+        if is_new and request.one_shot:
+            self.queue.put(kind, waiting)
+            idle = next((shard for shard in self.for_any if shard.is_idle), None)
+            if idle is not None:
+                idle.wake()
+            return
+        number = inbox_shard(request.execution_id, None if request.one_shot else request.conversation_id)
+        shard = (self.for_any + self.for_conversations)[number]
+        shard.own.put(kind, waiting)
+        shard.wake()
+
+
 def _unsent(error: BaseException) -> CaxtonError:
     return EngineUnavailable(
         "the request could not be handed to the workflow engine", reason=type(error).__name__, retry_after=1.0
@@ -196,7 +248,7 @@ class InboxSender:
         """Send through `engine`; refuse more than `most_waiting` requests at the same time, or fewer when it goes slowly."""
         self.engine = engine
         self.admission = Admission(most_waiting)
-        self._shards: dict[tuple[str, int], _Shard] = {}
+        self._customers: dict[str, _Shards] = {}
 
     async def has_own_workflow(self, scope: Scope, conversation_id: ConversationId) -> bool:
         """Whether a request went on in a workflow of its own, which runs."""
@@ -208,27 +260,27 @@ class InboxSender:
         return found.status is WorkflowExecutionStatus.RUNNING
 
     async def submit(
-        self, request: TurnRequest, done: asyncio.Future[TurnOutcome | TurnView]
+        self, request: TurnRequest, done: asyncio.Future[TurnOutcome | TurnView], *, is_new: bool = False
     ) -> TurnOutcome | TurnView:
-        """Hands `request` to its shard. It is durable when this returns.
+        """Hands `request` to a shard. It is durable when this returns.
 
         Args:
             request: what to do.
             done: gets the outcome; whoever hears earlier of the finished turn may set it first.
+            is_new: whether nobody else can send the same request.
 
         Raises:
             Overloaded: the inbox stayed full.
             EngineUnavailable: the engine stayed away; the request may or may not have been accepted, and sending it again
                 with the same idempotency key is safe.
         """
-        number = inbox_shard(request.execution_id, None if request.one_shot else request.conversation_id)
-        key = (request.scope.customer, number)
-        shard = self._shards.get(key)
-        if shard is None:
-            shard = self._shards[key] = _Shard(request.scope.customer, number, self.engine)
-        self.admission.enter(request.scope.customer)
+        customer = request.scope.customer
+        shards = self._customers.get(customer)
+        if shards is None:
+            shards = self._customers[customer] = _Shards(customer, self.engine)
+        self.admission.enter(customer)
         try:
-            shard.put(request, done)
+            shards.put(_Waiting(request, done), is_new=is_new)
             return await done
         finally:
-            self.admission.leave(request.scope.customer)
+            self.admission.leave(customer)

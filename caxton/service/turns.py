@@ -98,7 +98,7 @@ class Turns:
             known = await self.find(scope, request, is_new=ask.idempotency_key is None)
             if known is not None and not await self._is_forsaken(scope, known):
                 return await self.reply(scope, execution_id, conversation_id, wait)
-        view = await self.submit(request)
+        view = await self.submit(request, is_new=ask.idempotency_key is None)
         return view or await self.reply(scope, execution_id, conversation_id, wait)
 
     def _may_enter(self, request: TurnRequest) -> bool:
@@ -115,10 +115,11 @@ class Turns:
             return False  # perhaps not any more: the store knows, and says why
         return True
 
-    async def submit(self, request: TurnRequest) -> TurnView | None:
+    async def submit(self, request: TurnRequest, *, is_new: bool = False) -> TurnView | None:
         """Hands a request to its inbox. Returns the turn if the worker is here and has answered at once.
 
-        What it tells is committed to the store, so nobody needs to wait for the engine, which hears of it next.
+        `is_new` says that nobody else can send the same request. What the turn tells is committed to the store, so nobody needs
+        to wait for the engine, which hears of it next.
 
         Raises:
             CaxtonError: it was refused.
@@ -131,7 +132,7 @@ class Turns:
 
         unsubscribe = self.stream.subscribe(request.execution_id, hear)
         try:
-            found = await self.inbox.submit(request, finished)
+            found = await self.inbox.submit(request, finished, is_new=is_new)
         finally:
             unsubscribe()
         METRICS.messages_accepted()

@@ -35,7 +35,10 @@ reply, so fewer come at a time than stand-alone requests, and together in one ba
 
 
 def inbox_shard(execution_id: ExecutionId, conversation_id: ConversationId | None) -> int:
-    """The shard of a request. All messages of a conversation meet in the same one, which keeps them in order."""
+    """The shard of a request that has to meet others: the same request again, or messages of the same conversation.
+
+    Any of the :data:`SHARDS` will do for others.
+    """
     if conversation_id is None:
         return zlib.crc32(execution_id.encode()) % SHARDS
     return SHARDS + zlib.crc32(conversation_id.encode()) % CONVERSATION_SHARDS
