@@ -7,7 +7,6 @@ from typing import Any
 from caxton.domain.conversations import EndReason
 from caxton.domain.errors import CaxtonError, ErrorReport, error_classes
 from caxton.domain.events import SYSTEM, USER, Event, Payload, agent_actor, event_id, trusted_event
-from caxton.domain.events.chain import Common
 from caxton.domain.events.executions import ExecutionFailed
 from caxton.domain.executions import Plan, StepInput, Usage
 from caxton.domain.ids import ConversationId, DeploymentId, ExecutionId, MessageId, Scope, id_near
@@ -92,27 +91,24 @@ class Journal:
         self.plan = plan
         self.capability = plan.capability if plan else capability
         self.actor = actor or (agent_actor(plan.agent) if plan else SYSTEM)
+        self.channel = step.request.channel if step.request else None
         self.trace_id = current_trace()[0]
         self.events: list[Unplaced] = []
         self._key = (step.execution_id, str(step.step), str(step.call))
-        self._common = self._in_common(step.execution_id, plan, self.capability)
+        self._about = self._known(step.execution_id, plan, self.capability)
 
-    def _in_common(self, execution_id: ExecutionId, plan: Plan | None, capability: str | None) -> Common:
-        step = self.step
-        return Common(
-            step.scope.customer,
-            step.scope.workspace,
-            deployment_id=plan.deployment_id if plan else None,
-            skill_id=capability,
-            skill_version=plan.capability_version if plan else None,
-            execution_id=execution_id,
-            agent=plan.agent if plan else None,
-            risk_level=plan.risk_level if plan else None,
-            approval_mode=plan.approval_mode if plan else None,
-            correlation_id=step.root_id,
-            conversation_id=self.conversation_id,
-            channel_type=step.request.channel if step.request else None,
-            trace_id=self.trace_id,
+    def _known(self, execution_id: ExecutionId, plan: Plan | None, capability: str | None) -> tuple[Any, ...]:
+        """The values from `deployment_id` to `approval_mode` (:data:`caxton.domain.sealing.COLUMNS`)."""
+        if plan is None:
+            return None, capability, None, execution_id, None, None, None
+        return (
+            plan.deployment_id,
+            capability,
+            plan.capability_version,
+            execution_id,
+            plan.agent,
+            plan.risk_level and plan.risk_level.value,
+            plan.approval_mode and plan.approval_mode.value,
         )
 
     def add(
@@ -130,18 +126,25 @@ class Journal:
 
         With `execution_id` it happened to another execution of the turn: the one that handed this one the work.
         """
-        common = self._common if execution_id is None else self._in_common(execution_id, None, None)
+        about = self._about if execution_id is None else self._known(execution_id, None, None)
         scope, kind = self.step.scope, payload.event_type
-        entry = common.unplaced(
-            event_id(kind, scope.customer, scope.workspace, *self._key, part, near=self.step.root_id),
-            kind,
-            payload.schema_version,
+        identity = event_id(kind, scope.customer, scope.workspace, *self._key, part, near=self.step.root_id)
+        # A turn tells ten events: a tuple of what is stored, and no model in between (:data:`caxton.domain.sealing.Unplaced`).
+        entry = (
+            (scope.workspace, identity, kind, payload.schema_version),
             time.time_ns() // 1000,
-            actor or self.actor,
-            payload.as_text(),
-            message_id,
-            error_code,
-            None if latency_ms is None else round(latency_ms, 3),
+            (
+                *about,
+                actor or self.actor,
+                payload.as_text(),
+                self.step.root_id,
+                self.conversation_id,
+                message_id,
+                self.channel,
+                error_code,
+                None if latency_ms is None else round(latency_ms, 3),
+                self.trace_id,
+            ),
         )
         self.events.append(entry)
 

@@ -1,7 +1,10 @@
 """Giving an event its place in the log. Standard library only: the process that writes the log loads nothing else."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
+
+from caxton.domain.json_text import compact_encoder
 
 GENESIS = "0" * 64
 """The hash before the first event."""
@@ -35,12 +38,12 @@ COLUMNS = (
 """What is stored of an event. The hash covers all before it, in this order (:mod:`caxton.domain.events.chain`)."""
 
 
-Unplaced = tuple[str, tuple[Any, ...], str, int, tuple[Any, ...], str]
-"""An event that is ready to be chained: all that takes time is done before the head of the log is held.
-
-The customer as JSON; the values from `workspace` to `schema_version`, and as JSON; the time in microseconds since the epoch,
-by the clock of whoever made it; the values from `deployment_id` to `trace_id`, and as JSON. Plain data: it crosses processes.
+Unplaced = tuple[tuple[Any, ...], int, tuple[Any, ...]]
+"""An event that has no place in the log yet: the values from `workspace` to `schema_version`; the time in microseconds since the
+epoch, by the clock of whoever made it; the values from `deployment_id` to `trace_id`. Plain data: it crosses processes.
 """
+
+_encode = compact_encoder()
 
 
 def seal(
@@ -55,10 +58,15 @@ def seal(
         Rows of :data:`COLUMNS`, and the new head.
     """
     rows: list[tuple[Any, ...]] = []
-    for quoted, begin, middle, timestamp, end, tail in events:
+    for begin, timestamp, end in events:
         sequence += 1
         last = max(last, timestamp)
-        canonical = f"[{quoted},{sequence},{middle},{last},{tail}"
-        previous = hashlib.sha256((previous + canonical).encode("ascii")).hexdigest()
-        rows.append((customer, sequence, *begin, last, *end, previous))
+        covered = (customer, sequence, *begin, last, *end)
+        previous = link_values(previous, covered)
+        rows.append((*covered, previous))
     return rows, sequence, last, previous
+
+
+def link_values(previous: str, values: Sequence[Any]) -> str:
+    """The hash of an event whose `values` (of :data:`COLUMNS` but the hash) follow the hash `previous`, in hexadecimal."""
+    return hashlib.sha256((previous + _encode(values)).encode("ascii")).hexdigest()

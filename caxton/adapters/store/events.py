@@ -46,7 +46,7 @@ class EventQueries(Session):
 
     def add_events_once(self, scope: Scope, events: Sequence[Event]) -> list[Event]:
         """Appends those of the events that are not in the log, and returns them: for facts that only the log keeps."""
-        known = {begin[1] for _, begin, *_ in self.appended[scope.customer]}
+        known = {begin[1] for begin, *_ in self.appended[scope.customer]}
         ids = [event.event_id for event in events]
         for start in range(0, len(ids), BY_ID_AT_ONCE):
             query = select(table.c.event_id).where(
