@@ -5,7 +5,7 @@ load rises, and at low load a request waits for nobody.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatus
@@ -38,6 +38,9 @@ BATCH_BYTES = 1 << 20
 SECOND_UPDATE_AFTER = 0.1
 """Seconds after which another update of a shard may start although the first is under way: a slow batch holds up nobody."""
 
+LATE_AFTER = 0.05
+"""Seconds after which another shard helps: with one, batches are larger and cost less; two go on when one is held up."""
+
 GATHER = 0.001
 """Seconds within which another request must come for a batch to wait for more."""
 
@@ -62,14 +65,26 @@ class _Waiting:
 
 
 class _Shard:
-    def __init__(self, customer: str, number: int, engine: Engine, shared: FairQueue[_Waiting]) -> None:
+    def __init__(
+        self,
+        customer: str,
+        number: int,
+        engine: Engine,
+        helped: "_Shard | None" = None,
+    ) -> None:
         self.customer = customer
         self.number = number
         self.engine = engine
         self.own = FairQueue[_Waiting]()
         """Requests that only this shard may have."""
-        self.shared = shared
-        """Requests for the first shard that is free."""
+        self.shared = FairQueue[_Waiting]() if helped is None else helped.shared
+        """Requests that any of some shards may have: the first one, or while it is late those that help it."""
+        self.helped = helped
+        self.helper: _Shard | None = None
+        self.is_late = False
+        """Whether its batch takes longer than usual."""
+        if helped is not None:
+            helped.helper = self
         self.updates: set[asyncio.Task[None]] = set()
         self.sender: asyncio.Task[None] | None = None
         self.sent = 0
@@ -82,18 +97,25 @@ class _Shard:
 
     @property
     def waiting(self) -> int:
-        return len(self.own) + len(self.shared)
+        return len(self.own) + (len(self.shared) if self.may_share else 0)
+
+    @property
+    def may_share(self) -> bool:
+        return self.helped is None or (self.helped.is_late and self.helped.may_share)
 
     def wake(self) -> None:
+        """Has it take what waits, or its helper where it is late."""
         if self.is_idle:
             self.sender = asyncio.create_task(self._send_all())
+        elif self.is_late and self.helper is not None:
+            self.helper.wake()
 
     async def _send_all(self) -> None:
         while self.waiting:
             self.sent += 1
             alone = self.sent % ALONE_EVERY == 0
-            if alone and self.updates:
-                await asyncio.wait(self.updates)
+            while alone and self.updates:
+                await self._stand_aside(self.updates, None)
             await self._gather()
             batch = self._take_batch()
             self.last = len(batch)
@@ -101,11 +123,25 @@ class _Shard:
             self.updates.add(update)
             update.add_done_callback(self.updates.discard)
             answered = _all_done([waiting.done for waiting in batch])
-            await asyncio.wait({update, answered}, timeout=SECOND_UPDATE_AFTER, return_when=asyncio.FIRST_COMPLETED)
+            await self._wait_for_any(update, answered)
             if alone:  # not too long: a batch that waits for a worker must not hold up all others
-                await asyncio.wait({update}, timeout=LONGEST_ALONE)
+                await self._stand_aside({update}, LONGEST_ALONE)
             while len(self.updates) >= UPDATES_AT_ONCE:
-                await asyncio.wait(self.updates, return_when=asyncio.FIRST_COMPLETED)
+                await self._stand_aside(self.updates, None)
+
+    async def _wait_for_any(self, update: asyncio.Future[None], answered: asyncio.Future[None]) -> None:
+        """Returns when the batch is answered, or when the next may start although it is not."""
+        done, _ = await asyncio.wait({update, answered}, timeout=LATE_AFTER, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            await self._stand_aside({update, answered}, SECOND_UPDATE_AFTER - LATE_AFTER)
+
+    async def _stand_aside(self, events: Iterable[asyncio.Future[None]], timeout: float | None) -> None:
+        """Waits for one of `events` so many seconds, while another shard takes what comes."""
+        self.is_late = True
+        if self.shared:
+            self.wake()
+        await asyncio.wait(events, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        self.is_late = False
 
     async def _gather(self) -> None:
         """Waits while requests keep coming and are fewer than the last batch had.
@@ -124,7 +160,8 @@ class _Shard:
         size = 0
         while self.waiting and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
             # In turn, so that neither kind of request waits for the other.
-            queue = self.own if self.own and (len(batch) % 2 == 0 or not self.shared) else self.shared
+            is_own = self.own and (len(batch) % 2 == 0 or self.waiting == len(self.own))
+            queue = self.own if is_own else self.shared
             waiting = queue.take()
             if waiting.done.cancelled():
                 continue
@@ -193,28 +230,26 @@ class _Shards:
     """The shards of one customer."""
 
     def __init__(self, customer: str, engine: Engine) -> None:
-        self.queue = FairQueue[_Waiting]()
-        self.for_any = [_Shard(customer, number, engine, self.queue) for number in range(SHARDS)]
-        self.for_conversations = [
-            _Shard(customer, SHARDS + number, engine, FairQueue()) for number in range(CONVERSATION_SHARDS)
-        ]
+        self.first = _Shard(customer, 0, engine)
+        self.shards = [self.first]
+        for number in range(1, SHARDS):
+            self.shards.append(_Shard(customer, number, engine, self.shards[-1]))
+        self.shards += [_Shard(customer, SHARDS + number, engine) for number in range(CONVERSATION_SHARDS)]
 
     def put(self, waiting: _Waiting, *, is_new: bool) -> None:
         """Queues a request.
 
-        One that stands alone goes to the first shard that is free: it then waits half as long as for a certain one. What may be
-        sent twice at the same time goes to the same shard each time, which notices; so do messages of one conversation.
+        One that stands alone goes to any shard. What may be sent twice at the same time goes to the same shard each time, which
+        notices; so do messages of one conversation.
         """
         request = waiting.request
         kind = (request.scope.workspace, request.target.agent or request.target.capability)
         if is_new and request.one_shot:
-            self.queue.put(kind, waiting)
-            idle = next((shard for shard in self.for_any if shard.is_idle), None)
-            if idle is not None:
-                idle.wake()
+            self.first.shared.put(kind, waiting)
+            self.first.wake()
             return
         number = inbox_shard(request.execution_id, None if request.one_shot else request.conversation_id)
-        shard = (self.for_any + self.for_conversations)[number]
+        shard = self.shards[number]
         shard.own.put(kind, waiting)
         shard.wake()
 
