@@ -1,23 +1,39 @@
 """Room on the disk: new work is refused in time, so that what was accepted can be finished."""
 
 import shutil
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from caxton.domain.errors import DiskFull, Hint
 from caxton.domain.quantities import format_size
 
+LOOK_EVERY = 0.1
+"""Seconds for which what was found holds: far less than the reserve takes to fill."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class DiskRoom:
     """The disk that holds the data folder."""
 
     folder: Path
     reserve: int
     """Bytes that must be free for new work to be accepted."""
+    _found_at: float = field(default=float("-inf"), init=False, repr=False)
+
+    def require(self) -> None:
+        """Like :meth:`check`, on the path of every message: looks now and then.
+
+        Raises:
+            DiskFull: less than the reserve.
+        """
+        now = time.monotonic()
+        if now - self._found_at > LOOK_EVERY:
+            self.check()
+            self._found_at = now
 
     def check(self) -> str:
-        """How much is free. A call of the operating system: microseconds.
+        """How much is free.
 
         Raises:
             DiskFull: less than the reserve.

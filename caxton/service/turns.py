@@ -172,7 +172,7 @@ class Turns:
         Raises:
             DiskFull: there is no room for more work.
         """
-        self.room.check()
+        self.room.require()
         target = f"{ask.target.agent}\x1f{ask.target.capability}\x1f{ask.target.version_range}"
         return TurnRequest(
             scope=caller.scope,

@@ -174,6 +174,33 @@ def test_a_clock_that_goes_back_does_not_take_the_log_with_it(database: Database
     assert since(now + timedelta(hours=2)) == 0
 
 
+def test_times_are_found_whatever_the_length_of_the_log(database: Database) -> None:
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(40):
+        # Each time stands three times, so that the first of several has to be found.
+        append(database, event().model_copy(update={"timestamp": first + timedelta(minutes=number // 3)}))
+
+        def between(since: datetime, until: datetime) -> list[int]:
+            wanted = EventFilter(since=since, until=until)
+            found = database.read_now(lambda t, wanted=wanted: t.events(HERE, wanted, limit=100))
+            return [each.sequence or 0 for each in found]
+
+        places = range(1, number + 2)
+        for minute in (-1, 0, 5, number // 3, number // 3 + 1):
+            since, until = first + timedelta(minutes=minute), first + timedelta(minutes=minute + 2)
+            assert between(since, until) == [place for place in places if minute <= (place - 1) // 3 < minute + 2]
+
+
+def test_rare_values_are_found_in_their_index(database: Database) -> None:
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL's planner goes by statistics, and a small table is read whole")
+    for table, column, index in (("events", "error_code", "events_by_error"), ("steps", "tool", "steps_by_tool")):
+        query = f"EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE customer = ? AND workspace = ? AND {column} = ?"
+        with database.engine.connect() as connection:
+            plan = connection.exec_driver_sql(query, ("a", "b", "c")).all()
+        assert index in str(plan)
+
+
 def test_the_same_fact_is_told_once(database: Database) -> None:
     told = note(HERE, KeyRevoked(key_id="k_1"), "k_1")
     again = note(HERE, KeyRevoked(key_id="k_1"), "k_1")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select
+from sqlalchemy import Row, bindparam, func, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock
@@ -24,6 +24,24 @@ _MOVE_HEAD = (
     heads.update()
     .where(heads.c.customer == bindparam("in_customer"))
     .values({name: bindparam(f"new_{name}") for name in ("sequence", "timestamp", "hash")})
+)
+
+# Times never go back within a log, so its middle tells on which side of it a time is: some twenty look-ups by key for a
+# million events, in place of an index that each event would have to enter.
+_FIRST_AT = text(
+    """
+    WITH RECURSIVE search (low, high) AS (
+        SELECT CAST(1 AS BIGINT), CAST(:end AS BIGINT)
+        UNION ALL
+        SELECT
+            CASE WHEN events.timestamp < :moment THEN events.sequence + 1 ELSE search.low END,
+            CASE WHEN events.timestamp < :moment THEN search.high ELSE events.sequence END
+        FROM search
+        JOIN events ON events.customer = :customer AND events.sequence = (search.low + search.high) / 2
+        WHERE search.low < search.high
+    )
+    SELECT max(low) FROM search
+    """
 )
 
 _RISKS = {str(level): level for level in RiskLevel}
@@ -109,7 +127,7 @@ class EventQueries(Session):
         first, end = after + 1, self.event_head(scope.customer).sequence + 1
         if before is not None:
             end = min(end, before)
-        # Times are in the log's order, so a range of time is a range of positions: found once, in an index.
+        # Times are in the log's order, so a range of time is a range of positions.
         if wanted.since is not None:
             first = max(first, self._position_at(scope.customer, wanted.since))
         if wanted.until is not None:
@@ -149,14 +167,9 @@ class EventQueries(Session):
 
     def _position_at(self, customer: str, moment: datetime) -> int:
         """Position of the first event at `moment` or later; behind the log's end when there is none."""
-        query = (
-            select(table.c.sequence)
-            .where(table.c.customer == customer, table.c.timestamp >= clock.from_datetime(moment))
-            .order_by(table.c.timestamp, table.c.sequence)
-            .limit(1)
-        )
-        found = self.connection.execute(query).scalar()
-        return int(found) if found is not None else self.event_head(customer).sequence + 1
+        values = {"customer": customer, "moment": clock.from_datetime(moment)}
+        values["end"] = self.event_head(customer).sequence + 1
+        return int(self.connection.execute(_FIRST_AT, values).scalar_one())
 
 
 def _within_head(customer: str) -> ColumnElement[bool]:

@@ -3,7 +3,7 @@
 Times are microseconds since the epoch; structured values are JSON text. Both mean the same in SQLite and PostgreSQL.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, text
 
 metadata = MetaData()
 
@@ -14,6 +14,12 @@ DIGEST = 64
 
 def _scope() -> list[Column[str]]:
     return [Column("customer", String(NAME), primary_key=True), Column("workspace", String(NAME), primary_key=True)]
+
+
+def _present(name: str, *columns: str, column: str) -> Index:
+    """An index of rows in which `column`, which is mostly empty, is not."""
+    where = text(f"{column} IS NOT NULL")
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
 generations = Table("generations", metadata, *_scope(), Column("generation", BigInteger, nullable=False))
@@ -162,7 +168,7 @@ steps = Table(
     Column("memory", BigInteger),
     Column("payload", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    Index("steps_by_tool", "customer", "workspace", "tool", "created_at"),
+    _present("steps_by_tool", "customer", "workspace", "tool", "created_at", column="tool"),
 )
 """What each step of an execution brought, under the key that makes it happen once: (execution, step, call)."""
 
@@ -194,7 +200,6 @@ events = Table(
     Column("trace_id", String(32)),
     Column("hash", String(DIGEST), nullable=False),
     Index("events_by_id", "customer", "event_id", unique=True),
-    Index("events_by_time", "customer", "timestamp", "sequence"),
     Index("events_by_type", "customer", "workspace", "event_type", "sequence"),
     Index("events_by_correlation", "customer", "workspace", "correlation_id", "sequence"),
     Index("events_by_agent", "customer", "workspace", "agent", "sequence"),
@@ -202,7 +207,7 @@ events = Table(
     Index("events_by_skill", "customer", "workspace", "skill_id", "sequence"),
     Index("events_by_conversation", "customer", "workspace", "conversation_id", "sequence"),
     Index("events_by_deployment", "customer", "workspace", "deployment_id", "sequence"),
-    Index("events_by_error", "customer", "workspace", "error_code", "sequence"),
+    _present("events_by_error", "customer", "workspace", "error_code", "sequence", column="error_code"),
 )
 """The log. Triggers refuse UPDATE and DELETE; `hash` chains each row to the one before (adapters/store/chain.py)."""
 
