@@ -38,7 +38,7 @@ BATCH_BYTES = 1 << 20
 SECOND_UPDATE_AFTER = 0.1
 """Seconds after which another update of a shard may start although the first is under way: a slow batch holds up nobody."""
 
-LATE_AFTER = 0.03
+LATE_AFTER = 0.05
 """Seconds after which another shard helps: with one, batches are larger and cost less; two go on when one is held up."""
 
 GATHER = 0.001
