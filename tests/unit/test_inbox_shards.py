@@ -1,0 +1,147 @@
+"""Which shard takes a request, and when another one helps: with an engine that answers when the test says so."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from caxton.domain.executions import Target, TurnOutcome, TurnRequest, TurnView
+from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
+from caxton.domain.messages import Content
+from caxton.service.engine import Engine
+from caxton.service.inbox import LATE_AFTER, InboxSender
+from caxton.workflows.inbox import InboxBatch
+from caxton.workflows.names import inbox_shard, inbox_workflow_id
+
+
+@dataclass
+class Update:
+    """One update that is under way."""
+
+    shard: str
+    batch: InboxBatch
+    answer: asyncio.Future[list[TurnOutcome]] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def finish(self) -> None:
+        requests = self.batch.requests
+        self.answer.set_result(
+            [
+                TurnOutcome(execution_id=r.execution_id, conversation_id=r.conversation_id, state="running")
+                for r in requests
+            ]
+        )
+
+
+class FakeEngine:
+    """Keeps updates until they are finished by hand."""
+
+    task_queue = "caxton"
+
+    def __init__(self) -> None:
+        self.client = self
+        self.updates: list[Update] = []
+
+    async def call(self, work: Any) -> Any:
+        return await work()
+
+    def get_workflow_handle_for(self, _workflow: object, workflow_id: str) -> Any:
+        engine = self
+
+        class Handle:
+            async def execute_update(self, _name: str, batch: InboxBatch, **_options: object) -> list[TurnOutcome]:
+                engine.updates.append(Update(workflow_id, batch))
+                return await engine.updates[-1].answer
+
+        return Handle()
+
+
+@dataclass
+class Inbox:
+    engine: FakeEngine
+    sender: InboxSender
+    asked: list[asyncio.Task[TurnOutcome | TurnView]] = field(default_factory=list[Any])
+
+    async def ask(self, *, key: str | None = None) -> None:
+        execution_id = ExecutionId(key or new_id("x"))
+        request = TurnRequest(
+            scope=Scope(),
+            conversation_id=ConversationId(new_id("c")),
+            execution_id=execution_id,
+            message_id=MessageId(new_id("m")),
+            content=Content(text="hello", size=5),
+            target=Target(capability="greet"),
+            one_shot=True,
+        )
+        done: asyncio.Future[TurnOutcome | TurnView] = asyncio.get_running_loop().create_future()
+        self.asked.append(asyncio.create_task(self.sender.submit(request, done, is_new=key is None)))
+        await asyncio.sleep(0.005)
+
+    def shards(self) -> list[tuple[str, int]]:
+        return [(update.shard, len(update.batch.requests)) for update in self.engine.updates]
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    engine = FakeEngine()
+    return Inbox(engine, InboxSender(cast("Engine", engine), most_waiting=100))
+
+
+FIRST, SECOND = inbox_workflow_id("local", 0), inbox_workflow_id("local", 1)
+
+
+async def test_what_comes_while_a_batch_is_under_way_travels_in_the_next(inbox: Inbox) -> None:
+    for _ in range(4):
+        await inbox.ask()
+    assert inbox.shards() == [(FIRST, 1)]
+    inbox.engine.updates[0].finish()
+    await asyncio.sleep(0.02)
+    assert inbox.shards() == [(FIRST, 1), (FIRST, 3)]
+    inbox.engine.updates[1].finish()
+    await asyncio.gather(*inbox.asked)
+
+
+async def test_another_shard_helps_while_the_first_is_late_and_no_longer(inbox: Inbox) -> None:
+    await inbox.ask()
+    await inbox.ask()
+    await asyncio.sleep(LATE_AFTER)
+    assert inbox.shards() == [(FIRST, 1), (SECOND, 1)]
+    for update in inbox.engine.updates:
+        update.finish()
+    await asyncio.gather(*inbox.asked)
+    await asyncio.sleep(0.01)
+    await inbox.ask()
+    await inbox.ask()
+    assert inbox.shards()[2:] == [(FIRST, 1)]
+    inbox.engine.updates[2].finish()
+    await asyncio.sleep(0.02)
+    inbox.engine.updates[3].finish()
+    await asyncio.gather(*inbox.asked)
+
+
+async def test_a_batch_that_hangs_holds_up_nobody(inbox: Inbox) -> None:
+    await inbox.ask()  # never answered
+    for _ in range(3):
+        await inbox.ask()
+    await asyncio.sleep(LATE_AFTER)
+    assert inbox.shards() == [(FIRST, 1), (SECOND, 3)]
+    inbox.engine.updates[1].finish()
+    await asyncio.gather(*inbox.asked[1:])
+    inbox.asked[0].cancel()
+
+
+async def test_a_request_with_a_key_goes_to_the_same_shard_each_time(inbox: Inbox) -> None:
+    keys = [new_id("x") for _ in range(6)]
+    for key in keys:
+        await inbox.ask(key=key)
+        await inbox.ask(key=key)
+    while inbox.engine.updates:
+        for update in inbox.engine.updates:
+            for request in update.batch.requests:
+                assert update.shard == inbox_workflow_id("local", inbox_shard(request.execution_id, None))
+            update.finish()
+        inbox.engine.updates.clear()
+        await asyncio.sleep(0.02)
+    await asyncio.gather(*inbox.asked)
