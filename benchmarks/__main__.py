@@ -1,17 +1,31 @@
-"""Every figure beside its target: `make bench`, which writes `benchmarks/results/report.md` and `report.json`.
+"""Figures beside their targets: `make bench`, which writes `benchmarks/results/report.md` and `report.json`.
 
+It takes a quarter of an hour. `--all` takes twice as long, with the event log and memory, which have commands of their own.
 `--short` takes two minutes; with `--check` it fails when a figure is more than a third worse than in `baseline.json`. Both are
 compared by their ratio to the calibration loop, not by absolute time. `--write-baseline` takes the present as the baseline.
 """
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import cli, deploy, events, idle, load, memory, routing, sandbox, scenario, soak, startup, turns
+from benchmarks import (
+    cli,
+    deploy,
+    events,
+    idle,
+    load,
+    memory,
+    routing,
+    sandbox,
+    scenario,
+    side_by_side,
+    soak,
+    startup,
+    turns,
+)
 from benchmarks.report import QUIET, Figure, Suite, calibration, measured, print_machine, write_report
 
 HERE = Path(__file__).parent
@@ -35,10 +49,14 @@ SUITES: dict[str, tuple[str, Callable[[], Sequence[Figure]]]] = {
     "scenario": ("Scenario 2: ten agents, five tools, an agent fails", scenario.figures),
     "kills": ("Processes killed under load", scenario.kills),
     "soak": ("Soak: what grows", soak.figures),
-    "idle": ("Idle agents", idle.figures),
+    "peers": ("Peers, on the same work", side_by_side.figures),
+    "idle": ("Idle agents", lambda: idle.figures((1_000, 10_000))),
     "events": ("Event log", events.figures),
     "memory": ("Memory", lambda: memory.figures(rounds=1)),
 }
+
+OF_OTHER_PARTS = ("events", "memory")
+"""Only with `--all`."""
 
 NOTES = """Latencies of open loops count from the time at which a request was due. Durability is the default's: WAL with
 `synchronous=normal` in engine and store, which survives a killed process; "full" survives a power cut as well."""
@@ -77,17 +95,11 @@ def check(found: dict[str, float]) -> int:
     return worse
 
 
-def peers(seconds: float, rounds: int) -> int:
-    """Caxton and its peers on the same work in the same run."""
-    command = [sys.executable, str(HERE / "peers" / "run_peers.py"), "--seconds", str(seconds), "--rounds", str(rounds)]
-    uv = HERE.parent / ".uv" / "bin" / "uv"
-    return subprocess.run([*command, *(["--uv", str(uv)] if uv.exists() else [])], check=False).returncode
-
-
 def main() -> int:
     """Runs what was asked for; the exit code tells of regressions only."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=[*SUITES, "peers"], help="Only these suites.")
+    parser.add_argument("--only", nargs="+", choices=[*SUITES], help="Only these suites.")
+    parser.add_argument("--all", action="store_true", help="All suites.")
     parser.add_argument("--short", action="store_true", help="A few figures, three times.")
     parser.add_argument(
         "--check", action="store_true", help="Fail when the short form is a third worse than the baseline."
@@ -103,18 +115,17 @@ def main() -> int:
                 json.dumps({name: float(f"{value:.4g}") for name, value in found.items()}, indent=1) + "\n"
             )
         return bool(given.check and check(found))
-    wanted = given.only or [*SUITES, "peers"]
-    suites = [measured(title, figures) for name, (title, figures) in SUITES.items() if name in wanted]
-    if suites:
-        write_report(RESULTS, suites, NOTES)
-        missed = sum(suite.missed for suite in suites)
-        print(
-            f"\n{missed} targets missed at the speed of a quiet machine (calibration {calibration():.2f} s, quiet {QUIET:g} s)"
-        )
-        print(f"written: {RESULTS / 'report.md'}, report.json")
-    if "peers" in wanted:
-        print("\npeers, on the same work", flush=True)
-        peers(seconds=8, rounds=1)
+    wanted = given.only or [name for name in SUITES if given.all or name not in OF_OTHER_PARTS]
+    suites: list[Suite] = []
+    for name in wanted:
+        suites.append(measured(*SUITES[name]))
+        write_report(RESULTS, suites, NOTES)  # each time, for a run that is cut short
+    missed = sum(suite.missed for suite in suites)
+    print(
+        f"\n{missed} targets missed at the speed of a quiet machine (calibration {calibration():.2f} s, quiet {QUIET:g} s; "
+        f"in all {sum(suite.took for suite in suites) / 60:.1f} min)"
+    )
+    print(f"written: {RESULTS / 'report.md'}, report.json")
     return 0
 
 
