@@ -1,5 +1,6 @@
 """The gate that every request passes: id, key, size, measure. Plain ASGI, since it is on the path of every message."""
 
+import asyncio
 import base64
 import binascii
 import secrets
@@ -11,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caxton.api.errors import problem_response
 from caxton.api.services import ApiLimits
-from caxton.domain.errors import CaxtonError, InvalidInput, NotAuthenticated, PayloadTooLarge
+from caxton.domain.errors import CaxtonError, EngineUnavailable, InvalidInput, NotAuthenticated, PayloadTooLarge
 from caxton.domain.ids import DEFAULT_WORKSPACE, is_name
 from caxton.domain.quantities import format_size
 from caxton.observability.logs import REQUEST_ID
@@ -53,7 +54,7 @@ class Gate:
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id
         started = time.perf_counter()
-        status = 500
+        status: int | None = None
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -75,9 +76,14 @@ class Gate:
                     if isinstance(error, NotAuthenticated) and scope["path"].startswith(BROWSER_PATHS):
                         response.headers["WWW-Authenticate"] = BROWSER_LOGIN
                     await response(scope, receive, answer)
-                span.answered(status, _route(scope))
+                except asyncio.CancelledError:
+                    # Nobody else cancels a request than a server that stops and has been patient for a while.
+                    if status is not None:
+                        raise
+                    await problem_response(_stopping(), request_id)(scope, receive, answer)
+                span.answered(status or 500, _route(scope))
         finally:
-            METRICS.http_request(scope["method"], _route(scope), status, time.perf_counter() - started)
+            METRICS.http_request(scope["method"], _route(scope), status or 500, time.perf_counter() - started)
             REQUEST_ID.reset(token)
 
     async def _authenticate(self, headers: Mapping[str, str]) -> Caller:
@@ -115,6 +121,12 @@ class Gate:
         if path.endswith(MESSAGE_PATHS):
             return self.limits.content_bytes + (64 << 10)
         return self.limits.request_bytes
+
+
+def _stopping() -> CaxtonError:
+    return EngineUnavailable(
+        "the server is stopping", "ask again when it is back; what was accepted goes on then", retry_after=2.0
+    )
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

@@ -124,7 +124,7 @@ def _is_plain(scope: Scope) -> bool:
         scope["method"] == "POST"
         and not scope["query_string"]
         and headers.get("content-type") == JSON
-        and len(headers.get("idempotency-key", "")) <= messages.LONGEST_KEY
+        and 1 <= len(headers.get("idempotency-key", "-")) <= messages.LONGEST_KEY
     )
 
 

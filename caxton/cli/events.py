@@ -281,11 +281,11 @@ def moment_of(text: str | None, option: str) -> str | None:
         pass
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.astimezone()).isoformat()
+    except (ValueError, OverflowError):
         raise UsageError(
             f'{option} "{text}" is no time', 'write how long ago ("30m", "2h", "1d") or a moment (2026-11-21T08:00)'
         ) from None
-    return (moment if moment.tzinfo else moment.astimezone()).isoformat()
 
 
 def _rows(events: "Iterable[Event]") -> "Iterator[list[str]]":

@@ -177,6 +177,11 @@ class _Shard:
             with in_trace_of_batch(request.traceparent for request in requests):
                 outcomes = await self._update(InboxBatch(requests=requests, alone=alone))
         except BaseException as error:
+            if len(batch) > 1 and not isinstance(error, CaxtonError) and isinstance(error, Exception):
+                # One of them cannot be sent at all. Which one shows when each travels by itself.
+                for waiting in batch:
+                    await self._send([waiting], alone=False)
+                return
             for waiting in batch:
                 if not waiting.done.done():
                     waiting.done.set_exception(error if isinstance(error, CaxtonError) else _unsent(error))

@@ -1,6 +1,7 @@
 """Many messages in one request: answered line by line, each by itself."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -47,6 +48,33 @@ def test_a_line_with_a_key_is_answered_once(api: httpx.Client, deploy: Deploy) -
     line = {"capability": "echo", "content": "once", "idempotency_key": "k"}
     first, again = (answers(send(api, [line]))[1]["turn"] for _ in range(2))
     assert first == again
+
+
+def test_a_key_that_would_be_ignored_is_refused(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(agent("echo", rules=replies("you said: {{ request }}")))
+    line = {"capability": "echo", "content": "x"}
+    whole = api.post("/v1/messages/batch", content=json.dumps(line), headers={"Idempotency-Key": "k"})
+    assert whole.status_code == 400
+    assert "each line" in whole.text
+    assert api.post("/v1/messages", json=line, headers={"Idempotency-Key": ""}).status_code == 400
+    assert answers(send(api, [{**line, "idempotency_key": ""}]))[1]["status"] == 400
+
+
+def test_what_cannot_be_written_again_is_refused_and_spoils_nothing(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(agent("echo", rules=replies("you said: {{ request }}")))
+    bad = r'{"capability": "echo", "content": "x", "variables": {"a": {"b": ["\ud800"]}}}'
+
+    def ask(number: int) -> httpx.Response:
+        content = bad if number % 8 == 0 else json.dumps({"capability": "echo", "content": str(number)})
+        return api.post("/v1/messages", content=content, headers={"Content-Type": "application/json"})
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(ask, range(64)))
+    assert [answer.status_code for answer in found] == [400 if number % 8 == 0 else 200 for number in range(64)]
+    assert "surrogate" in found[0].text
+    conversation = '{"capability": "echo", "metadata": {"a": "\\ud800"}}'
+    headers = {"Content-Type": "application/json"}
+    assert api.post("/v1/conversations", content=conversation, headers=headers).status_code == 400
 
 
 def test_a_batch_has_limits(api: httpx.Client) -> None:

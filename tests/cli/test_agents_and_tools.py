@@ -49,6 +49,10 @@ def test_a_time_that_is_none_is_told(echo: RunCli) -> None:
     assert outcome.code == 2
     assert '"soon" is no time' in outcome.err
     assert echo("agent", "show", "echo", "--json").data["state"] == "Running"
+    for moment in ("0001-01-01", "yesterday"):
+        outcome = echo("events", "list", "--since", moment)
+        assert outcome.code in (0, 2)
+        assert "something went wrong" not in outcome.err
 
 
 @pytest.mark.requirement("RTE-3")

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from caxton.domain.errors import CaxtonError
 from caxton.domain.executions import Target, TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
 from caxton.domain.messages import Content
@@ -13,6 +14,8 @@ from caxton.service.engine import Engine
 from caxton.service.inbox import LATE_AFTER, InboxSender
 from caxton.workflows.inbox import InboxBatch
 from caxton.workflows.names import inbox_shard, inbox_workflow_id
+
+CANNOT_BE_SENT = "cannot be sent"
 
 
 @dataclass
@@ -52,6 +55,8 @@ class FakeEngine:
 
         class Handle:
             async def execute_update(self, _name: str, batch: InboxBatch, **_options: object) -> list[TurnOutcome]:
+                if any(request.content.text == CANNOT_BE_SENT for request in batch.requests):
+                    raise UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed")
                 engine.updates.append(Update(workflow_id, batch))
                 return await engine.updates[-1].answer
 
@@ -64,14 +69,14 @@ class Inbox:
     sender: InboxSender
     asked: list[asyncio.Task[TurnOutcome | TurnView]] = field(default_factory=list[Any])
 
-    async def ask(self, *, key: str | None = None) -> None:
+    async def ask(self, text: str = "hello", *, key: str | None = None) -> None:
         execution_id = ExecutionId(key or new_id("x"))
         request = TurnRequest(
             scope=Scope(),
             conversation_id=ConversationId(new_id("c")),
             execution_id=execution_id,
             message_id=MessageId(new_id("m")),
-            content=Content(text="hello", size=5),
+            content=Content(text=text, size=len(text)),
             target=Target(capability="greet"),
             one_shot=True,
         )
@@ -145,3 +150,15 @@ async def test_a_request_with_a_key_goes_to_the_same_shard_each_time(inbox: Inbo
         inbox.engine.updates.clear()
         await asyncio.sleep(0.02)
     await asyncio.gather(*inbox.asked)
+
+
+async def test_a_request_that_cannot_be_sent_fails_alone(inbox: Inbox) -> None:
+    await inbox.ask()
+    for text in ("good", CANNOT_BE_SENT, "good"):
+        await inbox.ask(text)
+    inbox.engine.updates[0].finish()
+    for place in (1, 2):
+        await asyncio.sleep(0.02)
+        inbox.engine.updates[place].finish()
+    answers = await asyncio.gather(*inbox.asked, return_exceptions=True)
+    assert [isinstance(answer, CaxtonError) for answer in answers] == [False, False, True, False]

@@ -1,11 +1,12 @@
 """Conversations and the messages in them."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from caxton.api.json_object import JsonObject
 from caxton.api.routes.messages import (
     LONGEST_WAIT,
     IdempotencyKey,
@@ -35,7 +36,7 @@ class StartBody(TargetBody):
     idle_timeout: float = Field(
         default=IDLE_TIMEOUT, gt=0, le=365 * 86_400, description="Seconds without a message after which it expires."
     )
-    metadata: dict[str, Any] = Field(default={})
+    metadata: JsonObject = Field(default={})
 
 
 class MessageBody(BaseModel):
@@ -44,7 +45,7 @@ class MessageBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     content: str = Field(min_length=1)
-    variables: dict[str, Any] = {}
+    variables: JsonObject = {}
 
 
 class EndBody(BaseModel):

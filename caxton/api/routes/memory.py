@@ -1,12 +1,13 @@
 """Memory."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.activities.memory_bulk import Brought, PageResult
+from caxton.api.json_object import JsonObject
 from caxton.api.services import CurrentCaller, UseCases
 from caxton.domain.errors import InvalidInput
 from caxton.domain.memory import (
@@ -76,7 +77,7 @@ class RelationBody(BaseModel):
     source: str = Field(min_length=1, max_length=64)
     type: str = Field(min_length=1, max_length=64, pattern=RELATION_PATTERN)
     target: str = Field(min_length=1, max_length=64)
-    properties: dict[str, Any] = {}
+    properties: JsonObject = {}
 
 
 class SelectionBody(Selection):

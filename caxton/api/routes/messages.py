@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from caxton.api.json_object import JsonObject
 from caxton.api.ndjson import NDJSON, Line, answer_lines
 from caxton.api.services import CurrentCaller, Services, UseCases
 from caxton.api.sse import STILL_HERE, encode_event
@@ -40,6 +41,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
+        min_length=1,
         max_length=LONGEST_KEY,
         description="The same key with the same request is answered once.",
     ),
@@ -73,13 +75,13 @@ class AskBody(TargetBody):
     """A one-shot request."""
 
     content: str = Field(min_length=1, description="What is asked.")
-    variables: dict[str, Any] = Field(default={}, description="Values for the agent's templates: {{ variables.x }}.")
+    variables: JsonObject = Field(default={}, description="Values for the agent's templates: {{ variables.x }}.")
 
 
 class BatchLine(AskBody, Line):
     """A request of a batch."""
 
-    idempotency_key: str | None = Field(default=None, max_length=LONGEST_KEY)
+    idempotency_key: str | None = Field(default=None, min_length=1, max_length=LONGEST_KEY)
 
 
 LINE_SCHEMA = BatchLine.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -158,6 +160,10 @@ async def ask(
 async def ask_many(request: Request, caller: CurrentCaller, services: UseCases) -> StreamingResponse:
     """Sends many requests at once, a JSON object a line. Each is answered, or refused, by itself: by a line of its own."""
     caller.require(Role.DEVELOPER)
+    if "idempotency-key" in request.headers:
+        raise InvalidInput(
+            "a batch has no idempotency key of its own", 'give each line its own, as "idempotency_key" in its object'
+        )
     lines = [line for line in (await request.body()).splitlines() if line.strip()]
     if len(lines) > MOST_LINES:
         raise PayloadTooLarge(

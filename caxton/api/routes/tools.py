@@ -1,10 +1,11 @@
 """Tools."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
+from caxton.api.json_object import JsonObject
 from caxton.api.services import CurrentCaller, UseCases
 from caxton.service.tools import ToolCallView, ToolLogLine, ToolView
 
@@ -23,7 +24,7 @@ class CallBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     function: str
-    arguments: dict[str, Any] = {}
+    arguments: JsonObject = {}
 
 
 class LogPage(BaseModel):
