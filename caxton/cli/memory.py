@@ -7,7 +7,17 @@ import typer
 from caxton.cli import memory_bulk
 from caxton.cli.app import new_app
 from caxton.cli.invocation import connect, current
-from caxton.cli.memory_values import command_there, headline, metadata_of, scope_of, shown, value_text
+from caxton.cli.memory_values import (
+    SetMetadata,
+    UnsetMetadata,
+    Where,
+    command_there,
+    headline,
+    metadata_of,
+    scope_of,
+    shown,
+    value_text,
+)
 from caxton.cli.output import ago, complain, emit, plural, remark, say, style, table
 
 if TYPE_CHECKING:
@@ -21,9 +31,6 @@ ScopeName = Annotated[
 MemoryIdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `caxton memory search` shows it.")]
 Metadata = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A value of its metadata; repeatable.")
-]
-Where = Annotated[
-    list[str] | None, typer.Option("--where", metavar="NAME=VALUE", help="Metadata that must be equal; repeatable.")
 ]
 
 
@@ -221,12 +228,8 @@ def edit(
     memory_id: MemoryIdArgument,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="What it says from now on.")] = None,
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is about.")] = None,
-    metadata: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Metadata to set; repeatable.")
-    ] = None,
-    unset: Annotated[
-        list[str] | None, typer.Option("--unset", metavar="NAME", help="Metadata to remove; repeatable.")
-    ] = None,
+    metadata: SetMetadata = None,
+    unset: UnsetMetadata = None,
 ) -> None:
     """Correct a memory; what is not named stays. The log has who did it, and the hashes before and after."""
     from caxton.domain.errors import UsageError

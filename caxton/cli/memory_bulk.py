@@ -8,7 +8,15 @@ import typer
 
 from caxton.cli.acknowledgement import progress
 from caxton.cli.invocation import connect, current
-from caxton.cli.memory_values import command_there, metadata_of, on_one_line, shared_scope
+from caxton.cli.memory_values import (
+    SetMetadata,
+    UnsetMetadata,
+    Where,
+    command_there,
+    metadata_of,
+    on_one_line,
+    shared_scope,
+)
 from caxton.cli.output import ago, complain, emit, plural, remark, say, shorten
 
 if TYPE_CHECKING:
@@ -18,9 +26,6 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Relations of an import that are told one by one."""
 
-Where = Annotated[
-    list[str] | None, typer.Option("--where", metavar="NAME=VALUE", help="Metadata that must be equal; repeatable.")
-]
 TypeName = Annotated[str | None, typer.Option("--type", metavar="WORD", help="Only of this kind.")]
 SomeScope = Annotated[
     str | None, typer.Option("--scope", metavar="SCOPE", help="Only this scope; else the whole workspace.")
@@ -71,12 +76,8 @@ def edit_many(
     type_: TypeName = None,
     where: Where = None,
     older_than: OlderThan = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Metadata to set; repeatable.")
-    ] = None,
-    unset: Annotated[
-        list[str] | None, typer.Option("--unset", metavar="NAME", help="Metadata to remove; repeatable.")
-    ] = None,
+    set_: SetMetadata = None,
+    unset: UnsetMetadata = None,
     new_type: Annotated[str | None, typer.Option("--set-type", metavar="WORD", help="What kind they are.")] = None,
     yes: Yes = False,
 ) -> None:

@@ -1,12 +1,24 @@
-"""Values that the commands of `caxton memory` share."""
+"""Options and values that the commands of `caxton memory` share."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from caxton.cli.invocation import current
 from caxton.cli.output import is_terminal, plain, shorten
 
 if TYPE_CHECKING:
     from caxton.domain.memory import Entity
+
+Where = Annotated[
+    list[str] | None, typer.Option("--where", metavar="NAME=VALUE", help="Metadata that must be equal; repeatable.")
+]
+SetMetadata = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Metadata to set; repeatable.")
+]
+UnsetMetadata = Annotated[
+    list[str] | None, typer.Option("--unset", metavar="NAME", help="Metadata to remove; repeatable.")
+]
 
 
 def scope_of(text: str) -> dict[str, str]:

@@ -5,9 +5,6 @@ from collections.abc import Callable
 from json import encoder
 from typing import Any
 
-quote: Callable[[str], str] = encoder.encode_basestring_ascii
-"""A string as JSON, ASCII only."""
-
 
 def compact_encoder(
     *, sort_keys: bool = False, ascii_only: bool = True, default: Callable[[Any], Any] | None = None

@@ -1,4 +1,4 @@
-"""Giving an event its place in the log. Standard library only: the process that writes the log loads nothing else."""
+"""Giving an event its place in the log. Standard library only: the process that writes the log loads it."""
 
 import hashlib
 from collections.abc import Sequence

@@ -12,14 +12,13 @@ from temporalio.worker import (
     UnsandboxedWorkflowRunner,
 )
 
+from caxton.client.discovery import is_loopback
 from caxton.domain.errors import CaxtonError, EngineUnavailable, Hint, InvalidSettings
 from caxton.observability.logs import core_runtime
 from caxton.observability.tracing import temporal_interceptors
 from caxton.runtime.payloads import data_converter
 from caxton.runtime.settings_sections import TemporalSettings
 from caxton.workflows.failures import to_failure
-
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class CaxtonPlugin(SimplePlugin):
@@ -90,7 +89,7 @@ async def connect(settings: TemporalSettings, address: str, *, lazy: bool = Fals
 
 def _compression(address: str) -> GrpcCompression:
     """On one machine there is no network to spare, and a sixth of an update's CPU was packing and unpacking."""
-    return GrpcCompression.NONE if address.rpartition(":")[0] in LOOPBACK else GrpcCompression.GZIP
+    return GrpcCompression.NONE if is_loopback(f"http://{address}") else GrpcCompression.GZIP
 
 
 def _tls(settings: TemporalSettings) -> TLSConfig | bool:

@@ -65,13 +65,7 @@ class _Waiting:
 
 
 class _Shard:
-    def __init__(
-        self,
-        customer: str,
-        number: int,
-        engine: Engine,
-        helped: "_Shard | None" = None,
-    ) -> None:
+    def __init__(self, customer: str, number: int, engine: Engine, helped: "_Shard | None" = None) -> None:
         self.customer = customer
         self.number = number
         self.engine = engine
@@ -97,7 +91,12 @@ class _Shard:
 
     @property
     def waiting(self) -> int:
-        return len(self.own) + (len(self.shared) if self.may_share else 0)
+        return sum(map(len, self.queues))
+
+    @property
+    def queues(self) -> list[FairQueue[_Waiting]]:
+        """Those that it may take from, and in which something waits."""
+        return [queue for queue in ((self.own, self.shared) if self.may_share else (self.own,)) if queue]
 
     @property
     def may_share(self) -> bool:
@@ -158,11 +157,9 @@ class _Shard:
     def _take_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         size = 0
-        while self.waiting and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
+        while (queues := self.queues) and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
             # In turn, so that neither kind of request waits for the other.
-            is_own = self.own and (len(batch) % 2 == 0 or self.waiting == len(self.own))
-            queue = self.own if is_own else self.shared
-            waiting = queue.take()
+            waiting = queues[len(batch) % len(queues)].take()
             if waiting.done.cancelled():
                 continue
             size += waiting.request.content.size
@@ -176,18 +173,19 @@ class _Shard:
         try:
             with in_trace_of_batch(request.traceparent for request in requests):
                 outcomes = await self._update(InboxBatch(requests=requests, alone=alone))
-        except BaseException as error:
-            if len(batch) > 1 and not isinstance(error, CaxtonError) and isinstance(error, Exception):
-                # One of them cannot be sent at all. Which one shows when each travels by itself.
+        except CaxtonError as error:
+            _fail(batch, error)
+            return
+        except Exception as error:
+            if len(batch) == 1:
+                _fail(batch, _unsent(error))
+            else:  # one of them cannot be sent at all: which one shows when each travels by itself
                 for waiting in batch:
                     await self._send([waiting], alone=False)
-                return
-            for waiting in batch:
-                if not waiting.done.done():
-                    waiting.done.set_exception(error if isinstance(error, CaxtonError) else _unsent(error))
-            if not isinstance(error, Exception):
-                raise
             return
+        except BaseException as error:
+            _fail(batch, _unsent(error))
+            raise
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if not waiting.done.done():
                 waiting.done.set_result(outcome)
@@ -257,6 +255,12 @@ class _Shards:
         shard = self.shards[number]
         shard.own.put(kind, waiting)
         shard.wake()
+
+
+def _fail(batch: Sequence[_Waiting], error: CaxtonError) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)
 
 
 def _unsent(error: BaseException) -> CaxtonError:

@@ -17,14 +17,12 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from caxton.adapters.store.transaction import SqlTransaction
+from caxton.adapters.store.writer import BUSY_TIMEOUT
 from caxton.adapters.store.writer_process import WriterProcess
 from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
 from caxton.domain.records import Prepared
 
 T = TypeVar("T")
-
-BUSY_TIMEOUT = 30.0
-"""Seconds that SQLite waits for another process's write to end."""
 
 WRITE_ATTEMPTS = 5
 """A write is tried again when another one got in between (unique key taken, serialisation failure)."""

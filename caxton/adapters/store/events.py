@@ -129,9 +129,9 @@ class EventQueries(Session):
             end = min(end, before)
         # Times are in the log's order, so a range of time is a range of positions.
         if wanted.since is not None:
-            first = max(first, self._position_at(scope.customer, wanted.since))
+            first = max(first, self._position_at(scope.customer, wanted.since, end))
         if wanted.until is not None:
-            end = min(end, self._position_at(scope.customer, wanted.until))
+            end = self._position_at(scope.customer, wanted.until, end)
         if first >= end:
             return []
         query = select(table).where(in_scope(table, scope), table.c.sequence >= first, table.c.sequence < end)
@@ -165,10 +165,9 @@ class EventQueries(Session):
         """The last sequence of every customer's log: for work that the server does for each customer in turn."""
         return {row.customer: row.sequence for row in self.connection.execute(select(heads))}
 
-    def _position_at(self, customer: str, moment: datetime) -> int:
-        """Position of the first event at `moment` or later; behind the log's end when there is none."""
-        values = {"customer": customer, "moment": clock.from_datetime(moment)}
-        values["end"] = self.event_head(customer).sequence + 1
+    def _position_at(self, customer: str, moment: datetime, end: int) -> int:
+        """Position of the first event ahead of `end` that is of `moment` or later; `end` when there is none."""
+        values = {"customer": customer, "moment": clock.from_datetime(moment), "end": end}
         return int(self.connection.execute(_FIRST_AT, values).scalar_one())
 
 

@@ -42,9 +42,8 @@ LENGTH = struct.Struct("<I")
 CHECKPOINT_EVERY = 1.0
 """Seconds between checkpoints. They run beside the writing, so that no commit has to do one."""
 
-
 BUSY_TIMEOUT = 30.0
-"""Seconds to wait for another process's write to end."""
+"""Seconds that SQLite waits for another process's write to end."""
 
 
 def connect(path: str, synchronous: str) -> "apsw.Connection":

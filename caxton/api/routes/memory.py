@@ -1,13 +1,12 @@
 """Memory."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.activities.memory_bulk import Brought, PageResult
-from caxton.api.json_object import JsonObject
 from caxton.api.services import CurrentCaller, UseCases
 from caxton.domain.errors import InvalidInput
 from caxton.domain.memory import (
@@ -77,7 +76,7 @@ class RelationBody(BaseModel):
     source: str = Field(min_length=1, max_length=64)
     type: str = Field(min_length=1, max_length=64, pattern=RELATION_PATTERN)
     target: str = Field(min_length=1, max_length=64)
-    properties: JsonObject = {}
+    properties: dict[str, Any] = {}
 
 
 class SelectionBody(Selection):
