@@ -298,6 +298,21 @@ class StepResult(BaseModel):
     """open: what the first model call brought, where the agent answers at once."""
 
 
+def opening_of(request: TurnRequest, *, pinned: dict[str, Digest] | None = None, yields: bool = False) -> StepInput:
+    """The first step of the execution that `request` stands for."""
+    return StepInput(
+        kind=StepKind.OPEN,
+        scope=request.scope,
+        execution_id=request.execution_id,
+        root_id=request.execution_id,
+        request=request,
+        pinned=pinned or {},
+        yields=yields,
+        one_shot=request.one_shot,
+        traceparent=request.traceparent,
+    )
+
+
 def step_of(kind: StepKind, opening: StepInput, plan: Plan, number: int, call: int = 0) -> StepInput:
     """A later step of the execution that `opening` began."""
     return StepInput(

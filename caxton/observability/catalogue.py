@@ -37,6 +37,13 @@ CATALOGUE = (
         "caxton_messages_in_flight", "gauge", "Messages that callers of this process are waiting to have answered."
     ),
     MetricInfo(
+        "caxton_batches_opened_total",
+        "counter",
+        "Batches of requests whose first steps were done: `prepared` while the engine had them, `asked` by the helper process "
+        "when it was asked, or `here` by the worker itself, as it is while the helper starts.",
+        ("how",),
+    ),
+    MetricInfo(
         "caxton_executions_total",
         "counter",
         "Executions that ended: one agent at work on one request; a hand-over is an execution of its own.",

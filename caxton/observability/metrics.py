@@ -5,7 +5,7 @@ anything that a user wrote.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -76,6 +76,7 @@ class Metrics:
         self._http_requests = _Labelled(self._counter("caxton_http_requests_total"))
         self._http_seconds = _Labelled(self._histogram("caxton_http_request_seconds"))
         self._accepted = self._counter("caxton_messages_accepted_total")
+        self._batches = _Labelled(self._counter("caxton_batches_opened_total"))
         self._in_flight = self._gauge("caxton_messages_in_flight")
         self._deployments = _Labelled(self._counter("caxton_deployments_total"))
         self._deployment_seconds = self._histogram("caxton_deployment_seconds")
@@ -175,6 +176,10 @@ class Metrics:
     def messages_accepted(self, count: int = 1) -> None:
         """`count` messages became durable."""
         self._accepted.inc(count)
+
+    def batch_opened(self, how: Literal["prepared", "asked", "here"]) -> None:
+        """The first steps of a batch of requests were done."""
+        self._batches.of(how).inc()
 
     def in_flight(self, delta: int) -> None:
         """So many more (or, below zero, fewer) messages are being worked on for callers of this process."""

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from caxton import __version__
+from caxton.activities.batch import Batch
 from caxton.activities.step import StepPorts
-from caxton.activities.steps import do_steps_as_json
 from caxton.domain.errors import CaxtonError
 from caxton.domain.executions import TurnView
 from caxton.domain.ids import ExecutionId
@@ -28,6 +28,7 @@ from caxton.domain.ports import StreamEvent
 from caxton.observability.logs import configure_logging
 from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import setup_tracing
+from caxton.runtime.ahead import Ahead
 from caxton.runtime.collector import spare_the_collector
 from caxton.runtime.settings import Settings
 from caxton.runtime.wiring import build_opener_ports
@@ -36,6 +37,9 @@ log = logging.getLogger(__name__)
 
 HEADER = struct.Struct("<QI")
 """Number of a frame and length of its body in bytes."""
+
+AHEAD = (1 << 64) - 1
+"""Number of a frame whose steps will be asked for soon by another frame: it has no answer."""
 
 Count = tuple[str, tuple[Any, ...]]
 """Name of a method of :class:`caxton.observability.metrics.Metrics`, and what it is called with."""
@@ -59,6 +63,8 @@ class Opened:
 
     results: bytes | None = None
     """Of all its steps, as JSON; None when the store failed, and the worker had better find out itself."""
+    was_prepared: bool = False
+    """Whether it had been prepared before it was asked for."""
     told: dict[ExecutionId, list[Told]] = field(default_factory=dict[ExecutionId, list[Told]])
     """What listeners to a turn get to hear."""
     counted: list[Count] = field(default_factory=list[Count])
@@ -95,13 +101,19 @@ async def serve(connection: socket.socket) -> None:
         opened.counted, counted[:] = list(counted), []
         writer.write(frame(number, pickle.dumps(opened, pickle.HIGHEST_PROTOCOL)))
 
+    turns = _Turns(ports)
+
     async def answer(number: int, body: bytes) -> None:
-        send(number, await _open(ports, body))
+        send(number, await turns.open(body))
 
     send(0, Opened())  # it is ready
     try:
         while True:
-            task = asyncio.create_task(answer(*await read_frame(reader)))
+            number, body = await read_frame(reader)
+            if number == AHEAD:
+                turns.expect(body)
+                continue
+            task = asyncio.create_task(answer(number, body))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -126,16 +138,39 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     return number, await reader.readexactly(length)
 
 
-async def _open(ports: StepPorts, body: bytes) -> Opened:
-    stream = _Kept()
-    try:
-        results = await do_steps_as_json(replace(ports, stream=stream), body)
-    except CaxtonError:
-        return Opened()
-    except Exception as error:
-        log.error("turns could not be opened", extra={"error": type(error).__name__})
-        return Opened()
-    return Opened(results, stream.told)
+class _Turns:
+    """Opens turns, some of which it has prepared already."""
+
+    def __init__(self, ports: StepPorts) -> None:
+        self._ports = ports
+        self._ahead = Ahead(ports.records, self._batch)
+
+    def expect(self, steps: bytes) -> None:
+        """Prepares `steps`."""
+        try:
+            self._ahead.begin(steps)
+        except Exception as error:
+            log.error("turns could not be prepared", extra={"error": type(error).__name__})
+
+    async def open(self, steps: bytes) -> Opened:
+        """Does `steps`."""
+        try:
+            prepared = await self._ahead.take(steps)
+            batch = prepared or self._batch(steps)
+            if prepared is None:
+                await batch.prepare()
+            results = await batch.finish_as_json()
+        except CaxtonError:
+            return Opened()
+        except Exception as error:
+            log.error("turns could not be opened", extra={"error": type(error).__name__})
+            return Opened()
+        stream = batch.ports.stream
+        assert isinstance(stream, _Kept)
+        return Opened(results, prepared is not None, stream.told)
+
+    def _batch(self, steps: bytes) -> Batch:
+        return Batch.of_json(replace(self._ports, stream=_Kept()), steps)
 
 
 def _build(start: Start) -> tuple[StepPorts, list[Count], Callable[[], None]]:

@@ -6,13 +6,15 @@ import pickle
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from itertools import count
 
 from caxton.adapters.children import end_child, start_child
-from caxton.domain.executions import TurnView
+from caxton.domain.executions import TurnRequest, TurnView, opening_of
 from caxton.domain.ports import DeltaStream
 from caxton.observability.metrics import METRICS
-from caxton.runtime.opener import Opened, Start, frame, read_frame
+from caxton.runtime.opener import AHEAD, Opened, Start, frame, read_frame
+from caxton.runtime.payloads import data_converter
 from caxton.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,9 @@ COMMAND = [sys.executable, "-c", "from caxton.runtime.opener import main; main()
 
 PATIENCE = 5.0
 """Seconds for one batch; a process that takes longer is ended."""
+
+EXPECTED_FOR = 1.0
+"""Seconds after a batch within which the next is expected to be opened here, and not by another worker."""
 
 RESTART_AFTER = 1.0
 """Seconds between two starts at least."""
@@ -39,6 +44,9 @@ class OpenerProcess:
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[int, asyncio.Future[Opened | None]] = {}
         self._numbers = count(1)
+        self._to_json = data_converter.payload_converter.to_payload
+        self._opened = -EXPECTED_FOR
+        """When it was last asked to open turns."""
 
     async def run(self) -> None:
         """Keeps the process running, for ever."""
@@ -50,22 +58,40 @@ class OpenerProcess:
                 log.warning("the process that opens turns cannot be started: %s", error)
             await asyncio.sleep(max(0.0, started + RESTART_AFTER - time.monotonic()))
 
+    def expect(self, requests: Sequence[TurnRequest]) -> None:
+        """Has it prepare what `requests`, which are on their way to their inbox, are going to need.
+
+        They stand alone and are new, so nothing that another request does can change what is prepared.
+        """
+        if self._writer is None or time.monotonic() - self._opened > EXPECTED_FOR:
+            return
+        # As the inbox will have it (:mod:`caxton.workflows.inbox`): where that is not so, it is only done in vain.
+        steps = self._to_json([opening_of(request, yields=True) for request in requests])
+        self._writer.write(frame(AHEAD, steps.data))
+
     async def open_turns(self, steps: bytes) -> bytes | None:
         """Does `steps`, as JSON: their results as JSON, or None when the caller has to do them itself."""
-        writer = self._writer
+        opened = await self._ask(steps)
+        if opened is None or opened.results is None:
+            METRICS.batch_opened("here")
+            return None
+        METRICS.batch_opened("prepared" if opened.was_prepared else "asked")
+        return opened.results
+
+    async def _ask(self, steps: bytes) -> Opened | None:
+        writer, self._opened = self._writer, time.monotonic()
         if writer is None:
             return None
         number = next(self._numbers)
         done = self._waiting[number] = asyncio.get_running_loop().create_future()
         writer.write(frame(number, steps))
         try:
-            opened = await asyncio.wait_for(done, PATIENCE)
+            return await asyncio.wait_for(done, PATIENCE)
         except TimeoutError:
             self._kill()
             return None
         finally:
             self._waiting.pop(number, None)
-        return opened.results if opened is not None else None
 
     def close(self) -> None:
         """Ends the process after what it has in hand."""

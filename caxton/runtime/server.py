@@ -218,7 +218,8 @@ class _Server:
             await self._start_worker(build_worker(parts, client, queue, opener.open_turns if opener else None))
             self.running.background(build_watch(parts, client, queue, server_log).run())
         if self.with_api:
-            services = build_services(parts, client, queue, self._facts(version))
+            expected = {} if self.opener is None else {"expect": self.opener.expect}
+            services = build_services(parts, client, queue, self._facts(version), **expected)
             await self._start_api(parts, client, services, version)
         metrics_url = self._start_metrics()
         took = time.perf_counter() - self.began

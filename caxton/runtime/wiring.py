@@ -12,6 +12,7 @@ from temporalio.worker import Worker
 from caxton import __version__
 from caxton.activities.agents import AgentActivities
 from caxton.activities.auto_store import AutoStore
+from caxton.activities.batch import do_steps
 from caxton.activities.conversations import ConversationActivities
 from caxton.activities.deployments import DeploymentActivities
 from caxton.activities.memories import Memories
@@ -19,7 +20,7 @@ from caxton.activities.memory_bulk import BulkMemory
 from caxton.activities.notices import NoticeActivities
 from caxton.activities.retention import RetentionActivities
 from caxton.activities.step import StepPorts
-from caxton.activities.steps import Opener, StepActivities, do_steps
+from caxton.activities.steps import Opener, StepActivities
 from caxton.adapters import templates, webhooks
 from caxton.adapters.blobs import FileBlobs
 from caxton.adapters.models import Models
@@ -42,7 +43,7 @@ from caxton.service.deployments import Deployments
 from caxton.service.engine import Engine
 from caxton.service.event_log import EventLog
 from caxton.service.forsaken import Forsaken
-from caxton.service.inbox import InboxSender
+from caxton.service.inbox import Expect, InboxSender
 from caxton.service.keys import Keys
 from caxton.service.memory import MemoryAdministration
 from caxton.service.onboarding import Onboarding
@@ -256,11 +257,13 @@ def _channels(settings: Settings) -> dict[str, Channel]:
     return found
 
 
-def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[str, object]) -> Services:
-    """The use cases, for the API."""
+def build_services(
+    parts: Parts, client: Client, task_queue: str, facts: dict[str, object], expect: Expect = lambda _requests: None
+) -> Services:
+    """The use cases, for the API; `expect` hears of requests that are on their way."""
     engine = Engine(client, task_queue)
     limits = parts.settings.limits
-    inbox = InboxSender(engine, most_waiting=limits.waiting)
+    inbox = InboxSender(engine, most_waiting=limits.waiting, expect=expect)
     turns = Turns(parts.database, parts.blobs, parts.stream, parts.directory, inbox, parts.room)
     return Services(
         turns=turns,

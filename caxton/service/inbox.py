@@ -5,7 +5,7 @@ load rises, and at low load a request waits for nobody.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatus
@@ -58,17 +58,26 @@ LONGEST_ALONE = 2.0
 """Seconds that others wait for it at the most."""
 
 
+Expect = Callable[[Sequence[TurnRequest]], None]
+"""Is told of requests that are new and stand alone, when they are on their way."""
+
+
 @dataclass
 class _Waiting:
     request: TurnRequest
     done: asyncio.Future[TurnOutcome | TurnView]
+    is_new: bool = False
+    """Whether it stands alone, and nobody else can send the same."""
 
 
 class _Shard:
-    def __init__(self, customer: str, number: int, engine: Engine, helped: "_Shard | None" = None) -> None:
+    def __init__(
+        self, customer: str, number: int, engine: Engine, expect: Expect, helped: "_Shard | None" = None
+    ) -> None:
         self.customer = customer
         self.number = number
         self.engine = engine
+        self.expect = expect
         self.own = FairQueue[_Waiting]()
         """Requests that only this shard may have."""
         self.shared = FairQueue[_Waiting]() if helped is None else helped.shared
@@ -170,6 +179,8 @@ class _Shard:
         if not batch:
             return
         requests = [waiting.request for waiting in batch]
+        if all(waiting.is_new for waiting in batch):
+            self.expect(requests)
         try:
             with in_trace_of_batch(request.traceparent for request in requests):
                 outcomes = await self._update(InboxBatch(requests=requests, alone=alone))
@@ -232,14 +243,14 @@ class _Shard:
 class _Shards:
     """The shards of one customer."""
 
-    def __init__(self, customer: str, engine: Engine) -> None:
-        self.first = _Shard(customer, 0, engine)
+    def __init__(self, customer: str, engine: Engine, expect: Expect) -> None:
+        self.first = _Shard(customer, 0, engine, expect)
         self.shards = [self.first]
         for number in range(1, SHARDS):
-            self.shards.append(_Shard(customer, number, engine, self.shards[-1]))
-        self.shards += [_Shard(customer, SHARDS + number, engine) for number in range(CONVERSATION_SHARDS)]
+            self.shards.append(_Shard(customer, number, engine, expect, self.shards[-1]))
+        self.shards += [_Shard(customer, SHARDS + number, engine, expect) for number in range(CONVERSATION_SHARDS)]
 
-    def put(self, waiting: _Waiting, *, is_new: bool) -> None:
+    def put(self, waiting: _Waiting) -> None:
         """Queues a request.
 
         One that stands alone goes to any shard. What may be sent twice at the same time goes to the same shard each time, which
@@ -247,7 +258,7 @@ class _Shards:
         """
         request = waiting.request
         kind = (request.scope.workspace, request.target.agent or request.target.capability)
-        if is_new and request.one_shot:
+        if waiting.is_new:
             self.first.shared.put(kind, waiting)
             self.first.wake()
             return
@@ -288,9 +299,13 @@ def _all_done(futures: Sequence["asyncio.Future[TurnOutcome | TurnView]"]) -> "a
 class InboxSender:
     """All shards of all customers."""
 
-    def __init__(self, engine: Engine, *, most_waiting: int) -> None:
-        """Send through `engine`; refuse more than `most_waiting` requests at the same time, or fewer when it goes slowly."""
+    def __init__(self, engine: Engine, *, most_waiting: int, expect: Expect = lambda _requests: None) -> None:
+        """Send through `engine`; refuse more than `most_waiting` requests at the same time, or fewer when it goes slowly.
+
+        `expect` may get things ready for requests that are on their way.
+        """
         self.engine = engine
+        self.expect = expect
         self.admission = Admission(most_waiting)
         self._customers: dict[str, _Shards] = {}
 
@@ -321,10 +336,10 @@ class InboxSender:
         customer = request.scope.customer
         shards = self._customers.get(customer)
         if shards is None:
-            shards = self._customers[customer] = _Shards(customer, self.engine)
+            shards = self._customers[customer] = _Shards(customer, self.engine, self.expect)
         self.admission.enter(customer)
         try:
-            shards.put(_Waiting(request, done), is_new=is_new)
+            shards.put(_Waiting(request, done, is_new and request.one_shot))
             return await done
         finally:
             self.admission.leave(customer)

@@ -25,6 +25,7 @@ from caxton.domain.executions import (
     StepResult,
     TurnOutcome,
     TurnRequest,
+    opening_of,
     step_of,
 )
 from caxton.domain.governance import ApprovalState, Verdict
@@ -63,17 +64,7 @@ class Turn:
 
         What the conversation's earlier turns settled (versions, the agent that it is with) the step finds in the store.
         """
-        return StepInput(
-            kind=StepKind.OPEN,
-            scope=self.request.scope,
-            execution_id=self.request.execution_id,
-            root_id=self.request.execution_id,
-            request=self.request,
-            pinned=self.pinned,
-            yields=self.steps.fast_only,
-            one_shot=self.request.one_shot,
-            traceparent=self.request.traceparent,
-        )
+        return opening_of(self.request, pinned=self.pinned, yields=self.steps.fast_only)
 
     async def run(self, opened: StepResult | None = None) -> TurnOutcome:
         """Answers the request. Failures of the work are an outcome, not an exception.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
-from caxton.activities.steps import do_steps
+from caxton.activities.batch import do_steps
 from caxton.domain.executions import StepInput, StepKind, Target, TurnRequest
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
 from caxton.domain.messages import Content

@@ -1,5 +1,6 @@
 """The process that writes to SQLite: what it writes, and what becomes of a message when it is killed."""
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -98,6 +99,18 @@ async def test_a_killed_writer_is_started_again(database: Database) -> None:
         if not await database.commit(prepared):
             await database.write(add(number))
     assert len(await database.read(lambda transaction: transaction.log(SCOPE.customer, limit=100))) == 2
+
+
+async def test_it_waits_while_another_process_writes(database: Database) -> None:
+    prepared = database.prepare(add(1))
+    assert prepared is not None
+    with database.engine.connect() as other:
+        other.exec_driver_sql("BEGIN IMMEDIATE")
+        committed = asyncio.create_task(database.commit(prepared))
+        await asyncio.sleep(0.5)
+        assert not committed.done()
+        other.rollback()
+    assert await committed
 
 
 def test_a_write_that_wants_to_read_is_not_prepared(database: Database) -> None:

@@ -1,0 +1,262 @@
+"""A batch of steps: what they read in one transaction, the work side by side, what they write in another one."""
+
+import asyncio
+import logging
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from pydantic import TypeAdapter
+
+from caxton.activities.approvals import ApprovalStep, DecisionStep, ReplyStep
+from caxton.activities.at_once import AtOnce, at_once
+from caxton.activities.closing import Closing
+from caxton.activities.model_step import ModelStep
+from caxton.activities.opening import Opening
+from caxton.activities.prompt import Prompt
+from caxton.activities.step import Step, StepPorts
+from caxton.activities.tool_step import ToolStep
+from caxton.domain.errors import CaxtonError, DiskFull, ErrorReport, StoreUnavailable
+from caxton.domain.executions import ExecutionState, StepInput, StepKind, StepResult
+from caxton.domain.governance import approval_id
+from caxton.domain.ids import Scope
+from caxton.domain.records import HistoryWanted, Prepared, Transaction
+from caxton.observability.tracing import in_trace
+
+log = logging.getLogger(__name__)
+
+KINDS: dict[StepKind, Callable[[StepInput, StepPorts], Step]] = {
+    StepKind.OPEN: Opening,
+    StepKind.MODEL: ModelStep,
+    StepKind.TOOL: ToolStep,
+    StepKind.CLOSE: Closing,
+    StepKind.APPROVAL: ApprovalStep,
+    StepKind.DECISION: DecisionStep,
+    StepKind.REPLY: ReplyStep,
+}
+
+STORE_FAILURES = (StoreUnavailable, DiskFull)
+"""Not the step's fault: the whole batch is tried again until the store works."""
+
+PASSES = 3
+"""How often a step is loaded at the most. One that lost a race against another attempt of itself then finds itself recorded."""
+
+_STEPS = TypeAdapter(list[StepInput])
+_RESULTS = TypeAdapter(list[StepResult])
+
+
+class Batch:
+    """Steps that are done together. One that fails becomes a result with its error; the others are not disturbed."""
+
+    def __init__(self, ports: StepPorts, inputs: Sequence[StepInput]) -> None:
+        """Work through `ports`."""
+        self.inputs = inputs
+        self.ports = ports
+        self._results: dict[int, StepResult] = {}
+        self._ready: dict[int, Step] = {}
+        """Steps that have acted, and are to be recorded."""
+        self._prepared: Prepared[dict[int, StepResult]] | None = None
+
+    @classmethod
+    def of_json(cls, ports: StepPorts, steps: bytes) -> "Batch":
+        """The batch that `steps` are."""
+        return cls(ports, _STEPS.validate_json(steps))
+
+    async def prepare(self) -> None:
+        """Loads, acts, and computes what is to be written. Nothing is written.
+
+        Raises:
+            StoreUnavailable: nothing could be read; the batch can be done again.
+        """
+        steps = {
+            number: KINDS[step.kind](step, self.ports)
+            for number, step in enumerate(self.inputs)
+            if number not in self._results
+        }
+        self._results |= await self.ports.records.read(lambda transaction: _load(transaction, steps))
+        loaded = {number: step for number, step in steps.items() if number not in self._results}
+        errors = await _act_all(loaded) if loaded else {}
+        self._results |= {number: StepResult(error=error) for number, error in errors.items()}
+        self._ready = ready = {number: step for number, step in loaded.items() if number not in errors}
+        self._prepared = self.ports.records.prepare(lambda transaction: _record(transaction, ready)) if ready else None
+
+    async def finish(self) -> list[StepResult]:
+        """Writes what was prepared, and tells what came of each step, in their order.
+
+        Raises:
+            StoreUnavailable: nothing could be read or written; the batch can be done again.
+            DiskFull: likewise.
+        """
+        for number in range(PASSES):
+            if number > 0:
+                await self.prepare()
+            await self._write()
+            if len(self._results) == len(self.inputs):
+                break
+        return [self._results.get(number) or _lost_race() for number in range(len(self.inputs))]
+
+    async def finish_as_json(self) -> bytes:
+        """Like :meth:`finish`, as JSON."""
+        return _RESULTS.dump_json(await self.finish())
+
+    async def _write(self) -> None:
+        ready, prepared = self._ready, self._prepared
+        if not ready:
+            return
+        if prepared is not None and await self.ports.records.commit(prepared):
+            written = prepared.result
+        else:
+            written = await self.ports.records.write(lambda transaction: _record(transaction, ready))
+        for number, result in written.items():
+            self._results[number] = result
+            ready[number].after(result)
+
+
+async def do_steps(ports: StepPorts, inputs: Sequence[StepInput]) -> list[StepResult]:
+    """Does `inputs` as one batch.
+
+    Raises:
+        StoreUnavailable: nothing could be read or written; the batch can be done again.
+        DiskFull: likewise.
+    """
+    batch = Batch(ports, inputs)
+    await batch.prepare()
+    return await batch.finish()
+
+
+async def do_steps_as_json(ports: StepPorts, inputs: bytes) -> bytes:
+    """Like :func:`do_steps`, from JSON to JSON."""
+    batch = Batch.of_json(ports, inputs)
+    await batch.prepare()
+    return await batch.finish_as_json()
+
+
+def _load(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepResult]:
+    """Loads `steps`; returns results of those with nothing left to do."""
+    _find_begun(transaction, steps.values())
+    results: dict[int, StepResult] = {}
+    for number, step in steps.items():
+        try:
+            found = step.load(transaction)
+            if found is None and isinstance(step, Opening):
+                # Half the transactions, and half of what the workflow has to wait for.
+                steps[number] = at_once(step, transaction)
+        except STORE_FAILURES:
+            raise
+        except Exception as error:
+            found = StepResult(error=_report(error, step))
+        if found is not None:
+            results[number] = found
+    _read_histories(transaction, (step for number, step in steps.items() if number not in results))
+    return results
+
+
+def _find_begun(transaction: Transaction, steps: Iterable[Step]) -> None:
+    openings: defaultdict[Scope, list[Opening]] = defaultdict(list)
+    for step in steps:
+        if isinstance(step, Opening):
+            openings[step.input.scope].append(step)
+    for scope, found in openings.items():
+        begun = transaction.executions(scope, [opening.input.execution_id for opening in found])
+        for opening in found:
+            opening.found = begun.get(opening.input.execution_id)
+        _find_conversations(transaction, scope, [opening for opening in found if opening.in_conversation])
+
+
+def _find_conversations(transaction: Transaction, scope: Scope, openings: list[Opening]) -> None:
+    if not openings:
+        return
+    ids = [opening.request.conversation_id for opening in openings]
+    conversations, so_far = transaction.conversations_of(scope, ids), transaction.turns_so_far(scope, ids)
+    for opening in openings:
+        opening.conversation = conversations.get(opening.request.conversation_id)
+        opening.so_far = so_far.get(opening.request.conversation_id, opening.so_far)
+
+
+def _read_histories(transaction: Transaction, steps: Iterable[Step]) -> None:
+    wanted: defaultdict[Scope, list[tuple[Prompt, HistoryWanted]]] = defaultdict(list)
+    for step in steps:
+        model = step.model if isinstance(step, AtOnce) else step
+        if isinstance(model, ModelStep) and model.prompt.history_wanted is not None:
+            wanted[step.input.scope].append((model.prompt, model.prompt.history_wanted))
+    for scope, found in wanted.items():
+        histories = transaction.histories(scope, [history for _, history in found])
+        for (prompt, _), history in zip(found, histories, strict=True):
+            prompt.history = history
+
+
+def _record(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepResult]:
+    """Records all that nobody else has recorded meanwhile (another attempt of the same activity may have).
+
+    Whether somebody has is looked up only after the keys of a first attempt turned out to be taken.
+    """
+    written: dict[int, StepResult] = {}
+    for number, step in steps.items():
+        key = step.input
+        if not transaction.retried:
+            taken = False
+        elif key.kind in (StepKind.MODEL, StepKind.TOOL):
+            taken = (key.execution_id, key.step, key.call) in transaction.recorded(key.scope, [key.execution_id])
+        elif key.kind is StepKind.OPEN:
+            taken = bool(transaction.executions(key.scope, [key.execution_id]))
+        elif key.kind is StepKind.APPROVAL:
+            taken = transaction.approval(key.scope, approval_id(key.execution_id, key.step, key.call)) is not None
+        elif key.kind is StepKind.DECISION:
+            taken = False  # it changes a row that waits, and no other
+        else:
+            found = transaction.executions(key.scope, [key.execution_id]).get(key.execution_id)
+            taken = found is not None and found.execution.state is not ExecutionState.RUNNING
+        if not taken:
+            with in_trace(key.traceparent):
+                written[number] = step.record(transaction)
+    return written
+
+
+async def _act_all(steps: dict[int, Step]) -> dict[int, ErrorReport]:
+    """Acts; steps that wait for something wait side by side. Returns the errors of those that failed."""
+    errors: dict[int, ErrorReport | None] = {}
+    waiting: dict[int, Step] = {}
+    for number, step in steps.items():
+        if isinstance(step, AtOnce) and not step.waits:
+            errors[number] = await _act(step)  # a task of its own would cost more than the work
+        else:
+            waiting[number] = step
+    done = await asyncio.gather(*(_act(step) for step in waiting.values()))
+    errors.update(zip(waiting, done, strict=True))
+    return {number: error for number, error in errors.items() if error is not None}
+
+
+async def _act(step: Step) -> ErrorReport | None:
+    try:
+        with in_trace(step.input.traceparent):
+            await step.act()
+    except STORE_FAILURES:
+        raise
+    except Exception as error:
+        return _report(error, step)
+    return None
+
+
+def _report(error: Exception, step: Step) -> ErrorReport:
+    if isinstance(error, CaxtonError):
+        return error.report()
+    # A bug of ours must not be tried for ever, and what it prints may hold content: the log gets the trace only.
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    log.error(
+        "a step failed unexpectedly",
+        extra={
+            "execution_id": step.input.execution_id,
+            "step": step.input.kind,
+            "error": type(error).__name__,
+            "where": f"{where.filename}:{where.lineno}",
+        },
+    )
+    return ErrorReport(
+        code="internal",
+        message="something went wrong inside Caxton",
+        reason=f"{type(error).__name__} in step {step.input.kind}",
+    )
+
+
+def _lost_race() -> StepResult:
+    return StepResult(error=ErrorReport(code="internal", message="the step is being done elsewhere", retryable=True))
