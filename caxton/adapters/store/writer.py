@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from caxton.domain.sealing import COLUMNS, GENESIS, Unplaced, seal
 
@@ -31,6 +31,9 @@ Count = tuple[int, int, str, str, str, bool]
 
 Job = tuple[list[Rows], list[Count], list[tuple[str, list[Unplaced]]]]
 """Rows to insert, messages to count, and events to append by customer."""
+
+Checkpoint = tuple[int, int, int]
+"""What a checkpoint tells: whether it could not begin, pages in the write-ahead log, pages of them that are moved."""
 
 COUNT = (
     "UPDATE conversations SET message_count = message_count + ?, last_activity = ? "
@@ -167,7 +170,7 @@ def _move_all(connection: "apsw.Connection") -> None:
     """
     before = -1
     for _ in range(MOST_ROUNDS):
-        pages = int(str(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()[0][1]))
+        _, pages, _ = cast("Checkpoint", connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())
         if pages == before:
             return
         before = pages
