@@ -46,6 +46,13 @@ class Scope(BaseModel):
     def __str__(self) -> str:
         return f"{self.customer}/{self.workspace}"
 
+    # What is kept in memory is kept by scope, and pydantic's own comparison takes several microseconds.
+    def __hash__(self) -> int:
+        return hash((self.customer, self.workspace))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scope) and (self.customer, self.workspace) == (other.customer, other.workspace)
+
 
 def is_name(text: str) -> bool:
     """Whether `text` may name a customer, workspace, agent, tool or capability."""

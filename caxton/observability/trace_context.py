@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Token
+from functools import lru_cache
 from typing import Self, cast
 
 from opentelemetry import context as otel_context
@@ -27,6 +28,9 @@ _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([
 
 MOST_LINKS = 100
 """Links of one span at the most: as many as a batch has requests (OpenTelemetry's own limit is 128)."""
+
+KNOWN = 1_024
+"""Values of `traceparent` that are remembered: each step of a request enters its trace."""
 
 _RELATED = otel_context.create_key("caxton-related")
 """Context key: spans of other traces that the next span is to link to, a batch to its requests or the other way round."""
@@ -59,6 +63,7 @@ def extract_traceparent(headers: Mapping[str, str]) -> str | None:
     return format_traceparent(parsed) if parsed else None
 
 
+@lru_cache(maxsize=KNOWN)
 def parse_traceparent(value: str | None) -> SpanContext | None:
     """The span that a `traceparent` names, as a remote one; None if it is not valid."""
     match = _TRACEPARENT.fullmatch(value) if value and len(value) < 256 else None
@@ -112,6 +117,13 @@ def context_with(span: Span, related: Sequence[SpanContext] = ()) -> Context:
     return entered
 
 
+@lru_cache(maxsize=KNOWN)
+def _only_in(traceparent: str | None) -> Context | None:
+    """The context of work in the trace that `traceparent` names, and in nothing else; None if it names none."""
+    remote = parse_traceparent(traceparent)
+    return None if remote is None else set_span_in_context(NonRecordingSpan(remote), Context())
+
+
 class in_trace:  # noqa: N801 - a context manager that reads as a phrase
     """Runs its body in the trace of a request, unless it runs there already: then the nearer parent stays.
 
@@ -127,6 +139,10 @@ class in_trace:  # noqa: N801 - a context manager that reads as a phrase
 
     def __enter__(self) -> Self:
         """Enter it."""
+        if not otel_context.get_current():
+            entered = _only_in(self._traceparent)
+            self._token = None if entered is None else otel_context.attach(entered)
+            return self
         remote = parse_traceparent(self._traceparent)
         if remote is None:
             return self

@@ -49,7 +49,7 @@ class Template:
         self._program = program
         # Jinja2 keeps a chain of mappings, which it copies for every rendering: slowly, item by item.
         program.globals = dict(program.globals)
-        self._constant = None if "{" in text else "".join(program.root_render_func(program.new_context({})))
+        self.constant = None if "{" in text else "".join(program.root_render_func(program.new_context({})))
 
     @functools.cached_property
     def variables(self) -> frozenset[str]:
@@ -63,8 +63,6 @@ class Template:
 
     def render(self, variables: Mapping[str, Any]) -> str:
         """The text that the template makes of `variables`."""
-        if self._constant is not None:
-            return self._constant
         context = self._program.new_context(dict(variables))
         pieces: list[str] = []
         size = 0
@@ -173,6 +171,8 @@ def _run(template: Template | str, variables: Mapping[str, Any], *, native: bool
                 f"A template of the agent is not valid (line {error.line}): {error.message}",
                 *([error.hint] if error.hint else []),
             ) from None
+    if template.constant is not None:
+        return template.constant
     try:
         with new_budget():
             return template.evaluate(variables) if native else template.render(variables)
