@@ -54,6 +54,14 @@ def catch_up(transaction: Transaction, customer: str, projection: Projection, ba
     return len(events)
 
 
+def begin_anew(transaction: Transaction, customer: str, projection: Projection) -> None:
+    """Forgets what another version of the projection made, if one did. What the log tells is folded later."""
+    _, version = transaction.document_position(customer, projection.name)
+    if version != projection.version:
+        transaction.drop_documents(customer, projection.name)
+        transaction.set_document_position(customer, projection.name, 0, projection.version)
+
+
 def look_ahead(
     transaction: Transaction, customer: str, projections: Iterable[Projection], batch: int
 ) -> tuple[list[Folded], int]:

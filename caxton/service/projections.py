@@ -14,7 +14,7 @@ from caxton.domain.events.governance import MetricDefined
 from caxton.domain.ids import Scope, is_name, new_id
 from caxton.domain.records import EventFilter, Records, Transaction
 from caxton.projections.metrics import BUILT_IN, MetricDefinition, MetricValue, Selector, evaluate
-from caxton.projections.projection import BATCH, Projection, catch_up, look_ahead, write
+from caxton.projections.projection import BATCH, Projection, begin_anew, catch_up, look_ahead, write
 from caxton.projections.statistics import summary
 from caxton.projections.views import ACTIVITY, DIMENSIONS, PROJECTIONS
 from caxton.routing.similar import similar_names
@@ -127,22 +127,23 @@ class Projections:
             if found:
                 await self.records.write(lambda transaction, found=found: write(transaction, customer, found))
             if events < BITE:
-                await self._renew(customer)
-                return True
+                return not await self._renew(customer)
             await asyncio.sleep(REST * (time.monotonic() - began))
         return False
 
-    async def _renew(self, customer: str) -> None:
-        """Begins views anew that an older version of Caxton made, or none yet."""
+    async def _renew(self, customer: str) -> bool:
+        """Begins views anew that an older version of Caxton made, or none yet. Returns whether there were any."""
 
         def old(transaction: Transaction) -> list[Projection]:
             versions = {name: transaction.document_position(customer, name)[1] for name in PROJECTIONS}
             return [each for name, each in PROJECTIONS.items() if versions[name] != each.version]
 
-        for projection in await self.records.read(old):
+        found = await self.records.read(old)
+        for projection in found:
             await self.records.write(
-                lambda transaction, projection=projection: catch_up(transaction, customer, projection, BITE)
+                lambda transaction, projection=projection: begin_anew(transaction, customer, projection)
             )
+        return bool(found)
 
     # --- metrics ---
 
