@@ -1,9 +1,9 @@
 """Keeps capability indexes current. It asks the records port for the registry's generation and rebuilds when that moved."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from caxton.domain.agents import AgentState, AgentVersion
+from caxton.domain.agents import AgentSpec, AgentState, AgentVersion
 from caxton.domain.ids import DeploymentId, Digest, Scope
 from caxton.domain.memory_functions import MEMORY_TOOL, SERVER
 from caxton.domain.records import Transaction
@@ -60,7 +60,7 @@ class Directory:
         generation = transaction.generation(scope)
         known = self._registries.get(scope)
         if known is None or known.index.generation != generation:
-            known = self._registries[scope] = _read(transaction, scope, generation)
+            known = self._registries[scope] = _read(transaction, scope, generation, known)
         if changes == self._changes:
             self._checked[scope] = checked
         return known
@@ -87,14 +87,14 @@ class Directory:
         return found
 
 
-def _read(transaction: Transaction, scope: Scope, generation: int) -> Registry:
+def _read(transaction: Transaction, scope: Scope, generation: int, before: Registry | None) -> Registry:
     components = transaction.components(scope)
-    agents = transaction.agent_versions(scope, [c.digest for c in components if c.kind == "agent"])
-    tools = transaction.tool_versions(scope, [c.digest for c in components if c.kind == "tool"])
+    specs = _specs(transaction, scope, [c.digest for c in components if c.kind == "agent"], before)
+    tools = _tools(transaction, scope, [c.digest for c in components if c.kind == "tool"], before)
     deployed = [
-        DeployedAgent(agents[Digest(c.digest)].spec, c.digest, AgentState(c.state), suspended=c.suspended)
+        DeployedAgent(specs[c.digest], c.digest, AgentState(c.state), suspended=c.suspended)
         for c in components
-        if c.kind == "agent" and c.digest in agents
+        if c.kind == "agent" and c.digest in specs
     ]
     active = {
         c.name: (tools[c.digest], ToolState(c.state)) for c in components if c.kind == "tool" and c.digest in tools
@@ -102,3 +102,23 @@ def _read(transaction: Transaction, scope: Scope, generation: int) -> Registry:
     deployments = {c.name: (c.digest, c.deployment_id) for c in components if c.kind == "agent"}
     limited = bool(transaction.budgets(scope.customer, scope.workspace))
     return Registry(build_index(generation, deployed), active, deployments, has_budgets=limited)
+
+
+# Definitions never change, and to read them all again would take most of the time that one agent's start takes.
+
+
+def _specs(
+    transaction: Transaction, scope: Scope, wanted: Sequence[Digest], before: Registry | None
+) -> dict[Digest, AgentSpec]:
+    """The agents of the `wanted` digests; those that the registry had `before` are not read again."""
+    found = {agent.digest: agent.spec for agent in before.index.agents.values()} if before else {}
+    fresh = [digest for digest in wanted if digest not in found]
+    return found | {digest: agent.spec for digest, agent in transaction.agent_versions(scope, fresh).items()}
+
+
+def _tools(
+    transaction: Transaction, scope: Scope, wanted: Sequence[Digest], before: Registry | None
+) -> dict[Digest, ToolVersion]:
+    """Likewise, the tools."""
+    found = {tool.digest: tool for tool, _ in before.tools.values()} if before else {}
+    return found | transaction.tool_versions(scope, [digest for digest in wanted if digest not in found])

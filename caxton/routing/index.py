@@ -77,7 +77,8 @@ def build_index(generation: int, agents: Iterable[DeployedAgent]) -> CapabilityI
             found.setdefault(capability.name, []).append(provider)
     ordered: dict[str, tuple[Provider, ...]] = {}
     for name, providers in found.items():
-        providers.sort(key=lambda provider: provider.agent)
-        providers.sort(key=lambda provider: version_key(provider.version), reverse=True)
+        if len(providers) > 1:
+            providers.sort(key=lambda provider: provider.agent)
+            providers.sort(key=lambda provider: version_key(provider.version), reverse=True)
         ordered[name] = tuple(providers)
     return CapabilityIndex(generation, ordered, by_name)

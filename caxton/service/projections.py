@@ -23,7 +23,7 @@ from caxton.service.context import Caller, Role
 PATIENCE = 5.0
 """Seconds that a reader waits for a view to catch up with the log; then it sees how far the view is."""
 
-BITE = 500
+BITE = 150
 """Events that views follow by in the background at once."""
 
 REST = 9
