@@ -19,7 +19,7 @@ from caxton.activities.tool_step import ToolStep
 from caxton.domain.errors import CaxtonError, DiskFull, ErrorReport, StoreUnavailable
 from caxton.domain.executions import ExecutionState, StepInput, StepKind, StepResult
 from caxton.domain.governance import approval_id
-from caxton.domain.ids import Scope
+from caxton.domain.ids import ConversationId, Scope
 from caxton.domain.records import HistoryWanted, Prepared, Transaction
 from caxton.observability.tracing import in_trace
 
@@ -61,6 +61,31 @@ class Batch:
     def of_json(cls, ports: StepPorts, steps: bytes) -> "Batch":
         """The batch that `steps` are."""
         return cls(ports, _STEPS.validate_json(steps))
+
+    async def basis(self) -> object:
+        """What first steps are decided by: the same as before if nothing has changed that they depend on.
+
+        Raises:
+            StoreUnavailable: nothing can be read.
+        """
+        conversations: defaultdict[Scope, list[ConversationId]] = defaultdict(list)
+        for step in self.inputs:
+            of_scope = conversations[step.scope]
+            if step.request is not None and not step.request.one_shot:
+                of_scope.append(step.request.conversation_id)
+
+        def read(transaction: Transaction) -> list[object]:
+            return [
+                (
+                    scope,
+                    transaction.generation(scope),
+                    transaction.conversations_of(scope, ids),  # each message changes its conversation
+                    transaction.turns_so_far(scope, ids),
+                )
+                for scope, ids in conversations.items()
+            ]
+
+        return await self.ports.records.read(read)
 
     async def prepare(self) -> None:
         """Loads, acts, and computes what is to be written. Nothing is written.

@@ -1,6 +1,6 @@
 """Batches of first steps that are prepared before their workflow asks for them.
 
-A batch of new requests takes some 10 ms through the engine to its workflow, and comes back as the steps that are to be done.
+A batch of requests takes some 10 ms through the engine to its workflow, and comes back as the steps that are to be done.
 Those steps are known when it leaves, and preparing them reads, computes and changes nothing. So it is done meanwhile; only
 what the workflow asks for, byte by byte, is written.
 """
@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from caxton.activities.batch import Batch
-from caxton.domain.ids import Scope
-from caxton.domain.records import Records, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +26,15 @@ MOST = 8
 class _Begun:
     batch: Batch
     at: float
-    preparing: asyncio.Task[dict[Scope, int] | None]
-    """Brings the generations of the registries by which it was prepared; None where it could not be."""
+    preparing: asyncio.Task[object | None]
+    """Brings what it was prepared by; None where it could not be."""
 
 
 class Ahead:
     """Prepares batches, and keeps them for a moment."""
 
-    def __init__(self, records: Records, make: Callable[[bytes], Batch]) -> None:
+    def __init__(self, make: Callable[[bytes], Batch]) -> None:
         """Prepare to prepare what `make` makes of steps as JSON."""
-        self._records = records
         self._make = make
         self._begun: dict[bytes, _Begun] = {}
 
@@ -62,24 +59,16 @@ class Ahead:
         if begun is None or _is_stale(begun):
             return None
         before = await begun.preparing
-        return begun.batch if before is not None and await self._generations(begun.batch) == before else None
+        return begun.batch if before is not None and await begun.batch.basis() == before else None
 
-    async def _prepare(self, batch: Batch) -> dict[Scope, int] | None:
+    async def _prepare(self, batch: Batch) -> object | None:
         try:
-            generations = await self._generations(batch)
+            basis = await batch.basis()
             await batch.prepare()
         except Exception as error:  # whoever does the steps when they are asked for will meet it too, and tell it
             log.debug("a batch could not be prepared: %s", type(error).__name__)
             return None
-        return generations
-
-    async def _generations(self, batch: Batch) -> dict[Scope, int]:
-        scopes = frozenset(step.scope for step in batch.inputs)
-
-        def read(transaction: Transaction) -> dict[Scope, int]:
-            return {scope: transaction.generation(scope) for scope in scopes}
-
-        return await self._records.read(read)
+        return basis
 
 
 def _is_stale(begun: _Begun) -> bool:

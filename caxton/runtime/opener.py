@@ -143,7 +143,7 @@ class _Turns:
 
     def __init__(self, ports: StepPorts) -> None:
         self._ports = ports
-        self._ahead = Ahead(ports.records, self._batch)
+        self._ahead = Ahead(self._batch)
 
     def expect(self, steps: bytes) -> None:
         """Prepares `steps`."""

@@ -59,10 +59,7 @@ class OpenerProcess:
             await asyncio.sleep(max(0.0, started + RESTART_AFTER - time.monotonic()))
 
     def expect(self, requests: Sequence[TurnRequest]) -> None:
-        """Has it prepare what `requests`, which are on their way to their inbox, are going to need.
-
-        They stand alone and are new, so nothing that another request does can change what is prepared.
-        """
+        """Has it prepare what `requests`, which are on their way to their inbox, are going to need."""
         if self._writer is None or time.monotonic() - self._opened > EXPECTED_FOR:
             return
         # As the inbox will have it (:mod:`caxton.workflows.inbox`): where that is not so, it is only done in vain.

@@ -16,6 +16,9 @@ STAY = 0.2
 FEWEST = 100
 """Requests that are let in at the same time however slow it goes: fewer would make small batches, which cost more each."""
 
+FIRST_RATE = 1_000.0
+"""Answers a second that are expected of a server that has shown nothing yet: so a burst finds it open."""
+
 INTERVAL = 0.25
 """Seconds over which answers are counted."""
 
@@ -34,7 +37,7 @@ class Admission:
         self.here = 0
         self._clock = clock
         self._of: Counter[str] = Counter()
-        self._rate = 0.0
+        self._rate = FIRST_RATE
         self._answered = 0
         self._since = clock()
 
@@ -73,7 +76,10 @@ class Admission:
         self._answered += 1
         passed = self._clock() - self._since
         if passed >= INTERVAL:
-            # Quickly up and slowly down: a moment in which little was asked says nothing about what can be answered.
+            # Quickly up and slowly down, and down only while requests stay too long: where few are here, few were asked, which
+            # says nothing about how many could be answered.
             measured = self._answered / passed
-            self._rate = max(measured, 0.9 * self._rate)
+            if self.here > measured * STAY:
+                self._rate = max(measured, 0.9 * self._rate)
+            self._rate = max(measured, self._rate)
             self._answered, self._since = 0, self._clock()

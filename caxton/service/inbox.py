@@ -5,6 +5,7 @@ load rises, and at low load a request waits for nobody.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ from caxton.workflows.names import (
     search_attributes,
 )
 from caxton.workflows.policies import TASK_TIMEOUT
+
+log = logging.getLogger(__name__)
 
 BATCH_REQUESTS = 100
 """Requests in one update at the most."""
@@ -59,15 +62,13 @@ LONGEST_ALONE = 2.0
 
 
 Expect = Callable[[Sequence[TurnRequest]], None]
-"""Is told of requests that are new and stand alone, when they are on their way."""
+"""Is told of requests when they are on their way."""
 
 
 @dataclass
 class _Waiting:
     request: TurnRequest
     done: asyncio.Future[TurnOutcome | TurnView]
-    is_new: bool = False
-    """Whether it stands alone, and nobody else can send the same."""
 
 
 class _Shard:
@@ -179,8 +180,7 @@ class _Shard:
         if not batch:
             return
         requests = [waiting.request for waiting in batch]
-        if all(waiting.is_new for waiting in batch):
-            self.expect(requests)
+        self._tell_ahead(requests)
         try:
             with in_trace_of_batch(request.traceparent for request in requests):
                 outcomes = await self._update(InboxBatch(requests=requests, alone=alone))
@@ -200,6 +200,12 @@ class _Shard:
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if not waiting.done.done():
                 waiting.done.set_result(outcome)
+
+    def _tell_ahead(self, requests: Sequence[TurnRequest]) -> None:
+        try:
+            self.expect(requests)
+        except Exception as error:  # it would only have saved time
+            log.warning("requests could not be told of ahead: %s", type(error).__name__)
 
     async def _update(self, batch: InboxBatch) -> list[TurnOutcome]:
         # The same id when the same batch is sent again after a broken connection: the engine then runs it once.
@@ -250,7 +256,7 @@ class _Shards:
             self.shards.append(_Shard(customer, number, engine, expect, self.shards[-1]))
         self.shards += [_Shard(customer, SHARDS + number, engine, expect) for number in range(CONVERSATION_SHARDS)]
 
-    def put(self, waiting: _Waiting) -> None:
+    def put(self, waiting: _Waiting, *, is_new: bool) -> None:
         """Queues a request.
 
         One that stands alone goes to any shard. What may be sent twice at the same time goes to the same shard each time, which
@@ -258,7 +264,7 @@ class _Shards:
         """
         request = waiting.request
         kind = (request.scope.workspace, request.target.agent or request.target.capability)
-        if waiting.is_new:
+        if is_new and request.one_shot:
             self.first.shared.put(kind, waiting)
             self.first.wake()
             return
@@ -339,7 +345,7 @@ class InboxSender:
             shards = self._customers[customer] = _Shards(customer, self.engine, self.expect)
         self.admission.enter(customer)
         try:
-            shards.put(_Waiting(request, done, is_new and request.one_shot))
+            shards.put(_Waiting(request, done), is_new=is_new)
             return await done
         finally:
             self.admission.leave(customer)

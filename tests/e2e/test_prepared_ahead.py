@@ -35,17 +35,17 @@ class Opener:
     scope: Scope
     folder: Path
 
-    def steps(self, *texts: str) -> bytes:
-        """First steps, as a workflow asks for them."""
+    def steps(self, *texts: str, conversation: str | None = None) -> bytes:
+        """First steps, as a workflow asks for them; of one-shot requests, unless they belong to a conversation."""
         requests = [
             TurnRequest(
                 scope=self.scope,
-                conversation_id=ConversationId(new_id("c")),
+                conversation_id=ConversationId(conversation or new_id("c")),
                 execution_id=ExecutionId(new_id("x")),
                 message_id=MessageId(new_id("m")),
                 content=Content(text=text, size=len(text)),
                 target=Target(capability="echo"),
-                one_shot=True,
+                one_shot=conversation is None,
             )
             for text in texts
         ]
@@ -63,7 +63,7 @@ async def opener(caxton_server: RunningServer, workspace: str, tmp_path: Path) -
         settings = Settings(data_dir=caxton_server.data_dir)
         parts = build_parts(settings, DataFolder(caxton_server.data_dir))
         ports = replace(step_ports(parts), only_opens=True)
-        made = Ahead(parts.database, lambda steps: Batch.of_json(ports, steps))
+        made = Ahead(lambda steps: Batch.of_json(ports, steps))
         try:
             yield Opener(ports, made, api, Scope(workspace=workspace), tmp_path)
         finally:
@@ -96,6 +96,18 @@ async def test_what_was_prepared_for_other_agents_than_are_there_now_is_not_used
     assert await opener.ahead.take(steps) is None
 
 
+async def test_what_was_prepared_before_another_message_of_the_conversation_is_not_used(opener: Opener) -> None:
+    conversation = opener.api.post("/v1/conversations", json={"capability": "echo"}).json()["id"]
+    for is_used in (True, False):
+        steps = opener.steps("one", conversation=conversation)
+        opener.ahead.begin(steps)
+        await asyncio.sleep(0.1)
+        if not is_used:
+            opener.api.post(f"/v1/conversations/{conversation}/messages", json={"content": "two"}).raise_for_status()
+        batch = await opener.ahead.take(steps)
+        assert (batch is not None) == is_used
+
+
 async def test_what_was_prepared_long_ago_is_not_used(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = opener.steps("one")
     opener.ahead.begin(steps)
@@ -125,6 +137,13 @@ def test_a_server_prepares_what_is_on_its_way(caxton_server: RunningServer, work
             assert time.monotonic() < until
             answer = api.post("/v1/messages", json={"capability": "echo", "content": "hello"})
             assert answer.json()["reply"]["content"]["text"] == "hello"
+        conversation = api.post("/v1/conversations", json={"capability": "echo"}).json()["id"]
+        before = prepared(api)
+        for number in range(3):
+            said = {"content": f"message {number}"}
+            answer = api.post(f"/v1/conversations/{conversation}/messages", json=said)
+            assert answer.json()["reply"]["content"]["text"] == f"message {number}"
+        assert prepared(api) == before + 3
 
 
 def prepared(api: Any) -> float:

@@ -32,12 +32,42 @@ def test_as_many_are_let_in_as_were_lately_answered_within_the_stay() -> None:
     assert refused.value.report().retry_after
 
 
+def test_a_burst_finds_an_idle_server_open() -> None:
+    clock = Clock()
+    admission = Admission(10_000, clock)
+    for _ in range(2):
+        for _ in range(200):
+            admission.check("a")
+            admission.enter("a")
+        for _ in range(200):
+            clock.now += 0.001
+            admission.leave("a")
+        for _ in range(100):  # little is asked, and answered at once
+            clock.now += 1
+            admission.check("a")
+            admission.enter("a")
+            admission.leave("a")
+
+
+def test_fewer_are_let_in_when_they_stay_long() -> None:
+    clock = Clock()
+    admission = Admission(10_000, clock)
+    for _ in range(FEWEST):
+        admission.enter("a")
+    for _ in range(300):  # 30 a second
+        clock.now += 0.033
+        admission.leave("a")
+        admission.enter("a")
+    assert admission.limit == FEWEST
+
+
 def test_the_flood_of_one_customer_keeps_no_other_out() -> None:
     admission = Admission(10_000, Clock())
-    for _ in range(FEWEST):
+    most = admission.limit
+    for _ in range(most):
         admission.check("flood")
         admission.enter("flood")
-    for _ in range(FEWEST // 2):
+    for _ in range(most // 2):
         admission.check("other")
         admission.enter("other")
     with pytest.raises(Overloaded):

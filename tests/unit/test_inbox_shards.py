@@ -67,6 +67,8 @@ class FakeEngine:
 class Inbox:
     engine: FakeEngine
     sender: InboxSender
+    expected: list[int]
+    """Sizes of the batches that were told of ahead."""
     asked: list[asyncio.Task[TurnOutcome | TurnView]] = field(default_factory=list[Any])
 
     async def ask(self, text: str = "hello", *, key: str | None = None) -> None:
@@ -91,7 +93,11 @@ class Inbox:
 @pytest.fixture
 def inbox() -> Inbox:
     engine = FakeEngine()
-    return Inbox(engine, InboxSender(cast("Engine", engine), most_waiting=100))
+    expected: list[int] = []
+    sender = InboxSender(
+        cast("Engine", engine), most_waiting=100, expect=lambda requests: expected.append(len(requests))
+    )
+    return Inbox(engine, sender, expected)
 
 
 FIRST, SECOND = inbox_workflow_id("local", 0), inbox_workflow_id("local", 1)
@@ -149,6 +155,28 @@ async def test_a_request_with_a_key_goes_to_the_same_shard_each_time(inbox: Inbo
             update.finish()
         inbox.engine.updates.clear()
         await asyncio.sleep(0.02)
+    await asyncio.gather(*inbox.asked)
+
+
+async def test_what_is_sent_is_told_of_ahead(inbox: Inbox) -> None:
+    for key in (None, None, None, "x_1"):
+        await inbox.ask(key=key)
+    while inbox.engine.updates:
+        for update in inbox.engine.updates:
+            update.finish()
+        inbox.engine.updates.clear()
+        await asyncio.sleep(0.02)
+    await asyncio.gather(*inbox.asked)
+    assert inbox.expected == [1, 1, 2]
+
+
+async def test_a_failure_to_tell_ahead_fails_no_request(inbox: Inbox) -> None:
+    def fail(_requests: object) -> None:
+        raise RuntimeError
+
+    inbox.sender.expect = fail
+    await inbox.ask()
+    inbox.engine.updates[0].finish()
     await asyncio.gather(*inbox.asked)
 
 
