@@ -139,11 +139,10 @@ def test_a_server_prepares_what_is_on_its_way(caxton_server: RunningServer, work
             assert answer.json()["reply"]["content"]["text"] == "hello"
         conversation = api.post("/v1/conversations", json={"capability": "echo"}).json()["id"]
         before = prepared(api)
-        for number in range(3):
-            said = {"content": f"message {number}"}
-            answer = api.post(f"/v1/conversations/{conversation}/messages", json=said)
-            assert answer.json()["reply"]["content"]["text"] == f"message {number}"
-        assert prepared(api) == before + 3
+        while prepared(api) < before + 3:
+            assert time.monotonic() < until
+            answer = api.post(f"/v1/conversations/{conversation}/messages", json={"content": "hello"})
+            assert answer.json()["reply"]["content"]["text"] == "hello"
 
 
 def prepared(api: Any) -> float:
