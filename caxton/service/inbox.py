@@ -5,13 +5,17 @@ load rises, and at low load a request waits for nobody.
 """
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from caxton.domain.conversations import ConversationState
 from caxton.domain.errors import CaxtonError, EngineUnavailable, Overloaded
 from caxton.domain.executions import TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, Scope, derived_id
@@ -19,6 +23,7 @@ from caxton.observability.tracing import in_trace_of_batch
 from caxton.service.admission import Admission
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.service.fair_queue import FairQueue
+from caxton.workflows.conversation import ConversationInput, ConversationWorkflow
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
 from caxton.workflows.names import (
     CONVERSATION_SHARDS,
@@ -61,6 +66,18 @@ LONGEST_ALONE = 2.0
 """Seconds that others wait for it at the most."""
 
 
+SLOW_AFTER = 10
+"""Requests of a kind, one after the other, that went on in workflows of their own: then others of the kind get one at once."""
+
+ASK_AGAIN = 10.0
+"""Seconds after which one of them goes through the inbox all the same, to see whether the kind is still slow."""
+
+MOST_KINDS = 10_000
+"""Kinds of requests that are remembered."""
+
+Kind = tuple[str, str | None]
+"""A workspace, and an agent or a capability."""
+
 Expect = Callable[[Sequence[TurnRequest]], None]
 """Is told of requests when they are on their way."""
 
@@ -71,14 +88,59 @@ class _Waiting:
     done: asyncio.Future[TurnOutcome | TurnView]
 
 
+def _kind(request: TurnRequest) -> Kind:
+    return request.scope.workspace, request.target.agent or request.target.capability
+
+
+class _SlowKinds:
+    """Which kinds of requests an inbox cannot answer: to take them in would only hold up the others.
+
+    Each that goes on in a workflow of its own keeps the inbox's workflow busy three times more: when that starts, when it
+    has started and when it ends.
+    """
+
+    def __init__(self) -> None:
+        self._in_a_row: dict[Kind, int] = {}
+        self._ask_at: dict[Kind, float] = {}
+
+    def note(self, request: TurnRequest, outcome: TurnOutcome | TurnView) -> None:
+        """What became of a request that went through the inbox."""
+        kind = _kind(request)
+        if outcome.state != "running":
+            self._in_a_row.pop(kind, None)
+            return
+        if len(self._in_a_row) >= MOST_KINDS:
+            self._in_a_row.clear()
+        self._in_a_row[kind] = self._in_a_row.get(kind, 0) + 1
+        self._ask_at[kind] = time.monotonic() + ASK_AGAIN
+
+    def has(self, request: TurnRequest) -> bool:
+        """Whether a request had better get a workflow of its own."""
+        kind = _kind(request)
+        if self._in_a_row.get(kind, 0) < SLOW_AFTER:
+            return False
+        now = time.monotonic()
+        if now < self._ask_at[kind]:
+            return True
+        self._ask_at[kind] = now + ASK_AGAIN
+        return False
+
+
 class _Shard:
     def __init__(
-        self, customer: str, number: int, engine: Engine, expect: Expect, helped: "_Shard | None" = None
+        self,
+        customer: str,
+        number: int,
+        engine: Engine,
+        expect: Expect,
+        slow: _SlowKinds,
+        helped: "_Shard | None" = None,
     ) -> None:
         self.customer = customer
         self.number = number
         self.engine = engine
         self.expect = expect
+        self.slow = slow
         self.own = FairQueue[_Waiting]()
         """Requests that only this shard may have."""
         self.shared = FairQueue[_Waiting]() if helped is None else helped.shared
@@ -198,6 +260,8 @@ class _Shard:
             _fail(batch, _unsent(error))
             raise
         for waiting, outcome in zip(batch, outcomes, strict=True):
+            if waiting.request.one_shot:
+                self.slow.note(waiting.request, outcome)
             if not waiting.done.done():
                 waiting.done.set_result(outcome)
 
@@ -250,11 +314,13 @@ class _Shards:
     """The shards of one customer."""
 
     def __init__(self, customer: str, engine: Engine, expect: Expect) -> None:
-        self.first = _Shard(customer, 0, engine, expect)
+        self.slow = slow = _SlowKinds()
+        self.first = _Shard(customer, 0, engine, expect, slow)
         self.shards = [self.first]
         for number in range(1, SHARDS):
-            self.shards.append(_Shard(customer, number, engine, expect, self.shards[-1]))
-        self.shards += [_Shard(customer, SHARDS + number, engine, expect) for number in range(CONVERSATION_SHARDS)]
+            self.shards.append(_Shard(customer, number, engine, expect, slow, self.shards[-1]))
+        for number in range(SHARDS, SHARDS + CONVERSATION_SHARDS):
+            self.shards.append(_Shard(customer, number, engine, expect, slow))
 
     def put(self, waiting: _Waiting, *, is_new: bool) -> None:
         """Queues a request.
@@ -263,7 +329,7 @@ class _Shards:
         notices; so do messages of one conversation.
         """
         request = waiting.request
-        kind = (request.scope.workspace, request.target.agent or request.target.capability)
+        kind = _kind(request)
         if is_new and request.one_shot:
             self.first.shared.put(kind, waiting)
             self.first.wake()
@@ -345,7 +411,32 @@ class InboxSender:
             shards = self._customers[customer] = _Shards(customer, self.engine, self.expect)
         self.admission.enter(customer)
         try:
+            if request.one_shot and shards.slow.has(request):
+                return await self._start_own(request)
             shards.put(_Waiting(request, done), is_new=is_new)
             return await done
         finally:
             self.admission.leave(customer)
+
+    async def _start_own(self, request: TurnRequest) -> TurnOutcome:
+        """Starts a workflow for a request that stands alone, like the inbox does for those that take long."""
+        scope = request.scope
+        with contextlib.suppress(WorkflowAlreadyStartedError):  # the same request, sent again
+            await self.engine.call(
+                lambda: self.engine.client.start_workflow(
+                    ConversationWorkflow.run,
+                    ConversationInput.for_request(request),
+                    id=conversation_workflow_id(scope, request.conversation_id),
+                    task_queue=self.engine.task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    task_timeout=TASK_TIMEOUT,
+                    search_attributes=search_attributes(
+                        scope,
+                        agent=request.target.agent,
+                        capability=request.target.capability,
+                        state=ConversationState.IN_PROGRESS,
+                    ),
+                    static_summary=f"{request.target} (one request)",
+                )
+            )
+        return TurnOutcome(execution_id=request.execution_id, conversation_id=request.conversation_id, state="running")

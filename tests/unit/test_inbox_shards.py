@@ -1,8 +1,10 @@
 """Which shard takes a request, and when another one helps: with an engine that answers when the test says so."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -11,7 +13,8 @@ from caxton.domain.executions import Target, TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
 from caxton.domain.messages import Content
 from caxton.service.engine import Engine
-from caxton.service.inbox import LATE_AFTER, InboxSender
+from caxton.service.inbox import ASK_AGAIN, LATE_AFTER, SLOW_AFTER, InboxSender
+from caxton.workflows.conversation import ConversationInput
 from caxton.workflows.inbox import InboxBatch
 from caxton.workflows.names import inbox_shard, inbox_workflow_id
 
@@ -28,13 +31,10 @@ class Update:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
-    def finish(self) -> None:
+    def finish(self, state: Literal["completed", "running"] = "completed") -> None:
         requests = self.batch.requests
         self.answer.set_result(
-            [
-                TurnOutcome(execution_id=r.execution_id, conversation_id=r.conversation_id, state="running")
-                for r in requests
-            ]
+            [TurnOutcome(execution_id=r.execution_id, conversation_id=r.conversation_id, state=state) for r in requests]
         )
 
 
@@ -46,9 +46,14 @@ class FakeEngine:
     def __init__(self) -> None:
         self.client = self
         self.updates: list[Update] = []
+        self.own: list[str] = []
+        """Requests that got a workflow of their own at once."""
 
     async def call(self, work: Any) -> Any:
         return await work()
+
+    async def start_workflow(self, _run: object, state: ConversationInput, **_options: object) -> None:
+        self.own += [request.content.text or "" for request in state.queue]
 
     def get_workflow_handle_for(self, _workflow: object, workflow_id: str) -> Any:
         engine = self
@@ -156,6 +161,36 @@ async def test_a_request_with_a_key_goes_to_the_same_shard_each_time(inbox: Inbo
         inbox.engine.updates.clear()
         await asyncio.sleep(0.02)
     await asyncio.gather(*inbox.asked)
+
+
+async def answer(inbox: Inbox, state: Literal["completed", "running"], times: int) -> None:
+    for _ in range(times):
+        await inbox.ask()
+        inbox.engine.updates[-1].finish(state)
+        await asyncio.gather(*inbox.asked)
+
+
+@pytest.mark.requirement("PRF-2")
+async def test_what_always_takes_long_gets_a_workflow_of_its_own_at_once(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await answer(inbox, "running", SLOW_AFTER)
+    await inbox.ask("slow")
+    assert inbox.engine.own == ["slow"]
+    assert len(inbox.engine.updates) == SLOW_AFTER
+    later = time.monotonic() + ASK_AGAIN
+    monkeypatch.setattr("caxton.service.inbox.time", SimpleNamespace(monotonic=lambda: later))
+    # Now and then one shows whether it is still so.
+    await answer(inbox, "completed", 1)
+    await answer(inbox, "completed", 1)
+    assert inbox.engine.own == ["slow"]
+
+
+async def test_what_takes_long_now_and_then_goes_through_the_inbox(inbox: Inbox) -> None:
+    for _ in range(3):
+        await answer(inbox, "running", SLOW_AFTER - 1)
+        await answer(inbox, "completed", 1)
+    assert inbox.engine.own == []
 
 
 async def test_what_is_sent_is_told_of_ahead(inbox: Inbox) -> None:
