@@ -7,7 +7,6 @@ load rises, and at low load a request waits for nobody.
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from caxton.observability.tracing import in_trace_of_batch
 from caxton.service.admission import Admission
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.service.fair_queue import FairQueue
+from caxton.service.slow_kinds import SlowKinds, kind_of
 from caxton.workflows.conversation import ConversationInput, ConversationWorkflow
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
 from caxton.workflows.names import (
@@ -66,18 +66,6 @@ LONGEST_ALONE = 2.0
 """Seconds that others wait for it at the most."""
 
 
-SLOW_AFTER = 10
-"""Requests of a kind, one after the other, that went on in workflows of their own: then others of the kind get one at once."""
-
-ASK_AGAIN = 10.0
-"""Seconds after which one of them goes through the inbox all the same, to see whether the kind is still slow."""
-
-MOST_KINDS = 10_000
-"""Kinds of requests that are remembered."""
-
-Kind = tuple[str, str | None]
-"""A workspace, and an agent or a capability."""
-
 Expect = Callable[[Sequence[TurnRequest]], None]
 """Is told of requests when they are on their way."""
 
@@ -88,44 +76,6 @@ class _Waiting:
     done: asyncio.Future[TurnOutcome | TurnView]
 
 
-def _kind(request: TurnRequest) -> Kind:
-    return request.scope.workspace, request.target.agent or request.target.capability
-
-
-class _SlowKinds:
-    """Which kinds of requests an inbox cannot answer: to take them in would only hold up the others.
-
-    Each that goes on in a workflow of its own keeps the inbox's workflow busy three times more: when that starts, when it
-    has started and when it ends.
-    """
-
-    def __init__(self) -> None:
-        self._in_a_row: dict[Kind, int] = {}
-        self._ask_at: dict[Kind, float] = {}
-
-    def note(self, request: TurnRequest, outcome: TurnOutcome | TurnView) -> None:
-        """What became of a request that went through the inbox."""
-        kind = _kind(request)
-        if outcome.state != "running":
-            self._in_a_row.pop(kind, None)
-            return
-        if len(self._in_a_row) >= MOST_KINDS:
-            self._in_a_row.clear()
-        self._in_a_row[kind] = self._in_a_row.get(kind, 0) + 1
-        self._ask_at[kind] = time.monotonic() + ASK_AGAIN
-
-    def has(self, request: TurnRequest) -> bool:
-        """Whether a request had better get a workflow of its own."""
-        kind = _kind(request)
-        if self._in_a_row.get(kind, 0) < SLOW_AFTER:
-            return False
-        now = time.monotonic()
-        if now < self._ask_at[kind]:
-            return True
-        self._ask_at[kind] = now + ASK_AGAIN
-        return False
-
-
 class _Shard:
     def __init__(
         self,
@@ -133,7 +83,7 @@ class _Shard:
         number: int,
         engine: Engine,
         expect: Expect,
-        slow: _SlowKinds,
+        slow: SlowKinds,
         helped: "_Shard | None" = None,
     ) -> None:
         self.customer = customer
@@ -314,7 +264,7 @@ class _Shards:
     """The shards of one customer."""
 
     def __init__(self, customer: str, engine: Engine, expect: Expect) -> None:
-        self.slow = slow = _SlowKinds()
+        self.slow = slow = SlowKinds()
         self.first = _Shard(customer, 0, engine, expect, slow)
         self.shards = [self.first]
         for number in range(1, SHARDS):
@@ -329,7 +279,7 @@ class _Shards:
         notices; so do messages of one conversation.
         """
         request = waiting.request
-        kind = _kind(request)
+        kind = kind_of(request)
         if is_new and request.one_shot:
             self.first.shared.put(kind, waiting)
             self.first.wake()

@@ -13,7 +13,8 @@ from caxton.domain.executions import Target, TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
 from caxton.domain.messages import Content
 from caxton.service.engine import Engine
-from caxton.service.inbox import ASK_AGAIN, LATE_AFTER, SLOW_AFTER, InboxSender
+from caxton.service.inbox import LATE_AFTER, InboxSender
+from caxton.service.slow_kinds import ASK_AGAIN, SLOW_AFTER
 from caxton.workflows.conversation import ConversationInput
 from caxton.workflows.inbox import InboxBatch
 from caxton.workflows.names import inbox_shard, inbox_workflow_id
@@ -179,7 +180,7 @@ async def test_what_always_takes_long_gets_a_workflow_of_its_own_at_once(
     assert inbox.engine.own == ["slow"]
     assert len(inbox.engine.updates) == SLOW_AFTER
     later = time.monotonic() + ASK_AGAIN
-    monkeypatch.setattr("caxton.service.inbox.time", SimpleNamespace(monotonic=lambda: later))
+    monkeypatch.setattr("caxton.service.slow_kinds.time", SimpleNamespace(monotonic=lambda: later))
     # Now and then one shows whether it is still so.
     await answer(inbox, "completed", 1)
     await answer(inbox, "completed", 1)
