@@ -25,6 +25,9 @@ COMMAND = [sys.executable, "-c", "from caxton.runtime.opener import main; main()
 PATIENCE = 5.0
 """Seconds for one batch; a process that takes longer is ended."""
 
+START_PATIENCE = 60.0
+"""Seconds that it may take to get ready; on a busy machine it loads for several."""
+
 EXPECTED_FOR = 1.0
 """Seconds after a batch within which the next is expected to be opened here, and not by another worker."""
 
@@ -103,7 +106,7 @@ class OpenerProcess:
         reader, writer = await asyncio.open_connection(sock=connection)
         try:
             writer.write(frame(0, pickle.dumps(self._start)))
-            await read_frame(reader)
+            await asyncio.wait_for(read_frame(reader), START_PATIENCE)
             self._writer = writer  # it has said that it is ready
             while True:
                 number, body = await read_frame(reader)
@@ -112,6 +115,9 @@ class OpenerProcess:
                 waiting = self._waiting.get(number)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(opened)
+        except TimeoutError:
+            log.warning("the process that opens turns does not get ready and is started again; no work is lost")
+            self._kill()
         except (asyncio.IncompleteReadError, ConnectionError):
             log.warning("the process that opens turns ended and is started again; no work is lost")
         finally:

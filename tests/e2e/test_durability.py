@@ -297,7 +297,9 @@ def test_a_helper_that_hangs_is_replaced_and_holds_up_nothing(tmp_path: Path) ->
             alone = {path: text for path, text in AGENTS.items() if "back" in path}
             deploy_files(client, tmp_path / "workspace", alone)
             hung = helper(process.pid, OPENER)
-            time.sleep(1)  # it takes work a moment after it is there
+            while 'caxton_batches_opened_total{how="asked"' not in client.get("/metrics").text:  # it is getting ready
+                client.post("/v1/messages", json={"capability": "back", "content": "hello"})
+                time.sleep(1.1)  # nothing is prepared that long after
             hung.suspend()
             turn = client.post("/v1/messages", json={"capability": "back", "content": "hello"}).json()
             assert turn["reply"]["content"]["text"] == "back got hello"
