@@ -16,7 +16,7 @@ from benchmarks.deploy import deploy, write_agents
 from benchmarks.load import messages, offer
 from benchmarks.report import Figure, percentile, print_figures, print_machine
 from benchmarks.server import Server, server
-from caxton.workflows.names import CONVERSATION_SHARDS, SHARDS, inbox_workflow_id
+from caxton.workflows.names import INBOXES, inbox_workflow_id
 
 LONGEST_HISTORY = 1_200
 """Events of one run of an inbox, after which it continues as new even under load."""
@@ -32,7 +32,7 @@ async def observe(running: Server, every: float, samples: list[dict[str, float]]
         sample = {name: process.memory_info().rss / 1e6 for name, process in running.processes().items()}
         sample["in all"] = sum(sample.values())
         lengths = [0]
-        for shard in range(SHARDS + CONVERSATION_SHARDS):
+        for shard in range(INBOXES):
             try:
                 found = await client.get_workflow_handle(inbox_workflow_id("local", shard)).describe()
             except RPCError:  # nobody has sent anything there

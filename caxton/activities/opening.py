@@ -12,7 +12,7 @@ from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
 from caxton.domain.capabilities import CapabilityRequest
 from caxton.domain.conversations import ENDED, Conversation, ConversationState
-from caxton.domain.errors import DepthLimitReached, IdempotencyConflict, LoopDetected
+from caxton.domain.errors import DepthLimitReached, LoopDetected
 from caxton.domain.events import SYSTEM, agent_actor
 from caxton.domain.events.conversations import MessageDelivered, MessageSent, RequestHandled
 from caxton.domain.events.executions import ActionDispatched, ExecutionProcessing, ExecutionTriggered
@@ -302,11 +302,7 @@ class Opening:
     def _resume(self, transaction: Transaction, found: ExecutionRecord) -> StepResult:
         execution = found.execution
         if self.input.parent_id is None and found.fingerprint != self.request.fingerprint:
-            raise IdempotencyConflict(
-                "the idempotency key was used before, for another request",
-                "use a new key for a new request",
-                details={"execution_id": execution.id},
-            )
+            raise self.request.key_conflict()
         if execution.state is not ExecutionState.RUNNING:
             return StepResult(outcome=outcome_of(found))
         assert execution.agent is not None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from caxton.domain.errors import ErrorReport
+from caxton.domain.errors import ErrorReport, IdempotencyConflict
 from caxton.domain.governance import ApprovalMode, ApprovalState, RiskLevel, Verdict
 from caxton.domain.ids import ConversationId, DeploymentId, Digest, ExecutionId, MessageId, Scope
 from caxton.domain.messages import Content, Message
@@ -60,6 +60,14 @@ class TurnRequest(BaseModel):
     sent_at: datetime | None = None
     """When it was admitted."""
     traceparent: str | None = None
+
+    def key_conflict(self) -> IdempotencyConflict:
+        """What this one is told when another request has come with the same key."""
+        return IdempotencyConflict(
+            "the idempotency key was used before, for another request",
+            "use a new key for a new request",
+            details={"execution_id": self.execution_id},
+        )
 
 
 class Usage(BaseModel):

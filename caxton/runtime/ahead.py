@@ -43,11 +43,10 @@ class Ahead:
 
     def begin(self, steps: bytes) -> None:
         """Prepares `steps`, which may be asked for soon."""
-        for known in [key for key, begun in self._begun.items() if _is_stale(begun)]:
-            self._begun.pop(known).preparing.cancel()
         if len(self._begun) < MOST and steps not in self._begun:
             batch = self._make(steps)
             self._begun[steps] = _Begun(batch, time.monotonic(), asyncio.create_task(self._prepare(batch)))
+            asyncio.get_running_loop().call_later(KEPT_FOR, self._begun.pop, steps, None)
 
     async def take(self, steps: bytes) -> Batch | None:
         """What was prepared of `steps`, if nothing that it was made by has changed since.

@@ -88,6 +88,9 @@ class OpenerProcess:
         try:
             return await asyncio.wait_for(done, PATIENCE)
         except TimeoutError:
+            log.warning(
+                "the process that opens turns did not answer for %g s and is ended; the worker does its work", PATIENCE
+            )
             self._kill()
             return None
         finally:

@@ -64,6 +64,8 @@ class Admission:
 
     def enter(self, customer: str) -> None:
         """A request is here."""
+        if self.here == 0:  # the time in which nobody was here says nothing
+            self._answered, self._since = 0, self._clock()
         self.here += 1
         self._of[customer] += 1
 

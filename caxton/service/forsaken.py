@@ -20,7 +20,7 @@ from caxton.domain.records import ExecutionRecord, Records
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.workflows.conversation import ConversationWorkflow
 from caxton.workflows.inbox import InboxWorkflow
-from caxton.workflows.names import CONVERSATION_SHARDS, SHARDS, conversation_workflow_id, inbox_workflow_id
+from caxton.workflows.names import INBOXES, conversation_workflow_id, inbox_workflow_id
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Forsaken:
                 return True
         except WorkflowMissingError:
             pass
-        for shard in range(SHARDS + CONVERSATION_SHARDS):
+        for shard in range(INBOXES):
             inbox = self.engine.client.get_workflow_handle_for(
                 InboxWorkflow.run, inbox_workflow_id(scope.customer, shard)
             )

@@ -5,28 +5,25 @@ load rises, and at low load a request waits for nobody.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from caxton.domain.conversations import ConversationState
 from caxton.domain.errors import CaxtonError, EngineUnavailable, Overloaded
 from caxton.domain.executions import TurnOutcome, TurnRequest, TurnView
-from caxton.domain.ids import ConversationId, Scope, derived_id
+from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id
 from caxton.observability.tracing import in_trace_of_batch
 from caxton.service.admission import Admission
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.service.fair_queue import FairQueue
 from caxton.service.slow_kinds import SlowKinds, kind_of
-from caxton.workflows.conversation import ConversationInput, ConversationWorkflow
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
 from caxton.workflows.names import (
     CONVERSATION_SHARDS,
+    INBOXES,
     SHARDS,
     conversation_workflow_id,
     inbox_shard,
@@ -271,18 +268,23 @@ class _Shards:
             self.shards.append(_Shard(customer, number, engine, expect, slow, self.shards[-1]))
         for number in range(SHARDS, SHARDS + CONVERSATION_SHARDS):
             self.shards.append(_Shard(customer, number, engine, expect, slow))
+        self.for_slow = _Shard(customer, len(self.shards), engine, expect, slow)
+        self.shards.append(self.for_slow)
+        for number in range(len(self.shards), INBOXES):
+            self.shards.append(_Shard(customer, number, engine, expect, slow, self.shards[-1]))
 
     def put(self, waiting: _Waiting, *, is_new: bool) -> None:
         """Queues a request.
 
-        One that stands alone goes to any shard. What may be sent twice at the same time goes to the same shard each time, which
-        notices; so do messages of one conversation.
+        One that stands alone goes to any shard; kinds that always take long have shards of their own. What may be sent twice
+        at the same time goes to the same shard each time, which notices; so do messages of one conversation.
         """
         request = waiting.request
         kind = kind_of(request)
         if is_new and request.one_shot:
-            self.first.shared.put(kind, waiting)
-            self.first.wake()
+            first = self.for_slow if self.slow.has(request) else self.first
+            first.shared.put(kind, waiting)
+            first.wake()
             return
         number = inbox_shard(request.execution_id, None if request.one_shot else request.conversation_id)
         shard = self.shards[number]
@@ -330,6 +332,8 @@ class InboxSender:
         self.expect = expect
         self.admission = Admission(most_waiting)
         self._customers: dict[str, _Shards] = {}
+        self._in_hand: dict[ExecutionId, str] = {}
+        """Fingerprints of requests that are here."""
 
     async def has_own_workflow(self, scope: Scope, conversation_id: ConversationId) -> bool:
         """Whether a request went on in a workflow of its own, which runs."""
@@ -351,6 +355,7 @@ class InboxSender:
             is_new: whether nobody else can send the same request.
 
         Raises:
+            IdempotencyConflict: another request with the same key is here.
             Overloaded: the inbox stayed full.
             EngineUnavailable: the engine stayed away; the request may or may not have been accepted, and sending it again
                 with the same idempotency key is safe.
@@ -359,34 +364,12 @@ class InboxSender:
         shards = self._customers.get(customer)
         if shards is None:
             shards = self._customers[customer] = _Shards(customer, self.engine, self.expect)
+        if self._in_hand.setdefault(request.execution_id, request.fingerprint) != request.fingerprint:
+            raise request.key_conflict()
         self.admission.enter(customer)
         try:
-            if request.one_shot and shards.slow.has(request):
-                return await self._start_own(request)
             shards.put(_Waiting(request, done), is_new=is_new)
             return await done
         finally:
             self.admission.leave(customer)
-
-    async def _start_own(self, request: TurnRequest) -> TurnOutcome:
-        """Starts a workflow for a request that stands alone, like the inbox does for those that take long."""
-        scope = request.scope
-        with contextlib.suppress(WorkflowAlreadyStartedError):  # the same request, sent again
-            await self.engine.call(
-                lambda: self.engine.client.start_workflow(
-                    ConversationWorkflow.run,
-                    ConversationInput.for_request(request),
-                    id=conversation_workflow_id(scope, request.conversation_id),
-                    task_queue=self.engine.task_queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    task_timeout=TASK_TIMEOUT,
-                    search_attributes=search_attributes(
-                        scope,
-                        agent=request.target.agent,
-                        capability=request.target.capability,
-                        state=ConversationState.IN_PROGRESS,
-                    ),
-                    static_summary=f"{request.target} (one request)",
-                )
-            )
-        return TurnOutcome(execution_id=request.execution_id, conversation_id=request.conversation_id, state="running")
+            self._in_hand.pop(request.execution_id, None)

@@ -10,7 +10,7 @@ from typing import Any
 from caxton.activities.budgets import Spending, refused
 from caxton.activities.contents import pack
 from caxton.activities.journal import note
-from caxton.domain.errors import BudgetUsedUp, CaxtonError, ErrorReport, Hint, IdempotencyConflict, NotFound
+from caxton.domain.errors import BudgetUsedUp, CaxtonError, ErrorReport, Hint, NotFound
 from caxton.domain.executions import (
     Execution,
     ExecutionState,
@@ -218,11 +218,7 @@ class Turns:
             await self._tell_refusal(scope, error.report())
             raise
         if found is not None and found.fingerprint != request.fingerprint:
-            raise IdempotencyConflict(
-                "the idempotency key was used before, for another request",
-                "use a new key for a new request",
-                details={"execution_id": found.execution.id},
-            )
+            raise request.key_conflict()
         return found
 
     async def _tell_refusal(self, scope: Scope, error: ErrorReport) -> None:

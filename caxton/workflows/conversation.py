@@ -66,11 +66,6 @@ class ConversationInput(BaseModel):
     inboxes: dict[ExecutionId, str] = {}
     """Requests in the queue that an inbox handed over: the inbox's workflow, by execution."""
 
-    @classmethod
-    def for_request(cls, request: TurnRequest) -> "ConversationInput":
-        """The state of the workflow of a request that stands alone."""
-        return cls(scope=request.scope, conversation_id=request.conversation_id, one_shot=True, queue=[request])
-
 
 class EndInput(BaseModel):
     """Why a conversation is to end."""

@@ -33,6 +33,12 @@ CONVERSATION_SHARDS = 1
 """Inbox workflows a customer for messages of conversations, numbered behind those. Who holds a conversation waits for each
 reply, so fewer come at a time than stand-alone requests, and together in one batch they cost least."""
 
+SLOW_SHARDS = 2
+"""Inbox workflows a customer for requests that stand alone and always take long, numbered behind those."""
+
+INBOXES = SHARDS + CONVERSATION_SHARDS + SLOW_SHARDS
+"""Inbox workflows a customer in all."""
+
 
 def inbox_shard(execution_id: ExecutionId, conversation_id: ConversationId | None) -> int:
     """The shard of a request that has to meet others: the same request again, or messages of the same conversation.

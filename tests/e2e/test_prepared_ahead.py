@@ -109,12 +109,13 @@ async def test_what_was_prepared_before_another_message_of_the_conversation_is_n
 
 
 async def test_what_was_prepared_long_ago_is_not_used(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "KEPT_FOR", 0.05)
     steps = opener.steps("one")
     opener.ahead.begin(steps)
-    monkeypatch.setattr(ahead, "KEPT_FOR", 0.0)
-    assert await opener.ahead.take(steps) is None
-    opener.ahead.begin(opener.steps("two"))
     assert len(opener.ahead) == 1
+    await asyncio.sleep(0.1)
+    assert len(opener.ahead) == 0
+    assert await opener.ahead.take(steps) is None
 
 
 async def test_what_another_attempt_recorded_meanwhile_is_found_recorded(opener: Opener) -> None:

@@ -35,13 +35,14 @@ def test_as_many_are_let_in_as_were_lately_answered_within_the_stay() -> None:
 def test_a_burst_finds_an_idle_server_open() -> None:
     clock = Clock()
     admission = Admission(10_000, clock)
-    for _ in range(2):
+    for _ in range(20):
         for _ in range(200):
             admission.check("a")
             admission.enter("a")
         for _ in range(200):
             clock.now += 0.001
             admission.leave("a")
+        clock.now += 10
         for _ in range(100):  # little is asked, and answered at once
             clock.now += 1
             admission.check("a")

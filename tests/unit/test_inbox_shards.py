@@ -1,23 +1,20 @@
 """Which shard takes a request, and when another one helps: with an engine that answers when the test says so."""
 
 import asyncio
-import time
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, Literal, cast
 
 import pytest
 
-from caxton.domain.errors import CaxtonError
+from caxton.domain.errors import CaxtonError, IdempotencyConflict
 from caxton.domain.executions import Target, TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
 from caxton.domain.messages import Content
 from caxton.service.engine import Engine
 from caxton.service.inbox import LATE_AFTER, InboxSender
-from caxton.service.slow_kinds import ASK_AGAIN, SLOW_AFTER
-from caxton.workflows.conversation import ConversationInput
+from caxton.service.slow_kinds import SLOW_AFTER
 from caxton.workflows.inbox import InboxBatch
-from caxton.workflows.names import inbox_shard, inbox_workflow_id
+from caxton.workflows.names import CONVERSATION_SHARDS, SHARDS, inbox_shard, inbox_workflow_id
 
 CANNOT_BE_SENT = "cannot be sent"
 
@@ -47,14 +44,9 @@ class FakeEngine:
     def __init__(self) -> None:
         self.client = self
         self.updates: list[Update] = []
-        self.own: list[str] = []
-        """Requests that got a workflow of their own at once."""
 
     async def call(self, work: Any) -> Any:
         return await work()
-
-    async def start_workflow(self, _run: object, state: ConversationInput, **_options: object) -> None:
-        self.own += [request.content.text or "" for request in state.queue]
 
     def get_workflow_handle_for(self, _workflow: object, workflow_id: str) -> Any:
         engine = self
@@ -87,6 +79,7 @@ class Inbox:
             content=Content(text=text, size=len(text)),
             target=Target(capability="greet"),
             one_shot=True,
+            fingerprint=text,
         )
         done: asyncio.Future[TurnOutcome | TurnView] = asyncio.get_running_loop().create_future()
         self.asked.append(asyncio.create_task(self.sender.submit(request, done, is_new=key is None)))
@@ -106,6 +99,7 @@ def inbox() -> Inbox:
     return Inbox(engine, sender, expected)
 
 
+FOR_SLOW = inbox_workflow_id("local", SHARDS + CONVERSATION_SHARDS)
 FIRST, SECOND = inbox_workflow_id("local", 0), inbox_workflow_id("local", 1)
 
 
@@ -172,26 +166,32 @@ async def answer(inbox: Inbox, state: Literal["completed", "running"], times: in
 
 
 @pytest.mark.requirement("PRF-2")
-async def test_what_always_takes_long_gets_a_workflow_of_its_own_at_once(
-    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_always_takes_long_has_a_shard_of_its_own_until_it_is_answered_at_once(inbox: Inbox) -> None:
     await answer(inbox, "running", SLOW_AFTER)
-    await inbox.ask("slow")
-    assert inbox.engine.own == ["slow"]
-    assert len(inbox.engine.updates) == SLOW_AFTER
-    later = time.monotonic() + ASK_AGAIN
-    monkeypatch.setattr("caxton.service.slow_kinds.time", SimpleNamespace(monotonic=lambda: later))
-    # Now and then one shows whether it is still so.
+    assert {update.shard for update in inbox.engine.updates} == {FIRST}
+    await answer(inbox, "running", 1)
     await answer(inbox, "completed", 1)
     await answer(inbox, "completed", 1)
-    assert inbox.engine.own == ["slow"]
+    assert [update.shard for update in inbox.engine.updates[SLOW_AFTER:]] == [FOR_SLOW, FOR_SLOW, FIRST]
+
+
+async def test_a_key_that_another_request_has_at_the_moment_is_refused(inbox: Inbox) -> None:
+    await inbox.ask("one", key="x_1")
+    await inbox.ask("one", key="x_1")
+    await inbox.ask("two", key="x_1")
+    with pytest.raises(IdempotencyConflict):
+        await inbox.asked[2]
+    while inbox.engine.updates:
+        inbox.engine.updates.pop(0).finish()
+        await asyncio.sleep(0.02)
+    await asyncio.gather(*inbox.asked[:2])
 
 
 async def test_what_takes_long_now_and_then_goes_through_the_inbox(inbox: Inbox) -> None:
     for _ in range(3):
         await answer(inbox, "running", SLOW_AFTER - 1)
         await answer(inbox, "completed", 1)
-    assert inbox.engine.own == []
+    assert {update.shard for update in inbox.engine.updates} == {FIRST}
 
 
 async def test_what_is_sent_is_told_of_ahead(inbox: Inbox) -> None:
