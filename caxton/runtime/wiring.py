@@ -62,6 +62,10 @@ from caxton.workflows.notice import NoticeWorkflow
 from caxton.workflows.policies import GRACEFUL_STOP, HEARTBEAT_EVERY, STICKY_TIMEOUT
 from caxton.workflows.retention import MemoryRetentionWorkflow
 
+CACHED_WORKFLOWS = 800
+"""Workflows that a worker keeps in memory, some 55 KB each: more than can be at work at the same time (a worker does a hundred
+activities at once). Others, such as agents that nobody starts or stops, are replayed when something happens to them."""
+
 WORKFLOWS = (
     ConversationWorkflow,
     InboxWorkflow,
@@ -182,7 +186,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str, opener: Opener |
         activities=activities,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=GRACEFUL_STOP,
-        max_cached_workflows=1000,
+        max_cached_workflows=CACHED_WORKFLOWS,
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_EVERY),
     )
 
