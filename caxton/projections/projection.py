@@ -44,22 +44,21 @@ class Folded:
 
 def catch_up(transaction: Transaction, customer: str, projection: Projection, batch: int = BATCH) -> int:
     """Folds the next events of the customer's log. Returns how many there were: fewer than `batch` at its end."""
-    position, version = transaction.document_position(customer, projection.name)
-    if version != projection.version:
-        transaction.drop_documents(customer, projection.name)
-        position = 0
+    position = begin_anew(transaction, customer, projection)
     events = transaction.log(customer, after=position, limit=batch)
     if events:
         _write(transaction, customer, fold(transaction, customer, projection, position, events))
     return len(events)
 
 
-def begin_anew(transaction: Transaction, customer: str, projection: Projection) -> None:
-    """Forgets what another version of the projection made, if one did. What the log tells is folded later."""
-    _, version = transaction.document_position(customer, projection.name)
-    if version != projection.version:
-        transaction.drop_documents(customer, projection.name)
-        transaction.set_document_position(customer, projection.name, 0, projection.version)
+def begin_anew(transaction: Transaction, customer: str, projection: Projection) -> int:
+    """Forgets what another version of the projection made, if one did. Returns the last event that is in it now."""
+    position, version = transaction.document_position(customer, projection.name)
+    if version == projection.version:
+        return position
+    transaction.drop_documents(customer, projection.name)
+    transaction.set_document_position(customer, projection.name, 0, projection.version)
+    return 0
 
 
 def look_ahead(

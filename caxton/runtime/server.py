@@ -198,6 +198,7 @@ class _Server:
         from caxton.runtime.schedules import keep_schedules
         from caxton.runtime.temporal import connect
         from caxton.runtime.wiring import build_parts, build_server_log, build_services, build_watch, build_worker
+        from caxton.service.inbox import expect_nothing
 
         telemetry = self.settings.telemetry
         shutdown_tracing = setup_tracing(
@@ -218,8 +219,8 @@ class _Server:
             await self._start_worker(build_worker(parts, client, queue, opener.open_turns if opener else None))
             self.running.background(build_watch(parts, client, queue, server_log).run())
         if self.with_api:
-            expected = {} if self.opener is None else {"expect": self.opener.expect}
-            services = build_services(parts, client, queue, self._facts(version), **expected)
+            expect = expect_nothing if self.opener is None else self.opener.expect
+            services = build_services(parts, client, queue, self._facts(version), expect)
             await self._start_api(parts, client, services, version)
         metrics_url = self._start_metrics()
         took = time.perf_counter() - self.began

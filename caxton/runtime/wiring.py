@@ -261,9 +261,7 @@ def _channels(settings: Settings) -> dict[str, Channel]:
     return found
 
 
-def build_services(
-    parts: Parts, client: Client, task_queue: str, facts: dict[str, object], expect: Expect = lambda _requests: None
-) -> Services:
+def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[str, object], expect: Expect) -> Services:
     """The use cases, for the API; `expect` hears of requests that are on their way."""
     engine = Engine(client, task_queue)
     limits = parts.settings.limits

@@ -22,9 +22,9 @@ from caxton.service.fair_queue import FairQueue
 from caxton.service.slow_kinds import SlowKinds, kind_of
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
 from caxton.workflows.names import (
-    CONVERSATION_SHARDS,
     INBOXES,
     SHARDS,
+    SLOW_FROM,
     conversation_workflow_id,
     inbox_shard,
     inbox_workflow_id,
@@ -65,6 +65,10 @@ LONGEST_ALONE = 2.0
 
 Expect = Callable[[Sequence[TurnRequest]], None]
 """Is told of requests when they are on their way."""
+
+
+def expect_nothing(_requests: Sequence[TurnRequest]) -> None:
+    """Where nothing is to be got ready."""
 
 
 @dataclass
@@ -262,16 +266,13 @@ class _Shards:
 
     def __init__(self, customer: str, engine: Engine, expect: Expect) -> None:
         self.slow = slow = SlowKinds()
-        self.first = _Shard(customer, 0, engine, expect, slow)
-        self.shards = [self.first]
-        for number in range(1, SHARDS):
-            self.shards.append(_Shard(customer, number, engine, expect, slow, self.shards[-1]))
-        for number in range(SHARDS, SHARDS + CONVERSATION_SHARDS):
-            self.shards.append(_Shard(customer, number, engine, expect, slow))
-        self.for_slow = _Shard(customer, len(self.shards), engine, expect, slow)
-        self.shards.append(self.for_slow)
-        for number in range(len(self.shards), INBOXES):
-            self.shards.append(_Shard(customer, number, engine, expect, slow, self.shards[-1]))
+        self.shards: list[_Shard] = []
+        for number in range(INBOXES):
+            # Each but the first of a group helps the one before it; those for conversations are no group.
+            helps = 0 < number < SHARDS or number > SLOW_FROM
+            helped = self.shards[-1] if helps else None
+            self.shards.append(_Shard(customer, number, engine, expect, slow, helped))
+        self.first, self.for_slow = self.shards[0], self.shards[SLOW_FROM]
 
     def put(self, waiting: _Waiting, *, is_new: bool) -> None:
         """Queues a request.
@@ -323,7 +324,7 @@ def _all_done(futures: Sequence["asyncio.Future[TurnOutcome | TurnView]"]) -> "a
 class InboxSender:
     """All shards of all customers."""
 
-    def __init__(self, engine: Engine, *, most_waiting: int, expect: Expect = lambda _requests: None) -> None:
+    def __init__(self, engine: Engine, *, most_waiting: int, expect: Expect = expect_nothing) -> None:
         """Send through `engine`; refuse more than `most_waiting` requests at the same time, or fewer when it goes slowly.
 
         `expect` may get things ready for requests that are on their way.

@@ -36,7 +36,10 @@ reply, so fewer come at a time than stand-alone requests, and together in one ba
 SLOW_SHARDS = 2
 """Inbox workflows a customer for requests that stand alone and always take long, numbered behind those."""
 
-INBOXES = SHARDS + CONVERSATION_SHARDS + SLOW_SHARDS
+SLOW_FROM = SHARDS + CONVERSATION_SHARDS
+"""The number of their first."""
+
+INBOXES = SLOW_FROM + SLOW_SHARDS
 """Inbox workflows a customer in all."""
 
 

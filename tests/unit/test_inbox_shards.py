@@ -14,7 +14,7 @@ from caxton.service.engine import Engine
 from caxton.service.inbox import LATE_AFTER, InboxSender
 from caxton.service.slow_kinds import SLOW_AFTER
 from caxton.workflows.inbox import InboxBatch
-from caxton.workflows.names import CONVERSATION_SHARDS, SHARDS, inbox_shard, inbox_workflow_id
+from caxton.workflows.names import SLOW_FROM, inbox_shard, inbox_workflow_id
 
 CANNOT_BE_SENT = "cannot be sent"
 
@@ -99,7 +99,7 @@ def inbox() -> Inbox:
     return Inbox(engine, sender, expected)
 
 
-FOR_SLOW = inbox_workflow_id("local", SHARDS + CONVERSATION_SHARDS)
+FOR_SLOW = inbox_workflow_id("local", SLOW_FROM)
 FIRST, SECOND = inbox_workflow_id("local", 0), inbox_workflow_id("local", 1)
 
 
