@@ -63,7 +63,6 @@ def extract_traceparent(headers: Mapping[str, str]) -> str | None:
     return format_traceparent(parsed) if parsed else None
 
 
-@lru_cache(maxsize=KNOWN)
 def parse_traceparent(value: str | None) -> SpanContext | None:
     """The span that a `traceparent` names, as a remote one; None if it is not valid."""
     match = _TRACEPARENT.fullmatch(value) if value and len(value) < 256 else None
