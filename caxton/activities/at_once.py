@@ -1,19 +1,25 @@
-"""Opening an execution together with its first model call: one step in place of two, for agents that answer at once."""
+"""Opening an execution together with what follows, for agents that answer at once: one step in place of several.
+
+What follows is the first model call, and as long as little time has passed the calls of tools that it asks for and the
+next model call. Only tools that can change nothing outside of their sandbox: whether any of it will be recorded is not known yet.
+"""
 
 import logging
 
 from caxton.activities.model_step import ModelStep
 from caxton.activities.opening import Opening
 from caxton.activities.step import Step
+from caxton.activities.tool_step import ToolStep
 from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
-from caxton.domain.executions import StepKind, StepResult, step_of
+from caxton.domain.executions import RequestedCall, StepKind, StepResult, step_of
+from caxton.domain.memory_functions import SERVER as MEMORY
 from caxton.domain.records import Transaction
 
 log = logging.getLogger(__name__)
 
 
 class AtOnce:
-    """An opening that is loaded, and the model call that follows it. What the call needs is here, not in the store yet."""
+    """An opening that is loaded, and the steps that follow it. What they need is here, not in the store yet."""
 
     def __init__(self, opening: Opening, transaction: Transaction) -> None:
         """Read what the model is to see.
@@ -25,7 +31,8 @@ class AtOnce:
         self.input = opening.input
         self.model = ModelStep(step_of(StepKind.MODEL, opening.input, opening.plan, 1), opening.ports)
         self.model.read(transaction, opening.begun, opening.message, [])
-        self.has_answered = False
+        self.done: list[ModelStep | ToolStep] = []
+        """Steps that have acted, and are to be recorded behind the opening."""
 
     @property
     def waits(self) -> bool:
@@ -35,6 +42,11 @@ class AtOnce:
             or self.opening.handed_over is not None
             or self.opening.message.content.digest is not None
         )
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the first model call asked for tools that can be called at once."""
+        return bool(self.done) and bool(self._tools(self.model))
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """It is loaded."""
@@ -46,31 +58,82 @@ class AtOnce:
         The workflow then makes the call as a step of its own, as often as the policy for model calls allows.
         """
         await self.opening.act()
-        try:
-            await self.model.act()
-            self.has_answered = True
-        except (StoreUnavailable, DiskFull):
-            raise
-        except Exception as error:
-            log.debug("a first model call failed: %s", type(error).__name__)
+        await self._ask(self.model)
+
+    async def go_on(self) -> None:
+        """Calls tools and the model in turn, until it replies or something has to be left to the workflow.
+
+        The workflow does what is missing, step by step, and finds recorded what has been done.
+        """
+        short_calls, model = self.opening.ports.short_calls, self.model
+        until = short_calls.deadline()
+        while tools := self._tools(model):
+            if not await short_calls.make([(tool.called, tool.act) for tool in tools], until):
+                return
+            following = model.next([tool.recorded() for tool in tools])
+            self.done += tools
+            if not await self._ask(following):
+                return
+            model = following
 
     def record(self, transaction: Transaction) -> StepResult:
-        """Records both."""
+        """Records all that was done."""
         opened = self.opening.record(transaction)
-        if not self.has_answered or opened.plan is None:
+        if not self.done or opened.plan is None:
             return opened
-        first = self.model.record(transaction)
-        if first.outcome is not None:
-            return StepResult(outcome=first.outcome)  # nobody needs a plan for what has ended
-        opened.first = first
+        results = [step.record(transaction) for step in self.done]
+        if results[-1].outcome is not None:
+            return StepResult(outcome=results[-1].outcome)  # nobody needs a plan for what has ended
+        opened.first = results[0]
         return opened
 
     def after(self, result: StepResult) -> None:
-        """Counts both."""
+        """Counts all that was done."""
         self.opening.after(result)
-        first = result if result.outcome is not None else result.first
-        if first is not None:
-            self.model.after(first)
+        if result.outcome is None and result.first is None:
+            return
+        for step in self.done:
+            step.after(result if step is self.done[-1] else StepResult())
+
+    async def _ask(self, model: ModelStep) -> bool:
+        try:
+            await model.act()
+        except (StoreUnavailable, DiskFull):
+            raise
+        except Exception as error:
+            log.debug("a model call failed: %s", type(error).__name__)
+            return False
+        self.done.append(model)
+        return True
+
+    def _tools(self, model: ModelStep) -> list[ToolStep]:
+        """What `model` asked for, if all of it can be called at once; else nothing."""
+        plan, calls = self.opening.plan, model.calls
+        has_room = model.input.step < plan.max_steps and model.usage.tokens <= plan.max_tokens
+        if not calls or not has_room or model.spending is not None or not all(self._may_call(call) for call in calls):
+            return []
+        asked = model.recorded()
+        tools: list[ToolStep] = []
+        for call in calls:
+            tool = ToolStep(model.input.model_copy(update={"kind": StepKind.TOOL, "call": call.call}), model.ports)
+            tool.take(asked)
+            tool.agent, tool.tool = self.opening.agent, model.prompt.tools[tool.server]
+            tools.append(tool)
+        return tools
+
+    def _may_call(self, call: RequestedCall) -> bool:
+        server, _, function = call.name.partition(".")
+        tool = self.model.prompt.tools.get(server)
+        if call.kind != "tool" or not call.fast or call.needs_approval or tool is None or server == MEMORY:
+            return False
+        described = tool.function(function)
+        return (
+            described is not None
+            and described.is_idempotent(tool.manifest.idempotent)
+            and tool.manifest.is_closed
+            and self.opening.agent.spec.allows_tool(server, function)
+            and self.opening.ports.short_calls.expects((tool.digest, function))
+        )
 
 
 def at_once(opening: Opening, transaction: Transaction) -> Step:

@@ -248,6 +248,9 @@ async def _act_all(steps: dict[int, Step]) -> dict[int, ErrorReport]:
             waiting[number] = step
     done = await asyncio.gather(*(_act(step) for step in waiting.values()))
     errors.update(zip(waiting, done, strict=True))
+    going_on = [step for step in steps.values() if isinstance(step, AtOnce) and step.may_go_on]
+    if going_on:
+        await asyncio.gather(*(_go_on(step) for step in going_on))
     return {number: error for number, error in errors.items() if error is not None}
 
 
@@ -260,6 +263,11 @@ async def _act(step: Step) -> ErrorReport | None:
     except Exception as error:
         return _report(error, step)
     return None
+
+
+async def _go_on(step: AtOnce) -> None:
+    with in_trace(step.input.traceparent):
+        await step.go_on()
 
 
 def _report(error: Exception, step: Step) -> ErrorReport:

@@ -1,7 +1,9 @@
 """A model call: the agent thinks once, and replies or asks for calls."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from caxton.activities import journal
@@ -46,8 +48,10 @@ class ModelStep:
         self.content = Content()
         self.took_ms = 0.0
         self.spending: Spending | None = None
+        self.begins = step.step == 1
+        """Whether all of the execution so far is done in the same batch."""
         self.turn: TurnView | None = None
-        """The whole turn, when the step ended it by itself."""
+        """The whole turn, when it began and ended in one batch."""
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the step recorded already, or reads what the model is to see."""
@@ -97,8 +101,7 @@ class ModelStep:
             found = transaction.executions(self.input.scope, [self.input.execution_id])[self.input.execution_id]
             if found.execution.state is not ExecutionState.RUNNING:
                 return StepResult(outcome=outcome_of(found))
-        usage = self.prompt.record.execution.usage.plus(self.reply.usage.model_copy(update={"model_calls": 1}))
-        calls = [self._call(number, call) for number, call in enumerate(self.reply.calls, start=1)]
+        usage, calls = self.usage, self.calls
         notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
         called = ModelCalled(
             model=self.reply.model,
@@ -119,10 +122,27 @@ class ModelStep:
         transaction.append_events(self.input.scope, notes.events)
         return result
 
+    @property
+    def usage(self) -> Usage:
+        """What the execution has used, with this call."""
+        return self.prompt.usage.plus(self.reply.usage.model_copy(update={"model_calls": 1}))
+
+    @cached_property
+    def calls(self) -> list[RequestedCall]:
+        """What the model asked for."""
+        return [self._call(number, call) for number, call in enumerate(self.reply.calls, start=1)]
+
+    def next(self, tools: Sequence[StepRecord]) -> "ModelStep":
+        """The call that follows in the same batch, after the `tools` that this one asked for."""
+        step = ModelStep(self.input.model_copy(update={"step": self.input.step + 1}), self.ports)
+        step.begins = self.begins
+        step.prompt = self.prompt.after(step.input, [self.recorded(), *tools], self.usage)
+        return step
+
     def _record_calls(
         self, transaction: Transaction, calls: list[RequestedCall], usage: Usage, notes: journal.Journal
     ) -> StepResult:
-        transaction.add_step(self.input.scope, self._record(calls))
+        transaction.add_step(self.input.scope, self.recorded())
         for call in calls:
             prepared = ActionPrepared(
                 action_id=f"{self.input.step}.{call.call}", action_type=call.action_type, name=call.name
@@ -135,7 +155,7 @@ class ModelStep:
         """A reply ends the execution, unless a person must agree with it first."""
         waits = self.plan.approval_mode not in (None, ApprovalMode.AUTO)
         notes.add(ActionPrepared(action_id=journal.action_id(self.input), action_type="reply"), part="reply")
-        record = self._record([])
+        record = self.recorded()
         if waits:
             draft = ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage))
             record = replace(record, payload={**record.payload, "draft": draft.model_dump(mode="json")})
@@ -154,7 +174,7 @@ class ModelStep:
             level=service_level(self.prompt.agent, self.plan.capability),
             auto_store=self.prompt.agent.spec.memory.auto_store,
         )
-        if self.input.step == 1 and self.input.execution_id == self.input.root_id:
+        if self.begins and self.input.execution_id == self.input.root_id:
             # The turn is this one execution, so all of it is known here.
             ended = {"state": ExecutionState.COMPLETED, "finished_at": message.created_at}
             self.turn = turn_view(execution.model_copy(update=ended), message)
@@ -198,7 +218,9 @@ class ModelStep:
             action_type=policy.action_type,
         )
 
-    def _record(self, calls: list[RequestedCall]) -> StepRecord:
+    def recorded(self) -> StepRecord:
+        """The call and what the model said, as they are recorded."""
+        calls = self.calls
         arguments = [dict(call.arguments) for call in self.reply.calls]
         payload: dict[str, Any] = {
             "model": self.reply.model,

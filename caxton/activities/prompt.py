@@ -1,7 +1,7 @@
 """What a model gets to see: read from the store in one go, rendered outside of the transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from caxton.activities.contents import unpack
@@ -11,7 +11,7 @@ from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
 from caxton.domain.errors import MemoryUnavailable
 from caxton.domain.events import agent_actor
-from caxton.domain.executions import Execution, ExecutionState, StepInput
+from caxton.domain.executions import Execution, ExecutionState, StepInput, Usage
 from caxton.domain.ids import ExecutionId, Scope, derived_id
 from caxton.domain.memory import MemoryQuery
 from caxton.domain.messages import Message
@@ -62,6 +62,27 @@ class Prompt:
     any_scripted: bool = False
     memories: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     memory_failed: bool = False
+
+    @property
+    def usage(self) -> Usage:
+        """What the execution has used so far. Tool calls made side by side do not know of each other: they are counted."""
+        used = self.record.execution.usage
+        calls = sum(step.kind == "tool" for step in self.steps)
+        return used if used.tool_calls == calls else used.model_copy(update={"tool_calls": calls})
+
+    def after(self, step: StepInput, done: Sequence[StepRecord], usage: Usage) -> "Prompt":
+        """What the model is to see in the next step, after what was `done` in this one and used so far."""
+        execution = self.record.execution.model_copy(update={"usage": usage})
+        prompt = replace(
+            self,
+            step=step,
+            record=replace(self.record, execution=execution),
+            steps=[*self.steps, *done],
+            artifacts=[],
+            any_scripted=False,
+        )
+        _collect(prompt)
+        return prompt
 
     def is_fast_tool(self, name: str) -> bool:
         """Whether the tool that "server.function" names is short and local."""

@@ -4,10 +4,11 @@
 batch's one write transaction. A step that finds itself recorded returns what is recorded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from caxton.activities.memories import Memories
+from caxton.activities.short_calls import ShortCalls
 from caxton.domain.executions import StepInput, StepResult
 from caxton.domain.ports import BlobStore, DeltaStream, ModelGateway, TemplateEngine, ToolSandbox
 from caxton.domain.records import Records, Transaction
@@ -28,7 +29,9 @@ class StepPorts:
     memories: Memories | None = None
     """None where the server has no memory."""
     only_opens: bool = False
-    """Whether this process does first steps only, and leaves to the worker what needs memory or tools."""
+    """Whether this process does first steps only, and leaves to the worker what needs memory or a tool that takes long."""
+    short_calls: ShortCalls = field(default_factory=ShortCalls)
+    """Knows which tools take long."""
 
 
 class Step(Protocol):

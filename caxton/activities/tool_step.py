@@ -33,7 +33,7 @@ from caxton.domain.errors import (
 from caxton.domain.events.executions import ActionDispatched, ActionFailed
 from caxton.domain.events.tools import ResourceLimitExceeded, ToolAccessDenied, ToolExecuted, ToolExecutionFailed
 from caxton.domain.executions import ExecutionState, StepInput, StepResult, Usage
-from caxton.domain.ids import Scope
+from caxton.domain.ids import Digest, Scope
 from caxton.domain.memory_functions import SERVER as MEMORY
 from caxton.domain.ports import BlobStore
 from caxton.domain.records import StepRecord, Transaction
@@ -97,6 +97,12 @@ class ToolStep:
         """The function's name."""
         return self.name.partition(".")[2]
 
+    @property
+    def called(self) -> tuple[Digest, str]:
+        """The function in just this version of its tool."""
+        assert self.tool is not None
+        return self.tool.digest, self.function
+
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the call recorded already, or reads what was asked for."""
         scope, execution_id = self.input.scope, self.input.execution_id
@@ -108,15 +114,19 @@ class ToolStep:
         self.usage = record.execution.usage
         steps = transaction.steps(scope, [execution_id])[execution_id]
         asked = next(step for step in steps if step.step == self.input.step and step.call == 0)
-        call: dict[str, Any] = asked.payload["calls"][self.input.call - 1]
-        self.name, self.arguments = call["name"], call["arguments"]
-        self.action_type = call.get("action_type", "tool")
+        self.take(asked)
         self.agent = transaction.agent_versions(scope, [self.plan.agent_digest])[self.plan.agent_digest]
         registry = self.ports.directory.registry(transaction, scope)
         self.tool = registry.running_tool(self.server)
         if self.failure is None:
             self._check_allowed(sorted(registry.tools))
         return None
+
+    def take(self, asked: StepRecord) -> None:
+        """Takes what is to be called from the model's step that asked for it."""
+        call: dict[str, Any] = asked.payload["calls"][self.input.call - 1]
+        self.name, self.arguments = call["name"], call["arguments"]
+        self.action_type = call.get("action_type", "tool")
 
     async def act(self) -> None:
         """Runs the tool."""
@@ -165,7 +175,7 @@ class ToolStep:
         """Records the call and its result; a failure is a result too, for the model to see."""
         scope = self.input.scope
         notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
-        transaction.add_step(scope, self._step_record())
+        transaction.add_step(scope, self.recorded())
         self._note(notes)
         transaction.append_events(scope, notes.events)
         usage = self.usage.plus(Usage(tool_calls=1))
@@ -198,7 +208,8 @@ class ToolStep:
                 details=details,
             )
 
-    def _step_record(self) -> StepRecord:
+    def recorded(self) -> StepRecord:
+        """The call and its result, as they are recorded."""
         used = self.result.usage if self.failure is None else self.failed_usage
         text = self.result.text() if self.failure is None else f"error: {self.failure.message}"
         payload: dict[str, Any] = {

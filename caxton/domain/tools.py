@@ -108,6 +108,12 @@ class ToolManifest(BaseModel):
         """Whether calls are short and local, so that they can run inside a batch."""
         return self.limits.wall_time <= FAST_WALL_TIME and not self.permissions.network
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether calls can change nothing outside of their sandbox, and see nothing that others change."""
+        files = self.permissions.files
+        return not self.permissions.network and all(grant.is_bundled and not grant.write for grant in files)
+
 
 class ToolFunction(BaseModel):
     """One function of a tool server, as MCP's tools/list describes it."""

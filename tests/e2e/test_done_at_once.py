@@ -1,0 +1,282 @@
+"""A turn with short tools, done in one step: the same comes of it as when its workflow does it step by step."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+import caxton
+from caxton.activities.batch import Batch, do_steps
+from caxton.activities.short_calls import ShortCalls
+from caxton.activities.step import StepPorts
+from caxton.domain.agents import AgentVersion
+from caxton.domain.executions import StepKind, StepResult, Target, TurnRequest, Usage, opening_of, step_of
+from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
+from caxton.domain.messages import Content
+from caxton.domain.ports import DeltaSink, FunctionCall, ModelGateway, ModelReply, ModelRequest
+from caxton.domain.tools import ToolManifest
+from caxton.runtime.settings import Settings
+from caxton.runtime.wiring import build_opener_ports
+from tests.api.test_failures import FIXTURES, HOSTILE_MANIFEST, calls, hostile
+from tests.conftest import RunningServer
+from tests.support.agents import agent, replies
+from tests.support.deploying import deploy_files
+
+TWICE = """
+[[rules]]
+[[rules.steps]]
+tool = 'hostile.ok'
+arguments = { first = "{{ request }}" }
+[[rules.steps]]
+tool = 'hostile.ok'
+arguments = { second = "{{ results[0].text }}" }
+[[rules.steps]]
+reply = '''{{ results[1].text }}'''
+"""
+MORE = 'tools = ["hostile"]\n'
+
+CHART = """
+[[rules]]
+[[rules.steps]]
+tool = 'chart-generator.bar_chart'
+arguments = { title = "Fruit", labels = ["apples"], series = [{ name = "n", values = [1] }] }
+[[rules.steps]]
+reply = 'here'
+"""
+
+
+def tool(name: str, manifest: str) -> dict[str, str | bytes]:
+    """The hostile tool by another name."""
+    found = manifest.replace('"hostile"', f'"{name}"').replace("hostile.wasm", f"{name}.wasm")
+    return {f"tools/{name}/tool.toml": found, f"tools/{name}/{name}.wasm": (FIXTURES / "hostile.wasm").read_bytes()}
+
+
+def bundled(name: str) -> dict[str, str | bytes]:
+    """A tool that comes with Caxton."""
+    folder = Path(caxton.__file__).parent / "bundled" / "tools" / name
+    return {f"tools/{name}/{file.name}": file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+AGENTS: dict[str, str | bytes] = {
+    **hostile(),
+    **agent("plain", rules=replies("{{ request }}")),
+    **agent("twice", rules=TWICE, more=MORE),
+    **agent("both", rules=replies("never said"), more=MORE),
+    **agent("allocate", rules=calls("allocate"), more=MORE),
+    **agent("spin", rules=calls("spin"), more=MORE),
+    **agent("few", rules=TWICE, more=MORE + "limits = { steps = 2 }\n"),
+    **bundled("chart-generator"),
+    **agent("chart", rules=CHART, more='tools = ["chart-generator"]\n'),
+    **tool("long-tool", HOSTILE_MANIFEST.replace("100_000_000", "20_000_000_000").replace("500ms", "5s")),
+    **agent("long", rules=calls("spin").replace("hostile", "long-tool"), more='tools = ["long-tool"]\n'),
+    **tool("once", HOSTILE_MANIFEST.replace("[limits]", "idempotent = false\n[limits]")),
+    **agent("careful", rules=calls("ok").replace("hostile", "once"), more='tools = ["once"]\n'),
+    **agent("governed", rules=calls("ok"), more=MORE + '[tool_policies."hostile.ok"]\napproval_mode = "operator"\n'),
+}
+
+
+@dataclass
+class Worker:
+    """What does first steps, in this process, on the database of a server."""
+
+    ports: StepPorts
+    api: Any
+    scope: Scope
+
+    def batch(self, *agents: str) -> Batch:
+        """First steps of requests to `agents`."""
+        requests = [
+            TurnRequest(
+                scope=self.scope,
+                conversation_id=ConversationId(new_id("c")),
+                execution_id=ExecutionId(new_id("x")),
+                message_id=MessageId(new_id("m")),
+                content=Content(text="x", size=1),
+                target=Target(capability=name),
+                one_shot=True,
+            )
+            for name in agents
+        ]
+        return Batch(self.ports, [opening_of(request, yields=True) for request in requests])
+
+    async def open(self, name: str) -> tuple[str, StepResult]:
+        """The execution of a request to `name`, and what its first step brings."""
+        batch = self.batch(name)
+        await batch.prepare()
+        [result] = await batch.finish()
+        return batch.inputs[0].execution_id, result
+
+    def events(self, execution_id: str) -> list[dict[str, Any]]:
+        return self.api.get(f"/v1/executions/{execution_id}/events").json()["events"]
+
+
+@pytest.fixture
+async def worker(caxton_server: RunningServer, workspace: str, tmp_path: Path) -> AsyncIterator[Worker]:
+    with caxton_server.client(workspace) as api:
+        deploy_files(api, tmp_path / "w", AGENTS)
+        ports, close = build_opener_ports(Settings(data_dir=caxton_server.data_dir))
+        # Machines that run tests are busy: what is short takes long.
+        found = Worker(replace(ports, short_calls=ShortCalls(patience=5)), api, Scope(workspace=workspace))
+        try:
+            yield found
+        finally:
+            close()
+
+
+class Never(ShortCalls):
+    """Leaves all calls to the workflow."""
+
+    def expects(self, function: tuple[str, str]) -> bool:
+        return False
+
+
+class AsksForTwo:
+    """A model that asks for two calls side by side, and then replies."""
+
+    def is_scripted(self, _agent: AgentVersion) -> bool:
+        return True
+
+    async def respond(self, request: ModelRequest, _on_delta: DeltaSink) -> ModelReply:
+        results = [result for part in request.parts for result in part.results]
+        if results:
+            return ModelReply(" and ".join(result.text for result in results), [], "two", Usage())
+        calls = [FunctionCall(f"c{n}", "hostile.ok", "tool", {"number": n}) for n in (1, 2)]
+        return ModelReply("", calls, "two", Usage())
+
+
+async def step_by_step(worker: Worker, name: str) -> str:
+    """A turn of `name` as a workflow does it."""
+    batch = worker.batch(name)
+    ports, opening = replace(worker.ports, short_calls=Never()), batch.inputs[0]
+    [opened] = await do_steps(ports, batch.inputs)
+    plan, result, number = opened.plan, opened.first, 1
+    assert plan is not None
+    while result is not None and result.outcome is None:
+        await do_steps(ports, [step_of(StepKind.TOOL, opening, plan, number, call.call) for call in result.calls])
+        number += 1
+        [result] = await do_steps(ports, [step_of(StepKind.MODEL, opening, plan, number)])
+    return opening.execution_id
+
+
+def told(worker: Worker, execution_id: str) -> list[Any]:
+    """What is known of an execution, without what differs from one to the next."""
+    replay = worker.api.get(f"/v1/executions/{execution_id}/replay").json()
+    assert replay["differences"] == []
+    view = worker.api.get(f"/v1/executions/{execution_id}").json()
+    payloads = (
+        "tool",
+        "function",
+        "action_id",
+        "step",
+        "is_error",
+        "reason",
+        "content_hash",
+        "tool_calls",
+        "model_calls",
+    )
+    events = [
+        (event["event_type"], event["actor"], event["error_code"], [event["payload"].get(name) for name in payloads])
+        for event in worker.events(execution_id)
+    ]
+    [execution] = replay["executions"]
+    return [
+        events,
+        execution["actions"],
+        execution["usage"],
+        *(view[name] for name in ("state", "agent", "usage")),
+        *(view["reply"][name] for name in ("content", "metadata", "artifacts", "receiver")),
+    ]
+
+
+@pytest.mark.requirement("PRF-2")
+@pytest.mark.parametrize("name", ["twice", "both", "allocate", "chart"])
+async def test_the_same_comes_of_it_as_step_by_step(worker: Worker, name: str) -> None:
+    if name == "both":
+        worker.ports = replace(worker.ports, models=cast("ModelGateway", AsksForTwo()))
+    execution_id, result = await worker.open(name)
+    assert result.outcome is not None
+    assert result.outcome.state == "completed"
+    at_once = told(worker, execution_id)
+    assert at_once == told(worker, await step_by_step(worker, name))
+    assert at_once[2]["tool_calls"] == (2 if name in ("twice", "both") else 1)
+
+
+async def test_nothing_is_written_before_it_is_asked_for(worker: Worker) -> None:
+    batch = worker.batch("twice", "plain")
+    await batch.prepare()
+    assert worker.api.get(f"/v1/executions/{batch.inputs[0].execution_id}").status_code == 404
+    results = await batch.finish()
+    assert [result.outcome.state for result in results if result.outcome] == ["completed", "completed"]
+
+
+async def test_a_tool_that_takes_long_holds_up_nobody_and_is_left_to_the_workflow(worker: Worker) -> None:
+    worker.ports = replace(worker.ports, short_calls=ShortCalls(patience=0.05))
+    batch = worker.batch("plain", "long", "plain")
+    began = time.monotonic()
+    await batch.prepare()
+    results = await batch.finish()
+    assert time.monotonic() - began < 1  # its fuel lasts for some seconds
+    assert [result.outcome is not None for result in results] == [True, False, True]
+    assert results[1].first is not None
+    assert [call.name for call in results[1].first.calls] == ["long-tool.spin"]
+    # It is in hand still, so it is not called again before it has ended, nor for a while after that.
+    while worker.ports.short_calls.in_hand:
+        await asyncio.sleep(0.01)
+    await worker.open("long")
+    assert worker.ports.short_calls.in_hand == 0
+
+
+async def test_a_tool_that_took_long_is_avoided_for_longer_each_time_until_it_is_short_again() -> None:
+    moment = 0.0
+
+    async def takes(seconds: float) -> None:
+        nonlocal moment
+        moment += seconds
+
+    found, function = ShortCalls(patience=0.02, clock=lambda: moment), ("sha256:1", "sum")
+    for seconds in (1, 2, 4):
+        await found.make([(function, lambda: takes(0.1))], moment + 0.02)
+        moment += seconds - 0.01
+        assert not found.expects(function)
+        moment += 0.02
+        assert found.expects(function)
+    assert await found.make([(function, lambda: takes(0.01))], moment + 0.02)
+    await found.make([(function, lambda: takes(0.1))], moment + 0.02)
+    moment += 1.01
+    assert found.expects(function)
+
+
+async def test_limits_hold(worker: Worker) -> None:
+    _, result = await worker.open("few")
+    assert result.outcome is None  # the workflow tells that it may take two steps only
+    answer = worker.api.post("/v1/messages", json={"capability": "few", "content": "x"})
+    assert answer.json()["code"] == "step_limit_reached"
+
+
+@pytest.mark.parametrize("name", ["careful", "governed"])
+async def test_what_may_not_be_repeated_or_needs_a_person_is_left_to_the_workflow(worker: Worker, name: str) -> None:
+    _, result = await worker.open(name)
+    assert result.outcome is None
+    assert result.first is not None
+    assert len(result.first.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("permissions", "is_closed"),
+    [
+        ({}, True),
+        ({"files": [{"path": "data", "at": "/data"}]}, True),
+        ({"files": [{"path": "/srv/data", "at": "/data"}]}, False),
+        ({"files": [{"path": "data", "at": "/data", "write": True}]}, False),
+        ({"network": ["https://api.example.com"]}, False),
+    ],
+)
+def test_only_tools_that_reach_nothing_outside_are_called_at_once(permissions: dict[str, Any], is_closed: bool) -> None:
+    manifest = ToolManifest.model_validate(
+        {"name": "t", "version": "1.0.0", "module": "t.wasm", "permissions": permissions}
+    )
+    assert manifest.is_closed == is_closed
