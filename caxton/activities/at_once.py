@@ -46,7 +46,7 @@ class AtOnce:
     @property
     def may_go_on(self) -> bool:
         """Whether the first model call asked for tools that can be called at once."""
-        return bool(self.done) and bool(self._tools(self.model))
+        return bool(self.done) and bool(self.model.reply.calls) and bool(self._tools(self.model))
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """It is loaded."""

@@ -4,7 +4,10 @@ import asyncio
 import logging
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
 
 from pydantic import TypeAdapter
 
@@ -40,6 +43,9 @@ STORE_FAILURES = (StoreUnavailable, DiskFull)
 
 PASSES = 3
 """How often a step is loaded at the most. One that lost a race against another attempt of itself then finds itself recorded."""
+
+AT_A_TIME = 8
+"""Steps after which others have their turn: another batch's commit must not wait until all of this one is prepared."""
 
 _STEPS = TypeAdapter(list[StepInput])
 _RESULTS = TypeAdapter(list[StepResult])
@@ -102,8 +108,20 @@ class Batch:
         loaded = {number: step for number, step in steps.items() if number not in self._results}
         errors = await _act_all(loaded) if loaded else {}
         self._results |= {number: StepResult(error=error) for number, error in errors.items()}
-        self._ready = ready = {number: step for number, step in loaded.items() if number not in errors}
-        self._prepared = self.ports.records.prepare(lambda transaction: _record(transaction, ready)) if ready else None
+        self._ready = {number: step for number, step in loaded.items() if number not in errors}
+        self._prepared = await self._prepare_records()
+
+    async def _prepare_records(self) -> Prepared[dict[int, StepResult]] | None:
+        """What is to be written, and what will have come of it; None where that takes a look into the store."""
+        records, prepared = self.ports.records, None
+        written: dict[int, StepResult] = {}
+        for part in _parts(self._ready):
+            prepared = records.prepare(partial(_record, steps=part), prepared)
+            if prepared is None:
+                return None
+            written |= prepared.result
+            await asyncio.sleep(0)
+        return prepared and replace(prepared, result=written)
 
     async def finish(self) -> list[StepResult]:
         """Writes what was prepared, and tells what came of each step, in their order.
@@ -122,7 +140,7 @@ class Batch:
 
     async def finish_as_json(self) -> bytes:
         """Like :meth:`finish`, as JSON."""
-        return _RESULTS.dump_json(await self.finish())
+        return _RESULTS.dump_json(await self.finish(), exclude_unset=True)
 
     async def _write(self) -> None:
         ready, prepared = self._ready, self._prepared
@@ -135,6 +153,12 @@ class Batch:
         for number, result in written.items():
             self._results[number] = result
             ready[number].after(result)
+
+
+def _parts(steps: dict[int, Step]) -> Iterator[dict[int, Step]]:
+    numbered = iter(steps.items())
+    while part := dict(islice(numbered, AT_A_TIME)):
+        yield part
 
 
 async def do_steps(ports: StepPorts, inputs: Sequence[StepInput]) -> list[StepResult]:
@@ -241,11 +265,13 @@ async def _act_all(steps: dict[int, Step]) -> dict[int, ErrorReport]:
     """Acts; steps that wait for something wait side by side. Returns the errors of those that failed."""
     errors: dict[int, ErrorReport | None] = {}
     waiting: dict[int, Step] = {}
-    for number, step in steps.items():
-        if isinstance(step, AtOnce) and not step.waits:
-            errors[number] = await _act(step)  # a task of its own would cost more than the work
-        else:
-            waiting[number] = step
+    for part in _parts(steps):
+        for number, step in part.items():
+            if isinstance(step, AtOnce) and not step.waits:
+                errors[number] = await _act(step)  # a task of its own would cost more than the work
+            else:
+                waiting[number] = step
+        await asyncio.sleep(0)
     done = await asyncio.gather(*(_act(step) for step in waiting.values()))
     errors.update(zip(waiting, done, strict=True))
     going_on = [step for step in steps.values() if isinstance(step, AtOnce) and step.may_go_on]

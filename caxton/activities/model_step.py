@@ -122,10 +122,10 @@ class ModelStep:
         transaction.append_events(self.input.scope, notes.events)
         return result
 
-    @property
+    @cached_property
     def usage(self) -> Usage:
         """What the execution has used, with this call."""
-        return self.prompt.usage.plus(self.reply.usage.model_copy(update={"model_calls": 1}))
+        return self.prompt.usage.plus(self.reply.usage, model_calls=1)
 
     @cached_property
     def calls(self) -> list[RequestedCall]:

@@ -83,11 +83,11 @@ class Usage(BaseModel):
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 
-    def plus(self, other: "Usage") -> "Usage":
-        """The sum of both."""
+    def plus(self, other: "Usage", *, model_calls: int | None = None) -> "Usage":
+        """The sum of both; with `model_calls` the other one counts as so many."""
         costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
         return Usage(
-            model_calls=self.model_calls + other.model_calls,
+            model_calls=self.model_calls + (other.model_calls if model_calls is None else model_calls),
             tool_calls=self.tool_calls + other.tool_calls,
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
@@ -119,7 +119,7 @@ class Execution(BaseModel):
     capability_version: str | None = None
     state: ExecutionState
     error: ErrorReport | None = None
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
     depth: int = 0
     started_at: datetime
     finished_at: datetime | None = None
@@ -143,7 +143,7 @@ class TurnView(BaseModel):
     state: Literal["completed", "failed", "running"]
     reply: Message | None = None
     error: ErrorReport | None = None
-    usage: Usage = Usage()
+    usage: Usage = Field(default_factory=Usage)
     agent: str | None = None
     duration_ms: float | None = None
 

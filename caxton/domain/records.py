@@ -411,8 +411,11 @@ class Records(Protocol):
         """
         ...
 
-    def prepare(self, work: Callable[[Transaction], T]) -> Prepared[T] | None:
-        """Runs `work`, which only adds, in the calling thread and without the store; None when it wants to read."""
+    def prepare(self, work: Callable[[Transaction], T], behind: Prepared[Any] | None = None) -> Prepared[T] | None:
+        """Runs `work`, which only adds, in the calling thread and without the store; None when it wants to read.
+
+        What it adds follows what was prepared in `behind`, and is committed with it.
+        """
         ...
 
     async def commit(self, prepared: Prepared[Any]) -> bool:

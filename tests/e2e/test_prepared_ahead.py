@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from caxton.activities.batch import Batch, do_steps_as_json
 from caxton.activities.step import StepPorts
-from caxton.domain.executions import Target, TurnRequest, opening_of
+from caxton.domain.executions import StepResult, Target, TurnRequest, opening_of
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
 from caxton.domain.messages import Content
 from caxton.runtime import ahead
@@ -123,8 +124,8 @@ async def test_what_another_attempt_recorded_meanwhile_is_found_recorded(opener:
     opener.ahead.begin(steps)
     batch = await opener.ahead.take(steps)
     assert batch is not None
-    first = await do_steps_as_json(opener.ports, steps)
-    assert await batch.finish_as_json() == first
+    first = TypeAdapter(list[StepResult]).validate_json(await do_steps_as_json(opener.ports, steps))
+    assert await batch.finish() == first
     for step in batch.inputs:
         told = opener.api.get(f"/v1/executions/{step.execution_id}/events").json()["events"]
         assert [event["event_type"] for event in told].count("execution_triggered") == 1

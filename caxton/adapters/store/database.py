@@ -70,13 +70,17 @@ class Database:
         async with self._turn:
             return await asyncio.get_running_loop().run_in_executor(self._writers, self.write_now, work)
 
-    def prepare(self, work: Callable[[SqlTransaction], T]) -> Prepared[T] | None:
+    def prepare(self, work: Callable[[SqlTransaction], T], behind: Prepared[Any] | None = None) -> Prepared[T] | None:
         """Runs `work` in the calling thread, without the database; None when it wants to read.
 
-        So the computing of many writes stays in one thread, and the thread that writes does hardly anything else.
+        So the computing of many writes stays in one thread, and the thread that writes does hardly anything else. What it
+        adds follows what was prepared in `behind`, which becomes part of it.
         """
-        transaction = SqlTransaction(cast("Connection", _NoConnection()))
-        transaction.prepared = True
+        if behind is not None:
+            transaction = cast("SqlTransaction", behind.transaction)
+        else:
+            transaction = SqlTransaction(cast("Connection", _NoConnection()))
+            transaction.prepared = True
         try:
             return Prepared(work(transaction), transaction)
         except _NoConnectionError:

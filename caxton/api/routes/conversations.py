@@ -1,7 +1,7 @@
 """Conversations and the messages in them."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,7 +45,7 @@ class MessageBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     content: str = Field(min_length=1)
-    variables: JsonObject = {}
+    variables: JsonObject = Field(default_factory=dict[str, Any], json_schema_extra={"default": {}})
 
 
 class EndBody(BaseModel):

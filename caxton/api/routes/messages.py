@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -75,7 +75,11 @@ class AskBody(TargetBody):
     """A one-shot request."""
 
     content: str = Field(min_length=1, description="What is asked.")
-    variables: JsonObject = Field(default={}, description="Values for the agent's templates: {{ variables.x }}.")
+    variables: JsonObject = Field(
+        default_factory=dict[str, Any],
+        description="Values for the agent's templates: {{ variables.x }}.",
+        json_schema_extra={"default": {}},
+    )
 
 
 class BatchLine(AskBody, Line):
