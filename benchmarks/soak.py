@@ -44,7 +44,7 @@ async def observe(running: Server, every: float, samples: list[dict[str, float]]
         await asyncio.sleep(every)
 
 
-def figures(rate: float = 500.0, seconds: float = 120.0, samples: int = 24) -> list[Figure]:
+def figures(rate: float = 500.0, seconds: float = 180.0, samples: int = 36) -> list[Figure]:
     """Messages at that rate, for that long."""
     with server() as running, running.client() as client:
         deploy(client, write_agents(running.folder / "workspace", 10, 0))
@@ -84,7 +84,7 @@ def main() -> None:
     """Runs it from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rate", type=float, default=500.0)
-    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--seconds", type=float, default=180.0)
     given = parser.parse_args()
     print_machine()
     print_figures("soak", figures(given.rate, given.seconds))
