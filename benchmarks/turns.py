@@ -33,7 +33,10 @@ async def many_clients(
 
     async def one(number: int) -> None:
         headers = {"Authorization": f"Bearer {running.key}"}
-        async with httpx.AsyncClient(base_url=running.url, headers=headers, timeout=60, trust_env=False) as client:
+        # Certificates are not needed here, and loading them a hundred times would keep the first clients waiting.
+        async with httpx.AsyncClient(
+            base_url=running.url, headers=headers, timeout=60, trust_env=False, verify=False
+        ) as client:
             while time.perf_counter() < end:
                 started = time.perf_counter()
                 await ask(client, number)
