@@ -8,10 +8,11 @@ import logging
 
 from caxton.activities.model_step import ModelStep
 from caxton.activities.opening import Opening
+from caxton.activities.short_calls import WALL_TIME
 from caxton.activities.step import Step
 from caxton.activities.tool_step import ToolStep
 from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
-from caxton.domain.executions import RequestedCall, StepKind, StepResult, step_of
+from caxton.domain.executions import RequestedCall, StepKind, StepResult, Usage, step_of
 from caxton.domain.memory_functions import SERVER as MEMORY
 from caxton.domain.records import Transaction
 
@@ -33,6 +34,8 @@ class AtOnce:
         self.model.read(transaction, opening.begun, opening.message, [])
         self.done: list[ModelStep | ToolStep] = []
         """Steps that have acted, and are to be recorded behind the opening."""
+        self.asked: list[ToolStep] = []
+        """Calls that the first model call asked for, if they can be made at once."""
 
     @property
     def waits(self) -> bool:
@@ -42,11 +45,6 @@ class AtOnce:
             or self.opening.handed_over is not None
             or self.opening.message.content.digest is not None
         )
-
-    @property
-    def may_go_on(self) -> bool:
-        """Whether the first model call asked for tools that can be called at once."""
-        return bool(self.done) and bool(self.model.reply.calls) and bool(self._tools(self.model))
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """It is loaded."""
@@ -58,23 +56,24 @@ class AtOnce:
         The workflow then makes the call as a step of its own, as often as the policy for model calls allows.
         """
         await self.opening.act()
-        await self._ask(self.model)
+        if await self._ask(self.model):
+            self.asked = self._tools(self.model)
 
     async def go_on(self) -> None:
         """Calls tools and the model in turn, until it replies or something has to be left to the workflow.
 
         The workflow does what is missing, step by step, and finds recorded what has been done.
         """
-        short_calls, model = self.opening.ports.short_calls, self.model
+        short_calls, model, tools = self.opening.ports.short_calls, self.model, self.asked
         until = short_calls.deadline()
-        while tools := self._tools(model):
+        while tools:
             if not await short_calls.make([(tool.called, tool.act) for tool in tools], until):
                 return
             following = model.next([tool.recorded() for tool in tools])
             self.done += tools
             if not await self._ask(following):
                 return
-            model = following
+            model, tools = following, self._tools(following)
 
     def record(self, transaction: Transaction) -> StepResult:
         """Records all that was done."""
@@ -108,16 +107,19 @@ class AtOnce:
 
     def _tools(self, model: ModelStep) -> list[ToolStep]:
         """What `model` asked for, if all of it can be called at once; else nothing."""
+        if not model.reply.calls:
+            return []
         plan, calls = self.opening.plan, model.calls
         has_room = model.input.step < plan.max_steps and model.usage.tokens <= plan.max_tokens
-        if not calls or not has_room or model.spending is not None or not all(self._may_call(call) for call in calls):
+        if not has_room or model.spending is not None or not all(self._may_call(call) for call in calls):
             return []
         asked = model.recorded()
         tools: list[ToolStep] = []
-        for call in calls:
+        for number, call in enumerate(calls):
             tool = ToolStep(model.input.model_copy(update={"kind": StepKind.TOOL, "call": call.call}), model.ports)
             tool.take(asked)
-            tool.agent, tool.tool = self.opening.agent, model.prompt.tools[tool.server]
+            tool.agent, tool.tool = self.opening.agent, model.prompt.tools[tool.server].within(WALL_TIME)
+            tool.usage = model.usage.plus(Usage(tool_calls=number))
             tools.append(tool)
         return tools
 

@@ -274,7 +274,7 @@ async def _act_all(steps: dict[int, Step]) -> dict[int, ErrorReport]:
         await asyncio.sleep(0)
     done = await asyncio.gather(*(_act(step) for step in waiting.values()))
     errors.update(zip(waiting, done, strict=True))
-    going_on = [step for step in steps.values() if isinstance(step, AtOnce) and step.may_go_on]
+    going_on = [step for step in steps.values() if isinstance(step, AtOnce) and step.asked]
     if going_on:
         await asyncio.gather(*(_go_on(step) for step in going_on))
     return {number: error for number, error in errors.items() if error is not None}

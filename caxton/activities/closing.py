@@ -56,7 +56,13 @@ class Closing:
             return StepResult(outcome=outcome_of(self.found))
         if self.error.code == "idempotency_conflict":
             return StepResult(outcome=self._outcome(None))
+        if self.found is not None:
+            self._count_calls(transaction, self.found.execution)
         return None
+
+    def _count_calls(self, transaction: Transaction, execution: Execution) -> None:
+        steps = transaction.steps(self.input.scope, [execution.id])[execution.id]
+        execution.usage = execution.usage.with_tool_calls(sum(step.kind == "tool" for step in steps))
 
     async def act(self) -> None:
         """Nothing outside of the store."""

@@ -65,10 +65,8 @@ class Prompt:
 
     @property
     def usage(self) -> Usage:
-        """What the execution has used so far. Tool calls made side by side do not know of each other: they are counted."""
-        used = self.record.execution.usage
-        calls = sum(step.kind == "tool" for step in self.steps)
-        return used if used.tool_calls == calls else used.model_copy(update={"tool_calls": calls})
+        """What the execution has used so far."""
+        return self.record.execution.usage.with_tool_calls(sum(step.kind == "tool" for step in self.steps))
 
     def after(self, step: StepInput, done: Sequence[StepRecord], usage: Usage) -> "Prompt":
         """What the model is to see in the next step, after what was `done` in this one and used so far."""

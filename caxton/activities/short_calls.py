@@ -3,26 +3,32 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 LONG = 0.02
 """Seconds that a call may take; all calls that a batch waits for may not take longer, either."""
 
+WALL_TIME = 0.1
+"""Seconds after which a call is ended, whatever its tool's limits are: whoever makes it again grants it all of them."""
+
 AVOIDED_FOR = 1.0
-"""Seconds for which a function is not called here after a call took long; twice as many after each further one."""
+"""Seconds for which a function is not called here after it took long; twice as many each time that it does so again."""
 
 LONGEST = 60.0
 """Seconds, likewise, at the most."""
 
-MOST_IN_HAND = 8
-"""Calls in hand at the most: whoever comes later would wait for them."""
+AT_ONCE = 4
+"""Calls at the same time."""
 
 MOST_REMEMBERED = 1_000
-"""Functions that took long."""
+"""Functions that took long, and functions that did not."""
 
 Function = tuple[str, str]
 """Digest of a tool and name of its function."""
 
 Call = Callable[[], Awaitable[None]]
+
+Known = TypeVar("Known")
 
 
 class ShortCalls:
@@ -32,48 +38,73 @@ class ShortCalls:
         """Begin with trust in all, and wait `patience` seconds for the calls of a batch."""
         self.patience = patience
         self._clock = clock
-        self.in_hand = 0
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._in_hand: dict[Function, int] = {}
+        self._short: dict[Function, None] = {}
+        """Functions that were short when they were last called."""
         self._avoided: dict[Function, tuple[float, float]] = {}
         """Until when, and for how many seconds."""
+
+    @property
+    def in_hand(self) -> int:
+        """How many calls have begun and not ended."""
+        return sum(self._in_hand.values())
 
     def deadline(self) -> float:
         """The moment until which a batch that begins now waits for its calls."""
         return self._clock() + self.patience
 
     def expects(self, function: Function) -> bool:
-        """Whether a call of `function` is expected to be short."""
+        """Whether a call of `function` is expected to be short. One that nothing is known of is tried once at a time."""
         until, _ = self._avoided.get(function, (0.0, 0.0))
-        return self.in_hand < MOST_IN_HAND and until <= self._clock()
+        return until <= self._clock() and (function in self._short or function not in self._in_hand)
 
     async def make(self, calls: Sequence[tuple[Function, Call]], until: float) -> bool:
-        """Makes `calls` side by side; False if one fails, or has not ended in time.
+        """Makes `calls` side by side; False if one is not made, fails, or has not ended in time.
 
         Args:
             calls: what to call.
             until: the batch's :meth:`deadline`.
         """
-        tasks = [asyncio.create_task(self._make(function, call)) for function, call in calls]
+        tasks = [asyncio.create_task(self._make(function, call, until)) for function, call in calls]
         # A call cannot be interrupted: one that takes too long goes on to its end, and nobody listens.
         done, _ = await asyncio.wait(tasks, timeout=max(0.0, until - self._clock()))
         return len(done) == len(tasks) and all(task.result() for task in tasks)
 
-    async def _make(self, function: Function, call: Call) -> bool:
-        began = self._clock()
-        self.in_hand += 1
-        try:
-            await call()
-        except Exception:
-            return False  # who makes the call again will meet it, and tell it
-        finally:
-            self.in_hand -= 1
-            self._note(function, self._clock() - began)
+    async def _make(self, function: Function, call: Call, until: float) -> bool:
+        async with self._slots:
+            began = self._clock()
+            if began > until or not self.expects(function):
+                return False
+            self._in_hand[function] = self._in_hand.get(function, 0) + 1
+            try:
+                await call()
+            except Exception:
+                return False  # who makes the call again will meet it, and tell it
+            finally:
+                self._end(function)
+                self._note(function, began)
         return True
 
-    def _note(self, function: Function, took: float) -> None:
-        _, avoided_for = self._avoided.pop(function, (0.0, AVOIDED_FOR / 2))
-        if took <= self.patience:
-            return
-        if len(self._avoided) >= MOST_REMEMBERED:
-            self._avoided.pop(next(iter(self._avoided)))
-        avoided_for = min(LONGEST, 2 * avoided_for)
-        self._avoided[function] = self._clock() + avoided_for, avoided_for
+    def _end(self, function: Function) -> None:
+        self._in_hand[function] -= 1
+        if not self._in_hand[function]:
+            del self._in_hand[function]
+
+    def _note(self, function: Function, began: float) -> None:
+        now = self._clock()
+        until, avoided_for = self._avoided.get(function, (0.0, AVOIDED_FOR / 2))
+        if now - began <= self.patience:
+            self._avoided.pop(function, None)
+            _remember(self._short, function, None)
+        elif until <= now:  # else another call of the same burst has told already
+            self._short.pop(function, None)
+            avoided_for = min(LONGEST, 2 * avoided_for)
+            _remember(self._avoided, function, (now + avoided_for, avoided_for))
+
+
+def _remember(known: dict[Function, Known], function: Function, what: Known) -> None:
+    known.pop(function, None)
+    if len(known) >= MOST_REMEMBERED:
+        known.pop(next(iter(known)))
+    known[function] = what

@@ -153,6 +153,14 @@ class ToolVersion(BaseModel):
     def module_digest(self) -> Digest:
         return self.files[self.manifest.module]
 
+    def within(self, seconds: float) -> "ToolVersion":
+        """The same, with a wall time of so many seconds at the most."""
+        limits = self.manifest.limits
+        if limits.wall_time <= seconds:
+            return self
+        shorter = self.manifest.model_copy(update={"limits": limits.model_copy(update={"wall_time": seconds})})
+        return self.model_copy(update={"manifest": shorter})
+
     def function(self, name: str) -> ToolFunction | None:
         """The function of that name."""
         return next((function for function in self.functions if function.name == name), None)

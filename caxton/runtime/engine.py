@@ -28,6 +28,9 @@ DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": 1000,
     "history.timerProcessorMaxPollRPS": 1000,
     "history.visibilityProcessorMaxPollRPS": 100,
+    # Workflows that the engine keeps in memory, runs that have ended among them (for an hour, if there is room): an inbox begins
+    # a new run every few seconds, which takes 250 KB. Others are read from its database when something happens to them.
+    "history.hostLevelCacheMaxSize": 64,
     "matching.numTaskqueueReadPartitions": 1,
     "matching.numTaskqueueWritePartitions": 1,
     "system.enableActivityEagerExecution": True,

@@ -19,6 +19,7 @@ from caxton.activities.memories import Memories
 from caxton.activities.memory_bulk import BulkMemory
 from caxton.activities.notices import NoticeActivities
 from caxton.activities.retention import RetentionActivities
+from caxton.activities.short_calls import AT_ONCE
 from caxton.activities.step import StepPorts
 from caxton.activities.steps import Opener, StepActivities
 from caxton.adapters import templates, webhooks
@@ -234,7 +235,7 @@ def build_opener_ports(settings: Settings) -> tuple[StepPorts, Callable[[], None
     ports = StepPorts(
         records=AtOnceRecords(database),
         blobs=blobs,
-        sandbox=WasmtimeSandbox(blobs, folder.cache / "tools", size=1, allowed_paths=[]),
+        sandbox=WasmtimeSandbox(blobs, folder.cache / "tools", size=AT_ONCE, allowed_paths=[]),
         models=Models(settings.models, templates),
         templates=templates,
         stream=LocalStream(),

@@ -14,7 +14,8 @@ from caxton.activities.batch import Batch, do_steps
 from caxton.activities.short_calls import ShortCalls
 from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
-from caxton.domain.executions import StepKind, StepResult, Target, TurnRequest, Usage, opening_of, step_of
+from caxton.domain.errors import ExecutionFailed
+from caxton.domain.executions import StepInput, StepKind, StepResult, Target, TurnRequest, Usage, opening_of, step_of
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
 from caxton.domain.messages import Content
 from caxton.domain.ports import DeltaSink, FunctionCall, ModelGateway, ModelReply, ModelRequest
@@ -36,6 +37,13 @@ tool = 'hostile.ok'
 arguments = { second = "{{ results[0].text }}" }
 [[rules.steps]]
 reply = '''{{ results[1].text }}'''
+"""
+FAILS = """
+[[rules]]
+[[rules.steps]]
+tool = 'hostile.ok'
+[[rules.steps]]
+fail = 'no way'
 """
 MORE = 'tools = ["hostile"]\n'
 
@@ -68,6 +76,8 @@ AGENTS: dict[str, str | bytes] = {
     **agent("both", rules=replies("never said"), more=MORE),
     **agent("allocate", rules=calls("allocate"), more=MORE),
     **agent("spin", rules=calls("spin"), more=MORE),
+    **agent("fails", rules=FAILS, more=MORE),
+    **agent("both_fail", capabilities='["both-fail"]', rules=replies("never said"), more=MORE),
     **agent("few", rules=TWICE, more=MORE + "limits = { steps = 2 }\n"),
     **bundled("chart-generator"),
     **agent("chart", rules=CHART, more='tools = ["chart-generator"]\n'),
@@ -135,13 +145,18 @@ class Never(ShortCalls):
 
 
 class AsksForTwo:
-    """A model that asks for two calls side by side, and then replies."""
+    """A model that asks for two calls side by side, and then replies, or fails."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails = fails
 
     def is_scripted(self, _agent: AgentVersion) -> bool:
         return True
 
     async def respond(self, request: ModelRequest, _on_delta: DeltaSink) -> ModelReply:
         results = [result for part in request.parts for result in part.results]
+        if results and self.fails:
+            raise ExecutionFailed("no way")
         if results:
             return ModelReply(" and ".join(result.text for result in results), [], "two", Usage())
         calls = [FunctionCall(f"c{n}", "hostile.ok", "tool", {"number": n}) for n in (1, 2)]
@@ -153,13 +168,21 @@ async def step_by_step(worker: Worker, name: str) -> str:
     batch = worker.batch(name)
     ports, opening = replace(worker.ports, short_calls=Never()), batch.inputs[0]
     [opened] = await do_steps(ports, batch.inputs)
+    await go_on(ports, opening, opened)
+    return opening.execution_id
+
+
+async def go_on(ports: StepPorts, opening: StepInput, opened: StepResult) -> None:
+    """What a workflow does after the first step."""
     plan, result, number = opened.plan, opened.first, 1
-    assert plan is not None
-    while result is not None and result.outcome is None:
+    while plan is not None and result is not None and result.outcome is None:
+        if result.error is not None:
+            closing = opening.model_copy(update={"kind": StepKind.CLOSE, "plan": plan, "error": result.error})
+            [result] = await do_steps(ports, [closing])
+            continue
         await do_steps(ports, [step_of(StepKind.TOOL, opening, plan, number, call.call) for call in result.calls])
         number += 1
         [result] = await do_steps(ports, [step_of(StepKind.MODEL, opening, plan, number)])
-    return opening.execution_id
 
 
 def told(worker: Worker, execution_id: str) -> list[Any]:
@@ -188,7 +211,7 @@ def told(worker: Worker, execution_id: str) -> list[Any]:
         execution["actions"],
         execution["usage"],
         *(view[name] for name in ("state", "agent", "usage")),
-        *(view["reply"][name] for name in ("content", "metadata", "artifacts", "receiver")),
+        *(view["reply"][name] for name in ("type", "content", "metadata", "artifacts", "receiver")),
     ]
 
 
@@ -196,6 +219,7 @@ def told(worker: Worker, execution_id: str) -> list[Any]:
 @pytest.mark.parametrize("name", ["twice", "both", "allocate", "chart"])
 async def test_the_same_comes_of_it_as_step_by_step(worker: Worker, name: str) -> None:
     if name == "both":
+        await worker.open("twice")  # a function that nothing is known of is called once at a time
         worker.ports = replace(worker.ports, models=cast("ModelGateway", AsksForTwo()))
     execution_id, result = await worker.open(name)
     assert result.outcome is not None
@@ -203,6 +227,23 @@ async def test_the_same_comes_of_it_as_step_by_step(worker: Worker, name: str) -
     at_once = told(worker, execution_id)
     assert at_once == told(worker, await step_by_step(worker, name))
     assert at_once[2]["tool_calls"] == (2 if name in ("twice", "both") else 1)
+
+
+@pytest.mark.parametrize("name", ["fails", "both-fail"])
+async def test_a_turn_that_fails_after_its_calls_has_used_the_same(worker: Worker, name: str) -> None:
+    if name == "both-fail":
+        await worker.open("twice")
+        worker.ports = replace(worker.ports, models=cast("ModelGateway", AsksForTwo(fails=True)))
+    batch = worker.batch(name)
+    await batch.prepare()
+    [opened] = await batch.finish()
+    assert opened.outcome is None
+    assert "tool_executed" in {event["event_type"] for event in worker.events(batch.inputs[0].execution_id)}
+    await go_on(worker.ports, batch.inputs[0], opened)
+    at_once = told(worker, batch.inputs[0].execution_id)
+    assert at_once == told(worker, await step_by_step(worker, name))
+    assert at_once[2]["model_calls"] == 1
+    assert at_once[2]["tool_calls"] == (1 if name == "fails" else 2)
 
 
 async def test_nothing_is_written_before_it_is_asked_for(worker: Worker) -> None:
@@ -239,15 +280,49 @@ async def test_a_tool_that_took_long_is_avoided_for_longer_each_time_until_it_is
 
     found, function = ShortCalls(patience=0.02, clock=lambda: moment), ("sha256:1", "sum")
     for seconds in (1, 2, 4):
-        await found.make([(function, lambda: takes(0.1))], moment + 0.02)
+        await found.make([(function, lambda: takes(0.1))], found.deadline())
         moment += seconds - 0.01
         assert not found.expects(function)
         moment += 0.02
         assert found.expects(function)
-    assert await found.make([(function, lambda: takes(0.01))], moment + 0.02)
-    await found.make([(function, lambda: takes(0.1))], moment + 0.02)
+    assert await found.make([(function, lambda: takes(0.01))], found.deadline())
+    await found.make([(function, lambda: takes(0.1))], found.deadline())
     moment += 1.01
     assert found.expects(function)
+
+
+async def test_of_a_burst_of_calls_of_an_unknown_function_one_is_tried() -> None:
+    found, function, made = ShortCalls(), ("sha256:1", "sum"), 0
+
+    async def takes_long() -> None:
+        nonlocal made
+        made += 1
+        await asyncio.sleep(0.1)
+
+    done = await asyncio.gather(*(found.make([(function, takes_long)], found.deadline()) for _ in range(60)))
+    assert not any(done)
+    assert (made, found.in_hand) == (1, 1)
+    await asyncio.sleep(0.2)
+    assert not found.expects(function)
+    await asyncio.sleep(1)  # one burst counts once
+    assert found.expects(function)
+
+
+async def test_calls_beyond_those_at_once_wait_and_what_waits_is_not_noted_as_long() -> None:
+    found, made, most = ShortCalls(patience=5), 0, 0
+
+    async def short() -> None:
+        nonlocal made, most
+        made, most = made + 1, max(most, found.in_hand)
+        await asyncio.sleep(0.01)
+
+    calls = [((f"sha256:{number}", "sum"), short) for number in range(20)]
+    assert await found.make(calls, found.deadline())
+    assert (made, most) == (20, 4)
+    # Whose turn does not come in time is not called at all.
+    assert not await found.make(calls, found.deadline() - 5)
+    assert made == 20
+    assert all(found.expects(function) for function, _ in calls)
 
 
 async def test_limits_hold(worker: Worker) -> None:

@@ -182,12 +182,13 @@ def serve(path: str, synchronous: str, jobs: BinaryIO, answers: BinaryIO) -> Non
     checkpoints = _Checkpoints(path, synchronous)
     checkpoints.start()
     try:
-        while len(head := jobs.read(LENGTH.size)) == LENGTH.size:
-            (length,) = LENGTH.unpack(head)
-            job: Job = marshal.loads(jobs.read(length))  # noqa: S302 - from our own parent, by a pipe
-            answers.write(DONE if write(connection, job) else NOT_DONE)
-            answers.flush()
-            checkpoints.has_news = True
+        with contextlib.suppress(ConnectionError, EOFError):  # whoever sent a job was killed
+            while len(head := jobs.read(LENGTH.size)) == LENGTH.size:
+                (length,) = LENGTH.unpack(head)
+                job: Job = marshal.loads(jobs.read(length))  # noqa: S302 - from our own parent, by a pipe
+                answers.write(DONE if write(connection, job) else NOT_DONE)
+                answers.flush()
+                checkpoints.has_news = True
     finally:
         checkpoints.end()
         connection.close()
