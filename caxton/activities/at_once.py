@@ -116,7 +116,7 @@ class AtOnce:
         asked = model.recorded()
         tools: list[ToolStep] = []
         for number, call in enumerate(calls):
-            tool = ToolStep(model.input.model_copy(update={"kind": StepKind.TOOL, "call": call.call}), model.ports)
+            tool = ToolStep(step_of(StepKind.TOOL, self.input, plan, model.input.step, call.call), model.ports)
             tool.take(asked)
             tool.agent, tool.tool = self.opening.agent, model.prompt.tools[tool.server].within(WALL_TIME)
             tool.usage = model.usage.plus(Usage(tool_calls=number))

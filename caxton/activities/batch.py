@@ -139,7 +139,7 @@ class Batch:
         return [self._results.get(number) or _lost_race() for number in range(len(self.inputs))]
 
     async def finish_as_json(self) -> bytes:
-        """Like :meth:`finish`, as JSON."""
+        """Like :meth:`finish`, as JSON without what is not set: the workflow's history keeps it."""
         return _RESULTS.dump_json(await self.finish(), exclude_unset=True)
 
     async def _write(self) -> None:

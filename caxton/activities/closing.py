@@ -57,12 +57,9 @@ class Closing:
         if self.error.code == "idempotency_conflict":
             return StepResult(outcome=self._outcome(None))
         if self.found is not None:
-            self._count_calls(transaction, self.found.execution)
+            steps = transaction.steps(self.input.scope, [self.input.execution_id])[self.input.execution_id]
+            self.found.execution.usage = self.found.usage_after(steps)
         return None
-
-    def _count_calls(self, transaction: Transaction, execution: Execution) -> None:
-        steps = transaction.steps(self.input.scope, [execution.id])[execution.id]
-        execution.usage = execution.usage.with_tool_calls(sum(step.kind == "tool" for step in steps))
 
     async def act(self) -> None:
         """Nothing outside of the store."""

@@ -21,9 +21,11 @@ from caxton.domain.executions import (
     ExecutionState,
     RequestedCall,
     StepInput,
+    StepKind,
     StepResult,
     TurnView,
     Usage,
+    step_of,
     turn_view,
 )
 from caxton.domain.governance import ApprovalMode
@@ -101,7 +103,6 @@ class ModelStep:
             found = transaction.executions(self.input.scope, [self.input.execution_id])[self.input.execution_id]
             if found.execution.state is not ExecutionState.RUNNING:
                 return StepResult(outcome=outcome_of(found))
-        usage, calls = self.usage, self.calls
         notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
         called = ModelCalled(
             model=self.reply.model,
@@ -109,16 +110,14 @@ class ModelStep:
             input_tokens=self.reply.usage.input_tokens,
             output_tokens=self.reply.usage.output_tokens,
             cost_usd=self.reply.usage.cost_usd,
-            calls=[call.name for call in calls],
+            calls=[call.name for call in self.calls],
             scripted=bool(self.reply.metadata.get("scripted")),
         )
         notes.add(called, latency_ms=self.took_ms)
         if self.spending is not None:
             for told in self.spending.add(transaction, model_use(self.reply.usage)):
                 notes.add(told, part=f"{told.subject} {told.resource} {told.period}", actor=SYSTEM)
-        result = (
-            self._record_calls(transaction, calls, usage, notes) if calls else self._reply(transaction, usage, notes)
-        )
+        result = self._record_calls(transaction, notes) if self.calls else self._reply(transaction, notes)
         transaction.append_events(self.input.scope, notes.events)
         return result
 
@@ -134,25 +133,24 @@ class ModelStep:
 
     def next(self, tools: Sequence[StepRecord]) -> "ModelStep":
         """The call that follows in the same batch, after the `tools` that this one asked for."""
-        step = ModelStep(self.input.model_copy(update={"step": self.input.step + 1}), self.ports)
+        step = ModelStep(step_of(StepKind.MODEL, self.input, self.plan, self.input.step + 1), self.ports)
         step.begins = self.begins
         step.prompt = self.prompt.after(step.input, [self.recorded(), *tools], self.usage)
         return step
 
-    def _record_calls(
-        self, transaction: Transaction, calls: list[RequestedCall], usage: Usage, notes: journal.Journal
-    ) -> StepResult:
+    def _record_calls(self, transaction: Transaction, notes: journal.Journal) -> StepResult:
         transaction.add_step(self.input.scope, self.recorded())
-        for call in calls:
+        for call in self.calls:
             prepared = ActionPrepared(
                 action_id=f"{self.input.step}.{call.call}", action_type=call.action_type, name=call.name
             )
             notes.add(prepared, part=str(call.call))
-        transaction.set_usage(self.input.scope, self.input.execution_id, usage)
-        return StepResult(calls=calls, usage=usage)
+        transaction.set_usage(self.input.scope, self.input.execution_id, self.usage)
+        return StepResult(calls=self.calls, usage=self.usage)
 
-    def _reply(self, transaction: Transaction, usage: Usage, notes: journal.Journal) -> StepResult:
+    def _reply(self, transaction: Transaction, notes: journal.Journal) -> StepResult:
         """A reply ends the execution, unless a person must agree with it first."""
+        usage = self.usage
         waits = self.plan.approval_mode not in (None, ApprovalMode.AUTO)
         notes.add(ActionPrepared(action_id=journal.action_id(self.input), action_type="reply"), part="reply")
         record = self.recorded()
@@ -220,14 +218,13 @@ class ModelStep:
 
     def recorded(self) -> StepRecord:
         """The call and what the model said, as they are recorded."""
-        calls = self.calls
         arguments = [dict(call.arguments) for call in self.reply.calls]
         payload: dict[str, Any] = {
             "model": self.reply.model,
-            "text": self.reply.text if calls else "",
+            "text": self.reply.text if self.calls else "",
             "calls": [
                 {**call.model_dump(), "id": asked.id, "arguments": given}
-                for call, asked, given in zip(calls, self.reply.calls, arguments, strict=True)
+                for call, asked, given in zip(self.calls, self.reply.calls, arguments, strict=True)
             ],
             "usage": self.reply.usage.model_dump(exclude_none=True),
             "metadata": dict(self.reply.metadata),

@@ -66,7 +66,7 @@ class Prompt:
     @property
     def usage(self) -> Usage:
         """What the execution has used so far."""
-        return self.record.execution.usage.with_tool_calls(sum(step.kind == "tool" for step in self.steps))
+        return self.record.usage_after(self.steps)
 
     def after(self, step: StepInput, done: Sequence[StepRecord], usage: Usage) -> "Prompt":
         """What the model is to see in the next step, after what was `done` in this one and used so far."""

@@ -94,10 +94,6 @@ class Usage(BaseModel):
             cost_usd=sum(costs) if costs else None,
         )
 
-    def with_tool_calls(self, number: int) -> "Usage":
-        """The same, with so many tool calls: those made side by side do not know of each other, so they are counted."""
-        return self if self.tool_calls == number else self.model_copy(update={"tool_calls": number})
-
 
 class ExecutionState(StrEnum):
     """States of an execution."""

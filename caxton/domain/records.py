@@ -73,6 +73,11 @@ class ExecutionRecord:
     reply_id: MessageId | None
     variables: dict[str, Any]
 
+    def usage_after(self, steps: Iterable[StepRecord]) -> Usage:
+        """What it has used with all its `steps`. Tool calls side by side do not know of each other: they are counted."""
+        used, calls = self.execution.usage, sum(step.kind == "tool" for step in steps)
+        return used if used.tool_calls == calls else used.model_copy(update={"tool_calls": calls})
+
 
 @dataclass(frozen=True, slots=True)
 class TurnsSoFar:

@@ -232,17 +232,23 @@ def build_opener_ports(settings: Settings) -> tuple[StepPorts, Callable[[], None
     database = Database(settings.store.url or sqlite_url(folder.database), synchronous=settings.store.synchronous)
     database.start_writer()
     blobs = FileBlobs(folder.blobs)
+    sandbox = WasmtimeSandbox(blobs, folder.cache / "tools", size=AT_ONCE, allowed_paths=[])
     ports = StepPorts(
         records=AtOnceRecords(database),
         blobs=blobs,
-        sandbox=WasmtimeSandbox(blobs, folder.cache / "tools", size=AT_ONCE, allowed_paths=[]),
+        sandbox=sandbox,
         models=Models(settings.models, templates),
         templates=templates,
         stream=LocalStream(),
         directory=Directory(),
         only_opens=True,
     )
-    return ports, database.close
+
+    def close() -> None:
+        sandbox.close()
+        database.close()
+
+    return ports, close
 
 
 def _channels(settings: Settings) -> dict[str, Channel]:
