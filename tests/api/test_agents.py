@@ -2,27 +2,17 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
 
-import caxton
 from tests.api.conftest import Deploy
 from tests.support.agents import agent, replies
-
-BUNDLED_TOOLS = Path(caxton.__file__).parent / "bundled" / "tools"
+from tests.support.tools import bundled_tool
 
 
 def ask(api: httpx.Client, capability: str) -> httpx.Response:
     return api.post("/v1/messages", json={"capability": capability, "content": "x"})
-
-
-def csv_tools() -> dict[str, str | bytes]:
-    folder = BUNDLED_TOOLS / "csv-tools"
-    return {
-        f"tools/csv-tools/{path.relative_to(folder)}": path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
 
 
 @pytest.mark.requirement("AGT-4")
@@ -86,7 +76,7 @@ def test_a_tool_is_listed_called_checked_and_counted(api: httpx.Client, deploy: 
         "[[rules]]\n[[rules.steps]]\ntool = 'csv-tools.summarize'\narguments = { csv = \"m,v\\na,1\\nb,2\" }\n"
         "[[rules.steps]]\nreply = '{{ results[0].json.total }}'\n"
     )
-    deploy({**csv_tools(), **agent("sums", rules=rules, more='tools = ["csv-tools"]\n')})
+    deploy({**bundled_tool("csv-tools"), **agent("sums", rules=rules, more='tools = ["csv-tools"]\n')})
     listed = api.get("/v1/tools").json()["tools"]
     assert [tool["name"] for tool in listed] == ["csv-tools"]
     assert {function["name"] for function in listed[0]["functions"]} >= {"read_csv", "summarize"}

@@ -9,15 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-import caxton
 from caxton.activities.batch import Batch, do_steps
 from caxton.activities.short_calls import ShortCalls
 from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
 from caxton.domain.errors import ExecutionFailed
-from caxton.domain.executions import StepInput, StepKind, StepResult, Target, TurnRequest, Usage, opening_of, step_of
-from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
-from caxton.domain.messages import Content
+from caxton.domain.executions import StepInput, StepKind, StepResult, Usage, opening_of, step_of
+from caxton.domain.ids import Scope
 from caxton.domain.ports import DeltaSink, FunctionCall, ModelGateway, ModelReply, ModelRequest
 from caxton.domain.tools import ToolManifest
 from caxton.runtime.settings import Settings
@@ -26,6 +24,8 @@ from tests.api.test_failures import FIXTURES, HOSTILE_MANIFEST, calls, hostile
 from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
 from tests.support.deploying import deploy_files
+from tests.support.tools import bundled_tool
+from tests.support.turns import turn_request
 
 TWICE = """
 [[rules]]
@@ -63,23 +63,16 @@ def tool(name: str, manifest: str) -> dict[str, str | bytes]:
     return {f"tools/{name}/tool.toml": found, f"tools/{name}/{name}.wasm": (FIXTURES / "hostile.wasm").read_bytes()}
 
 
-def bundled(name: str) -> dict[str, str | bytes]:
-    """A tool that comes with Caxton."""
-    folder = Path(caxton.__file__).parent / "bundled" / "tools" / name
-    return {f"tools/{name}/{file.name}": file.read_bytes() for file in folder.iterdir() if file.is_file()}
-
-
 AGENTS: dict[str, str | bytes] = {
     **hostile(),
     **agent("plain", rules=replies("{{ request }}")),
     **agent("twice", rules=TWICE, more=MORE),
     **agent("both", rules=replies("never said"), more=MORE),
     **agent("allocate", rules=calls("allocate"), more=MORE),
-    **agent("spin", rules=calls("spin"), more=MORE),
     **agent("fails", rules=FAILS, more=MORE),
     **agent("both_fail", capabilities='["both-fail"]', rules=replies("never said"), more=MORE),
     **agent("few", rules=TWICE, more=MORE + "limits = { steps = 2 }\n"),
-    **bundled("chart-generator"),
+    **bundled_tool("chart-generator"),
     **agent("chart", rules=CHART, more='tools = ["chart-generator"]\n'),
     **tool("long-tool", HOSTILE_MANIFEST.replace("100_000_000", "20_000_000_000").replace("500ms", "5s")),
     **agent("long", rules=calls("spin").replace("hostile", "long-tool"), more='tools = ["long-tool"]\n'),
@@ -99,18 +92,7 @@ class Worker:
 
     def batch(self, *agents: str) -> Batch:
         """First steps of requests to `agents`."""
-        requests = [
-            TurnRequest(
-                scope=self.scope,
-                conversation_id=ConversationId(new_id("c")),
-                execution_id=ExecutionId(new_id("x")),
-                message_id=MessageId(new_id("m")),
-                content=Content(text="x", size=1),
-                target=Target(capability=name),
-                one_shot=True,
-            )
-            for name in agents
-        ]
+        requests = [turn_request(name, scope=self.scope) for name in agents]
         return Batch(self.ports, [opening_of(request, yields=True) for request in requests])
 
     async def open(self, name: str) -> tuple[str, StepResult]:

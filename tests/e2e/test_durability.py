@@ -20,14 +20,13 @@ import psutil
 import pytest
 from sqlalchemy import create_engine
 
-import caxton
 from caxton.adapters.store.database import sqlite_url
 from tests.conftest import RunningServer, start_server, stop_server
 from tests.support.deploying import deploy_files
+from tests.support.tools import BUNDLED_TOOLS, bundled_tool
 
 OPENER, WRITER = "caxton.runtime.opener", "caxton.adapters.store.writer"
 REQUESTS = 200
-BUNDLED_TOOLS = Path(caxton.__file__).parent / "bundled" / "tools"
 
 AGENTS: dict[str, str | bytes] = {
     "agents/front.toml": """
@@ -111,11 +110,7 @@ def http_client_tool(origin: str) -> dict[str, str | bytes]:
     granted = "\n".join(
         f'network = ["{origin}"]' if line.strip().startswith("network") else line for line in manifest.splitlines()
     )
-    files: dict[str, str | bytes] = {"tools/http-client/tool.toml": granted}
-    for path in folder.iterdir():
-        if path.name != "tool.toml" and path.is_file():
-            files[f"tools/http-client/{path.name}"] = path.read_bytes()
-    return files
+    return {**bundled_tool("http-client"), "tools/http-client/tool.toml": granted}
 
 
 class Clients:

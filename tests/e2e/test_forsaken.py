@@ -7,9 +7,8 @@ import pytest
 from temporalio.client import Client
 
 from caxton.activities.batch import do_steps
-from caxton.domain.executions import StepInput, StepKind, Target, TurnRequest
-from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
-from caxton.domain.messages import Content
+from caxton.domain.executions import StepInput, StepKind
+from caxton.domain.ids import Scope
 from caxton.runtime.data_folder import DataFolder
 from caxton.runtime.settings import Settings
 from caxton.runtime.temporal import connect
@@ -19,6 +18,7 @@ from caxton.service.forsaken import Forsaken
 from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
 from tests.support.deploying import deploy_files
+from tests.support.turns import turn_request
 
 
 @pytest.mark.requirement("EVT-2")
@@ -39,16 +39,8 @@ async def test_what_nobody_works_on_any_more_is_ended_and_what_is_at_work_is_not
             client: Client = await connect(settings.temporal, address)
             ports = step_ports(parts)
             scope = Scope(workspace=workspace)
-            left = ExecutionId(new_id("x"))
-            request = TurnRequest(
-                scope=scope,
-                conversation_id=ConversationId(new_id("c")),
-                execution_id=left,
-                message_id=MessageId(new_id("m")),
-                content=Content(text="x", size=1),
-                target=Target(capability="echo"),
-                one_shot=True,
-            )
+            request = turn_request("echo", scope=scope)
+            left = request.execution_id
             # What a worker does before it is killed: the opening is recorded, and the engine never hears of it.
             [opened] = await do_steps(
                 ports, [StepInput(kind=StepKind.OPEN, scope=scope, execution_id=left, root_id=left, request=request)]

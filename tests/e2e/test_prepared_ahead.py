@@ -12,9 +12,8 @@ from pydantic import TypeAdapter
 
 from caxton.activities.batch import Batch, do_steps_as_json
 from caxton.activities.step import StepPorts
-from caxton.domain.executions import StepResult, Target, TurnRequest, opening_of
-from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
-from caxton.domain.messages import Content
+from caxton.domain.executions import StepResult, opening_of
+from caxton.domain.ids import Scope
 from caxton.runtime import ahead
 from caxton.runtime.ahead import Ahead
 from caxton.runtime.data_folder import DataFolder
@@ -24,6 +23,7 @@ from caxton.runtime.wiring import build_parts, step_ports
 from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
 from tests.support.deploying import deploy_files
+from tests.support.turns import turn_request
 
 
 @dataclass
@@ -38,18 +38,7 @@ class Opener:
 
     def steps(self, *texts: str, conversation: str | None = None) -> bytes:
         """First steps, as a workflow asks for them; of one-shot requests, unless they belong to a conversation."""
-        requests = [
-            TurnRequest(
-                scope=self.scope,
-                conversation_id=ConversationId(conversation or new_id("c")),
-                execution_id=ExecutionId(new_id("x")),
-                message_id=MessageId(new_id("m")),
-                content=Content(text=text, size=len(text)),
-                target=Target(capability="echo"),
-                one_shot=conversation is None,
-            )
-            for text in texts
-        ]
+        requests = [turn_request("echo", text, scope=self.scope, conversation=conversation) for text in texts]
         steps = [opening_of(request, yields=True) for request in requests]
         return data_converter.payload_converter.to_payload(steps).data
 

@@ -7,14 +7,14 @@ from typing import Any, Literal, cast
 import pytest
 
 from caxton.domain.errors import CaxtonError, IdempotencyConflict
-from caxton.domain.executions import Target, TurnOutcome, TurnRequest, TurnView
-from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, new_id
-from caxton.domain.messages import Content
+from caxton.domain.executions import TurnOutcome, TurnView
+from caxton.domain.ids import new_id
 from caxton.service.engine import Engine
 from caxton.service.inbox import LATE_AFTER, InboxSender
 from caxton.service.slow_kinds import SLOW_AFTER
 from caxton.workflows.inbox import InboxBatch
 from caxton.workflows.names import SLOW_FROM, inbox_shard, inbox_workflow_id
+from tests.support.turns import turn_request
 
 CANNOT_BE_SENT = "cannot be sent"
 
@@ -70,17 +70,7 @@ class Inbox:
     asked: list[asyncio.Task[TurnOutcome | TurnView]] = field(default_factory=list[Any])
 
     async def ask(self, text: str = "hello", *, key: str | None = None) -> None:
-        execution_id = ExecutionId(key or new_id("x"))
-        request = TurnRequest(
-            scope=Scope(),
-            conversation_id=ConversationId(new_id("c")),
-            execution_id=execution_id,
-            message_id=MessageId(new_id("m")),
-            content=Content(text=text, size=len(text)),
-            target=Target(capability="greet"),
-            one_shot=True,
-            fingerprint=text,
-        )
+        request = turn_request("greet", text, key=key, fingerprint=text)
         done: asyncio.Future[TurnOutcome | TurnView] = asyncio.get_running_loop().create_future()
         self.asked.append(asyncio.create_task(self.sender.submit(request, done, is_new=key is None)))
         await asyncio.sleep(0.005)
