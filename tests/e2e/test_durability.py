@@ -186,6 +186,15 @@ def helper(server: int, sign: str) -> psutil.Process:
     raise AssertionError(f"no {sign} came back")
 
 
+def wait_until_dead(process: psutil.Process) -> None:
+    """Returns when a process that was killed does nothing any more, within 10 s; whoever started it may not have noticed yet."""
+    deadline = time.monotonic() + 10
+    with suppress(psutil.NoSuchProcess):
+        while process.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
 def kill_opener(process: subprocess.Popen[bytes], _: Path) -> subprocess.Popen[bytes]:
     """Kills the process that opens turns."""
     helper(process.pid, OPENER).kill()
@@ -298,6 +307,7 @@ def test_a_helper_that_hangs_is_replaced_and_holds_up_nothing(tmp_path: Path) ->
             hung.suspend()
             turn = client.post("/v1/messages", json={"capability": "back", "content": "hello"}).json()
             assert turn["reply"]["content"]["text"] == "back got hello"
+            wait_until_dead(hung)  # it was killed a moment ago
             assert helper(process.pid, OPENER).pid != hung.pid
     finally:
         stop_server(process)
