@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 LONG = 0.02
 """Seconds that a call may take; all calls that a batch waits for may not take longer, either."""
 
 WALL_TIME = 0.1
-"""Seconds after which a call is ended, whatever its tool's limits are: whoever makes it again grants it all of them."""
+"""Seconds after which a call in a batch is ended, whatever its tool's limits are: who makes it again grants it all of them."""
 
 AVOIDED_FOR = 1.0
 """Seconds for which a function is not called here after it took long; twice as many each time that it does so again."""
@@ -59,6 +60,10 @@ class ShortCalls:
         until, _ = self._avoided.get(function, (0.0, 0.0))
         return until <= self._clock() and (function in self._short or function not in self._in_hand)
 
+    def knows(self, function: Function) -> bool:
+        """Whether `function` was short when it was last called."""
+        return function in self._short
+
     async def make(self, calls: Sequence[tuple[Function, Call]], until: float) -> bool:
         """Makes `calls` side by side; False if one is not made, fails, or has not ended in time.
 
@@ -73,18 +78,25 @@ class ShortCalls:
 
     async def _make(self, function: Function, call: Call, until: float) -> bool:
         async with self._slots:
-            began = self._clock()
-            if began > until or not self.expects(function):
+            if self._clock() > until or not self.expects(function):
                 return False
-            self._in_hand[function] = self._in_hand.get(function, 0) + 1
             try:
-                await call()
+                with self.timing(function):
+                    await call()
             except Exception:
                 return False  # who makes the call again will meet it, and tell it
-            finally:
-                self._end(function)
-                self._note(function, began)
         return True
+
+    @contextmanager
+    def timing(self, function: Function) -> Generator[None]:
+        """Learns from a call of `function`, made inside, how long it takes."""
+        began = self._clock()
+        self._in_hand[function] = self._in_hand.get(function, 0) + 1
+        try:
+            yield
+        finally:
+            self._end(function)
+            self._note(function, began)
 
     def _end(self, function: Function) -> None:
         self._in_hand[function] -= 1

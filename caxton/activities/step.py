@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from caxton.activities.memories import Memories
-from caxton.activities.short_calls import ShortCalls
+from caxton.activities.short_calls import WALL_TIME, ShortCalls
 from caxton.domain.executions import StepInput, StepResult
 from caxton.domain.ports import BlobStore, DeltaStream, ModelGateway, TemplateEngine, ToolSandbox
 from caxton.domain.records import Records, Transaction
@@ -31,7 +31,9 @@ class StepPorts:
     only_opens: bool = False
     """Whether this process does first steps only, and leaves to the worker what needs memory or a tool that takes long."""
     short_calls: ShortCalls = field(default_factory=ShortCalls)
-    """Knows which tools take long."""
+    """Knows which tools an opening waits for."""
+    batch_calls: ShortCalls = field(default_factory=lambda: ShortCalls(WALL_TIME))
+    """Knows which tools a batch waits for that holds its workflow up meanwhile."""
 
 
 class Step(Protocol):

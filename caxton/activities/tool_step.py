@@ -11,6 +11,7 @@ from typing import Any
 from caxton.activities import journal
 from caxton.activities.contents import hash_of
 from caxton.activities.memory_tools import MemoryTools
+from caxton.activities.short_calls import WALL_TIME
 from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
 from caxton.domain.errors import (
@@ -86,6 +87,8 @@ class ToolStep:
         self.failed_usage = _usage_told(step.error)
         self.failed_log: list[str] = []
         self.usage = Usage()
+        self.must_wait = False
+        """Whether the call is left to somebody who has time for it."""
 
     @property
     def server(self) -> str:
@@ -132,18 +135,35 @@ class ToolStep:
         """Runs the tool."""
         if self.failure is not None:
             return
-        assert self.tool is not None
-        if self.server == MEMORY:
+        if self.tool is None:  # memory, which this server does not have
             await self._call_memory()
             return
-        function = self.tool.function(self.function)
+        batch_calls = self.ports.batch_calls
+        if self.input.yields:
+            # What may not be ended has to be known to be short.
+            is_short = batch_calls.expects if self._may_be_repeated(self.tool) else batch_calls.knows
+            self.must_wait = not is_short(self.called)
+            if self.must_wait:
+                return
+        with batch_calls.timing(self.called):
+            await (self._call_memory() if self.server == MEMORY else self._call(self.tool))
+
+    def _may_be_repeated(self, tool: ToolVersion) -> bool:
+        function = tool.function(self.function)
+        return function is not None and function.is_idempotent(tool.manifest.idempotent)
+
+    async def _call(self, tool: ToolVersion) -> None:
+        harmless = self._may_be_repeated(tool)
+        granted = tool.within(WALL_TIME) if self.input.yields and harmless else tool
         with tool_span(self.server, self.function, self.plan.agent) as span:
             try:
                 self.result = await self.ports.sandbox.call(
-                    self.input.scope.customer, self.tool, self.function, self.arguments
+                    self.input.scope.customer, granted, self.function, self.arguments
                 )
             except ToolError as error:
-                harmless = function is not None and function.is_idempotent(self.tool.manifest.idempotent)
+                if isinstance(error, ToolTimeout) and granted is not tool:
+                    self.must_wait = True
+                    return
                 report = _with_usage(error)
                 if isinstance(error, MAY_PASS) and harmless:
                     raise RetryableFailure(report.model_copy(update={"retryable": True})) from error
@@ -173,6 +193,8 @@ class ToolStep:
 
     def record(self, transaction: Transaction) -> StepResult:
         """Records the call and its result; a failure is a result too, for the model to see."""
+        if self.must_wait:
+            return StepResult(must_wait=True)
         scope = self.input.scope
         notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
         transaction.add_step(scope, self.recorded())
@@ -184,6 +206,8 @@ class ToolStep:
 
     def after(self, _result: StepResult) -> None:
         """Counts the call, and tells listeners that there is news."""
+        if self.must_wait:
+            return
         if self.failure is not None:
             METRICS.tool_call(self.server if self.tool else "", self.failure.code, None)
         else:

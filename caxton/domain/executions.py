@@ -271,7 +271,8 @@ class StepInput(BaseModel):
     pinned: dict[str, Digest] = Field(default_factory=dict[str, Digest])
     """open: versions that the turn has worked with so far, by agent."""
     yields: bool = False
-    """open: whether to leave it to the conversation's own workflow while another turn of the conversation is under way."""
+    """open: whether to leave it to the conversation's own workflow while another turn of the conversation is under way.
+    tool: whether to leave a call that takes long to an activity of its own."""
     plan: Plan | None = None
     """model, tool, close: the execution's plan."""
     error: ErrorReport | None = None
@@ -301,7 +302,8 @@ class StepResult(BaseModel):
     approval: ApprovalStatus | None = None
     """approval, decision: how it stands."""
     must_wait: bool = False
-    """open: another turn of the conversation is under way, so this one was not begun."""
+    """open: another turn of the conversation is under way, so this one was not begun. tool: the call takes long, so it was
+    not made, or was ended."""
     first: "StepResult | None" = None
     """open: what the first model call brought, where the agent answers at once."""
 

@@ -192,7 +192,9 @@ class Turn:
                 refused = step.model_copy(update={"error": _not_approved(call.name, status)})
                 await self.steps.run(refused, fast=True)
                 return
-        result = await self.steps.run(step, fast=call.fast)
+        result = await self.steps.run(step.model_copy(update={"yields": call.fast}), fast=call.fast)
+        if result.must_wait:  # a batch must not be held up by it
+            result = await self.steps.run(step, fast=False)
         if result.error is not None:
             # The model gets to see the failure: it is recorded as the call's result.
             await self.steps.run(step.model_copy(update={"error": result.error}), fast=True)

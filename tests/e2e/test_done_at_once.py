@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from caxton.activities.batch import Batch, do_steps
-from caxton.activities.short_calls import ShortCalls
+from caxton.activities.short_calls import WALL_TIME, ShortCalls
 from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
 from caxton.domain.errors import ExecutionFailed
@@ -320,6 +320,35 @@ async def test_what_may_not_be_repeated_or_needs_a_person_is_left_to_the_workflo
     assert result.outcome is None
     assert result.first is not None
     assert len(result.first.calls) == 1
+
+
+async def test_what_may_not_be_repeated_is_called_in_a_batch_once_it_is_known_to_be_short(worker: Worker) -> None:
+    worker.ports = replace(worker.ports, batch_calls=ShortCalls(patience=5))
+    for is_known in (False, True):
+        batch = worker.batch("careful")
+        [opened] = await do_steps(worker.ports, batch.inputs)
+        assert opened.plan is not None
+        step = step_of(StepKind.TOOL, batch.inputs[0], opened.plan, 1, 1)
+        [result] = await do_steps(worker.ports, [step.model_copy(update={"yields": True})])
+        called = [event for event in worker.events(step.execution_id) if event["event_type"] == "tool_executed"]
+        assert (result.must_wait, len(called)) == (not is_known, is_known)
+        if result.must_wait:
+            assert await do_steps(worker.ports, [step]) == [StepResult()]
+
+
+async def test_a_call_that_takes_long_is_ended_in_a_batch_and_nothing_of_it_is_recorded(worker: Worker) -> None:
+    batch = worker.batch("long")
+    worker.ports = replace(worker.ports, short_calls=Never())
+    [opened] = await do_steps(worker.ports, batch.inputs)
+    assert opened.plan is not None
+    step = step_of(StepKind.TOOL, batch.inputs[0], opened.plan, 1, 1).model_copy(update={"yields": True})
+    before = worker.events(step.execution_id)
+    assert [result.must_wait for result in await do_steps(worker.ports, [step])] == [True]
+    # Nobody tries again soon.
+    began = time.monotonic()
+    assert [result.must_wait for result in await do_steps(worker.ports, [step] * 10)] == [True] * 10
+    assert time.monotonic() - began < WALL_TIME
+    assert worker.events(step.execution_id) == before
 
 
 @pytest.mark.parametrize(

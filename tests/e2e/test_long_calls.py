@@ -1,0 +1,79 @@
+"""Calls that take long, of tools that are allowed to be called in a batch: nobody else waits for them."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.test_failures import HOSTILE_MANIFEST, calls
+from tests.conftest import RunningServer
+from tests.e2e.test_done_at_once import tool
+from tests.support.agents import agent, replies
+from tests.support.deploying import deploy_files
+
+ENDLESS = HOSTILE_MANIFEST.replace("100_000_000", "1_000_000_000_000").replace("500ms", "1500ms")
+ONCE = "idempotent = false\n[limits]"
+
+AGENTS: dict[str, str | bytes] = {
+    **agent("plain", rules=replies("{{ request }}")),
+    **tool("endless", ENDLESS),
+    **agent("slow", rules=calls("spin").replace("hostile", "endless"), more='tools = ["endless"]\n'),
+    **tool("endless-once", ENDLESS.replace("[limits]", ONCE)),
+    **agent("slow_once", rules=calls("spin").replace("hostile", "endless-once"), more='tools = ["endless-once"]\n'),
+}
+
+
+def send(
+    api: httpx.Client, capability: str, key: str, *, conversation: str | None = None, wait: bool = True
+) -> dict[str, Any]:
+    """A request, or a message of a conversation: its turn, finished or not."""
+    if conversation is None:
+        path, body = "/v1/messages", {"capability": capability, "content": "x"}
+    else:
+        path, body = f"/v1/conversations/{conversation}/messages", {"content": "x"}
+    answer = api.post(path, json=body, params={"wait": str(wait).lower()}, headers={"Idempotency-Key": key})
+    answer.raise_for_status()
+    return answer.json()
+
+
+def begin(api: httpx.Client, capability: str) -> str:
+    return api.post("/v1/conversations", json={"capability": capability}).json()["id"]
+
+
+def turn(api: httpx.Client, sent: dict[str, Any]) -> dict[str, Any]:
+    return api.get(f"/v1/executions/{sent['execution_id']}").json()
+
+
+def finished(api: httpx.Client, sent: dict[str, Any]) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while (found := turn(api, sent))["state"] == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def failures(api: httpx.Client, sent: dict[str, Any]) -> list[str]:
+    events = api.get(f"/v1/executions/{sent['execution_id']}/events").json()["events"]
+    return [event["error_code"] for event in events if event["event_type"] == "tool_execution_failed"]
+
+
+@pytest.mark.requirement("PRF-1")
+@pytest.mark.parametrize("name", ["slow", "slow_once"])
+def test_nobody_waits_for_calls_that_take_long(
+    caxton_server: RunningServer, workspace: str, tmp_path: Path, name: str
+) -> None:
+    """Each inbox has some: requests with a key lie in all of those for requests, messages of conversations in theirs."""
+    with caxton_server.client(workspace) as api:
+        deploy_files(api, tmp_path / "w", AGENTS)
+        slow = [send(api, name, f"{workspace}-{n}", wait=False) for n in range(5)]
+        slow += [send(api, name, f"{workspace}-c", conversation=begin(api, name), wait=False)]
+        for n in range(4):
+            assert send(api, "plain", f"{workspace}-p{n}")["state"] == "completed"
+        assert send(api, "plain", f"{workspace}-pc", conversation=begin(api, "plain"))["state"] == "completed"
+        assert [turn(api, sent)["state"] for sent in slow] == ["running"] * len(slow)
+        for sent in slow:
+            answer = finished(api, sent)
+            assert answer["reply"]["content"]["text"].startswith("failed: ")
+            assert answer["usage"]["tool_calls"] == 1
+            assert failures(api, sent) == ["tool_timeout"]
