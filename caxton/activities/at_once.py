@@ -8,7 +8,6 @@ import logging
 
 from caxton.activities.model_step import ModelStep
 from caxton.activities.opening import Opening
-from caxton.activities.short_calls import WALL_TIME
 from caxton.activities.step import Step
 from caxton.activities.tool_step import ToolStep
 from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
@@ -118,7 +117,8 @@ class AtOnce:
         for number, call in enumerate(calls):
             tool = ToolStep(step_of(StepKind.TOOL, self.input, plan, model.input.step, call.call), model.ports)
             tool.take(asked)
-            tool.agent, tool.tool = self.opening.agent, model.prompt.tools[tool.server].within(WALL_TIME)
+            tool.agent = self.opening.agent
+            tool.tool = model.prompt.tools[tool.server].within(model.ports.short_calls.wall_time)
             tool.usage = model.usage.plus(Usage(tool_calls=number))
             tools.append(tool)
         return tools

@@ -94,6 +94,8 @@ class Journal:
         self.channel = step.request.channel if step.request else None
         self.trace_id = current_trace()[0]
         self.events: list[Unplaced] = []
+        self.moment: datetime | None = None
+        """When what is told next happened; None: just now."""
         self._key = (step.execution_id, str(step.step), str(step.call))
         self._about = self._known(step.execution_id, plan, self.capability)
 
@@ -132,7 +134,7 @@ class Journal:
         # A turn tells ten events: a tuple of what is stored, and no model in between (:data:`caxton.domain.sealing.Unplaced`).
         entry = (
             (scope.workspace, identity, kind, payload.schema_version),
-            time.time_ns() // 1000,
+            time.time_ns() // 1000 if self.moment is None else round(self.moment.timestamp() * 1_000_000),
             (
                 *about,
                 actor or self.actor,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +50,7 @@ class ModelStep:
         self.reply: ModelReply
         self.content = Content()
         self.took_ms = 0.0
+        self.answered_at: datetime
         self.spending: Spending | None = None
         self.begins = step.step == 1
         """Whether all of the execution so far is done in the same batch."""
@@ -93,6 +95,7 @@ class ModelStep:
             self.reply = await self.ports.models.respond(request, publish)
             span.answered(self.reply)
         self.took_ms = (time.perf_counter() - started) * 1000
+        self.answered_at = journal.now()
         if not self.reply.calls:
             self.content = await pack(self.ports.blobs, self.input.scope, self.reply.text)
 
@@ -104,6 +107,7 @@ class ModelStep:
             if found.execution.state is not ExecutionState.RUNNING:
                 return StepResult(outcome=outcome_of(found))
         notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
+        notes.moment = self.answered_at
         called = ModelCalled(
             model=self.reply.model,
             step=self.input.step,

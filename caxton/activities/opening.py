@@ -215,6 +215,7 @@ class Opening:
 
     def _events(self, message_id: MessageId, plan: Plan) -> journal.Journal:
         notes = journal.Journal(self.input, self.request.conversation_id, plan, actor=journal.sender_actor(self.sender))
+        notes.moment = self.begun.execution.started_at
         agent = self.decision.agent
         triggered = ExecutionTriggered(
             target=str(self.target), parent_id=self.input.parent_id, depth=len(self.input.chain)
@@ -237,7 +238,8 @@ class Opening:
             routing_time_ms=round(self.routing_ms, 3),
         )
         notes.add(routed, actor=SYSTEM, message_id=message_id)
-        waited = (journal.now() - self.request.sent_at).total_seconds() * 1000 if self.request.sent_at else 0.0
+        started = self.begun.execution.started_at
+        waited = (started - self.request.sent_at).total_seconds() * 1000 if self.request.sent_at else 0.0
         delivered = MessageDelivered(
             message_id=message_id, delivered_to=agent, delivery_time_ms=round(max(0.0, waited), 3)
         )

@@ -64,6 +64,7 @@ def send_reply(
         metadata=draft.metadata,
         trace=current_trace(),
     )
+    notes.moment = message.created_at
     transaction.add_message(scope, message)
     action, size, digest = f"{step.step}.0", draft.content.size, content_hash(draft.content)
     if refused is None:
@@ -84,7 +85,7 @@ def send_reply(
         reply_to=execution.message_id,
     )
     notes.add(sent, part="reply", message_id=message.id)
-    took = max(0.0, (journal.now() - execution.started_at).total_seconds() * 1000)
+    took = max(0.0, (message.created_at - execution.started_at).total_seconds() * 1000)
     completed = ExecutionCompleted(
         message_id=message.id, content_hash=digest, size_bytes=size, approval=refused, **journal.used(execution.usage)
     )

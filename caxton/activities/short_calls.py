@@ -35,9 +35,12 @@ Known = TypeVar("Known")
 class ShortCalls:
     """Makes calls that are expected to be short."""
 
-    def __init__(self, patience: float = LONG, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with trust in all, and wait `patience` seconds for the calls of a batch."""
+    def __init__(
+        self, patience: float = LONG, wall_time: float = WALL_TIME, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin with trust in all, and wait `patience` seconds for the calls of a batch; each has `wall_time` seconds."""
         self.patience = patience
+        self.wall_time = wall_time
         self._clock = clock
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._in_hand: dict[Function, int] = {}

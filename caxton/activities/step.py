@@ -32,7 +32,7 @@ class StepPorts:
     """Whether this process does first steps only, and leaves to the worker what needs memory or a tool that takes long."""
     short_calls: ShortCalls = field(default_factory=ShortCalls)
     """Knows which tools an opening waits for."""
-    batch_calls: ShortCalls = field(default_factory=lambda: ShortCalls(WALL_TIME))
+    batch_calls: ShortCalls = field(default_factory=lambda: ShortCalls(patience=WALL_TIME))
     """Knows which tools a batch waits for that holds its workflow up meanwhile."""
 
 

@@ -5,13 +5,13 @@ import binascii
 import mimetypes
 import re
 import time
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
 from caxton.activities import journal
 from caxton.activities.contents import hash_of
 from caxton.activities.memory_tools import MemoryTools
-from caxton.activities.short_calls import WALL_TIME
 from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
 from caxton.domain.errors import (
@@ -87,6 +87,8 @@ class ToolStep:
         self.failed_usage = _usage_told(step.error)
         self.failed_log: list[str] = []
         self.usage = Usage()
+        self.began_at: datetime | None = None
+        self.ended_at: datetime | None = None
         self.must_wait = False
         """Whether the call is left to somebody who has time for it."""
 
@@ -145,8 +147,10 @@ class ToolStep:
             self.must_wait = not is_short(self.called)
             if self.must_wait:
                 return
+        self.began_at = journal.now()
         with batch_calls.timing(self.called):
             await (self._call_memory() if self.server == MEMORY else self._call(self.tool))
+        self.ended_at = journal.now()
 
     def _may_be_repeated(self, tool: ToolVersion) -> bool:
         function = tool.function(self.function)
@@ -154,11 +158,11 @@ class ToolStep:
 
     async def _call(self, tool: ToolVersion) -> None:
         harmless = self._may_be_repeated(tool)
-        granted = tool.within(WALL_TIME) if self.input.yields and harmless else tool
+        granted = tool.within(self.ports.batch_calls.wall_time) if self.input.yields and harmless else tool
         with tool_span(self.server, self.function, self.plan.agent) as span:
             try:
                 self.result = await self.ports.sandbox.call(
-                    self.input.scope.customer, granted, self.function, self.arguments
+                    self.input.scope.customer, granted, self.function, self.arguments, brief=self.input.yields
                 )
             except ToolError as error:
                 if isinstance(error, ToolTimeout) and granted is not tool:
@@ -269,9 +273,12 @@ class ToolStep:
             "name": self.name,
         }
         called: dict[str, Any] = {"tool": self.server, "function": self.function, "action_id": action["action_id"]}
+        notes.moment = self.ended_at
         if self.failure is None:
             used, text = self.result.usage, self.result.text()
+            notes.moment = self.began_at
             notes.add(ActionDispatched(**action))
+            notes.moment = self.ended_at
             executed = ToolExecuted(
                 **called,
                 **resources(used),

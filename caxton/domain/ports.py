@@ -137,7 +137,9 @@ class ToolSandbox(Protocol):
         """
         ...
 
-    async def call(self, customer: str, tool: ToolVersion, function: str, arguments: Mapping[str, Any]) -> ToolResult:
+    async def call(
+        self, customer: str, tool: ToolVersion, function: str, arguments: Mapping[str, Any], *, brief: bool = False
+    ) -> ToolResult:
         """Checks the arguments against the schema, and runs one function.
 
         Args:
@@ -145,6 +147,7 @@ class ToolSandbox(Protocol):
             tool: the version to run.
             function: one that it described.
             arguments: a JSON object.
+            brief: whether it is expected to end soon: such calls do not wait for those that take long.
 
         Raises:
             ToolInputInvalid: the arguments do not fit the schema.

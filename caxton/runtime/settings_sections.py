@@ -128,7 +128,9 @@ class StoreSettings(Section):
 class ToolsSettings(Section):
     """`[tools]`: the WebAssembly sandboxes."""
 
-    sandboxes: Integer = Field(default=4, ge=1, le=256, description="Tool calls that may run at the same time.")
+    sandboxes: Integer = Field(
+        default=4, ge=1, le=256, description="Tool calls that may run at the same time, beside two known to be short."
+    )
     allowed_paths: list[FilePath] = Field(
         default=[], description="Folders of this machine that a tool's manifest may ask for; without one, none."
     )

@@ -14,7 +14,7 @@ import pytest
 
 from caxton.adapters.blobs import FileBlobs
 from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
-from caxton.domain.errors import InvalidModule, ToolFuelExhausted, ToolInputInvalid
+from caxton.domain.errors import InvalidModule, ToolFuelExhausted, ToolInputInvalid, ToolTimeout
 from caxton.domain.ids import digest_of
 from caxton.domain.tools import ToolManifest, ToolResult, ToolVersion
 
@@ -172,6 +172,16 @@ async def test_a_hostile_tool_does_not_disturb_its_neighbours(bench: Bench) -> N
 
     done = await asyncio.gather(*(spin() if number % 5 == 0 else good() for number in range(50)))
     assert all(done)
+
+
+async def test_a_brief_call_does_not_wait_for_those_that_take_long(bench: Bench) -> None:
+    hostile = await bench.hostile(limits={"fuel": 1_000_000_000_000})
+    long = [asyncio.create_task(bench.call(hostile, "spin")) for _ in range(9)]  # more than run at a time
+    await asyncio.sleep(0.1)
+    assert not (await bench.sandbox.call("test", hostile, "ok", {"text": "fine"}, brief=True)).is_error
+    assert not any(call.done() for call in long)
+    ended = await asyncio.gather(*long, return_exceptions=True)
+    assert all(isinstance(error, ToolTimeout) for error in ended)
 
 
 @pytest.mark.requirement("TOL-1")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -108,11 +109,18 @@ class Worker:
 
 @pytest.fixture
 async def worker(caxton_server: RunningServer, workspace: str, tmp_path: Path) -> AsyncIterator[Worker]:
-    with caxton_server.client(workspace) as api:
+    customer = f"c-{workspace}"  # with a log of its own
+    with caxton_server.client(workspace) as admin:
+        made = admin.post("/v1/keys", json={"name": "boss", "role": "admin", "customer": customer})
+    with caxton_server.client(workspace, key=made.json()["key"]) as api:
         deploy_files(api, tmp_path / "w", AGENTS)
         ports, close = build_opener_ports(Settings(data_dir=caxton_server.data_dir))
         # Machines that run tests are busy: what is short takes long.
-        found = Worker(replace(ports, short_calls=ShortCalls(patience=5)), api, Scope(workspace=workspace))
+        found = Worker(
+            replace(ports, short_calls=ShortCalls(patience=5, wall_time=5)),
+            api,
+            Scope(customer=customer, workspace=workspace),
+        )
         try:
             yield found
         finally:
@@ -226,6 +234,34 @@ async def test_a_turn_that_fails_after_its_calls_has_used_the_same(worker: Worke
     assert at_once == told(worker, await step_by_step(worker, name))
     assert at_once[2]["model_calls"] == 1
     assert at_once[2]["tool_calls"] == (1 if name == "fails" else 2)
+
+
+async def quiet(worker: Worker) -> None:
+    """Waits until nothing more is told of what was deployed: a time in a log is never before that of the last event."""
+    last, found = None, worker.api.get("/v1/events", params={"limit": 1}).json()["events"]
+    while found != last:
+        await asyncio.sleep(0.5)
+        last, found = found, worker.api.get("/v1/events", params={"limit": 1}).json()["events"]
+
+
+async def test_events_tell_when_each_step_happened_not_when_all_were_recorded(worker: Worker) -> None:
+    await quiet(worker)
+    batch = worker.batch("twice")
+    await batch.prepare()
+    await asyncio.sleep(0.3)
+    [result] = await batch.finish()
+    assert result.outcome is not None
+    found = worker.events(result.outcome.execution_id)
+    moments = [datetime.fromisoformat(event["timestamp"]) for event in found]
+    assert moments == sorted(moments)
+    ended = found[-1]
+    assert ended["event_type"] == "execution_completed"
+    assert (datetime.now(UTC) - moments[-1]).total_seconds() > 0.3
+    took = (moments[-1] - moments[0]).total_seconds() * 1000
+    assert took == pytest.approx(ended["latency_ms"], abs=1)
+    calls = [event["latency_ms"] for event in found if event["event_type"] == "tool_executed"]
+    assert len(calls) == 2
+    assert took > sum(calls)
 
 
 async def test_nothing_is_written_before_it_is_asked_for(worker: Worker) -> None:

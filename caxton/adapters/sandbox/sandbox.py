@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from caxton.adapters.sandbox.classify import error_of, mentions_memory
 from caxton.adapters.sandbox.commands import CommandProgram
 from caxton.adapters.sandbox.compiler import Compiler, Form, LoadedCode
 from caxton.adapters.sandbox.components import ComponentProgram
-from caxton.adapters.sandbox.engine import THREAD_STACK, settings_key, shared_runtime
+from caxton.adapters.sandbox.engine import settings_key, shared_runtime
 from caxton.adapters.sandbox.fetch import NetworkGrants, preload
 from caxton.adapters.sandbox.folders import Folder
 from caxton.adapters.sandbox.host import Grants, Run
@@ -28,6 +27,7 @@ from caxton.adapters.sandbox.limits import Subject
 from caxton.adapters.sandbox.program import CommandFailed, Program, TooLarge
 from caxton.adapters.sandbox.results import Malformed, check_functions, parse_call_result
 from caxton.adapters.sandbox.schemas import check_schemas, validate_arguments, validate_structured
+from caxton.adapters.sandbox.threads import SandboxThreads
 from caxton.domain.errors import InvalidModule, NotFound, ToolError, ToolInputInvalid, ToolUnavailable
 from caxton.domain.ids import Digest
 from caxton.domain.ports import BlobStore
@@ -41,6 +41,9 @@ CODE_BUDGET: Final = 512 << 20
 
 COMPILERS: Final = 2
 """Compilations at a time."""
+
+BRIEF: Final = 2
+"""Brief calls at a time, beside the others."""
 
 _DESCRIBE: Final = "tools/list"
 """What errors call the function while a tool is described."""
@@ -71,7 +74,8 @@ class WasmtimeSandbox:
         Args:
             blobs: where modules and bundled files are.
             cache_folder: for compiled modules and unpacked folders; made if missing, private to this user.
-            size: calls that run at a time; others wait, and their wall time does not begin before they run.
+            size: calls that run at a time, and up to :data:`BRIEF` brief ones; others wait, and their wall time does not
+                begin before they run.
             allowed_paths: folders of this machine that manifests may grant (setting `tools.allowed_paths`).
             environment: variables that manifests may grant; those of this process if None.
         """
@@ -82,16 +86,15 @@ class WasmtimeSandbox:
         self._code = LoadedCode(CODE_BUDGET)
         self._loading: dict[tuple[str, str], asyncio.Lock] = {}
         self._compiler: Compiler | None = None
-        self._sandboxes = ThreadPoolExecutor(size, thread_name_prefix="sandbox")
+        self._threads = SandboxThreads(size, "sandbox")
+        self._brief = SandboxThreads(min(size, BRIEF), "sandbox-brief")
         self._workers = ThreadPoolExecutor(COMPILERS, thread_name_prefix="sandbox-loader")
         self._preloaded = {NetworkGrants()}
-        self._size = size
-        self._start_lock = threading.Lock()
-        self._started = False
 
     def close(self) -> None:
         """Ends the threads once the calls in hand have ended, which their limits see to."""
-        self._sandboxes.shutdown(cancel_futures=True)
+        self._threads.close()
+        self._brief.close()
         self._workers.shutdown(cancel_futures=True)
 
     async def describe(
@@ -112,7 +115,7 @@ class WasmtimeSandbox:
         ready = await self._ready(customer, manifest, files)
         subject = Subject(manifest.name, _DESCRIBE, manifest.limits)
         try:
-            return await self._run(self._describe, ready, subject)
+            return await self._threads.run(self._describe, ready, subject)
         except ToolError as error:
             raise InvalidModule(
                 f"the tool could not describe itself: {error.message}",
@@ -121,7 +124,9 @@ class WasmtimeSandbox:
                 details={**error.details, "cause": error.code},
             ) from error
 
-    async def call(self, customer: str, tool: ToolVersion, function: str, arguments: Mapping[str, Any]) -> ToolResult:
+    async def call(
+        self, customer: str, tool: ToolVersion, function: str, arguments: Mapping[str, Any], *, brief: bool = False
+    ) -> ToolResult:
         """Checks the arguments against the schema, and runs one function.
 
         Args:
@@ -129,6 +134,7 @@ class WasmtimeSandbox:
             tool: the version to run.
             function: one that it described.
             arguments: a JSON object.
+            brief: whether it is expected to end soon: such calls do not wait for those that take long.
 
         Raises:
             ToolInputInvalid: the arguments do not fit the schema.
@@ -151,7 +157,8 @@ class WasmtimeSandbox:
                 details={**error.details, **subject.details()},
             ) from error
         with sandbox_span(tool.name, tool.manifest.form) as span:
-            result = await self._run(self._call, ready, subject, described, text)
+            threads = self._brief if brief else self._threads
+            result = await threads.run(self._call, ready, subject, described, text)
             span.used(result.usage)
             return result
 
@@ -227,27 +234,6 @@ class WasmtimeSandbox:
         return result
 
     # --- getting ready -----------------------------------------------------------------------------------------------
-
-    async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
-        if not self._started:
-            self._start_threads()
-        return await asyncio.get_running_loop().run_in_executor(self._sandboxes, work, *arguments)
-
-    def _start_threads(self) -> None:
-        """Starts the sandbox threads with stacks that hold the deepest module; platforms' defaults go down to 128
-        KB."""
-        with self._start_lock:
-            if self._started:
-                return
-            barrier = threading.Barrier(self._size + 1)
-            before = threading.stack_size(THREAD_STACK)
-            try:
-                for _ in range(self._size):
-                    self._sandboxes.submit(barrier.wait)
-            finally:
-                threading.stack_size(before)
-            barrier.wait()
-            self._started = True
 
     async def _ready(self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest]) -> _Ready:
         grants = await self._grants(customer, manifest, files)
