@@ -14,11 +14,11 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from caxton.domain.errors import CaxtonError, EngineUnavailable, Overloaded
 from caxton.domain.executions import TurnOutcome, TurnRequest, TurnView
+from caxton.domain.fair_queue import FairQueue
 from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id
 from caxton.observability.tracing import in_trace_of_batch
 from caxton.service.admission import Admission
 from caxton.service.engine import Engine, WorkflowMissingError
-from caxton.service.fair_queue import FairQueue
 from caxton.service.slow_kinds import SlowKinds, kind_of
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
 from caxton.workflows.names import (

@@ -1,6 +1,7 @@
 """The sandbox, with real modules: hostile ones, and one from each language that the documentation names."""
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -182,6 +183,34 @@ async def test_a_brief_call_does_not_wait_for_those_that_take_long(bench: Bench)
     assert not any(call.done() for call in long)
     ended = await asyncio.gather(*long, return_exceptions=True)
     assert all(isinstance(error, ToolTimeout) for error in ended)
+
+
+async def test_calls_of_one_function_do_not_keep_those_of_another_waiting(bench: Bench) -> None:
+    hostile = await bench.hostile(limits={"fuel": 1_000_000_000_000, "wall_time": 0.3})
+    ended: list[str] = []
+
+    async def call(function: str) -> None:
+        with contextlib.suppress(ToolTimeout):
+            await bench.call(hostile, function)
+        ended.append(function)
+
+    many = [asyncio.create_task(call("spin")) for _ in range(16)]  # four at a time
+    await asyncio.sleep(0.1)
+    await call("ok")
+    assert len(ended) <= 9
+    many[-1].cancel()  # one that waits
+    await asyncio.gather(*many, return_exceptions=True)
+    assert ended.count("spin") == 15
+
+
+async def test_calls_that_wait_are_cancelled_when_the_sandbox_closes(bench: Bench) -> None:
+    hostile = await bench.hostile(limits={"fuel": 1_000_000_000_000, "wall_time": 0.3})
+    sandbox = WasmtimeSandbox(bench.blobs, bench.folder / "cache", size=1)
+    calls = [asyncio.create_task(sandbox.call("test", hostile, "spin", {})) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    await asyncio.to_thread(sandbox.close)
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(error) for error in ended] == [ToolTimeout, asyncio.CancelledError, asyncio.CancelledError]
 
 
 @pytest.mark.requirement("TOL-1")

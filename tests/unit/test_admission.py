@@ -3,8 +3,8 @@
 import pytest
 
 from caxton.domain.errors import Overloaded
+from caxton.domain.fair_queue import FairQueue
 from caxton.service.admission import FEWEST, STAY, Admission
-from caxton.service.fair_queue import FairQueue
 
 
 class Clock:

@@ -74,8 +74,8 @@ class WasmtimeSandbox:
         Args:
             blobs: where modules and bundled files are.
             cache_folder: for compiled modules and unpacked folders; made if missing, private to this user.
-            size: calls that run at a time, and up to :data:`BRIEF` brief ones; others wait, and their wall time does not
-                begin before they run.
+            size: calls that run at a time, and up to :data:`BRIEF` brief ones. Others wait, each function in its turn, and their
+                wall time does not begin before they run.
             allowed_paths: folders of this machine that manifests may grant (setting `tools.allowed_paths`).
             environment: variables that manifests may grant; those of this process if None.
         """
@@ -115,7 +115,7 @@ class WasmtimeSandbox:
         ready = await self._ready(customer, manifest, files)
         subject = Subject(manifest.name, _DESCRIBE, manifest.limits)
         try:
-            return await self._threads.run(self._describe, ready, subject)
+            return await self._threads.run((customer, manifest.name), lambda: self._describe(ready, subject))
         except ToolError as error:
             raise InvalidModule(
                 f"the tool could not describe itself: {error.message}",
@@ -158,7 +158,8 @@ class WasmtimeSandbox:
             ) from error
         with sandbox_span(tool.name, tool.manifest.form) as span:
             threads = self._brief if brief else self._threads
-            result = await threads.run(self._call, ready, subject, described, text)
+            kind = (customer, tool.digest, function)
+            result = await threads.run(kind, lambda: self._call(ready, subject, described, text))
             span.used(result.usage)
             return result
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from caxton.adapters.sandbox.engine import THREAD_STACK
+from caxton.domain.fair_queue import FairQueue
 
 T = TypeVar("T")
 
@@ -18,20 +19,45 @@ class SandboxThreads:
     """So many threads, with stacks that hold the deepest module; none is started before the first call."""
 
     def __init__(self, size: int, name: str) -> None:
-        """Run `size` calls at a time; others wait."""
+        """Run `size` calls at a time. Others wait; each kind of them has its turn."""
         self._size = size
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=name)
         self._started = False
+        self._lock = threading.Lock()
+        self._waiting = FairQueue[tuple[Future[Any], Callable[[], Any]]]()
 
-    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
-        """What `work` returns, called with `arguments` on one of them."""
+    async def run(self, kind: Hashable, work: Callable[[], T]) -> T:
+        """What `work` returns, called on one of them."""
         if not self._started:
             self._start()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        done: Future[T] = Future()
+        with self._lock:
+            self._waiting.put(kind, (done, work))
+        # One turn for each call, not that of a certain call: who waits for it is chosen when it comes.
+        self._pool.submit(self._run_next)
+        return await asyncio.wrap_future(done)
 
     def close(self) -> None:
-        """Ends them once the calls in hand have ended, which their limits see to."""
+        """Ends them once the calls in hand have ended, which their limits see to. Calls that wait are cancelled."""
+        with self._lock:
+            while self._waiting:
+                done, _ = self._waiting.take()
+                done.cancel()
         self._pool.shutdown(cancel_futures=True)
+
+    def _run_next(self) -> None:
+        with self._lock:
+            if not self._waiting:  # it is being closed
+                return
+            done, work = self._waiting.take()
+        if not done.set_running_or_notify_cancel():
+            return
+        try:
+            result = work()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(result)
 
     def _start(self) -> None:
         """Starts them all now: platforms' default stacks go down to 128 KB."""
