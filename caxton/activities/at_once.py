@@ -66,7 +66,7 @@ class AtOnce:
         short_calls, model, tools = self.opening.ports.short_calls, self.model, self.asked
         until = short_calls.deadline()
         while tools:
-            if not await short_calls.make([(tool.called, tool.act) for tool in tools], until):
+            if not await short_calls.make([(tool.called, tool.timed) for tool in tools], until):
                 return
             following = model.next([tool.recorded() for tool in tools])
             self.done += tools

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 LONG = 0.02
@@ -27,9 +28,18 @@ MOST_REMEMBERED = 1_000
 Function = tuple[str, str]
 """Digest of a tool and name of its function."""
 
-Call = Callable[[], Awaitable[None]]
+Call = Callable[[], Awaitable[float | None]]
+"""Makes a call. Returns how many seconds the call itself took, without those that it waited; None where only the clock tells."""
 
 Known = TypeVar("Known")
+
+
+@dataclass
+class Timed:
+    """A call that is being made."""
+
+    seconds: float | None = None
+    """What it took, when that is known better than by the clock."""
 
 
 class ShortCalls:
@@ -84,32 +94,32 @@ class ShortCalls:
             if self._clock() > until or not self.expects(function):
                 return False
             try:
-                with self.timing(function):
-                    await call()
+                with self.timing(function) as timed:
+                    timed.seconds = await call()
             except Exception:
                 return False  # who makes the call again will meet it, and tell it
         return True
 
     @contextmanager
-    def timing(self, function: Function) -> Generator[None]:
+    def timing(self, function: Function) -> Generator[Timed]:
         """Learns from a call of `function`, made inside, how long it takes."""
-        began = self._clock()
+        began, timed = self._clock(), Timed()
         self._in_hand[function] = self._in_hand.get(function, 0) + 1
         try:
-            yield
+            yield timed
         finally:
             self._end(function)
-            self._note(function, began)
+            self._note(function, self._clock() - began if timed.seconds is None else timed.seconds)
 
     def _end(self, function: Function) -> None:
         self._in_hand[function] -= 1
         if not self._in_hand[function]:
             del self._in_hand[function]
 
-    def _note(self, function: Function, began: float) -> None:
+    def _note(self, function: Function, took: float) -> None:
         now = self._clock()
         until, avoided_for = self._avoided.get(function, (0.0, AVOIDED_FOR / 2))
-        if now - began <= self.patience:
+        if took <= self.patience:
             self._avoided.pop(function, None)
             _remember(self._short, function, None)
         elif until <= now:  # else another call of the same burst has told already

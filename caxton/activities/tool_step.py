@@ -87,6 +87,8 @@ class ToolStep:
         self.failed_usage = _usage_told(step.error)
         self.failed_log: list[str] = []
         self.usage = Usage()
+        self.took: float | None = None
+        """Seconds of the call, without those in which it waited for a sandbox."""
         self.began_at: datetime | None = None
         self.ended_at: datetime | None = None
         self.must_wait = False
@@ -148,9 +150,17 @@ class ToolStep:
             if self.must_wait:
                 return
         self.began_at = journal.now()
-        with batch_calls.timing(self.called):
-            await (self._call_memory() if self.server == MEMORY else self._call(self.tool))
+        with batch_calls.timing(self.called) as timed:
+            try:
+                await (self._call_memory() if self.server == MEMORY else self._call(self.tool))
+            finally:
+                timed.seconds = self.took
         self.ended_at = journal.now()
+
+    async def timed(self) -> float | None:
+        """Like :meth:`act`. Returns the seconds that the call took, without those in which it waited for a sandbox."""
+        await self.act()
+        return self.took
 
     def _may_be_repeated(self, tool: ToolVersion) -> bool:
         function = tool.function(self.function)
@@ -158,13 +168,16 @@ class ToolStep:
 
     async def _call(self, tool: ToolVersion) -> None:
         harmless = self._may_be_repeated(tool)
-        granted = tool.within(self.ports.batch_calls.wall_time) if self.input.yields and harmless else tool
+        short = self.ports.batch_calls.wall_time
+        granted = tool.within(short) if self.input.yields and harmless else tool
+        brief = self.input.yields or granted.manifest.limits.wall_time <= short
         with tool_span(self.server, self.function, self.plan.agent) as span:
             try:
                 self.result = await self.ports.sandbox.call(
-                    self.input.scope.customer, granted, self.function, self.arguments, brief=self.input.yields
+                    self.input.scope.customer, granted, self.function, self.arguments, brief=brief
                 )
             except ToolError as error:
+                self.took = error.usage.wall_ms / 1000 if error.usage else 0.0
                 if isinstance(error, ToolTimeout) and granted is not tool:
                     self.must_wait = True
                     return
@@ -175,6 +188,7 @@ class ToolStep:
                 self.failure, self.failed_usage, self.failed_log = report, error.usage, list(error.log)
                 return
             span.answered(self.result)
+        self.took = self.result.usage.wall_ms / 1000
         self.result, self.artifacts = await extract_artifacts(self.ports.blobs, self.input.scope, self.result)
 
     async def _call_memory(self) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
     from temporalio.worker import Worker
 
+    from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
     from caxton.api.services import Services
     from caxton.runtime.opener_process import OpenerProcess
     from caxton.runtime.reporter import Reporter
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread hands the interpreter's lock to one that waits for it. A message changes threads several times
 (its workflow, reads), and each waits so long while the server is busy; Python's own 5 ms would be a third of its latency."""
+
+STOP_IS_KNOWN_AFTER = 0.1
+"""Seconds after which activities know that their worker stops: it tells them as soon as it has told the engine's client."""
 
 STOP_TIMEOUT = 15.0
 """Seconds for an orderly stop; then the process ends anyway (and nothing is lost)."""
@@ -216,7 +220,8 @@ class _Server:
         queue = self.settings.temporal.task_queue
         if self.with_worker:
             opener = self._build_opener(parts)
-            await self._start_worker(build_worker(parts, client, queue, opener.open_turns if opener else None))
+            worker = build_worker(parts, client, queue, opener.open_turns if opener else None)
+            await self._start_worker(worker, parts.sandbox)
             self.running.background(build_watch(parts, client, queue, server_log).run())
         if self.with_api:
             expect = expect_nothing if self.opener is None else self.opener.expect
@@ -279,14 +284,21 @@ class _Server:
         self.running.stops.append(("opener", _in_thread(opener.close)))
         return opener
 
-    async def _start_worker(self, worker: "Worker") -> None:
+    async def _start_worker(self, worker: "Worker", sandbox: "WasmtimeSandbox") -> None:
         started = time.perf_counter()
         self.running.background(worker.run())
         while not worker.is_running:
             if self.running.failed is not None and self.running.failed.done():
                 self.running.failed.result()
             await asyncio.sleep(0.005)
-        self.running.stops.append(("worker", worker.shutdown))
+
+        async def stop() -> None:
+            stopping = asyncio.create_task(worker.shutdown())
+            await asyncio.sleep(STOP_IS_KNOWN_AFTER)
+            sandbox.stop()  # calls that have not begun go back to their workflows, and are made by the next worker
+            await stopping
+
+        self.running.stops.append(("worker", stop))
         self.worker = worker
         detail = f"pool default · {self.settings.tools.sandboxes} sandboxes"
         self.reporter.step("worker", detail, time.perf_counter() - started)

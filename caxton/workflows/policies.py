@@ -83,5 +83,6 @@ STICKY_TIMEOUT = timedelta(seconds=1)
 """How long a task waits for the worker that has the workflow in memory, before any worker may replay it: short, so that work
 goes on quickly after a worker was killed."""
 
-GRACEFUL_STOP = timedelta(seconds=5)
-"""What a stopping worker gives activities to finish; what does not is done again by the next worker."""
+GRACEFUL_STOP = timedelta(seconds=6)
+"""What a stopping worker gives activities to finish: as long as a call of a local tool may take, and a little more. What does not
+finish is done again by the next worker."""

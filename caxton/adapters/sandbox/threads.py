@@ -23,31 +23,43 @@ class SandboxThreads:
         self._size = size
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=name)
         self._started = False
+        self._stopping = False
         self._lock = threading.Lock()
         self._waiting = FairQueue[tuple[Future[Any], Callable[[], Any]]]()
 
     async def run(self, kind: Hashable, work: Callable[[], T]) -> T:
-        """What `work` returns, called on one of them."""
+        """What `work` returns, called on one of them.
+
+        Raises:
+            asyncio.CancelledError: it was still waiting when they were told to stop.
+        """
         if not self._started:
             self._start()
         done: Future[T] = Future()
         with self._lock:
+            if self._stopping:
+                raise asyncio.CancelledError
             self._waiting.put(kind, (done, work))
         # One turn for each call, not that of a certain call: who waits for it is chosen when it comes.
         self._pool.submit(self._run_next)
         return await asyncio.wrap_future(done)
 
-    def close(self) -> None:
-        """Ends them once the calls in hand have ended, which their limits see to. Calls that wait are cancelled."""
+    def stop(self) -> None:
+        """Begins no more calls. Those that wait are cancelled."""
         with self._lock:
+            self._stopping = True
             while self._waiting:
                 done, _ = self._waiting.take()
                 done.cancel()
+
+    def close(self) -> None:
+        """Ends them once the calls in hand have ended, which their limits see to."""
+        self.stop()
         self._pool.shutdown(cancel_futures=True)
 
     def _run_next(self) -> None:
         with self._lock:
-            if not self._waiting:  # it is being closed
+            if not self._waiting:  # they were told to stop
                 return
             done, work = self._waiting.take()
         if not done.set_running_or_notify_cancel():
