@@ -232,7 +232,7 @@ def build_opener_ports(settings: Settings) -> tuple[StepPorts, Callable[[], None
     database = Database(settings.store.url or sqlite_url(folder.database), synchronous=settings.store.synchronous)
     database.start_writer()
     blobs = FileBlobs(folder.blobs)
-    sandbox = WasmtimeSandbox(blobs, folder.cache / "tools", size=AT_ONCE, allowed_paths=[])
+    sandbox = WasmtimeSandbox(blobs, folder.cache / "tools", size=1, brief=AT_ONCE, allowed_paths=[])
     ports = StepPorts(
         records=AtOnceRecords(database),
         blobs=blobs,

@@ -66,6 +66,7 @@ class WasmtimeSandbox:
         cache_folder: Path,
         *,
         size: int = 4,
+        brief: int = BRIEF,
         allowed_paths: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -74,8 +75,9 @@ class WasmtimeSandbox:
         Args:
             blobs: where modules and bundled files are.
             cache_folder: for compiled modules and unpacked folders; made if missing, private to this user.
-            size: calls that run at a time, and up to :data:`BRIEF` brief ones. Others wait, each function in its turn, and their
-                wall time does not begin before they run.
+            size: calls that run at a time. Others wait, each function in its turn, and their wall time does not begin before
+                they run.
+            brief: brief calls that run at a time, beside those.
             allowed_paths: folders of this machine that manifests may grant (setting `tools.allowed_paths`).
             environment: variables that manifests may grant; those of this process if None.
         """
@@ -87,7 +89,7 @@ class WasmtimeSandbox:
         self._loading: dict[tuple[str, str], asyncio.Lock] = {}
         self._compiler: Compiler | None = None
         self._threads = SandboxThreads(size, "sandbox")
-        self._brief = SandboxThreads(min(size, BRIEF), "sandbox-brief")
+        self._brief = SandboxThreads(brief, "sandbox-brief")
         self._workers = ThreadPoolExecutor(COMPILERS, thread_name_prefix="sandbox-loader")
         self._preloaded = {NetworkGrants()}
 

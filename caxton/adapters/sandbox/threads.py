@@ -40,8 +40,8 @@ class SandboxThreads:
             if self._stopping:
                 raise asyncio.CancelledError
             self._waiting.put(kind, (done, work))
-        # One turn for each call, not that of a certain call: who waits for it is chosen when it comes.
-        self._pool.submit(self._run_next)
+            # One turn for each call, not that of a certain call: who waits for it is chosen when it comes.
+            self._pool.submit(self._run_next)
         return await asyncio.wrap_future(done)
 
     def stop(self) -> None:
