@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 Path = tuple[str | int, ...]
 """Way to a value: keys of tables and indices of arrays."""
 
-_BLANK = re.compile(r"(?:[ \t\n\r]++|#[^\n]*+)*+")
+# Characters are repeated possessively, groups never: Python 3.11.0 to 3.11.4 match those wrongly (gh-100061, gh-106052).
+_BLANK = re.compile(r"(?:[ \t\n\r]++|#[^\n]*+)*")
 _SPACE = re.compile(r"[ \t]*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _STRING = re.compile(
-    r'"""(?:[^"\\]++|\\[\s\S]|"(?!""))*+"{3,5}'
-    r"|'''(?:[^']++|'(?!''))*+'{3,5}"
-    r'|"(?:[^"\\\n]++|\\.)*+"'
+    r'"""(?:[^"\\]++|\\[\s\S]|"(?!""))*"{3,5}'
+    r"|'''(?:[^']++|'(?!''))*'{3,5}"
+    r'|"(?:[^"\\\n]++|\\.)*"'
     r"|'[^'\n]*+'"
 )
 _SCALAR = re.compile(r"\d{4}-\d\d-\d\d \d\d:[^\s,\]}#]*|[^\s,\]}#]+")  # a date and time may have a space between them

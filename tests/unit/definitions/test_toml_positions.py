@@ -1,14 +1,17 @@
 """Every key and value of a TOML file is found at the characters where it stands."""
 
 import math
+import re
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path as File
 from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from toml_documents import DOCUMENTS, SCALARS, STRINGS
 
+import caxton
 from caxton.definitions.toml_positions import Path, find_positions, string_offsets
 from caxton.definitions.toml_source import TomlSource, line_starts, locate, read_toml
 
@@ -140,3 +143,9 @@ def test_windows_line_ends_and_a_byte_order_mark_are_no_matter() -> None:
 def test_large_strings_are_walked_quickly() -> None:
     text = 'a = """' + 'x"y\\n\n' * 150_000 + '"""\nb = 1\n'
     assert find_positions(text).values["b",].start == len(text) - 2
+
+
+def test_no_pattern_repeats_a_group_possessively() -> None:
+    """Python 3.11.0 to 3.11.4 match such a group wrongly (gh-100061, gh-106052): Debian 12 has 3.11.2."""
+    for module in File(caxton.__file__).parent.rglob("*.py"):
+        assert not re.search(r"\)[*+?]\+", module.read_text()), module
