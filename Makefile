@@ -2,7 +2,10 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The distribution's Python first, if it can make virtual environments: it is built with profile-guided optimisation, which pyenv's
+# is not unless asked, and does the same work with a fifth less CPU. `make clean install PYTHON=...` takes another one.
+PYTHON ?= $(shell for python in /usr/bin/python3.11 python3.11; do \
+	"$$python" -c 'import ensurepip' 2>/dev/null && command -v "$$python" && exit; done; command -v python3)
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := .venv/bin
 # Compiled bytecode halves the time that every command takes to start.

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -116,15 +117,20 @@ def print_machine() -> None:
     """Prints what the figures were taken on."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(
-        f"Python {platform.python_version()} · {os.cpu_count()} cores · load {load} · calibration {calibration():.2f} s "
+        f"Python {python()} · {os.cpu_count()} cores · load {load} · calibration {calibration():.2f} s "
         f"(quiet: {QUIET:g} s)"
     )
+
+
+def python() -> str:
+    """The interpreter's version and where it is installed: how it was built makes a fifth of difference."""
+    return f"{platform.python_version()} ({sys.base_prefix})"
 
 
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     return {
-        "python": platform.python_version(),
+        "python": python(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "load": os.getloadavg(),
