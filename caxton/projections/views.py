@@ -1,8 +1,12 @@
-"""The views that the event models name: agents, capabilities, routing, tools, conversations, messages; and activity by hour."""
+"""The views that the event models name: agents, capabilities, routing, tools, conversations, messages; and activity by hour.
+
+Histories that an audit asks for are in :mod:`caxton.projections.histories`.
+"""
 
 from collections.abc import Sequence
 
 from caxton.domain.events import Event
+from caxton.projections.histories import APPROVALS, VERSIONS
 from caxton.projections.projection import Document, Projection
 from caxton.projections.statistics import observe
 
@@ -284,5 +288,5 @@ ACTIVITY = Projection("activity", 1, "How many events of each kind there were, b
 
 PROJECTIONS = {
     projection.name: projection
-    for projection in (AGENTS, CAPABILITIES, ROUTING, TOOLS, CONVERSATIONS, MESSAGES, ACTIVITY)
+    for projection in (AGENTS, CAPABILITIES, ROUTING, TOOLS, CONVERSATIONS, MESSAGES, ACTIVITY, APPROVALS, VERSIONS)
 }
