@@ -48,9 +48,12 @@ def _approvals(document: Document | None, event: Event, _key: str) -> Document:
         "decided_by": event.actor,
         "reason": payload.get("reason", ""),
     }
-    return {
-        "approvals": [entry | decided if entry["approval_id"] == payload["approval_id"] else entry for entry in known]
-    }
+    asked = next((entry for entry in known if entry["approval_id"] == payload["approval_id"]), None)
+    if asked is None:  # so many have asked since that the request is not here any more; the decision is
+        about = {name: payload.get(name) for name in ("approval_id", "action_type", "name")}
+        entry = about | {"execution_id": event.execution_id, "agent": event.agent} | decided
+        return {"approvals": [*known, entry][-LATEST:]}
+    return {"approvals": [entry | decided if entry is asked else entry for entry in known]}
 
 
 APPROVALS = Projection(

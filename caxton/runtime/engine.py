@@ -150,7 +150,7 @@ class EmbeddedEngine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C on the terminal is for us; we stop the engine last
-                preexec_fn=_prepare_process  # noqa: PLW1509 - runs before any thread of ours
+                preexec_fn=_prepare_process  # noqa: PLW1509 - it calls the system only
                 if sys.platform == "linux"
                 else None,
             )

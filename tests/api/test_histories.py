@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from caxton.domain.events import Event, trusted_event
+from caxton.projections.histories import APPROVALS, LATEST
 from tests.api.conftest import Deploy
 from tests.api.test_approvals import finished, guarded, pending, send
 from tests.support.agents import agent, replies
@@ -73,3 +76,28 @@ def test_the_history_of_versions_says_which_was_live_when(api: httpx.Client, dep
     deploy_folder(api, smaller, prune=True).raise_for_status()
     removed = history(api, "versions", "agent a", lambda found: len(found) == 4)[3]
     assert (removed["change"], removed["before"], removed["version"]) == ("removed", "1.0.0", None)
+
+
+def test_a_decision_is_kept_though_its_request_is_pushed_out() -> None:
+    def event(kind: str, number: int, **more: Any) -> Event:
+        facts = {"approval_id": f"a{number}", "action_type": "reply", "name": "", **more}
+        return trusted_event(
+            event_id=f"{kind}{number}",
+            event_type=kind,
+            schema_version=1,
+            timestamp=datetime.now(UTC),
+            customer_id="acme",
+            workspace="w",
+            actor="founder:admin",
+            agent="writer",
+            payload=facts,
+        )
+
+    document = None
+    for number in range(LATEST + 1):
+        document = APPROVALS.fold(document, event("approval_requested", number, expires_at="later"), "recent")
+    document = APPROVALS.fold(document, event("approval_granted", 0, reason="fine"), "recent")
+    assert document is not None
+    last = document["approvals"][-1]
+    assert (last["approval_id"], last["state"], last["decided_by"]) == ("a0", "Granted", "founder:admin")
+    assert len(document["approvals"]) == LATEST
