@@ -13,7 +13,8 @@ LATEST = 200
 
 # --- approvals -------------------------------------------------------------------------------------------------------
 
-_DECISIONS = {
+_STATES = {
+    "approval_requested": ApprovalState.PENDING,
     "approval_granted": ApprovalState.GRANTED,
     "approval_rejected": ApprovalState.REJECTED,
     "approval_timeout": ApprovalState.TIMED_OUT,
@@ -22,38 +23,31 @@ _DECISIONS = {
 
 
 def _approval_keys(event: Event) -> Sequence[str]:
-    if event.event_type != "approval_requested" and event.event_type not in _DECISIONS:
+    if event.event_type not in _STATES:
         return ()
     return ("recent", f"agent {event.agent}") if event.agent else ("recent",)
 
 
 def _approvals(document: Document | None, event: Event, _key: str) -> Document:
-    payload, known = event.payload, _entries(document, "approvals")
+    payload, known, at = event.payload, _entries(document, "approvals"), event.timestamp.isoformat()
+    news: dict[str, Any] = {"state": _STATES[event.event_type].value}
     if event.event_type == "approval_requested":
-        asked = {
-            "approval_id": payload["approval_id"],
-            "execution_id": event.execution_id,
-            "agent": event.agent,
-            "action_type": payload["action_type"],
-            "name": payload.get("name"),
-            "risk_level": event.risk_level and event.risk_level.value,
-            "state": ApprovalState.PENDING.value,
-            "requested_at": event.timestamp.isoformat(),
-            "expires_at": payload["expires_at"],
-        }
-        return {"approvals": [*known, asked][-LATEST:]}
-    decided = {
-        "state": _DECISIONS[event.event_type].value,
-        "decided_at": event.timestamp.isoformat(),
-        "decided_by": event.actor,
-        "reason": payload.get("reason", ""),
+        news |= {"requested_at": at, "expires_at": payload["expires_at"]}
+    else:
+        news |= {"decided_at": at, "decided_by": event.actor, "reason": payload.get("reason", "")}
+    earlier = next((entry for entry in known if entry["approval_id"] == payload["approval_id"]), None)
+    if earlier is not None:
+        return {"approvals": [entry | news if entry is earlier else entry for entry in known]}
+    # It is new; or so many have asked since that its request is not here any more, and the decision has to tell what it was.
+    about = {
+        "approval_id": payload["approval_id"],
+        "execution_id": event.execution_id,
+        "agent": event.agent,
+        "action_type": payload["action_type"],
+        "name": payload.get("name"),
+        "risk_level": event.risk_level and event.risk_level.value,
     }
-    asked = next((entry for entry in known if entry["approval_id"] == payload["approval_id"]), None)
-    if asked is None:  # so many have asked since that the request is not here any more; the decision is
-        about = {name: payload.get(name) for name in ("approval_id", "action_type", "name")}
-        entry = about | {"execution_id": event.execution_id, "agent": event.agent} | decided
-        return {"approvals": [*known, entry][-LATEST:]}
-    return {"approvals": [entry | decided if entry is asked else entry for entry in known]}
+    return {"approvals": [*known, about | news][-LATEST:]}
 
 
 APPROVALS = Projection(
