@@ -170,7 +170,7 @@ def store_figures(events: int) -> list[Figure]:
                 write(database, events - written)
             if not database.is_sqlite:
                 with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                    connection.exec_driver_sql("ANALYZE events")  # as its own daemon does after a while
+                    connection.exec_driver_sql("ANALYZE events, event_blocks")  # as its own daemon does after a while
             found += read_figures(name, database, max(written, events))
             database.close()
     return found

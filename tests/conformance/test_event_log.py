@@ -1,8 +1,11 @@
 """The log keeps its promises over SQLite and over PostgreSQL: append-only, chained, gapless, in order."""
 
+import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,12 @@ from caxton.activities.journal import note
 from caxton.adapters.store.database import Database, sqlite_url
 from caxton.adapters.store.migrate import migrate
 from caxton.adapters.store.schema import events as events_table
+from caxton.adapters.store.transaction import SqlTransaction
 from caxton.domain.errors import CaxtonError
 from caxton.domain.events import Event
 from caxton.domain.events.chain import GENESIS, ChainCheck, EventHead
 from caxton.domain.events.system import KeyCreated, KeyRevoked
-from caxton.domain.ids import Scope, new_id
+from caxton.domain.ids import DeploymentId, Scope, new_id
 from caxton.domain.records import EventFilter
 from tests.conformance.test_records import database
 
@@ -59,6 +63,8 @@ def verify(database: Database, customer: str = "acme", expected: EventHead | Non
         "DELETE FROM events WHERE sequence = 1",
         "DELETE FROM events",
         "DELETE FROM event_heads",
+        "DELETE FROM event_blocks",
+        "UPDATE event_blocks SET block = 7",
         "UPDATE event_heads SET sequence = 1",
         "UPDATE event_heads SET hash = 'x'",
         "INSERT OR REPLACE INTO events SELECT * FROM events WHERE sequence = 1",
@@ -66,6 +72,7 @@ def verify(database: Database, customer: str = "acme", expected: EventHead | Non
         "INSERT INTO events SELECT * FROM events WHERE sequence = 1",
         "TRUNCATE events",
         "TRUNCATE event_heads",
+        "TRUNCATE event_blocks",
     ],
 )
 def test_the_database_itself_refuses_to_change_the_log(database: Database, statement: str) -> None:
@@ -291,6 +298,62 @@ def test_every_filter_narrows_and_pages_meet(database: Database) -> None:
     assert database.read_now(lambda t: t.events(THERE, EventFilter(), limit=10)) == []
 
 
+def test_what_is_found_by_blocks_is_what_is_there(database: Database) -> None:
+    some = random.Random(5)
+    written: list[Event] = []
+    for _ in range(8):  # several blocks, of which each write but the first goes on with one
+        batch = [_any_event(some, number) for number in range(some.randrange(1, 120))]
+        for scope, own in groupby(batch, lambda each: each.workspace):
+            append(database, *own, scope=Scope(customer="acme", workspace=scope))
+        written += batch
+    for number, each in enumerate(written, start=1):
+        each.sequence = number
+
+    for _ in range(150):
+        wanted = EventFilter(
+            types=frozenset(some.sample(["key_created", "key_revoked", "unheard_of"], some.randrange(3))),
+            agent=some.choice([None, None, "a0", "a1", "rare", "nobody"]),
+            actor=some.choice([None, None, "operator:0", "operator:1"]),
+            skill_id=some.choice([None, None, "s0", "rare"]),
+            deployment_id=some.choice([None, None, "d_0"]),
+            correlation_id=some.choice([None, None, None, None, "x_1"]),
+        )
+        after, limit, newest = some.randrange(len(written)), some.choice([1, 7, 1000]), some.random() < 0.5
+        before = some.choice([None, some.randrange(len(written) + 9)])
+        expected = [
+            each.sequence
+            for each in written
+            if each.workspace == HERE.workspace
+            and (each.sequence or 0) > after
+            and (before is None or (each.sequence or 0) < before)
+            and (not wanted.types or each.event_type in wanted.types)
+            and all(getattr(wanted, name) in (None, getattr(each, name)) for name in EventFilter.EQUALITIES)
+        ]
+        expected = expected[::-1][:limit] if newest else expected[:limit]
+        read = partial(_read, wanted=wanted, after=after, before=before, newest=newest, limit=limit)
+        found = database.read_now(read)
+        assert [each.sequence for each in found] == expected
+
+
+def _read(transaction: SqlTransaction, **asked: Any) -> list[Event]:
+    return transaction.events(HERE, **asked)
+
+
+def _any_event(some: random.Random, number: int) -> Event:
+    scope = some.choice([HERE, HERE, THERE])
+    payload = KeyRevoked(key_id="k") if some.random() < 0.2 else KeyCreated(key_id="k", name="n", role="admin")
+    return note(
+        scope,
+        payload,
+        new_id("fact"),
+        agent="rare" if some.random() < 0.01 else some.choice([None, "a0", "a1"]),
+        actor=f"operator:{some.randrange(2)}",
+        skill_id="rare" if some.random() < 0.01 else some.choice([None, "s0", "s1"]),
+        deployment_id=some.choice([None, DeploymentId("d_0")]),
+        correlation_id=f"x_{number % 9}",
+    )
+
+
 @pytest.mark.requirement("EVT-7")
 def test_an_event_cannot_be_put_behind_the_end(database: Database) -> None:
     append(database, event(), event())
@@ -366,6 +429,9 @@ def test_events_of_the_first_version_are_chained_when_they_are_taken_over(
         assert [found.sequence for found in events] == [1, 2, 3]
         assert events[0].payload == {"a": 1, "b": "ü"}
         assert verify(database, customer).problem is None
+        finished = EventFilter(types=frozenset({"execution_completed"}))
+        scope = Scope(customer=customer, workspace="here")
+        assert database.read_now(lambda t, scope=scope, wanted=finished: t.events(scope, wanted, limit=10)) == events
     append(database, event())
     assert verify(database).last.sequence == 4
     database.close()

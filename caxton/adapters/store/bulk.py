@@ -11,7 +11,8 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, bindparam, func, select
+from sqlalchemy.dialects import postgresql
 
 MOST_VALUES = 32_000
 """Parameters of one statement at the most (SQLite: 32,766)."""
@@ -33,6 +34,22 @@ def replace_rows(connection: Connection, table: Table, rows: Sequence[dict[str, 
     """Inserts `rows`, in the place of those that have their keys; for databases that have bulk statements."""
     names = tuple(rows[0])
     insert_values(connection, table, names, [tuple(row.values()) for row in rows], "INSERT OR REPLACE")
+
+
+def insert_missing(
+    connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Inserts those of `rows` whose keys are not there."""
+    if has_bulk(connection):
+        insert_values(connection, table, names, rows, "INSERT OR IGNORE")
+    elif rows:
+        # One statement with an array for each column: a third of the time of one for each row.
+        types = [table.c[name].type for name in names]
+        columns = [
+            func.unnest(bindparam(name, type_=postgresql.ARRAY(of))) for name, of in zip(names, types, strict=True)
+        ]
+        statement = postgresql.insert(table).from_select(names, select(*columns)).on_conflict_do_nothing()
+        connection.execute(statement, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
 
 
 def has_bulk(connection: Connection) -> bool:

@@ -1,14 +1,31 @@
 """Queries on the event log. There is no update and no delete."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, text
+from sqlalchemy import (
+    BigInteger,
+    CompoundSelect,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    intersect,
+    literal,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ColumnElement
 
-from caxton.adapters.store import clock
-from caxton.adapters.store.bulk import insert_values
+from caxton.adapters.store import clock, event_blocks
+from caxton.adapters.store.bulk import insert_missing, insert_values
+from caxton.adapters.store.event_blocks import BLOCK, block_of
+from caxton.adapters.store.schema import event_blocks as blocks
 from caxton.adapters.store.schema import event_heads as heads
 from caxton.adapters.store.schema import events as table
 from caxton.adapters.store.session import Session, from_json, in_scope
@@ -44,8 +61,17 @@ _FIRST_AT = text(
     """
 )
 
+_position = table.c.sequence + 0
+"""A sequence that no index is to be looked up by: SQLite takes the first of several bounds."""
+
 _RISKS = {str(level): level for level in RiskLevel}
 _MODES = {str(mode): mode for mode in ApprovalMode}
+
+FIRST_STEP = 8
+"""Blocks in which a value is looked for first."""
+
+STEP_GROWS = 4
+"""Each further step is so many times as long: a million events, 15,625 blocks, are seven steps."""
 
 BY_ID_AT_ONCE = 500
 """Ids in one look-up: far below what SQLite and PostgreSQL allow as parameters."""
@@ -98,6 +124,7 @@ class EventQueries(Session):
         else:
             self.connection.execute(heads.insert(), {"customer": customer, **moved})
         insert_values(self.connection, table, COLUMNS, rows)
+        insert_missing(self.connection, blocks, event_blocks.COLUMNS, event_blocks.entries(rows))
 
     def event_head(self, customer: str) -> EventHead:
         """The end of the customer's log."""
@@ -134,15 +161,53 @@ class EventQueries(Session):
             end = self._position_at(scope.customer, wanted.until, end)
         if first >= end:
             return []
-        query = select(table).where(in_scope(table, scope), table.c.sequence >= first, table.c.sequence < end)
-        if wanted.types:
-            query = query.where(table.c.event_type.in_(sorted(wanted.types)))
-        for name in EventFilter.EQUALITIES:
-            value = getattr(wanted, name)
-            if value is not None:
-                query = query.where(table.c[name] == value)
-        query = query.order_by(table.c.sequence.desc() if newest else table.c.sequence).limit(limit)
+        values = _values(wanted)
+        if values and all(name in event_blocks.FIELDS for name in values):
+            return self._in_blocks(scope, values, first, end, newest=newest, limit=limit)
+        query = select(table).where(*_matching(scope, values), table.c.sequence >= first, table.c.sequence < end)
+        query = query.order_by(*(_newest_first if newest else _in_order)(table.c.sequence)).limit(limit)
         return [_event(row) for row in self.connection.execute(query)]
+
+    def _in_blocks(
+        self,
+        scope: Scope,
+        values: dict[str, list[str]],
+        first: int,
+        end: int,
+        *,
+        newest: bool,
+        limit: int,
+    ) -> list[Event]:
+        """Reads only blocks in which `values` occur. It looks for them in steps that grow, for common ones are found soon."""
+        found: list[Event] = []
+        low, high, step = block_of(first), block_of(end - 1) + 1, FIRST_STEP
+        while low < high and len(found) < limit:
+            begin, stop = (max(low, high - step), high) if newest else (low, min(high, low + step))
+            near = [row.block for row in self.connection.execute(_blocks_with(scope, values, begin, stop))]
+            if near:
+                of_block = [*_matching(scope, values), _position >= first, _position < end]
+                query = self._of_blocks(near, of_block, newest=newest).limit(limit - len(found))
+                found += [_event(row) for row in self.connection.execute(query)]
+            low, high, step = (low, begin, step * STEP_GROWS) if newest else (stop, high, step * STEP_GROWS)
+        return found
+
+    def _of_blocks(
+        self, numbers: Sequence[int], conditions: Sequence[ColumnElement[bool]], *, newest: bool
+    ) -> Select[tuple[object, ...]]:
+        """Events of these blocks that meet `conditions`, in the log's order or the newest first.
+
+        It has to begin with the blocks, whatever the planner takes the conditions to be worth.
+        """
+        order = _newest_first if newest else _in_order
+        if self.connection.dialect.name == "sqlite":
+            listed = func.json_each(json.dumps(list(numbers))).table_valued("value")
+            query = select(table).select_from(listed.join(table, and_(*conditions, *_within(listed.c.value))))
+            return query.order_by(*order(listed.c.value, table.c.sequence))
+        listed = literal(list(numbers), postgresql.ARRAY(BigInteger))
+        near = select(func.unnest(listed).label("block")).subquery("near")
+        of_block = select(table).where(*conditions, *_within(near.c.block))
+        each = of_block.order_by(*order(table.c.sequence)).limit(BLOCK).lateral("each")
+        return select(each).select_from(near.join(each, true())).order_by(*order(near.c.block, each.c.sequence))
 
     def log(self, customer: str, *, after: int = 0, limit: int) -> list[Event]:
         """The customer's log behind `after`, across workspaces: for verification, projections and exports."""
@@ -169,6 +234,47 @@ class EventQueries(Session):
         """Position of the first event ahead of `end` that is of `moment` or later; `end` when there is none."""
         values = {"customer": customer, "moment": clock.from_datetime(moment), "end": end}
         return int(self.connection.execute(_FIRST_AT, values).scalar_one())
+
+
+def _values(wanted: EventFilter) -> dict[str, list[str]]:
+    """The columns that matter, and the values that each may have."""
+    equal = {name: [getattr(wanted, name)] for name in EventFilter.EQUALITIES if getattr(wanted, name) is not None}
+    return {"event_type": sorted(wanted.types), **equal} if wanted.types else equal
+
+
+def _blocks_with(
+    scope: Scope, values: Mapping[str, Sequence[str]], begin: int, stop: int
+) -> Select[tuple[int]] | CompoundSelect[tuple[int]]:
+    """Blocks from `begin` to `stop` in which there is one of the values of each field (not always of the same event)."""
+    of_fields = [
+        select(blocks.c.block)
+        .where(
+            in_scope(blocks, scope),
+            blocks.c.field == field,
+            blocks.c.value.in_(given),
+            blocks.c.block >= begin,
+            blocks.c.block < stop,
+        )
+        .distinct()
+        for field, given in values.items()
+    ]
+    return intersect(*of_fields) if len(of_fields) > 1 else of_fields[0]
+
+
+def _within(block: ColumnElement[int]) -> list[ColumnElement[bool]]:
+    return [table.c.sequence >= block * BLOCK, table.c.sequence < (block + 1) * BLOCK]
+
+
+def _matching(scope: Scope, values: Mapping[str, Sequence[str]]) -> list[ColumnElement[bool]]:
+    return [in_scope(table, scope), *(table.c[name].in_(given) for name, given in values.items())]
+
+
+def _in_order(*columns: ColumnElement[int]) -> list[ColumnElement[int]]:
+    return [column.asc() for column in columns]
+
+
+def _newest_first(*columns: ColumnElement[int]) -> list[ColumnElement[int]]:
+    return [column.desc() for column in columns]
 
 
 def _within_head(customer: str) -> ColumnElement[bool]:

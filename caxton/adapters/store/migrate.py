@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from caxton.adapters.store.database import Database, translate
 from caxton.domain.errors import StoreUnavailable
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision in `migrations/versions`; a test holds it to that."""
 
 MIGRATION_LOCK = 0xCA701

@@ -200,16 +200,22 @@ events = Table(
     Column("trace_id", String(32)),
     Column("hash", String(DIGEST), nullable=False),
     Index("events_by_id", "customer", "event_id", unique=True),
-    Index("events_by_type", "customer", "workspace", "event_type", "sequence"),
     Index("events_by_correlation", "customer", "workspace", "correlation_id", "sequence"),
-    Index("events_by_agent", "customer", "workspace", "agent", "sequence"),
-    Index("events_by_actor", "customer", "workspace", "actor", "sequence"),
-    Index("events_by_skill", "customer", "workspace", "skill_id", "sequence"),
     Index("events_by_conversation", "customer", "workspace", "conversation_id", "sequence"),
-    Index("events_by_deployment", "customer", "workspace", "deployment_id", "sequence"),
     _present("events_by_error", "customer", "workspace", "error_code", "sequence", column="error_code"),
 )
 """The log. Triggers refuse UPDATE and DELETE; `hash` chains each row to the one before (adapters/store/chain.py)."""
+
+event_blocks = Table(
+    "event_blocks",
+    metadata,
+    *_scope(),
+    Column("field", String(16), primary_key=True),
+    Column("value", String(NAME * 2), primary_key=True),
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+"""Which values occur in which block of the log (adapters/store/event_blocks.py). Triggers refuse UPDATE and DELETE."""
 
 event_heads = Table(
     "event_heads",

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from caxton.adapters.store import event_blocks
 from caxton.domain.sealing import COLUMNS, GENESIS, Unplaced, seal
 
 if TYPE_CHECKING:
@@ -117,9 +118,15 @@ def _count(connection: "apsw.Connection", counts: list[Count]) -> int:
     return connection.total_changes() - before
 
 
-def _insert(connection: "apsw.Connection", table: str, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+def _insert(
+    connection: "apsw.Connection",
+    table: str,
+    names: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+    verb: str = "INSERT",
+) -> None:
     columns = ", ".join(f'"{name}"' for name in names)
-    connection.executemany(f'INSERT INTO "{table}" ({columns}) VALUES ({", ".join("?" * len(names))})', rows)  # noqa: S608 - names of ours
+    connection.executemany(f'{verb} INTO "{table}" ({columns}) VALUES ({", ".join("?" * len(names))})', rows)
 
 
 def _append(connection: "apsw.Connection", customer: str, events: list[Unplaced]) -> None:
@@ -133,6 +140,7 @@ def _append(connection: "apsw.Connection", customer: str, events: list[Unplaced]
         move = "INSERT INTO event_heads (sequence, timestamp, hash, customer) VALUES (?, ?, ?, ?)"
     connection.execute(move, (*moved, customer))
     _insert(connection, "events", COLUMNS, rows)
+    _insert(connection, event_blocks.TABLE, event_blocks.COLUMNS, event_blocks.entries(rows), "INSERT OR IGNORE")
 
 
 class _Checkpoints(threading.Thread):

@@ -15,6 +15,7 @@ from caxton.adapters.store.transaction import SqlTransaction
 from caxton.domain.events import Event
 from caxton.domain.events.chain import ChainCheck, fields_of, link, unplaced
 from caxton.domain.ids import Scope
+from caxton.domain.records import EventFilter
 from caxton.domain.sealing import COLUMNS, GENESIS, seal
 
 SCOPE = Scope()
@@ -28,6 +29,7 @@ def event(number: int, said: str = "") -> Event:
         timestamp=datetime.now(UTC),
         customer_id=SCOPE.customer,
         workspace=SCOPE.workspace,
+        agent=f"agent-{number}",
         payload={"said": said},
     )
 
@@ -76,6 +78,10 @@ async def test_prepared_and_ordinary_writes_make_one_chain(database: Database) -
         check.read(each)
     assert check.problem is None
     assert check.checked == 20
+    for number in range(20):
+        wanted = EventFilter(agent=f"agent-{number}")
+        found = database.read_now(lambda transaction, wanted=wanted: transaction.events(SCOPE, wanted, limit=100))
+        assert [each.sequence for each in found] == [number + 1]
 
 
 async def test_what_is_there_already_is_not_written_again(database: Database) -> None:

@@ -1,0 +1,60 @@
+# pyright: basic
+"""an index of blocks of the event log, in place of one of events for each field with few values
+
+Revision: 0005, after 0004.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+FIELDS = {
+    "event_type": "events_by_type",
+    "deployment_id": "events_by_deployment",
+    "skill_id": "events_by_skill",
+    "agent": "events_by_agent",
+    "actor": "events_by_actor",
+}
+"""The index that each field had."""
+
+BLOCK = 64
+
+SQLITE_TRIGGERS = (
+    """CREATE TRIGGER event_blocks_never_change BEFORE UPDATE ON event_blocks
+    BEGIN SELECT RAISE(ABORT, 'events are append-only: UPDATE refused'); END""",
+    """CREATE TRIGGER event_blocks_never_go BEFORE DELETE ON event_blocks
+    BEGIN SELECT RAISE(ABORT, 'events are append-only: DELETE refused'); END""",
+)
+
+POSTGRESQL_TRIGGERS = (
+    """CREATE TRIGGER event_blocks_never_change BEFORE UPDATE OR DELETE OR TRUNCATE ON event_blocks
+    FOR EACH STATEMENT EXECUTE FUNCTION caxton_append_only()""",
+)
+
+
+def upgrade() -> None:
+    blocks = op.create_table(
+        "event_blocks",
+        sa.Column("customer", sa.String(length=64), nullable=False),
+        sa.Column("workspace", sa.String(length=64), nullable=False),
+        sa.Column("field", sa.String(length=16), nullable=False),
+        sa.Column("value", sa.String(length=128), nullable=False),
+        sa.Column("block", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("customer", "workspace", "field", "value", "block"),
+        sqlite_with_rowid=False,
+    )
+    connection = op.get_bind()
+    events = sa.table("events", *map(sa.column, ("customer", "workspace", "sequence", *FIELDS)))
+    for field, index in FIELDS.items():
+        value = events.c[field]
+        block = events.c.sequence.op("/")(sa.text(str(BLOCK)))  # of integers, so it is one
+        found = sa.select(events.c.customer, events.c.workspace, sa.literal_column(f"'{field}'"), value, block)
+        filled = blocks.insert().from_select(blocks.c.keys(), found.where(value.is_not(None)).distinct())
+        connection.execute(filled)
+        op.drop_index(index, "events")
+    for statement in SQLITE_TRIGGERS if connection.dialect.name == "sqlite" else POSTGRESQL_TRIGGERS:
+        connection.execute(sa.text(statement))
