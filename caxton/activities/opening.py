@@ -163,6 +163,8 @@ class Opening:
             sender=self.sender,
             receiver=self.decision.agent,
             content=self.request.content,
+            artifacts=[],  # given, for pydantic copies its defaults slowly
+            metadata={},
             created_at=started,
         )
         self.plan = self._plan(self.deployment_id, capability, self.decision.capability_version)
@@ -207,6 +209,7 @@ class Opening:
             capability=capability,
             agent=self.target.agent,
             participants=[self.request.sender, self.decision.agent],
+            metadata={},
             message_count=1,
             started_at=moment,
             last_activity=moment,
