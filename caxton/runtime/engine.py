@@ -6,7 +6,6 @@ the default of 20 queue polls a second costs 50 ms an activity at idle.
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
 import shutil
@@ -43,16 +42,7 @@ FIRST_PORT = 7233
 START_TIMEOUT = 30.0
 START_ATTEMPTS = 3
 STOP_TIMEOUT = 10.0
-PR_SET_PDEATHSIG = 1
-PR_SET_TIMERSLACK = 29
-
-TIMER_SLACK = 5_000_000
-"""Nanoseconds by which the system may let a sleep of the engine last longer.
-
-While it works, Go's runtime looks every 20 µs whether a thread of its own is stuck in a system call, and moves what waits behind
-it to another thread. On a virtual machine each of those naps costs more than what it finds. The engine's own timers count
-in seconds. What it saves: docs/explanation/performance.md.
-"""
+LAUNCHER = [sys.executable, "-I", "-S", str(Path(__file__).with_name("engine_launcher.py"))]
 
 
 def find_engine(configured: Path | None) -> Path:
@@ -150,9 +140,6 @@ class EmbeddedEngine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C on the terminal is for us; we stop the engine last
-                preexec_fn=_prepare_process  # noqa: PLW1509 - it calls the system only
-                if sys.platform == "linux"
-                else None,
             )
         self._pid_file.write_text(json.dumps({"pid": self.process.pid}))
 
@@ -239,7 +226,7 @@ class EmbeddedEngine:
         ]
         command += [f"--search-attribute={name}=Keyword" for name in SEARCH_ATTRIBUTE_NAMES]
         command += [f"--dynamic-config-value={key}={json.dumps(value)}" for key, value in DYNAMIC_CONFIG.items()]
-        return command
+        return [*LAUNCHER, str(os.getpid()), *command] if sys.platform == "linux" else command
 
     def _end_leftover(self) -> None:
         """Ends an engine that outlived its server (where the system does not do that for us)."""
@@ -265,10 +252,3 @@ class EmbeddedEngine:
             reason=tail or None,
             details={"log": str(self.log_file)},
         )
-
-
-def _prepare_process() -> None:
-    """Linux: the engine ends when the server does, even when that is killed; and it sleeps in longer naps."""
-    prctl = ctypes.CDLL(None).prctl
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    prctl(PR_SET_TIMERSLACK, TIMER_SLACK)
