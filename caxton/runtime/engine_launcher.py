@@ -28,7 +28,12 @@ def main() -> None:
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK)
     if os.getppid() != int(parent):
         sys.exit("the server that wanted an engine has ended")  # before it could be told to us
-    os.execv(command[0], command)  # noqa: S606 - there is no shell, and none is wanted
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and what is ignored stays so
+        signal.signal(ignored, signal.SIG_DFL)
+    try:
+        os.execv(command[0], command)  # noqa: S606 - there is no shell, and none is wanted
+    except OSError as error:
+        sys.exit(f"{command[0]} cannot be run: {error.strerror}")
 
 
 if __name__ == "__main__":

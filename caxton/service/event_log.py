@@ -222,7 +222,7 @@ class EventLog:
         await self.records.write(lambda transaction: transaction.add_events(scope, [event]))
 
     async def verify(self, caller: Caller, expected: EventHead | None) -> Verification:
-        """Recomputes the chain of the customer's whole log and checks its invariants.
+        """Recomputes the chain of the customer's whole log, and checks its invariants and that filters find every event.
 
         Args:
             caller: an operator.
@@ -243,6 +243,9 @@ class EventLog:
             for event in batch:
                 chain.read(event)
             invariants.read(batch)
+            hidden = transaction.unindexed(customer, batch)
+            if hidden is not None:
+                chain.fail(hidden, f"event {hidden} is missing in the index of the log: filters do not find it")
             if batch:
                 position = batch[-1].sequence or position
             return bool(batch) and position < head.sequence and chain.problem is None

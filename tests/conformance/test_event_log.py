@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from caxton.activities.journal import note
+from caxton.adapters.store import events as store_events
 from caxton.adapters.store.database import Database, sqlite_url
 from caxton.adapters.store.migrate import migrate
 from caxton.adapters.store.schema import events as events_table
@@ -24,6 +25,8 @@ from caxton.domain.events.chain import GENESIS, ChainCheck, EventHead
 from caxton.domain.events.system import KeyCreated, KeyRevoked
 from caxton.domain.ids import DeploymentId, Scope, new_id
 from caxton.domain.records import EventFilter
+from caxton.service.context import Caller, Role
+from caxton.service.event_log import EventLog
 from tests.conformance.test_records import database
 
 __all__ = ["database"]
@@ -298,7 +301,27 @@ def test_every_filter_narrows_and_pages_meet(database: Database) -> None:
     assert database.read_now(lambda t: t.events(THERE, EventFilter(), limit=10)) == []
 
 
-def test_what_is_found_by_blocks_is_what_is_there(database: Database) -> None:
+async def test_an_event_that_filters_do_not_find_is_named(database: Database) -> None:
+    append(database, *(event(agent=f"a{number}") for number in range(4)))
+    auditor = Caller(HERE, Role.OPERATOR, "k", "auditor")
+    assert (await EventLog(database).verify(auditor, None)).ok
+    with database.engine.begin() as connection:
+        if database.is_sqlite:
+            connection.exec_driver_sql("DROP TRIGGER event_blocks_never_go")
+        else:
+            connection.exec_driver_sql("ALTER TABLE event_blocks DISABLE TRIGGER ALL")
+        connection.exec_driver_sql("DELETE FROM event_blocks WHERE value = 'a2'")
+    found = await EventLog(database).verify(auditor, None)
+    assert not found.ok
+    assert found.problem == "event 3 is missing in the index of the log: filters do not find it"
+
+
+@pytest.mark.parametrize("first_step", [1, 8])
+def test_what_is_found_by_blocks_is_what_is_there(
+    database: Database, first_step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_events, "FIRST_STEP", first_step)
+    monkeypatch.setattr(store_events, "STEP_GROWS", 2)
     some = random.Random(5)
     written: list[Event] = []
     for _ in range(8):  # several blocks, of which each write but the first goes on with one

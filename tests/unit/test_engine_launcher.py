@@ -34,10 +34,19 @@ def test_it_becomes_the_program_with_longer_naps() -> None:
 
 
 def test_no_engine_begins_whose_server_has_ended() -> None:
-    done = launch(1, "/bin/echo", "begun")
+    done = launch(0, "/bin/echo", "begun")
     assert done.returncode != 0
     assert done.stdout == ""
     assert "has ended" in done.stderr
+
+
+def test_what_cannot_be_run_is_named(tmp_path: Path) -> None:
+    program = tmp_path / "engine"
+    program.write_bytes(b"\x7fELF of another world")
+    program.chmod(0o755)
+    done = launch(os.getpid(), str(program))
+    assert done.returncode != 0
+    assert done.stderr.startswith(f"{program} cannot be run: ")
 
 
 def test_the_program_ends_when_its_parent_is_killed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, bindparam, func, select
+from sqlalchemy import Connection, Insert, String, Table, Text, bindparam, func, select
 from sqlalchemy.dialects import postgresql
 
 MOST_VALUES = 32_000
@@ -39,21 +39,12 @@ def replace_rows(connection: Connection, table: Table, rows: Sequence[dict[str, 
 def insert_missing(
     connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Inserts those of `rows` whose keys are not there."""
-    if has_bulk(connection):
-        insert_values(connection, table, names, rows, "INSERT OR IGNORE")
-    elif rows:
-        # One statement with an array for each column: a third of the time of one for each row.
-        types = [table.c[name].type for name in names]
-        columns = [
-            func.unnest(bindparam(name, type_=postgresql.ARRAY(of))) for name, of in zip(names, types, strict=True)
-        ]
-        statement = postgresql.insert(table).from_select(names, select(*columns)).on_conflict_do_nothing()
-        connection.execute(statement, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+    """Inserts those of `rows` whose keys are not there; for databases that have bulk statements."""
+    insert_values(connection, table, names, rows, "INSERT OR IGNORE")
 
 
 def has_bulk(connection: Connection) -> bool:
-    """Whether statements with many rows of values are what is fast here (psycopg sends many statements at once instead)."""
+    """Whether the database takes statements with many rows of values, and `INSERT OR …`: SQLite."""
     return connection.dialect.name == "sqlite"
 
 
@@ -62,7 +53,10 @@ def insert_values(
 ) -> None:
     """Inserts `rows` of values of the columns `names`."""
     if not has_bulk(connection):
-        connection.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows])
+        if rows:
+            connection.execute(
+                _from_arrays(table, names), dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+            )
         return
     start = 0
     while start < len(rows):
@@ -70,6 +64,18 @@ def insert_values(
         values = tuple(chain.from_iterable(rows[start : start + count]))
         connection.exec_driver_sql(_statement(verb, table.name, names, count), values)
         start += count
+
+
+@lru_cache(maxsize=64)
+def _from_arrays(table: Table, names: tuple[str, ...]) -> Insert:
+    """PostgreSQL: one statement with an array for each column, in place of one for each row."""
+
+    def array(name: str) -> postgresql.ARRAY[Any]:
+        of = table.c[name].type
+        return postgresql.ARRAY(Text() if isinstance(of, String) else of)  # a cast to VARCHAR(64) would cut
+
+    columns = [func.unnest(bindparam(name, type_=array(name))) for name in names]
+    return table.insert().from_select(names, select(*columns))
 
 
 def _chunk(rows: int) -> int:

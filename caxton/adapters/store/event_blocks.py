@@ -46,4 +46,4 @@ def entries(events: Iterable[tuple[Any, ...]]) -> list[tuple[str, str, str, str,
 
 
 def _place(event: tuple[Any, ...]) -> tuple[str, str, int]:
-    return event[_CUSTOMER], event[_WORKSPACE], event[_SEQUENCE] // BLOCK
+    return event[_CUSTOMER], event[_WORKSPACE], block_of(event[_SEQUENCE])

@@ -1,7 +1,7 @@
 """Queries on the event log. There is no update and no delete."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock, event_blocks
-from caxton.adapters.store.bulk import insert_missing, insert_values
+from caxton.adapters.store.bulk import has_bulk, insert_missing, insert_values
 from caxton.adapters.store.event_blocks import BLOCK, block_of
 from caxton.adapters.store.schema import event_blocks as blocks
 from caxton.adapters.store.schema import event_heads as heads
@@ -67,11 +67,14 @@ _position = table.c.sequence + 0
 _RISKS = {str(level): level for level in RiskLevel}
 _MODES = {str(mode): mode for mode in ApprovalMode}
 
-FIRST_STEP = 8
-"""Blocks in which a value is looked for first."""
+FIRST_STEP = 16
+"""Blocks in which a value is looked for first, and blocks that are read first."""
 
-STEP_GROWS = 4
-"""Each further step is so many times as long: a million events, 15,625 blocks, are seven steps."""
+LONGEST_STEP = 8_192
+"""Blocks in which a value is looked for at once, at the most: half a million events."""
+
+STEP_GROWS = 8
+"""Each further step is so many times as long: a million events, 15,625 blocks, are five steps."""
 
 BY_ID_AT_ONCE = 500
 """Ids in one look-up: far below what SQLite and PostgreSQL allow as parameters."""
@@ -124,7 +127,8 @@ class EventQueries(Session):
         else:
             self.connection.execute(heads.insert(), {"customer": customer, **moved})
         insert_values(self.connection, table, COLUMNS, rows)
-        insert_missing(self.connection, blocks, event_blocks.COLUMNS, event_blocks.entries(rows))
+        if has_bulk(self.connection):  # PostgreSQL does it by a trigger, for any version of Caxton that writes to it
+            insert_missing(self.connection, blocks, event_blocks.COLUMNS, event_blocks.entries(rows))
 
     def event_head(self, customer: str) -> EventHead:
         """The end of the customer's log."""
@@ -184,12 +188,31 @@ class EventQueries(Session):
         while low < high and len(found) < limit:
             begin, stop = (max(low, high - step), high) if newest else (low, min(high, low + step))
             near = [row.block for row in self.connection.execute(_blocks_with(scope, values, begin, stop))]
-            if near:
-                of_block = [*_matching(scope, values), _position >= first, _position < end]
-                query = self._of_blocks(near, of_block, newest=newest).limit(limit - len(found))
+            of_block = [*_matching(scope, values), _position >= first, _position < end]
+            for part in _in_parts(sorted(near, reverse=newest)):
+                query = self._of_blocks(part, of_block, newest=newest).limit(limit - len(found))
                 found += [_event(row) for row in self.connection.execute(query)]
-            low, high, step = (low, begin, step * STEP_GROWS) if newest else (stop, high, step * STEP_GROWS)
+                if len(found) >= limit:
+                    break
+            low, high = (low, begin) if newest else (stop, high)
+            step = min(step * STEP_GROWS, LONGEST_STEP)
         return found
+
+    def unindexed(self, customer: str, events: Sequence[Event]) -> int | None:
+        """Position of the first of `events`, which follow each other, that a filter would not find; None if all are found."""
+        numbers = [block_of(event.sequence or 0) for event in events]
+        if not numbers:
+            return None
+        query = select(blocks.c.workspace, blocks.c.field, blocks.c.value, blocks.c.block).where(
+            blocks.c.customer == customer, blocks.c.block >= numbers[0], blocks.c.block <= numbers[-1]
+        )
+        known = {tuple(row) for row in self.connection.execute(query)}
+        for event, number in zip(events, numbers, strict=True):
+            for field in event_blocks.FIELDS:
+                value = getattr(event, field)
+                if value is not None and (event.workspace, field, value, number) not in known:
+                    return event.sequence
+        return None
 
     def _of_blocks(
         self, numbers: Sequence[int], conditions: Sequence[ColumnElement[bool]], *, newest: bool
@@ -234,6 +257,14 @@ class EventQueries(Session):
         """Position of the first event ahead of `end` that is of `moment` or later; `end` when there is none."""
         values = {"customer": customer, "moment": clock.from_datetime(moment), "end": end}
         return int(self.connection.execute(_FIRST_AT, values).scalar_one())
+
+
+def _in_parts(numbers: list[int]) -> Iterator[list[int]]:
+    """`numbers` in parts that grow: where they have what is wanted, few are enough."""
+    start, size = 0, FIRST_STEP
+    while start < len(numbers):
+        yield numbers[start : start + size]
+        start, size = start + size, size * STEP_GROWS
 
 
 def _values(wanted: EventFilter) -> dict[str, list[str]]:
