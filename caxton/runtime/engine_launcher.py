@@ -8,6 +8,9 @@ import os
 import signal
 import sys
 
+CANNOT_RUN = 126
+"""Exit code when the program cannot be run, as shells have it."""
+
 PR_SET_PDEATHSIG = 1
 PR_SET_TIMERSLACK = 29
 
@@ -33,7 +36,8 @@ def main() -> None:
     try:
         os.execv(command[0], command)  # noqa: S606 - there is no shell, and none is wanted
     except OSError as error:
-        sys.exit(f"{command[0]} cannot be run: {error.strerror}")
+        sys.stderr.write(f"{command[0]} cannot be run: {error.strerror}\n")
+        sys.exit(CANNOT_RUN)
 
 
 if __name__ == "__main__":

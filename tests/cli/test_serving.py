@@ -171,6 +171,18 @@ def test_an_engine_that_is_missing_is_told(serve: Serve) -> None:
 
 
 @pytest.mark.requirement("SRV-2")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no launcher tells")
+def test_an_engine_that_cannot_be_run_is_told(serve: Serve, tmp_path: Path) -> None:
+    program = tmp_path / "temporal"
+    program.write_text("of another world")
+    program.chmod(0o755)
+    code, err = refusal(serve("serve", CAXTON_ENGINE__BINARY=str(program)))
+    assert code == 5
+    assert f"the engine {program} is there, but cannot be run" in err
+    assert "CAXTON_ENGINE__BINARY" in err
+
+
+@pytest.mark.requirement("SRV-2")
 def test_a_temporal_service_that_does_not_answer_is_told(serve: Serve, tmp_path: Path) -> None:
     address = "127.0.0.1:1"
     started = [
