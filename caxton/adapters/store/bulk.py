@@ -36,13 +36,6 @@ def replace_rows(connection: Connection, table: Table, rows: Sequence[dict[str, 
     insert_values(connection, table, names, [tuple(row.values()) for row in rows], "INSERT OR REPLACE")
 
 
-def insert_missing(
-    connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Inserts those of `rows` whose keys are not there; for databases that have bulk statements."""
-    insert_values(connection, table, names, rows, "INSERT OR IGNORE")
-
-
 def has_bulk(connection: Connection) -> bool:
     """Whether the database takes statements with many rows of values, and `INSERT OR …`: SQLite."""
     return connection.dialect.name == "sqlite"

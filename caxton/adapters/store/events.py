@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock, event_blocks
-from caxton.adapters.store.bulk import has_bulk, insert_missing, insert_values
+from caxton.adapters.store.bulk import has_bulk, insert_values
 from caxton.adapters.store.event_blocks import BLOCK, block_of
 from caxton.adapters.store.schema import event_blocks as blocks
 from caxton.adapters.store.schema import event_heads as heads
@@ -128,7 +128,8 @@ class EventQueries(Session):
             self.connection.execute(heads.insert(), {"customer": customer, **moved})
         insert_values(self.connection, table, COLUMNS, rows)
         if has_bulk(self.connection):  # PostgreSQL does it by a trigger, for any version of Caxton that writes to it
-            insert_missing(self.connection, blocks, event_blocks.COLUMNS, event_blocks.entries(rows))
+            entries = event_blocks.entries(rows)
+            insert_values(self.connection, blocks, event_blocks.COLUMNS, entries, "INSERT OR IGNORE")
 
     def event_head(self, customer: str) -> EventHead:
         """The end of the customer's log."""
