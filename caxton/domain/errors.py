@@ -12,7 +12,8 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from caxton.domain.tools import ToolUsage
 
-HELP_BASE = "https://github.com/caxton/caxton/blob/main/docs/reference/errors.md"
+DOCS = "https://github.com/caxton/caxton/blob/main/docs"
+HELP_BASE = f"{DOCS}/reference/errors.md"
 
 
 class Hint(BaseModel):
@@ -491,7 +492,7 @@ class StoreUnavailable(CaxtonError):
     status = 503
     exit_code = 5
     retryable = True
-    title = "The database does not answer"
+    title = "The database cannot be used"
 
 
 class MemoryUnavailable(CaxtonError):

@@ -55,8 +55,9 @@ def find_engine(configured: Path | None) -> Path:
     if configured is not None:
         if os.access(configured, os.X_OK) and configured.is_file():
             return configured
+        lack = "is not a program" if configured.exists() else "does not exist"
         raise EngineMissing(
-            f"the configured engine {configured} is not a program",
+            f"the configured engine {configured} {lack}",
             Hint(text="mend engine.binary in caxton.toml or CAXTON_ENGINE__BINARY"),
             details={"path": str(configured)},
         )

@@ -166,7 +166,7 @@ def test_a_second_server_on_the_same_data_folder_is_refused(serve: Serve, caxton
 def test_an_engine_that_is_missing_is_told(serve: Serve) -> None:
     code, err = refusal(serve("serve", CAXTON_ENGINE__BINARY="/nowhere/temporal"))
     assert code == 5
-    assert "/nowhere/temporal" in err
+    assert "/nowhere/temporal does not exist" in err
     assert "hint:" in err
 
 
