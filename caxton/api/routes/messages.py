@@ -46,7 +46,12 @@ IdempotencyKey = Annotated[
         description="The same key with the same request is answered once.",
     ),
 ]
-Wait = Annotated[bool, Query(description="Wait for the reply (200), or answer once it is accepted (202).")]
+Wait = Annotated[
+    bool,
+    Query(
+        description="Wait for the reply (200), or answer once it is accepted (202, or 200 if it is answered by then)."
+    ),
+]
 
 
 class TargetBody(BaseModel):
