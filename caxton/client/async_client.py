@@ -339,22 +339,30 @@ class AsyncCaxton:
 
     # --- executions --------------------------------------------------------------------------------------------------
 
-    async def execution(self, execution_id: str) -> TurnView:
-        """How a turn is or was."""
-        return TurnView.model_validate(await self._get(f"/v1/executions/{_segment(execution_id)}"))
+    # A message that waits behind others of its conversation is known to that alone: the three that take a
+    # `conversation_id` find it by that.
 
-    async def cancel_turn(self, execution_id: str) -> TurnView:
+    async def execution(self, execution_id: str, *, conversation_id: str | None = None) -> TurnView:
+        """How a turn is or was."""
+        path = f"/v1/executions/{_segment(execution_id)}"
+        return TurnView.model_validate(await self._get(path, conversation_id=conversation_id))
+
+    async def cancel_turn(self, execution_id: str, *, conversation_id: str | None = None) -> TurnView:
         """Ends a turn, and nothing else: its conversation goes on."""
-        return TurnView.model_validate(await self._post(f"/v1/executions/{_segment(execution_id)}/cancel", None))
+        path = f"/v1/executions/{_segment(execution_id)}/cancel"
+        return TurnView.model_validate(await self._post(path, None, params={"conversation_id": conversation_id}))
 
     async def events(self, execution_id: str) -> list[Event]:
         """What happened in a turn, oldest first."""
         found = await self._get(f"/v1/executions/{_segment(execution_id)}/events")
         return [Event.model_validate(event) for event in found["events"]]
 
-    def stream(self, execution_id: str, *, last_event_id: str | None = None) -> AsyncIterator[StreamEvent]:
+    def stream(
+        self, execution_id: str, *, conversation_id: str | None = None, last_event_id: str | None = None
+    ) -> AsyncIterator[StreamEvent]:
         """Follows a turn: steps and pieces of text as they come, at last the reply or the error."""
-        return self._transport.stream(f"/v1/executions/{_segment(execution_id)}/stream", last_event_id=last_event_id)
+        path, params = f"/v1/executions/{_segment(execution_id)}/stream", {"conversation_id": conversation_id}
+        return self._transport.stream(path, params=params, last_event_id=last_event_id)
 
     async def replay(self, execution_id: str) -> Replay:
         """A turn's outcome rebuilt from events alone, and where it differs from the record."""

@@ -169,14 +169,18 @@ class Conversations:
             await self.records.write(lambda transaction: _record_end(transaction, request))
         return await self.show(caller.scope, conversation_id)
 
-    async def cancel_turn(self, caller: Caller, execution_id: ExecutionId) -> TurnView:
+    async def cancel_turn(
+        self, caller: Caller, execution_id: ExecutionId, conversation_id: ConversationId | None = None
+    ) -> TurnView:
         """Ends a turn; the conversation goes on. A turn that has ended stays as it is.
+
+        One that waits behind others of its conversation is found when `conversation_id` names that.
 
         Raises:
             NotFound: there is no such turn.
         """
         caller.require(Role.DEVELOPER)
-        turn = await self.turns.show(caller.scope, execution_id)
+        turn = await self.turns.show(caller.scope, execution_id, conversation_id)
         if turn.state == "running":
             handle = self.engine.client.get_workflow_handle_for(
                 ConversationWorkflow.run, conversation_workflow_id(caller.scope, turn.conversation_id)

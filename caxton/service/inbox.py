@@ -20,6 +20,7 @@ from caxton.observability.tracing import in_trace_of_batch
 from caxton.service.admission import Admission
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.service.slow_kinds import SlowKinds, kind_of
+from caxton.workflows.conversation import ConversationWorkflow
 from caxton.workflows.inbox import InboxBatch, InboxInput, InboxWorkflow
 from caxton.workflows.names import (
     INBOXES,
@@ -344,6 +345,16 @@ class InboxSender:
         except WorkflowMissingError:
             return False
         return found.status is WorkflowExecutionStatus.RUNNING
+
+    async def waits(self, scope: Scope, conversation_id: ConversationId, execution_id: ExecutionId) -> bool:
+        """Whether a message is in the hands of its conversation's workflow, answered after those before it."""
+        handle = self.engine.client.get_workflow_handle_for(
+            ConversationWorkflow.run, conversation_workflow_id(scope, conversation_id)
+        )
+        try:
+            return await self.engine.call(lambda: handle.query(ConversationWorkflow.has, execution_id))
+        except WorkflowMissingError:
+            return False
 
     async def submit(
         self, request: TurnRequest, done: asyncio.Future[TurnOutcome | TurnView], *, is_new: bool = False

@@ -254,12 +254,22 @@ class Turns:
         finally:
             unsubscribe()
 
-    async def show(self, scope: Scope, execution_id: ExecutionId) -> TurnView:
-        """A turn as it stands.
+    async def show(
+        self, scope: Scope, execution_id: ExecutionId, conversation_id: ConversationId | None = None
+    ) -> TurnView:
+        """A turn as it stands. One that waits behind others of its conversation is known to that conversation only.
 
         Raises:
-            NotFound: there is none of that id.
+            NotFound: there is none of that id (and none that waits in the conversation, where that is named).
         """
+        try:
+            return await self._recorded(scope, execution_id)
+        except NotFound:
+            if conversation_id is None or not await self.inbox.waits(scope, conversation_id, execution_id):
+                raise
+        return TurnView(execution_id=execution_id, conversation_id=conversation_id, state="running")
+
+    async def _recorded(self, scope: Scope, execution_id: ExecutionId) -> TurnView:
 
         def read(transaction: Transaction) -> tuple[Execution, Message | None]:
             turn = transaction.executions_of_turn(scope, execution_id)

@@ -87,6 +87,34 @@ def test_cancelling_ends_the_turn_in_hand(api: httpx.Client, deploy: Deploy) -> 
     assert turn["error"]["code"] == "execution_cancelled"
 
 
+def say_and_leave(api: httpx.Client, conversation: str, text: str) -> httpx.Response:
+    path = f"/v1/conversations/{conversation}/messages"
+    sent = api.post(path, json={"content": text}, params={"wait": "false"})
+    assert sent.status_code == 202, sent.text
+    return sent
+
+
+@pytest.mark.requirement("MSG-5")
+def test_a_message_that_waits_for_its_turn_is_found_where_its_answer_says(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(agent("slow", rules=replies("done", delay=2)))
+    conversation = start(api, capability="slow")
+    say_and_leave(api, conversation, "first")
+    second, third = (say_and_leave(api, conversation, text) for text in ("second", "third"))
+    for sent in (second, third):
+        found = api.get(sent.headers["Location"])
+        assert found.status_code == 200, found.text
+        assert (found.json()["state"], found.json()["execution_id"]) == ("running", sent.json()["execution_id"])
+    path = f"/v1/executions/{third.json()['execution_id']}"
+    assert api.get(path, params={"conversation_id": "c_other"}).status_code == 404
+    assert api.get("/v1/executions/x_other", params={"conversation_id": conversation}).status_code == 404
+    assert api.get(second.headers["Location"], headers={"X-Caxton-Workspace": "elsewhere"}).status_code == 404
+    told = api.post(f"{path}/cancel", params={"conversation_id": conversation})
+    assert told.status_code == 200, told.text
+    streamed = api.get(f"{path}/stream", params={"conversation_id": conversation}).text
+    assert "execution_cancelled" in streamed
+    assert api.get(second.headers["Location"]).json()["state"] == "completed"
+
+
 @pytest.mark.requirement("MSG-3")
 def test_messages_at_once_are_answered_one_after_another(api: httpx.Client, deploy: Deploy) -> None:
     deploy(agent("memo", rules=HISTORY))

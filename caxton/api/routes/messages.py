@@ -17,7 +17,7 @@ from caxton.domain.capabilities import VersionRange
 from caxton.domain.errors import CaxtonError, InvalidInput, PayloadTooLarge
 from caxton.domain.events import Event
 from caxton.domain.executions import RoutingStrategy, Target, TurnView
-from caxton.domain.ids import ExecutionId, Name
+from caxton.domain.ids import ConversationId, ExecutionId, Name
 from caxton.domain.messages import Message
 from caxton.domain.ports import StreamEvent
 from caxton.domain.quantities import format_size
@@ -50,6 +50,15 @@ Wait = Annotated[
     bool,
     Query(
         description="Wait for the reply (200), or answer once it is accepted (202, or 200 if it is answered by then)."
+    ),
+]
+
+
+WaitsIn = Annotated[
+    ConversationId | None,
+    Query(
+        max_length=LONGEST_KEY,
+        description="The turn's conversation: it alone knows of messages that wait behind others and have not begun.",
     ),
 ]
 
@@ -132,7 +141,7 @@ def answer(view: TurnView, response: Response, *, wait: bool) -> TurnView:
     """
     if view.state == "running":
         response.status_code = 202
-        response.headers["Location"] = f"/v1/executions/{view.execution_id}"
+        response.headers["Location"] = f"/v1/executions/{view.execution_id}?conversation_id={view.conversation_id}"
     if wait and view.state == "failed" and view.error is not None:
         error = CaxtonError.from_report(view.error)
         error.details = {
@@ -206,15 +215,19 @@ async def messages(
 
 
 @router.get("/v1/executions/{execution_id}")
-async def execution(execution_id: str, caller: CurrentCaller, services: UseCases) -> TurnView:
+async def execution(
+    execution_id: str, caller: CurrentCaller, services: UseCases, conversation_id: WaitsIn = None
+) -> TurnView:
     """A turn as it stands."""
-    return await services.turns.show(caller.scope, ExecutionId(execution_id))
+    return await services.turns.show(caller.scope, ExecutionId(execution_id), conversation_id)
 
 
 @router.post("/v1/executions/{execution_id}/cancel")
-async def cancel(execution_id: str, caller: CurrentCaller, services: UseCases) -> TurnView:
+async def cancel(
+    execution_id: str, caller: CurrentCaller, services: UseCases, conversation_id: WaitsIn = None
+) -> TurnView:
     """Ends a turn, and nothing else: its conversation goes on."""
-    return await services.conversations.cancel_turn(caller, ExecutionId(execution_id))
+    return await services.conversations.cancel_turn(caller, ExecutionId(execution_id), conversation_id)
 
 
 @router.get("/v1/executions/{execution_id}/stream", response_class=StreamingResponse)
@@ -222,11 +235,12 @@ async def stream(
     execution_id: str,
     caller: CurrentCaller,
     services: UseCases,
+    conversation_id: WaitsIn = None,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> StreamingResponse:
     """A turn as it happens (server-sent events `step`, `delta`, then `reply` or `error`); resumes after Last-Event-ID."""
     identity = ExecutionId(execution_id)
-    await services.turns.show(caller.scope, identity)
+    await services.turns.show(caller.scope, identity, conversation_id)
     events = services.turns.watch(caller.scope, identity, last_event_id, begun=True)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_encoded(events), media_type="text/event-stream", headers=headers)
