@@ -14,7 +14,7 @@ from caxton.domain.conversations import ENDED, IDLE_TIMEOUT, Conversation, Conve
 from caxton.domain.errors import Hint, NotFound
 from caxton.domain.events.conversations import ConversationStarted
 from caxton.domain.events.executions import CancellationRequested
-from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnView
+from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnRequest, TurnView
 from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id, new_id
 from caxton.domain.messages import Message
 from caxton.domain.records import Records, Transaction
@@ -125,7 +125,21 @@ class Conversations:
             view = await self.turns.submit(request)
             if view is not None:
                 return view
+            if ask.idempotency_key is not None and known is None:
+                await self._refuse_other(request)
         return await self.turns.reply(scope, execution_id, conversation_id, wait)
+
+    async def _refuse_other(self, request: TurnRequest) -> None:
+        """Another message may have come with the same key, and wait for its turn: then this one was not taken.
+
+        Raises:
+            IdempotencyConflict: so it is.
+        """
+        waiting = await self.turns.inbox.waiting(request.scope, request.conversation_id, request.execution_id)
+        if waiting is None:  # it has begun, or ended: the store has it
+            await self.turns.find(request.scope, request, check_route=False)
+        elif waiting not in ("", request.fingerprint):  # versions before kept none
+            raise request.key_conflict()
 
     async def _address(self, scope: Scope, conversation_id: ConversationId) -> tuple[Target, RoutingStrategy]:
         """Whom a conversation's messages are for: settled by its start, so it is read once."""

@@ -346,15 +346,15 @@ class InboxSender:
             return False
         return found.status is WorkflowExecutionStatus.RUNNING
 
-    async def waits(self, scope: Scope, conversation_id: ConversationId, execution_id: ExecutionId) -> bool:
-        """Whether a message is in the hands of its conversation's workflow, answered after those before it."""
+    async def waiting(self, scope: Scope, conversation_id: ConversationId, execution_id: ExecutionId) -> str | None:
+        """The fingerprint of a message that is in the hands of its conversation's workflow; None if it is not."""
         handle = self.engine.client.get_workflow_handle_for(
             ConversationWorkflow.run, conversation_workflow_id(scope, conversation_id)
         )
         try:
-            return await self.engine.call(lambda: handle.query(ConversationWorkflow.has, execution_id))
+            return await self.engine.call(lambda: handle.query(ConversationWorkflow.fingerprint, execution_id))
         except WorkflowMissingError:
-            return False
+            return None
 
     async def submit(
         self, request: TurnRequest, done: asyncio.Future[TurnOutcome | TurnView], *, is_new: bool = False

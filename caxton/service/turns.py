@@ -23,6 +23,7 @@ from caxton.domain.executions import (
     turn_view,
 )
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, derived_id, digest_of, id_near, new_id
+from caxton.domain.json_text import compact_encoder
 from caxton.domain.messages import Message
 from caxton.domain.ports import BlobStore, DeltaStream, StreamEvent
 from caxton.domain.records import ExecutionRecord, Records, Transaction
@@ -38,6 +39,11 @@ from caxton.service.timeline import Entry, timeline
 FIRST_POLL = 0.05
 LAST_POLL = 1.0
 """Seconds between looks at the store while a turn runs. In one process the stream wakes the wait at once."""
+
+LONGEST_OFFSET = 16
+"""Digits of a position in a text, as a listener gives it back."""
+
+_sorted_json = compact_encoder(sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +180,7 @@ class Turns:
         """
         self.room.require()
         target = f"{ask.target.agent}\x1f{ask.target.capability}\x1f{ask.target.version_range}"
+        variables = f"\x1f{_sorted_json(ask.variables)}" if ask.variables else ""
         return TurnRequest(
             scope=caller.scope,
             conversation_id=conversation_id,
@@ -182,7 +189,7 @@ class Turns:
             content=await pack(self.blobs, caller.scope, ask.content),
             target=ask.target,
             strategy=ask.strategy,
-            fingerprint=digest_of(f"{target}\x1f{conversation_id}\x1f{ask.content}".encode()),
+            fingerprint=digest_of(f"{target}\x1f{conversation_id}\x1f{ask.content}{variables}".encode()),
             one_shot=one_shot,
             variables=ask.variables or {},
             traceparent=ask.traceparent or current_traceparent(),
@@ -265,7 +272,7 @@ class Turns:
         try:
             return await self._recorded(scope, execution_id)
         except NotFound:
-            if conversation_id is None or not await self.inbox.waits(scope, conversation_id, execution_id):
+            if conversation_id is None or await self.inbox.waiting(scope, conversation_id, execution_id) is None:
                 raise
         return TurnView(execution_id=execution_id, conversation_id=conversation_id, state="running")
 
@@ -349,7 +356,7 @@ class _Progress:
 
     def __init__(self, last_event_id: str | None) -> None:
         self.step, _, offset = (last_event_id or "").partition("+")
-        self.offset = int(offset) if offset.isdigit() else 0
+        self.offset = int(offset) if offset.isdecimal() and len(offset) < LONGEST_OFFSET else 0
         self.resuming = bool(self.step)
 
     def new_steps(self, entries: list[Entry]) -> list[StreamEvent]:

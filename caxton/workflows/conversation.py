@@ -65,6 +65,8 @@ class ConversationInput(BaseModel):
     queue: list[TurnRequest] = []
     inboxes: dict[ExecutionId, str] = {}
     """Requests in the queue that an inbox handed over: the inbox's workflow, by execution."""
+    cancelled: list[str] = []
+    """Turns that were cancelled before they began."""
 
 
 class EndInput(BaseModel):
@@ -115,7 +117,7 @@ class ConversationWorkflow:
         self.current: TurnRequest | None = None
         self.turn: asyncio.Task[TurnOutcome] | None = None
         self.work: Turn | None = None
-        self.cancelled: set[str] = set()
+        self.cancelled = set(state.cancelled)
         """Turns that were cancelled by themselves: the conversation goes on."""
 
     @workflow.run
@@ -206,6 +208,11 @@ class ConversationWorkflow:
         """Whether the turn is in hand, or waits."""
         return self._is_known(execution_id)
 
+    @workflow.query(name="fingerprint")
+    def fingerprint(self, execution_id: str) -> str | None:
+        """Of the request that is in hand, or waits, under that id."""
+        return next((waiting.fingerprint for waiting in self.queue if waiting.execution_id == execution_id), None)
+
     def _is_known(self, execution_id: str) -> bool:
         return any(waiting.execution_id == execution_id for waiting in self.queue)
 
@@ -244,6 +251,7 @@ class ConversationWorkflow:
     async def _finish(self, request: TurnRequest, outcome: TurnOutcome) -> None:
         """A request has its answer: tells those who wait for it."""
         self.queue.remove(request)
+        self.cancelled.discard(request.execution_id)
         inbox = self.inboxes.pop(request.execution_id, None)
         if inbox is None:
             self.outcomes[request.execution_id] = outcome
@@ -263,7 +271,8 @@ class ConversationWorkflow:
     async def _continue_as_new(self) -> None:
         self.moving_on = True
         await workflow.wait_condition(workflow.all_handlers_finished)
-        workflow.continue_as_new(self.state.model_copy(update={"queue": self.queue, "inboxes": self.inboxes}))
+        carried = {"queue": self.queue, "inboxes": self.inboxes, "cancelled": sorted(self.cancelled)}
+        workflow.continue_as_new(self.state.model_copy(update=carried))
 
     async def _expire(self) -> bool:
         """Ends a conversation in which nobody has written for long; False if somebody has, as the store knows."""

@@ -163,3 +163,46 @@ def test_so_many_messages_may_wait_in_a_conversation(api: httpx.Client, deploy: 
     assert refused.headers["Retry-After"] == "1"
     assert api.post(f"/v1/conversations/{conversation}/cancel").json()["end_reason"] == "Cancelled"
     assert len(texts(api, conversation, 100)) == 100
+
+
+LONG_OR_QUICK = SLOW_OR_QUICK.replace("sleeper", "dreamer")
+
+
+@pytest.mark.requirement("MSG-5")
+def test_a_message_that_was_cancelled_while_it_waited_is_never_answered(api: httpx.Client, deploy: Deploy) -> None:
+    """Not even when so many come before it that the conversation continues in another run of its workflow."""
+    many = 60
+    deploy(
+        {
+            **agent("mixed", rules=LONG_OR_QUICK, more='delegates = ["dreamer"]\n'),
+            **agent("dreamer", rules=replies("dreamt", delay=5)),
+        }
+    )
+    conversation = start(api, capability="mixed")
+    send(api, conversation, "slow")
+    sent = [send(api, conversation, f"m{number}") for number in range(many)]
+    assert {answer.status_code for answer in sent} == {202}
+    last = sent[-1].headers["Location"]
+    told = api.post(last.replace("?", "/cancel?"), timeout=60)
+    assert told.status_code == 200, told.text
+    deadline = time.monotonic() + 60
+    while (turn := api.get(last).json())["state"] == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert turn["error"]["code"] == "execution_cancelled"
+    assert {api.get(answer.headers["Location"]).json()["state"] for answer in sent[:-1]} == {"completed"}
+
+
+@pytest.mark.requirement("MSG-8")
+def test_a_key_is_for_one_message_also_while_that_waits(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(mixed())
+    conversation = start(api, capability="mixed")
+    send(api, conversation, "slow")
+    path, headers = f"/v1/conversations/{conversation}/messages", {"Idempotency-Key": "k"}
+    first = api.post(path, json={"content": "pay 10"}, headers=headers, params={"wait": "false"})
+    assert first.status_code == 202
+    for wait in ("false", "true"):
+        other = api.post(path, json={"content": "pay 99"}, headers=headers, params={"wait": wait})
+        assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+    again = api.post(path, json={"content": "pay 10"}, headers=headers)
+    assert again.json()["execution_id"] == first.json()["execution_id"]
+    assert [text for text in texts(api, conversation, 4) if "pay" in text] == ["pay 10", "2 before: pay 10"]

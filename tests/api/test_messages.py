@@ -108,6 +108,8 @@ def test_an_oversized_body_is_refused(api: httpx.Client) -> None:
 def test_the_same_key_gets_the_same_answer(api: httpx.Client) -> None:
     first = ask(api, {"capability": "echo", "content": "once"}, key="k").json()
     assert ask(api, {"capability": "echo", "content": "once"}, key="k").json() == first
+    varied = ask(api, {"capability": "echo", "content": "once", "variables": {"x": 1}}, key="k")
+    assert varied.status_code == 409
     other = ask(api, {"capability": "echo", "content": "twice"}, key="k")
     assert other.status_code == 409
     assert other.json()["code"] == "idempotency_conflict"

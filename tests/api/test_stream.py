@@ -57,6 +57,8 @@ def test_a_stream_goes_on_behind_the_last_event(api: httpx.Client, deploy: Deplo
     assert kinds == ["open", "model", "open", "model", "handover", "model"]
     for position, (identity, _, _) in enumerate(everything[:-1]):
         assert read(api, turn["execution_id"], identity) == everything[position + 1 :]
+    for odd in ("x", "x+", "x+9" + "9" * 5000, "x+\u00b2".encode("latin-1")):
+        assert read(api, turn["execution_id"], odd)[-1] == everything[-1]
 
 
 def test_the_stream_of_a_failed_turn_ends_with_its_error(api: httpx.Client, deploy: Deploy) -> None:
