@@ -373,14 +373,15 @@ def _verify_file(file: Path, expect: str | None) -> "Verification":
 def _show_verification(found: "Verification", file: Path | None) -> None:
     if found.problem is not None:
         complain(f"{style('broken', 'bold', 'red', stream=sys.stderr)}  {found.problem}")
-        before = found.checked if found.broken_at is None else min(found.checked, found.broken_at - found.begins_at)
-        say(f"  {plural(before, 'event')} before it are as they were written")
-        if file is not None and "missing" in found.problem:
-            remark("  (an export with filters cannot be verified: export with --everything)")
         if file is None and "index of the log" in found.problem:
             from caxton.domain.errors import DOCS
 
-            remark(f"  (no event is lost; how the index is made anew: {DOCS}/how-to/event-log.md)")
+            say(f"  all {plural(found.checked, 'event')} are as they were written: none is lost")
+            say(f"  how to make the index anew: {DOCS}/how-to/event-log.md")
+            return
+        say(f"  {plural(found.checked, 'event')} before it are as they were written")
+        if file is not None and "missing" in found.problem:
+            remark("  (an export with filters cannot be verified: export with --everything)")
         return
     if found.begins_at > 1:
         say(

@@ -236,16 +236,15 @@ class EventLog:
         head = await self.records.read(lambda transaction: transaction.event_head(customer))
         chain, invariants = ChainCheck(customer, expected), InvariantChecker(customer)
         position = 0
+        hidden: tuple[int, str] | None = None
 
         def step(transaction: Transaction) -> bool:
-            nonlocal position
+            nonlocal position, hidden
             batch = transaction.log(customer, after=position, limit=min(BATCH, head.sequence - position))
             for event in batch:
                 chain.read(event)
             invariants.read(batch)
-            hidden = transaction.unindexed(customer, batch)
-            if hidden is not None:
-                chain.fail(hidden, f"event {hidden} is missing in the index of the log: filters do not find it")
+            hidden = hidden or transaction.unindexed(customer, batch)
             if batch:
                 position = batch[-1].sequence or position
             return bool(batch) and position < head.sequence and chain.problem is None
@@ -260,6 +259,9 @@ class EventLog:
             )
         if head.sequence == 0:
             chain.fail(1, "the log is empty, although this customer has a key: it was taken away")
+        if hidden is not None:  # last, for it can be mended, and what is wrong with the log itself cannot
+            place, field = hidden
+            chain.fail(place, f"event {place} is missing in the index of the log: a filter by {field} does not find it")
         found = _verification(chain, invariants, head)
         inspected = SystemInspected(
             component="event log",

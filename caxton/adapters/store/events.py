@@ -199,8 +199,11 @@ class EventQueries(Session):
             step = min(step * STEP_GROWS, LONGEST_STEP)
         return found
 
-    def unindexed(self, customer: str, events: Sequence[Event]) -> int | None:
-        """Position of the first of `events`, which follow each other, that a filter would not find; None if all are found."""
+    def unindexed(self, customer: str, events: Sequence[Event]) -> tuple[int, str] | None:
+        """Position of the first of `events`, which follow each other, that a filter would not find, and the filter's field.
+
+        None if all are found.
+        """
         numbers = [block_of(event.sequence or 0) for event in events]
         if not numbers:
             return None
@@ -212,7 +215,7 @@ class EventQueries(Session):
             for field in event_blocks.FIELDS:
                 value = getattr(event, field)
                 if value is not None and (event.workspace, field, value, number) not in known:
-                    return event.sequence
+                    return event.sequence or 0, field
         return None
 
     def _of_blocks(

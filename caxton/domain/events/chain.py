@@ -84,7 +84,7 @@ def read_place(text: str) -> EventHead:
         InvalidInput: it is not of that form.
     """
     sequence, _, digest = text.partition(":")
-    if not sequence.isdigit() or len(digest) != 64:
+    if not sequence.isdecimal() or len(sequence) > 18 or len(digest) != 64:
         raise InvalidInput(f'"{text[:100]}" is not SEQUENCE:HASH', "take it from `caxton events verify`")
     return EventHead(int(sequence), digest.lower())
 
