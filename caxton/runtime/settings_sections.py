@@ -44,7 +44,7 @@ def _web_address(url: str | None) -> str | None:
 
 def _engine_address(address: str) -> str:
     host, _, port = address.rpartition(":")
-    if not host or "/" in address or not port.isdigit() or not 0 < int(port) < 65_536:
+    if not host or "/" in address or not port.isdecimal() or len(port) > 5 or not 0 < int(port) < 65_536:
         raise ValueError(f'"{address}" is not an address; write host:port, for example "127.0.0.1:7233"')
     return address
 
