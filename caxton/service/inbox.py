@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatus
+from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from caxton.domain.errors import CaxtonError, EngineUnavailable, Overloaded
@@ -347,13 +347,16 @@ class InboxSender:
         return found.status is WorkflowExecutionStatus.RUNNING
 
     async def waiting(self, scope: Scope, conversation_id: ConversationId, execution_id: ExecutionId) -> str | None:
-        """The fingerprint of a message that is in the hands of its conversation's workflow; None if it is not."""
+        """The fingerprint of a message that is in the hands of its conversation's workflow; None if it is not.
+
+        A worker of a version before this question was asked does not know it: then what waits is not found.
+        """
         handle = self.engine.client.get_workflow_handle_for(
             ConversationWorkflow.run, conversation_workflow_id(scope, conversation_id)
         )
         try:
             return await self.engine.call(lambda: handle.query(ConversationWorkflow.fingerprint, execution_id))
-        except WorkflowMissingError:
+        except (WorkflowMissingError, WorkflowQueryFailedError):
             return None
 
     async def submit(
