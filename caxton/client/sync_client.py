@@ -333,16 +333,13 @@ class Caxton:
 
     # --- executions --------------------------------------------------------------------------------------------------
 
-    # A message that waits behind others of its conversation is known to that alone: the three that take a
-    # `conversation_id` find it by that.
-
     def execution(self, execution_id: str, *, conversation_id: str | None = None) -> TurnView:
-        """How a turn is or was."""
+        """How a turn is or was. One that waits behind others is found with its `conversation_id` only."""
         path = f"/v1/executions/{_segment(execution_id)}"
         return TurnView.model_validate(self._get(path, conversation_id=conversation_id))
 
     def cancel_turn(self, execution_id: str, *, conversation_id: str | None = None) -> TurnView:
-        """Ends a turn, and nothing else: its conversation goes on."""
+        """Ends a turn, and nothing else: its conversation goes on. One that waits needs its `conversation_id`."""
         path = f"/v1/executions/{_segment(execution_id)}/cancel"
         return TurnView.model_validate(self._post(path, None, params={"conversation_id": conversation_id}))
 
@@ -354,7 +351,10 @@ class Caxton:
     def stream(
         self, execution_id: str, *, conversation_id: str | None = None, last_event_id: str | None = None
     ) -> Iterator[StreamEvent]:
-        """Follows a turn: steps and pieces of text as they come, at last the reply or the error."""
+        """Follows a turn: steps and pieces of text as they come, at last the reply or the error.
+
+        One that waits behind others is found with its `conversation_id` only.
+        """
         path, params = f"/v1/executions/{_segment(execution_id)}/stream", {"conversation_id": conversation_id}
         return self._transport.stream(path, params=params, last_event_id=last_event_id)
 

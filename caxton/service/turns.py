@@ -277,7 +277,6 @@ class Turns:
         return TurnView(execution_id=execution_id, conversation_id=conversation_id, state="running")
 
     async def _recorded(self, scope: Scope, execution_id: ExecutionId) -> TurnView:
-
         def read(transaction: Transaction) -> tuple[Execution, Message | None]:
             turn = transaction.executions_of_turn(scope, execution_id)
             if not turn:  # not a turn's root: an agent's part in one

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import Deploy
-from tests.api.test_conversations import HISTORY, say, start, wait_for_state
+from tests.api.test_conversations import HISTORY, say, send, start, wait_for_state
 from tests.support.agents import agent, hands_over, replies
 
 SLOW_OR_QUICK = """
@@ -32,12 +32,6 @@ def mixed() -> dict[str, str | bytes]:
         **agent("mixed", rules=SLOW_OR_QUICK, more='delegates = ["sleeper"]\n'),
         **agent("sleeper", rules=replies("slept", delay=0.5)),
     }
-
-
-def send(api: httpx.Client, conversation: str, text: str) -> httpx.Response:
-    """Without waiting for the reply."""
-    path = f"/v1/conversations/{conversation}/messages"
-    return api.post(path, json={"content": text}, params={"wait": "false"})
 
 
 def texts(api: httpx.Client, conversation: str, count: int) -> list[str]:

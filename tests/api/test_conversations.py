@@ -24,6 +24,12 @@ def say(api: httpx.Client, conversation: str, text: str, key: str | None = None)
     return api.post(f"/v1/conversations/{conversation}/messages", json={"content": text}, headers=headers)
 
 
+def send(api: httpx.Client, conversation: str, text: str) -> httpx.Response:
+    """Without waiting for the reply."""
+    path = f"/v1/conversations/{conversation}/messages"
+    return api.post(path, json={"content": text}, params={"wait": "false"})
+
+
 def wait_for_state(api: httpx.Client, conversation: str, state: str, seconds: float = 20) -> dict[str, object]:
     deadline = time.monotonic() + seconds
     while True:
@@ -87,19 +93,12 @@ def test_cancelling_ends_the_turn_in_hand(api: httpx.Client, deploy: Deploy) -> 
     assert turn["error"]["code"] == "execution_cancelled"
 
 
-def say_and_leave(api: httpx.Client, conversation: str, text: str) -> httpx.Response:
-    path = f"/v1/conversations/{conversation}/messages"
-    sent = api.post(path, json={"content": text}, params={"wait": "false"})
-    assert sent.status_code == 202, sent.text
-    return sent
-
-
 @pytest.mark.requirement("MSG-5")
 def test_a_message_that_waits_for_its_turn_is_found_where_its_answer_says(api: httpx.Client, deploy: Deploy) -> None:
     deploy(agent("slow", rules=replies("done", delay=2)))
     conversation = start(api, capability="slow")
-    say_and_leave(api, conversation, "first")
-    second, third = (say_and_leave(api, conversation, text) for text in ("second", "third"))
+    first, second, third = (send(api, conversation, text) for text in ("first", "second", "third"))
+    assert {sent.status_code for sent in (first, second, third)} == {202}
     for sent in (second, third):
         found = api.get(sent.headers["Location"])
         assert found.status_code == 200, found.text
