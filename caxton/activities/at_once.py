@@ -45,6 +45,12 @@ class AtOnce:
             or self.opening.message.content.digest is not None
         )
 
+    @property
+    def ends(self) -> bool:
+        """Whether the turn ends with what was done."""
+        last = self.done[-1] if self.done else None
+        return isinstance(last, ModelStep) and last.ends
+
     def load(self, transaction: Transaction) -> StepResult | None:
         """It is loaded."""
         raise NotImplementedError

@@ -20,7 +20,7 @@ from caxton.activities.prompt import Prompt
 from caxton.activities.step import Step, StepPorts
 from caxton.activities.tool_step import ToolStep
 from caxton.domain.errors import CaxtonError, DiskFull, ErrorReport, StoreUnavailable
-from caxton.domain.executions import ExecutionState, StepInput, StepKind, StepResult
+from caxton.domain.executions import ExecutionState, StepInput, StepKind, StepResult, TurnOutcome
 from caxton.domain.governance import approval_id
 from caxton.domain.ids import ConversationId, Scope
 from caxton.domain.records import HistoryWanted, Prepared, Transaction
@@ -49,24 +49,35 @@ AT_A_TIME = 8
 
 _STEPS = TypeAdapter(list[StepInput])
 _RESULTS = TypeAdapter(list[StepResult])
+OUTCOMES = TypeAdapter(list[TurnOutcome | None])
+"""How turns ended; None for those that go on."""
 
 
 class Batch:
     """Steps that are done together. One that fails becomes a result with its error; the others are not disturbed."""
 
-    def __init__(self, ports: StepPorts, inputs: Sequence[StepInput]) -> None:
-        """Work through `ports`."""
+    def __init__(self, ports: StepPorts, inputs: Sequence[StepInput], *, only_ends: bool = False) -> None:
+        """Work through `ports`.
+
+        Args:
+            ports: the world.
+            inputs: the steps.
+            only_ends: whether only first steps that end their turns are recorded; others are left as if nobody had asked.
+        """
         self.inputs = inputs
         self.ports = ports
+        self.only_ends = only_ends
+        self._left: set[int] = set()
+        """Steps that do not end their turns, where only those are wanted that do."""
         self._results: dict[int, StepResult] = {}
         self._ready: dict[int, Step] = {}
         """Steps that have acted, and are to be recorded."""
         self._prepared: Prepared[dict[int, StepResult]] | None = None
 
     @classmethod
-    def of_json(cls, ports: StepPorts, steps: bytes) -> "Batch":
+    def of_json(cls, ports: StepPorts, steps: bytes, *, only_ends: bool = False) -> "Batch":
         """The batch that `steps` are."""
-        return cls(ports, _STEPS.validate_json(steps))
+        return cls(ports, _STEPS.validate_json(steps), only_ends=only_ends)
 
     async def basis(self) -> object:
         """What first steps are decided by: the same as before if nothing has changed that they depend on.
@@ -102,14 +113,21 @@ class Batch:
         steps = {
             number: KINDS[step.kind](step, self.ports)
             for number, step in enumerate(self.inputs)
-            if number not in self._results
+            if number not in self._results and number not in self._left
         }
         self._results |= await self.ports.records.read(lambda transaction: _load(transaction, steps))
         loaded = {number: step for number, step in steps.items() if number not in self._results}
         errors = await _act_all(loaded) if loaded else {}
         self._results |= {number: StepResult(error=error) for number, error in errors.items()}
         self._ready = {number: step for number, step in loaded.items() if number not in errors}
+        if self.only_ends:
+            self._leave_what_goes_on()
         self._prepared = await self._prepare_records()
+
+    def _leave_what_goes_on(self) -> None:
+        self._ready = {number: step for number, step in self._ready.items() if isinstance(step, AtOnce) and step.ends}
+        self._results = {number: result for number, result in self._results.items() if result.outcome is not None}
+        self._left = set(range(len(self.inputs))) - self._ready.keys() - self._results.keys()
 
     async def _prepare_records(self) -> Prepared[dict[int, StepResult]] | None:
         """What is to be written, and what will have come of it; None where that takes a look into the store."""
@@ -130,13 +148,27 @@ class Batch:
             StoreUnavailable: nothing could be read or written; the batch can be done again.
             DiskFull: likewise.
         """
+        await self._write_all()
+        return [self._results.get(number) or _lost_race() for number in range(len(self.inputs))]
+
+    async def finish_ends_as_json(self) -> bytes:
+        """Writes turns that end, and tells as JSON how each one did, in the order of the steps; null where one goes on.
+
+        Raises:
+            StoreUnavailable: nothing could be read or written; the batch can be done again.
+            DiskFull: likewise.
+        """
+        await self._write_all()
+        results = [self._results.get(number) for number in range(len(self.inputs))]
+        return OUTCOMES.dump_json([result and result.outcome for result in results], exclude_unset=True)
+
+    async def _write_all(self) -> None:
         for number in range(PASSES):
             if number > 0:
                 await self.prepare()
             await self._write()
-            if len(self._results) == len(self.inputs):
-                break
-        return [self._results.get(number) or _lost_race() for number in range(len(self.inputs))]
+            if len(self._results) + len(self._left) == len(self.inputs):
+                return
 
     async def finish_as_json(self) -> bytes:
         """Like :meth:`finish`, as JSON without what is not set: the workflow's history keeps it."""

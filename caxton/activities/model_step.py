@@ -125,6 +125,16 @@ class ModelStep:
         transaction.append_events(self.input.scope, notes.events)
         return result
 
+    @property
+    def ends(self) -> bool:
+        """Whether the model has replied, and nobody has to agree: then recording it ends the execution."""
+        return not self.reply.calls and not self.waits_for_approval
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """Whether a person has to agree with a reply before it goes out."""
+        return self.plan.approval_mode not in (None, ApprovalMode.AUTO)
+
     @cached_property
     def usage(self) -> Usage:
         """What the execution has used, with this call."""
@@ -155,10 +165,9 @@ class ModelStep:
     def _reply(self, transaction: Transaction, notes: journal.Journal) -> StepResult:
         """A reply ends the execution, unless a person must agree with it first."""
         usage = self.usage
-        waits = self.plan.approval_mode not in (None, ApprovalMode.AUTO)
         notes.add(ActionPrepared(action_id=journal.action_id(self.input), action_type="reply"), part="reply")
         record = self.recorded()
-        if waits:
+        if self.waits_for_approval:
             draft = ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage))
             record = replace(record, payload={**record.payload, "draft": draft.model_dump(mode="json")})
             transaction.add_step(self.input.scope, record)

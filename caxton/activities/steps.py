@@ -15,14 +15,14 @@ from caxton.workflows.failures import to_failure
 from caxton.workflows.policies import HEARTBEAT_EVERY
 from caxton.workflows.steps import CALL_MODEL, CALL_TOOL, OPEN_TURNS, RUN_FAST_STEPS, WORKER_STOPS
 
-Opener = Callable[[bytes], Awaitable[bytes | None]]
+OpenTurns = Callable[[bytes], Awaitable[bytes | None]]
 """Does steps that open turns, as JSON: their results as JSON, or None when it cannot."""
 
 
 class StepActivities:
     """Does steps of executions."""
 
-    def __init__(self, ports: StepPorts, opener: Opener | None = None) -> None:
+    def __init__(self, ports: StepPorts, opener: OpenTurns | None = None) -> None:
         """Work through `ports`; `opener` does first steps, where it can."""
         self.ports = ports
         self.opener = opener

@@ -39,8 +39,9 @@ CATALOGUE = (
     MetricInfo(
         "caxton_batches_opened_total",
         "counter",
-        "Batches of requests whose first steps were done: `prepared` while the engine had them, `asked` by the helper process "
-        "when it was asked, or `here` by the worker itself, as it is while the helper starts.",
+        "Batches of requests whose first steps were done: `at_once` in one transaction, without the engine; `prepared` while the "
+        "engine had them; `asked` by the helper process when it was asked; or `here` by the worker itself, as it is while the "
+        "helper starts.",
         ("how",),
     ),
     MetricInfo(

@@ -177,7 +177,7 @@ class Metrics:
         """`count` messages became durable."""
         self._accepted.inc(count)
 
-    def batch_opened(self, how: Literal["prepared", "asked", "here"]) -> None:
+    def batch_opened(self, how: Literal["at_once", "prepared", "asked", "here"]) -> None:
         """The first steps of a batch of requests were done."""
         self._batches.of(how).inc()
 

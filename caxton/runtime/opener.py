@@ -6,7 +6,8 @@ own it has an interpreter to itself. It works on the same database by the same c
 the same work itself.
 
 Frames come on standard input, a socket, and go back the same way: :data:`HEADER`, then a body. The first brings the
-settings; each other one steps as JSON, and is answered by a pickled :class:`Opened`. It ends when its input does.
+settings; each other one steps as JSON (:class:`Wanted` says what for), and is answered by a pickled :class:`Opened`. It ends
+when its input does.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import Any
 
 from caxton import __version__
@@ -35,11 +37,22 @@ from caxton.runtime.wiring import build_opener_ports
 
 log = logging.getLogger(__name__)
 
-HEADER = struct.Struct("<QI")
-"""Number of a frame and length of its body in bytes."""
+HEADER = struct.Struct("<BQI")
+"""What a frame is for, its number, and the length of its body in bytes."""
 
-AHEAD = (1 << 64) - 1
-"""Number of a frame whose steps will be asked for soon by another frame: it has no answer."""
+
+class Wanted(IntEnum):
+    """What is to become of a frame's steps."""
+
+    START = 0
+    """There are none: it brings the settings."""
+    PREPARE = 1
+    """They will be asked for soon by another frame, so this one has no answer."""
+    OPEN = 2
+    """All of them are done."""
+    END = 3
+    """Those that end their turns are done."""
+
 
 Count = tuple[str, tuple[Any, ...]]
 """Name of a method of :class:`caxton.observability.metrics.Metrics`, and what it is called with."""
@@ -62,7 +75,8 @@ class Opened:
     """What came of a frame of steps."""
 
     results: bytes | None = None
-    """Of all its steps, as JSON; None when the store failed, and the worker had better find out itself."""
+    """Of all its steps, as JSON: results, or how turns ended (null where they go on). None when the store failed, and the worker
+    had better find out itself."""
     was_prepared: bool = False
     """Whether it had been prepared before it was asked for."""
     told: dict[ExecutionId, list[Told]] = field(default_factory=dict[ExecutionId, list[Told]])
@@ -91,29 +105,29 @@ class _Kept:
 async def serve(connection: socket.socket) -> None:
     """Opens turns until the other side closes `connection`."""
     reader, writer = await asyncio.open_connection(sock=connection)
-    _, first = await read_frame(reader)
+    _, _, first = await read_frame(reader)
     start: Start = pickle.loads(first)  # noqa: S301 - from our own parent, by a socket that nobody else has
     ports, counted, close = _build(start)
     spare_the_collector()
     tasks: set[asyncio.Task[None]] = set()
 
-    def send(number: int, opened: Opened) -> None:
+    def send(wanted: Wanted, number: int, opened: Opened) -> None:
         opened.counted, counted[:] = list(counted), []
-        writer.write(frame(number, pickle.dumps(opened, pickle.HIGHEST_PROTOCOL)))
+        writer.write(frame(wanted, number, pickle.dumps(opened, pickle.HIGHEST_PROTOCOL)))
 
     turns = _Turns(ports)
 
-    async def answer(number: int, body: bytes) -> None:
-        send(number, await turns.open(body))
+    async def answer(wanted: Wanted, number: int, body: bytes) -> None:
+        send(wanted, number, await (turns.end(body) if wanted is Wanted.END else turns.open(body)))
 
-    send(0, Opened())  # it is ready
+    send(Wanted.START, 0, Opened())  # it is ready
     try:
         while True:
-            number, body = await read_frame(reader)
-            if number == AHEAD:
+            wanted, number, body = await read_frame(reader)
+            if wanted is Wanted.PREPARE:
                 turns.expect(body)
                 continue
-            task = asyncio.create_task(answer(number, body))
+            task = asyncio.create_task(answer(wanted, number, body))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -123,19 +137,19 @@ async def serve(connection: socket.socket) -> None:
         close()
 
 
-def frame(number: int, body: bytes) -> bytes:
+def frame(wanted: Wanted, number: int, body: bytes) -> bytes:
     """`body` as it is sent."""
-    return HEADER.pack(number, len(body)) + body
+    return HEADER.pack(wanted, number, len(body)) + body
 
 
-async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """The number and the body of the next frame.
+async def read_frame(reader: asyncio.StreamReader) -> tuple[Wanted, int, bytes]:
+    """What the next frame is for, its number and its body.
 
     Raises:
         asyncio.IncompleteReadError: the other side has ended.
     """
-    number, length = HEADER.unpack(await reader.readexactly(HEADER.size))
-    return number, await reader.readexactly(length)
+    wanted, number, length = HEADER.unpack(await reader.readexactly(HEADER.size))
+    return Wanted(wanted), number, await reader.readexactly(length)
 
 
 class _Turns:
@@ -159,18 +173,33 @@ class _Turns:
             batch = prepared or self._batch(steps)
             if prepared is None:
                 await batch.prepare()
-            results = await batch.finish_as_json()
-        except CaxtonError:
-            return Opened()
+            return _opened(batch, await batch.finish_as_json(), was_prepared=prepared is not None)
         except Exception as error:
-            log.error("turns could not be opened", extra={"error": type(error).__name__})
-            return Opened()
-        stream = batch.ports.stream
-        assert isinstance(stream, _Kept)
-        return Opened(results, prepared is not None, stream.told)
+            return _failed(error)
 
-    def _batch(self, steps: bytes) -> Batch:
-        return Batch.of_json(replace(self._ports, stream=_Kept()), steps)
+    async def end(self, steps: bytes) -> Opened:
+        """Does those of `steps` that end their turns, and leaves the others."""
+        try:
+            batch = self._batch(steps, only_ends=True)
+            await batch.prepare()
+            return _opened(batch, await batch.finish_ends_as_json())
+        except Exception as error:
+            return _failed(error)
+
+    def _batch(self, steps: bytes, *, only_ends: bool = False) -> Batch:
+        return Batch.of_json(replace(self._ports, stream=_Kept()), steps, only_ends=only_ends)
+
+
+def _opened(batch: Batch, results: bytes, *, was_prepared: bool = False) -> Opened:
+    stream = batch.ports.stream
+    assert isinstance(stream, _Kept)
+    return Opened(results, was_prepared, stream.told)
+
+
+def _failed(error: Exception) -> Opened:
+    if not isinstance(error, CaxtonError):
+        log.error("turns could not be opened", extra={"error": type(error).__name__})
+    return Opened()
 
 
 def _build(start: Start) -> tuple[StepPorts, list[Count], Callable[[], None]]:

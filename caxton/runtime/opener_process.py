@@ -9,11 +9,12 @@ import time
 from collections.abc import Sequence
 from itertools import count
 
+from caxton.activities.batch import OUTCOMES
 from caxton.adapters.children import end_child, start_child
-from caxton.domain.executions import TurnRequest, TurnView, opening_of
+from caxton.domain.executions import TurnOutcome, TurnRequest, TurnView, opening_of
 from caxton.domain.ports import DeltaStream
 from caxton.observability.metrics import METRICS
-from caxton.runtime.opener import AHEAD, Opened, Start, frame, read_frame
+from caxton.runtime.opener import Opened, Start, Wanted, frame, read_frame
 from caxton.runtime.payloads import data_converter
 from caxton.runtime.settings import Settings
 
@@ -65,26 +66,37 @@ class OpenerProcess:
         """Has it prepare what `requests`, which are on their way to their inbox, are going to need."""
         if self._writer is None or time.monotonic() - self._opened > EXPECTED_FOR:
             return
-        # As the inbox will have it (:mod:`caxton.workflows.inbox`): where that is not so, it is only done in vain.
-        steps = self._to_json([opening_of(request, yields=True) for request in requests])
-        self._writer.write(frame(AHEAD, steps.data))
+        self._writer.write(frame(Wanted.PREPARE, 0, self._steps(requests)))
 
     async def open_turns(self, steps: bytes) -> bytes | None:
         """Does `steps`, as JSON: their results as JSON, or None when the caller has to do them itself."""
-        opened = await self._ask(steps)
+        self._opened = time.monotonic()
+        opened = await self._ask(Wanted.OPEN, steps)
         if opened is None or opened.results is None:
             METRICS.batch_opened("here")
             return None
         METRICS.batch_opened("prepared" if opened.was_prepared else "asked")
         return opened.results
 
-    async def _ask(self, steps: bytes) -> Opened | None:
-        writer, self._opened = self._writer, time.monotonic()
+    async def end_turns(self, requests: Sequence[TurnRequest]) -> Sequence[TurnOutcome | None]:
+        """Does those of `requests` that end in one transaction: how they ended, and None for the others."""
+        opened = await self._ask(Wanted.END, self._steps(requests))
+        if opened is None or opened.results is None:
+            return [None] * len(requests)
+        METRICS.batch_opened("at_once")
+        return OUTCOMES.validate_json(opened.results)
+
+    def _steps(self, requests: Sequence[TurnRequest]) -> bytes:
+        """What opens `requests`, as their inbox asks for it (:mod:`caxton.workflows.inbox`): else it is prepared in vain."""
+        return self._to_json([opening_of(request, yields=True) for request in requests]).data
+
+    async def _ask(self, wanted: Wanted, steps: bytes) -> Opened | None:
+        writer = self._writer
         if writer is None:
             return None
         number = next(self._numbers)
         done = self._waiting[number] = asyncio.get_running_loop().create_future()
-        writer.write(frame(number, steps))
+        writer.write(frame(wanted, number, steps))
         try:
             return await asyncio.wait_for(done, PATIENCE)
         except TimeoutError:
@@ -108,11 +120,11 @@ class OpenerProcess:
         self._process = process
         reader, writer = await asyncio.open_connection(sock=connection)
         try:
-            writer.write(frame(0, pickle.dumps(self._start)))
+            writer.write(frame(Wanted.START, 0, pickle.dumps(self._start)))
             await asyncio.wait_for(read_frame(reader), START_PATIENCE)
             self._writer = writer  # it has said that it is ready
             while True:
-                number, body = await read_frame(reader)
+                _, number, body = await read_frame(reader)
                 opened: Opened = pickle.loads(body)  # noqa: S301 - from our own child
                 self._tell(opened)
                 waiting = self._waiting.get(number)

@@ -202,7 +202,6 @@ class _Server:
         from caxton.runtime.schedules import keep_schedules
         from caxton.runtime.temporal import connect
         from caxton.runtime.wiring import build_parts, build_server_log, build_services, build_watch, build_worker
-        from caxton.service.inbox import expect_nothing
 
         telemetry = self.settings.telemetry
         shutdown_tracing = setup_tracing(
@@ -224,8 +223,7 @@ class _Server:
             await self._start_worker(worker, parts.sandbox)
             self.running.background(build_watch(parts, client, queue, server_log).run())
         if self.with_api:
-            expect = expect_nothing if self.opener is None else self.opener.expect
-            services = build_services(parts, client, queue, self._facts(version), expect)
+            services = build_services(parts, client, queue, self._facts(version), self.opener)
             await self._start_api(parts, client, services, version)
         metrics_url = self._start_metrics()
         took = time.perf_counter() - self.began

@@ -21,7 +21,7 @@ from caxton.activities.notices import NoticeActivities
 from caxton.activities.retention import RetentionActivities
 from caxton.activities.short_calls import AT_ONCE
 from caxton.activities.step import StepPorts
-from caxton.activities.steps import Opener, StepActivities
+from caxton.activities.steps import OpenTurns, StepActivities
 from caxton.adapters import templates, webhooks
 from caxton.adapters.blobs import FileBlobs
 from caxton.adapters.models import Models
@@ -38,13 +38,14 @@ from caxton.runtime.memory import build_backend, build_embedder
 from caxton.runtime.settings import Settings
 from caxton.service.agents import Agents
 from caxton.service.approvals import Approvals
+from caxton.service.at_once import Opener
 from caxton.service.budgets import Budgets
 from caxton.service.conversations import Conversations
 from caxton.service.deployments import Deployments
 from caxton.service.engine import Engine
 from caxton.service.event_log import EventLog
 from caxton.service.forsaken import Forsaken
-from caxton.service.inbox import Expect, InboxSender
+from caxton.service.inbox import InboxSender
 from caxton.service.keys import Keys
 from caxton.service.memory import MemoryAdministration
 from caxton.service.onboarding import Onboarding
@@ -141,13 +142,13 @@ def _memories(settings: Settings, folder: DataFolder, database: Database) -> Mem
     return found
 
 
-def build_worker(parts: Parts, client: Client, task_queue: str, opener: Opener | None = None) -> Worker:
-    """A worker for workflows and activities; `opener` opens turns for it."""
+def build_worker(parts: Parts, client: Client, task_queue: str, open_turns: OpenTurns | None = None) -> Worker:
+    """A worker for workflows and activities; `open_turns` opens turns for it."""
     parts.database.start_writer()
     engine = Engine(client, task_queue)
     ports = step_ports(parts)
     agents = Agents(parts.database, parts.models, parts.directory, engine)
-    steps = StepActivities(ports, opener)
+    steps = StepActivities(ports, open_turns)
     lifecycle = AgentActivities(parts.database, parts.models, parts.directory)
     channels = _channels(parts.settings)
     deployments = DeploymentActivities(
@@ -268,11 +269,13 @@ def _channels(settings: Settings) -> dict[str, Channel]:
     return found
 
 
-def build_services(parts: Parts, client: Client, task_queue: str, facts: dict[str, object], expect: Expect) -> Services:
-    """The use cases, for the API; `expect` hears of requests that are on their way."""
+def build_services(
+    parts: Parts, client: Client, task_queue: str, facts: dict[str, object], opener: Opener | None
+) -> Services:
+    """The use cases, for the API; `opener` answers at once what can be."""
     engine = Engine(client, task_queue)
     limits = parts.settings.limits
-    inbox = InboxSender(engine, most_waiting=limits.waiting, expect=expect)
+    inbox = InboxSender(engine, most_waiting=limits.waiting, opener=opener)
     turns = Turns(parts.database, parts.blobs, parts.stream, parts.directory, inbox, parts.room)
     return Services(
         turns=turns,

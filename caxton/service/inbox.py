@@ -1,4 +1,4 @@
-"""Sends requests to inbox shards, with natural batching.
+"""Sends requests to inbox shards, with natural batching; those that stand alone after it was tried to answer them at once.
 
 While an update of a shard is under way, what arrives waits and travels in the next one. So the cost of a request falls as
 load rises, and at low load a request waits for nobody.
@@ -6,18 +6,19 @@ load rises, and at low load a request waits for nobody.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
-from caxton.domain.errors import CaxtonError, EngineUnavailable, Overloaded
+from caxton.domain.errors import CaxtonError, Overloaded
 from caxton.domain.executions import TurnOutcome, TurnRequest, TurnView
 from caxton.domain.fair_queue import FairQueue
 from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id
 from caxton.observability.tracing import in_trace_of_batch
 from caxton.service.admission import Admission
+from caxton.service.at_once import AtOnce, Opener
+from caxton.service.batches import Waiting, fail, take_batch, unsent
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.service.slow_kinds import SlowKinds, kind_of
 from caxton.workflows.conversation import ConversationWorkflow
@@ -34,12 +35,6 @@ from caxton.workflows.names import (
 from caxton.workflows.policies import TASK_TIMEOUT
 
 log = logging.getLogger(__name__)
-
-BATCH_REQUESTS = 100
-"""Requests in one update at the most."""
-
-BATCH_BYTES = 1 << 20
-"""Bytes of content in one update at the most (Temporal: 2 MB a payload)."""
 
 SECOND_UPDATE_AFTER = 0.1
 """Seconds after which another update of a shard may start although the first is under way: a slow batch holds up nobody."""
@@ -64,38 +59,24 @@ LONGEST_ALONE = 2.0
 """Seconds that others wait for it at the most."""
 
 
-Expect = Callable[[Sequence[TurnRequest]], None]
-"""Is told of requests when they are on their way."""
-
-
-def expect_nothing(_requests: Sequence[TurnRequest]) -> None:
-    """Where nothing is to be got ready."""
-
-
-@dataclass
-class _Waiting:
-    request: TurnRequest
-    done: asyncio.Future[TurnOutcome | TurnView]
-
-
 class _Shard:
     def __init__(
         self,
         customer: str,
         number: int,
         engine: Engine,
-        expect: Expect,
+        opener: Opener | None,
         slow: SlowKinds,
         helped: "_Shard | None" = None,
     ) -> None:
         self.customer = customer
         self.number = number
         self.engine = engine
-        self.expect = expect
+        self.opener = opener
         self.slow = slow
-        self.own = FairQueue[_Waiting]()
+        self.own = FairQueue[Waiting]()
         """Requests that only this shard may have."""
-        self.shared = FairQueue[_Waiting]() if helped is None else helped.shared
+        self.shared = FairQueue[Waiting]() if helped is None else helped.shared
         """Requests that any of some shards may have: the first one, or while it is late those that help it."""
         self.helped = helped
         self.helper: _Shard | None = None
@@ -118,7 +99,7 @@ class _Shard:
         return sum(map(len, self.queues))
 
     @property
-    def queues(self) -> list[FairQueue[_Waiting]]:
+    def queues(self) -> list[FairQueue[Waiting]]:
         """Those that it may take from, and in which something waits."""
         return [queue for queue in ((self.own, self.shared) if self.may_share else (self.own,)) if queue]
 
@@ -140,7 +121,7 @@ class _Shard:
             while alone and self.updates:
                 await self._stand_aside(self.updates, None)
             await self._gather()
-            batch = self._take_batch()
+            batch = take_batch(lambda: self.queues)
             self.last = len(batch)
             update = asyncio.create_task(self._send(batch, alone=alone))
             self.updates.add(update)
@@ -178,19 +159,7 @@ class _Shard:
             seen = self.waiting
             await asyncio.sleep(GATHER)
 
-    def _take_batch(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        size = 0
-        while (queues := self.queues) and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
-            # In turn, so that neither kind of request waits for the other.
-            waiting = queues[len(batch) % len(queues)].take()
-            if waiting.done.cancelled():
-                continue
-            size += waiting.request.content.size
-            batch.append(waiting)
-        return batch
-
-    async def _send(self, batch: list[_Waiting], *, alone: bool) -> None:
+    async def _send(self, batch: list[Waiting], *, alone: bool) -> None:
         if not batch:
             return
         requests = [waiting.request for waiting in batch]
@@ -199,17 +168,17 @@ class _Shard:
             with in_trace_of_batch(request.traceparent for request in requests):
                 outcomes = await self._update(InboxBatch(requests=requests, alone=alone))
         except CaxtonError as error:
-            _fail(batch, error)
+            fail(batch, error)
             return
         except Exception as error:
             if len(batch) == 1:
-                _fail(batch, _unsent(error))
+                fail(batch, unsent(error))
             else:  # one of them cannot be sent at all: which one shows when each travels by itself
                 for waiting in batch:
                     await self._send([waiting], alone=False)
             return
         except BaseException as error:
-            _fail(batch, _unsent(error))
+            fail(batch, unsent(error))
             raise
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.request.one_shot:
@@ -218,8 +187,10 @@ class _Shard:
                 waiting.done.set_result(outcome)
 
     def _tell_ahead(self, requests: Sequence[TurnRequest]) -> None:
+        if self.opener is None:
+            return
         try:
-            self.expect(requests)
+            self.opener.expect(requests)
         except Exception as error:  # it would only have saved time
             log.warning("requests could not be told of ahead: %s", type(error).__name__)
 
@@ -265,25 +236,33 @@ class _Shard:
 class _Shards:
     """The shards of one customer."""
 
-    def __init__(self, customer: str, engine: Engine, expect: Expect) -> None:
+    def __init__(self, customer: str, engine: Engine, opener: Opener | None) -> None:
         self.slow = slow = SlowKinds()
+        self.at_once = None if opener is None else AtOnce(opener, slow, self._send)
         self.shards: list[_Shard] = []
         for number in range(INBOXES):
             # Each but the first of a group helps the one before it; those for conversations are no group.
             helps = 0 < number < SHARDS or number > SLOW_FROM
             helped = self.shards[-1] if helps else None
-            self.shards.append(_Shard(customer, number, engine, expect, slow, helped))
+            self.shards.append(_Shard(customer, number, engine, opener, slow, helped))
         self.first, self.for_slow = self.shards[0], self.shards[SLOW_FROM]
 
-    def put(self, waiting: _Waiting, *, is_new: bool) -> None:
-        """Queues a request.
+    def put(self, waiting: Waiting) -> None:
+        """Queues a request: one that stands alone to be answered at once, unless its kind always takes long."""
+        if self.at_once is not None and waiting.request.one_shot and not self.slow.has(waiting.request):
+            self.at_once.put(waiting)
+        else:
+            self._send(waiting)
+
+    def _send(self, waiting: Waiting) -> None:
+        """Queues a request for its inbox.
 
         One that stands alone goes to any shard; kinds that always take long have shards of their own. What may be sent twice
         at the same time goes to the same shard each time, which notices; so do messages of one conversation.
         """
         request = waiting.request
         kind = kind_of(request)
-        if is_new and request.one_shot:
+        if waiting.is_new and request.one_shot:
             first = self.for_slow if self.slow.has(request) else self.first
             first.shared.put(kind, waiting)
             first.wake()
@@ -292,18 +271,6 @@ class _Shards:
         shard = self.shards[number]
         shard.own.put(kind, waiting)
         shard.wake()
-
-
-def _fail(batch: Sequence[_Waiting], error: CaxtonError) -> None:
-    for waiting in batch:
-        if not waiting.done.done():
-            waiting.done.set_exception(error)
-
-
-def _unsent(error: BaseException) -> CaxtonError:
-    return EngineUnavailable(
-        "the request could not be handed to the workflow engine", reason=type(error).__name__, retry_after=1.0
-    )
 
 
 def _all_done(futures: Sequence["asyncio.Future[TurnOutcome | TurnView]"]) -> "asyncio.Future[None]":
@@ -325,13 +292,13 @@ def _all_done(futures: Sequence["asyncio.Future[TurnOutcome | TurnView]"]) -> "a
 class InboxSender:
     """All shards of all customers."""
 
-    def __init__(self, engine: Engine, *, most_waiting: int, expect: Expect = expect_nothing) -> None:
+    def __init__(self, engine: Engine, *, most_waiting: int, opener: Opener | None = None) -> None:
         """Send through `engine`; refuse more than `most_waiting` requests at the same time, or fewer when it goes slowly.
 
-        `expect` may get things ready for requests that are on their way.
+        `opener` does what can be done at once, where this server has one.
         """
         self.engine = engine
-        self.expect = expect
+        self.opener = opener
         self.admission = Admission(most_waiting)
         self._customers: dict[str, _Shards] = {}
         self._in_hand: dict[ExecutionId, str] = {}
@@ -378,12 +345,12 @@ class InboxSender:
         customer = request.scope.customer
         shards = self._customers.get(customer)
         if shards is None:
-            shards = self._customers[customer] = _Shards(customer, self.engine, self.expect)
+            shards = self._customers[customer] = _Shards(customer, self.engine, self.opener)
         if self._in_hand.setdefault(request.execution_id, request.fingerprint) != request.fingerprint:
             raise request.key_conflict()
         self.admission.enter(customer)
         try:
-            shards.put(_Waiting(request, done), is_new=is_new)
+            shards.put(Waiting(request, done, is_new))
             return await done
         finally:
             self.admission.leave(customer)

@@ -122,9 +122,10 @@ class Clients:
         self.url = ""
         self.key = ""
 
-    def content(self, number: int) -> str:
-        """What client `number` asks."""
-        return f"book {self.bookings.url}/{number}" if number % 3 == 0 else f"request {number}"
+    def question(self, number: int) -> dict[str, str]:
+        """What client `number` asks: for a booking, for work that is handed over, or for what is answered in one transaction."""
+        content = f"book {self.bookings.url}/{number}" if number % 3 == 0 else f"request {number}"
+        return {"capability": "back" if number % 3 == 2 else "front", "content": content}
 
     async def run(self) -> None:
         """Until all are answered."""
@@ -139,7 +140,7 @@ class Clients:
             try:
                 response = await client.post(
                     f"{self.url}/v1/messages",
-                    json={"capability": "front", "content": self.content(number)},
+                    json=self.question(number),
                     headers={"Authorization": f"Bearer {self.key}", "Idempotency-Key": f"k{number}"},
                 )
             except httpx.TransportError:
@@ -243,7 +244,7 @@ def check_answers(clients: Clients, store: str, bookings: Bookings) -> None:
     assert len(clients.answers) == REQUESTS
     for number in range(REQUESTS):
         text = clients.answers[f"k{number}"]["reply"]["content"]["text"]
-        assert text.startswith("booked:" if number % 3 == 0 else "front heard:"), text
+        assert text.startswith(("booked:", "front heard:", "back got")[number % 3]), text
         assert f"{number}" in text
     engine = create_engine(store)
     with engine.connect() as database:
@@ -276,7 +277,7 @@ async def check_retries(clients: Clients, data_dir: Path) -> None:
         for number in range(0, REQUESTS, 20):
             again = client.post(
                 "/v1/messages",
-                json={"capability": "front", "content": clients.content(number)},
+                json=clients.question(number),
                 headers={"Idempotency-Key": f"k{number}"},
             )
             assert again.json()["reply"] == clients.answers[f"k{number}"]["reply"]
@@ -293,6 +294,37 @@ def test_what_helps_a_server_ends_with_it(tmp_path: Path) -> None:
     assert not alive
 
 
+def ask_until_helped(client: httpx.Client) -> None:
+    """Returns when the helper, which starts with its server, has answered something at once."""
+    deadline = time.monotonic() + 30
+    while 'caxton_batches_opened_total{how="at_once"' not in client.get("/metrics").text:
+        assert time.monotonic() < deadline
+        client.post("/v1/messages", json={"capability": "back", "content": "hello"}).raise_for_status()
+
+
+@pytest.mark.requirement("PRF-1")
+def test_what_one_transaction_answers_needs_no_engine(tmp_path: Path) -> None:
+    process, server = start_server(tmp_path / "data")
+    try:
+        with server.client() as client:
+            deploy_files(client, tmp_path / "workspace", AGENTS | http_client_tool("http://127.0.0.1:9"))
+            ask_until_helped(client)
+            engine = psutil.Process(json.loads((tmp_path / "data" / "temporal.pid").read_text())["pid"])
+            engine.suspend()
+            try:
+                turn = client.post("/v1/messages", json={"capability": "back", "content": "hello"}).json()
+                assert turn["reply"]["content"]["text"] == "back got hello"
+                with pytest.raises(httpx.ReadTimeout):  # it is handed over, which takes more than one transaction
+                    client.post("/v1/messages", json={"capability": "front", "content": "hello"}, timeout=1)
+            finally:
+                engine.resume()
+            turn = client.post("/v1/messages", json={"capability": "front", "content": "hello"}).json()
+            assert turn["reply"]["content"]["text"] == "front heard: back got hello"
+            assert client.get("/v1/events/verify").json()["ok"]
+    finally:
+        stop_server(process)
+
+
 @pytest.mark.requirement("MSG-8")
 def test_a_helper_that_hangs_is_replaced_and_holds_up_nothing(tmp_path: Path) -> None:
     process, server = start_server(tmp_path / "data")
@@ -301,9 +333,7 @@ def test_a_helper_that_hangs_is_replaced_and_holds_up_nothing(tmp_path: Path) ->
             alone = {path: text for path, text in AGENTS.items() if "back" in path}
             deploy_files(client, tmp_path / "workspace", alone)
             hung = helper(process.pid, OPENER)
-            while 'caxton_batches_opened_total{how="asked"' not in client.get("/metrics").text:  # it is getting ready
-                client.post("/v1/messages", json={"capability": "back", "content": "hello"})
-                time.sleep(1.1)  # nothing is prepared that long after
+            ask_until_helped(client)
             hung.suspend()
             turn = client.post("/v1/messages", json={"capability": "back", "content": "hello"}).json()
             assert turn["reply"]["content"]["text"] == "back got hello"

@@ -123,14 +123,9 @@ async def test_what_another_attempt_recorded_meanwhile_is_found_recorded(opener:
 def test_a_server_prepares_what_is_on_its_way(caxton_server: RunningServer, workspace: str, tmp_path: Path) -> None:
     with caxton_server.client(workspace) as api:
         deploy_files(api, tmp_path / "w", agent("echo", rules=replies("{{ request }}")))
+        conversation = api.post("/v1/conversations", json={"capability": "echo"}).json()["id"]
         before, until = prepared(api), time.monotonic() + 20
         while prepared(api) < before + 3:  # its helper may still be starting
-            assert time.monotonic() < until
-            answer = api.post("/v1/messages", json={"capability": "echo", "content": "hello"})
-            assert answer.json()["reply"]["content"]["text"] == "hello"
-        conversation = api.post("/v1/conversations", json={"capability": "echo"}).json()["id"]
-        before = prepared(api)
-        while prepared(api) < before + 3:
             assert time.monotonic() < until
             answer = api.post(f"/v1/conversations/{conversation}/messages", json={"content": "hello"})
             assert answer.json()["reply"]["content"]["text"] == "hello"

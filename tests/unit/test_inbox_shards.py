@@ -1,14 +1,17 @@
-"""Which shard takes a request, and when another one helps: with an engine that answers when the test says so."""
+"""Which shard takes a request, when another one helps, and what is answered at once: with an engine that answers when the test
+says so, and an opener that does as it is told."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import pytest
 
 from caxton.domain.errors import CaxtonError, IdempotencyConflict
-from caxton.domain.executions import TurnOutcome, TurnView
+from caxton.domain.executions import TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import new_id
+from caxton.service.at_once import LATE_AFTER as LATE_AT_ONCE
 from caxton.service.engine import Engine
 from caxton.service.inbox import LATE_AFTER, InboxSender
 from caxton.service.slow_kinds import SLOW_AFTER
@@ -17,6 +20,8 @@ from caxton.workflows.names import SLOW_FROM, inbox_shard, inbox_workflow_id
 from tests.support.turns import turn_request
 
 CANNOT_BE_SENT = "cannot be sent"
+SHORT = "short"
+"""What a request says that can be answered at once."""
 
 
 @dataclass
@@ -30,10 +35,11 @@ class Update:
     )
 
     def finish(self, state: Literal["completed", "running"] = "completed") -> None:
-        requests = self.batch.requests
-        self.answer.set_result(
-            [TurnOutcome(execution_id=r.execution_id, conversation_id=r.conversation_id, state=state) for r in requests]
-        )
+        self.answer.set_result([outcome(request, state) for request in self.batch.requests])
+
+
+def outcome(request: TurnRequest, state: Literal["completed", "running"] = "completed") -> TurnOutcome:
+    return TurnOutcome(execution_id=request.execution_id, conversation_id=request.conversation_id, state=state)
 
 
 class FakeEngine:
@@ -61,16 +67,40 @@ class FakeEngine:
         return Handle()
 
 
+class FakeOpener:
+    """Ends what is short, when it may."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        """Sizes of the batches that it was to end."""
+        self.expected: list[int] = []
+        """Sizes of the batches that it was told of ahead."""
+        self.fails = False
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def end_turns(self, requests: Sequence[TurnRequest]) -> list[TurnOutcome | None]:
+        self.asked.append(len(requests))
+        await self.may_answer.wait()
+        if self.fails:
+            raise OSError
+        return [outcome(request) if request.content.text == SHORT else None for request in requests]
+
+    def expect(self, requests: Sequence[TurnRequest]) -> None:
+        if self.fails:
+            raise OSError
+        self.expected.append(len(requests))
+
+
 @dataclass
 class Inbox:
     engine: FakeEngine
+    opener: FakeOpener
     sender: InboxSender
-    expected: list[int]
-    """Sizes of the batches that were told of ahead."""
     asked: list[asyncio.Task[TurnOutcome | TurnView]] = field(default_factory=list[Any])
 
-    async def ask(self, text: str = "hello", *, key: str | None = None) -> None:
-        request = turn_request("greet", text, key=key, fingerprint=text)
+    async def ask(self, text: str = "hello", *, key: str | None = None, conversation: str | None = None) -> None:
+        request = turn_request("greet", text, key=key, fingerprint=text, conversation=conversation)
         done: asyncio.Future[TurnOutcome | TurnView] = asyncio.get_running_loop().create_future()
         self.asked.append(asyncio.create_task(self.sender.submit(request, done, is_new=key is None)))
         await asyncio.sleep(0.005)
@@ -80,13 +110,9 @@ class Inbox:
 
 
 @pytest.fixture
-def inbox() -> Inbox:
-    engine = FakeEngine()
-    expected: list[int] = []
-    sender = InboxSender(
-        cast("Engine", engine), most_waiting=100, expect=lambda requests: expected.append(len(requests))
-    )
-    return Inbox(engine, sender, expected)
+async def inbox() -> Inbox:
+    engine, opener = FakeEngine(), FakeOpener()
+    return Inbox(engine, opener, InboxSender(cast("Engine", engine), most_waiting=100, opener=opener))
 
 
 FOR_SLOW = inbox_workflow_id("local", SLOW_FROM)
@@ -193,15 +219,12 @@ async def test_what_is_sent_is_told_of_ahead(inbox: Inbox) -> None:
         inbox.engine.updates.clear()
         await asyncio.sleep(0.02)
     await asyncio.gather(*inbox.asked)
-    assert inbox.expected == [1, 1, 2]
+    assert inbox.opener.expected == [1, 1, 2]
 
 
-async def test_a_failure_to_tell_ahead_fails_no_request(inbox: Inbox) -> None:
-    def fail(_requests: object) -> None:
-        raise RuntimeError
-
-    inbox.sender.expect = fail
-    await inbox.ask()
+async def test_an_opener_that_fails_fails_no_request(inbox: Inbox) -> None:
+    inbox.opener.fails = True
+    await inbox.ask(SHORT)
     inbox.engine.updates[0].finish()
     await asyncio.gather(*inbox.asked)
 
@@ -216,3 +239,62 @@ async def test_a_request_that_cannot_be_sent_fails_alone(inbox: Inbox) -> None:
         inbox.engine.updates[place].finish()
     answers = await asyncio.gather(*inbox.asked, return_exceptions=True)
     assert [isinstance(answer, CaxtonError) for answer in answers] == [False, False, True, False]
+
+
+@pytest.mark.requirement("PRF-1")
+async def test_what_is_answered_at_once_never_reaches_the_engine_and_the_rest_does(inbox: Inbox) -> None:
+    for text in (SHORT, "hello", SHORT):
+        await inbox.ask(text)
+    assert [asked.done() for asked in inbox.asked] == [True, False, True]
+    assert inbox.shards() == [(FIRST, 1)]
+    inbox.engine.updates[0].finish()
+    await asyncio.gather(*inbox.asked)
+
+
+async def test_what_comes_while_others_are_answered_at_once_is_answered_together(inbox: Inbox) -> None:
+    inbox.opener.may_answer.clear()
+    asking = [asyncio.create_task(inbox.ask(SHORT)) for _ in range(4)]
+    await asyncio.gather(*asking)
+    assert inbox.opener.asked == [4]
+    for _ in range(2):
+        await inbox.ask(SHORT)
+    inbox.opener.may_answer.set()
+    await asyncio.gather(*inbox.asked)
+    assert sum(inbox.opener.asked) == 6
+
+
+async def test_a_batch_that_cannot_be_answered_soon_holds_up_no_other(inbox: Inbox) -> None:
+    inbox.opener.may_answer.clear()
+    for _ in range(2):
+        await inbox.ask(SHORT)
+        await asyncio.sleep(LATE_AT_ONCE * 2)
+    assert inbox.opener.asked == [1, 1]
+    inbox.opener.may_answer.set()
+    await asyncio.gather(*inbox.asked)
+
+
+async def test_a_request_that_comes_twice_at_a_time_is_done_once_and_answered_twice(inbox: Inbox) -> None:
+    inbox.opener.may_answer.clear()
+    await asyncio.gather(inbox.ask(SHORT, key="x_1"), inbox.ask(SHORT, key="x_1"))
+    inbox.opener.may_answer.set()
+    first, second = await asyncio.gather(*inbox.asked)
+    assert first == second
+    assert inbox.opener.asked == [1]
+    assert not inbox.engine.updates
+
+
+async def test_messages_of_conversations_and_what_always_takes_long_go_to_their_inboxes(inbox: Inbox) -> None:
+    await inbox.ask(SHORT, conversation="c_1")
+    assert not inbox.opener.asked
+    inbox.engine.updates[0].finish()
+    await answer(inbox, "running", SLOW_AFTER)
+    assert len(inbox.opener.asked) == SLOW_AFTER
+    await answer(inbox, "running", 1)
+    assert len(inbox.opener.asked) == SLOW_AFTER
+
+
+async def test_what_is_answered_at_once_now_and_then_does_not_always_take_long(inbox: Inbox) -> None:
+    await answer(inbox, "running", SLOW_AFTER - 1)
+    await inbox.ask(SHORT)
+    await answer(inbox, "running", SLOW_AFTER - 1)
+    assert {update.shard for update in inbox.engine.updates} == {FIRST}

@@ -1,0 +1,81 @@
+"""Requests that are answered in one transaction, which need no workflow.
+
+A workflow sees a turn through that stops half-way. A turn that begins and ends in one transaction never does: it is in the store
+from beginning to end, or not at all. So it goes to whoever can do it (:class:`Opener`) before anything else, and only what does
+not end goes on to its inbox (:mod:`caxton.service.inbox`), as if nothing had been.
+
+While a batch is under way, what arrives waits and travels in the next one.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from caxton.domain.executions import TurnOutcome, TurnRequest
+from caxton.domain.fair_queue import FairQueue
+from caxton.service.batches import Waiting, fail, take_batch, unsent
+from caxton.service.slow_kinds import SlowKinds, kind_of
+
+log = logging.getLogger(__name__)
+
+LATE_AFTER = 0.03
+"""Seconds after which the next batch does not wait for the one before: one is prepared while the other is committed."""
+
+
+class Opener(Protocol):
+    """Does first steps of turns, beside the worker of this server."""
+
+    async def end_turns(self, requests: Sequence[TurnRequest]) -> Sequence[TurnOutcome | None]:
+        """Does those of `requests` that end in one transaction: how they ended, and None for the others, which are left alone."""
+        ...
+
+    def expect(self, requests: Sequence[TurnRequest]) -> None:
+        """Is told of requests that are on their way to their inbox, and may get ready for them."""
+        ...
+
+
+class AtOnce:
+    """Has an opener do one customer's requests."""
+
+    def __init__(self, opener: Opener, slow: SlowKinds, go_on: Callable[[Waiting], None]) -> None:
+        """Hand what does not end to `go_on`, and note what ends in `slow`."""
+        self._opener = opener
+        self._slow = slow
+        self._go_on = go_on
+        self._queue = FairQueue[Waiting]()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._sender: asyncio.Task[None] | None = None
+
+    def put(self, waiting: Waiting) -> None:
+        """Takes a request that stands alone."""
+        self._queue.put(kind_of(waiting.request), waiting)
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send_all())
+
+    async def _send_all(self) -> None:
+        while self._queue:
+            answering = asyncio.create_task(self._answer(take_batch(lambda: [self._queue] if self._queue else [])))
+            self._under_way.add(answering)
+            answering.add_done_callback(self._under_way.discard)
+            await asyncio.wait({answering}, timeout=LATE_AFTER)
+
+    async def _answer(self, batch: Sequence[Waiting]) -> None:
+        requests = {waiting.request.execution_id: waiting.request for waiting in batch}
+        try:
+            outcomes = await self._opener.end_turns(list(requests.values()))
+        except Exception as error:  # nothing was done, or what was done is found recorded
+            log.warning("requests could not be answered at once: %s", type(error).__name__)
+            outcomes = [None] * len(requests)
+        except BaseException as error:
+            fail(batch, unsent(error))
+            raise
+        ended = dict(zip(requests, outcomes, strict=True))
+        for waiting in batch:
+            outcome = ended[waiting.request.execution_id]
+            if outcome is None:
+                self._go_on(waiting)
+                continue
+            self._slow.note(waiting.request, outcome)
+            if not waiting.done.done():  # whoever listens has heard of it with the reply
+                waiting.done.set_result(outcome)
