@@ -45,7 +45,10 @@ SUITES: dict[str, tuple[str, Callable[[], Sequence[Figure]]]] = {
     "sandbox": ("Sandbox: fresh instances", sandbox.figures),
     "deploy": ("Deployment", deploy.figures),
     "turns": ("Turns at 1, 10 and 100 clients", turns.figures),
-    "load": ("One-shot requests, open loop: 1,000 a second, and overload", lambda: load.figures(seconds=30)),
+    "load": (
+        "Open loop: 1,000 requests a second, overload, and 500 conversations",
+        lambda: load.figures(seconds=30, conversations=500),
+    ),
     "scenario": ("Scenario 2: ten agents, five tools, an agent fails", scenario.figures),
     "kills": ("Processes killed under load", scenario.kills),
     "soak": ("Soak: what grows", soak.figures),
@@ -66,7 +69,7 @@ def short() -> list[Figure]:
     """A few figures that stand for the paths that matter, and that others' work on the machine disturbs least."""
     found = [figure for figure in routing.figures() if figure.unit == "1/s"][:1]
     found += [figure for figure in sandbox.figures() if "csv-tools" in figure.name and "p50" in figure.name]
-    return [*found, load.cost_of_a_message()]
+    return [*found, *load.costs_of_a_message()]
 
 
 def ratios(suites: Sequence[Suite]) -> dict[str, float]:

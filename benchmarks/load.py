@@ -9,20 +9,23 @@ import asyncio
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
+import httpx
 import psutil
 import uvloop
 
 from benchmarks.deploy import deploy, write_agents
 from benchmarks.report import Figure, calibration, percentile, print_figures, print_machine
-from benchmarks.server import server
+from benchmarks.server import Server, server
 
 MOST_CONNECTIONS = 1_000
 """Connections at the most; a request that finds none free waits for one, and its latency counts that."""
+
+CONTENT = "how is the weather?"
 
 PATIENCE = 30.0
 """Seconds that the last requests may take before they count as lost."""
@@ -165,16 +168,30 @@ async def offer(
 
 def messages(url: str, key: str, agents: int) -> Callable[[int], bytes]:
     """Requests to the agents that :func:`benchmarks.deploy.write_agents` writes, one after another."""
-    host = urlsplit(url).netloc
-    built: list[bytes] = []
-    for number in range(agents):
-        body = json.dumps({"capability": f"agent-{number}", "content": "how is the weather?"}).encode()
-        head = (
-            f"POST /v1/messages HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        built.append(head.encode() + body)
-    return lambda number: built[number % agents]
+    asked = [{"capability": f"agent-{number}", "content": CONTENT} for number in range(agents)]
+    return _in_turn([_post(url, key, "/v1/messages", body) for body in asked])
+
+
+def messages_of_conversations(running: Server, client: httpx.Client, agents: int, count: int) -> Callable[[int], bytes]:
+    """Messages of `count` conversations with those agents, one after another: they go through the engine."""
+    paths: list[str] = []
+    for number in range(count):
+        begun = client.post("/v1/conversations", json={"capability": f"agent-{number % agents}"}).raise_for_status()
+        paths.append(f"/v1/conversations/{begun.json()['id']}/messages")
+    return _in_turn([_post(running.url, running.key, path, {"content": CONTENT}) for path in paths])
+
+
+def _post(url: str, key: str, path: str, body: dict[str, str]) -> bytes:
+    content = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    return head.encode() + content
+
+
+def _in_turn(requests: Sequence[bytes]) -> Callable[[int], bytes]:
+    return lambda number: requests[number % len(requests)]
 
 
 def told(result: Result, name: str, *, targets: bool) -> list[Figure]:
@@ -206,9 +223,13 @@ def told(result: Result, name: str, *, targets: bool) -> list[Figure]:
 
 
 def figures(
-    rates: tuple[float, ...] = (1000.0, 3000.0), seconds: float = 60.0, agents: int = 10, warm_up: float = 5.0
+    rates: tuple[float, ...] = (1000.0, 3000.0),
+    seconds: float = 60.0,
+    agents: int = 10,
+    warm_up: float = 5.0,
+    conversations: int = 0,
 ) -> list[Figure]:
-    """Latencies and shares at each rate, on one server; targets hold for 1,000 a second."""
+    """Latencies and shares at each rate, on one server; targets hold for 1,000 a second. Then of messages of conversations."""
     found: list[Figure] = []
     with server() as running, running.client() as client:
         deploy(client, write_agents(running.folder / "workspace", agents, 0))
@@ -217,24 +238,48 @@ def figures(
             uvloop.run(offer(running.url, min(200.0, rates[0]), warm_up, request, {}))
         processes = {**running.processes(), "generator": psutil.Process()}
         for rate in rates:
-            result = uvloop.run(offer(running.url, rate, seconds, request, processes))
-            name = f"{rate:g} messages a second"
-            found += told(result, name, targets=rate == 1000)
-            found.append(Figure(f"{name}: calibration after it", calibration(), "s"))
-            if result.sample:
-                print(f"{name}: {dict(result.statuses)}, such as {result.sample[:300]!r}")
+            found += _run(running, f"{rate:g} messages a second", rate, seconds, request, processes)
+        if conversations:
+            request = messages_of_conversations(running, client, agents, conversations)
+            name = f"{conversations} a second, each to a conversation of its own"
+            found += _run(running, name, conversations, min(seconds, 10.0), request, processes)
     return found
 
 
-def cost_of_a_message(rate: float = 200.0, seconds: float = 8.0) -> Figure:
-    """CPU that all of Caxton's processes use for one message, which does not depend on what else the machine does."""
+def _run(
+    running: Server,
+    name: str,
+    rate: float,
+    seconds: float,
+    request: Callable[[int], bytes],
+    processes: dict[str, psutil.Process],
+) -> list[Figure]:
+    result = uvloop.run(offer(running.url, rate, seconds, request, processes))
+    if result.sample:
+        print(f"{name}: {dict(result.statuses)}, such as {result.sample[:300]!r}")
+    return [
+        *told(result, name, targets=rate == 1000),
+        Figure(f"{name}: calibration after it", calibration(), "s"),
+    ]
+
+
+def costs_of_a_message(rate: float = 200.0, seconds: float = 8.0) -> list[Figure]:
+    """CPU that all of Caxton's processes use for one message, which does not depend on what else the machine does.
+
+    Of one that is answered at once, and of one in a conversation, which goes through the engine.
+    """
+    found: list[Figure] = []
     with server() as running, running.client() as client:
         deploy(client, write_agents(running.folder / "workspace", 10, 0))
-        request = messages(running.url, running.key, 10)
-        uvloop.run(offer(running.url, rate, 3.0, request, {}))
-        result = uvloop.run(offer(running.url, rate, seconds, request, running.processes()))
-        used = sum(result.shares.values()) * seconds
-        return Figure(f"CPU of a message at {rate:g} a second", used / max(1, result.statuses[200]) * 1000, "ms")
+        for name, request in (
+            ("message", messages(running.url, running.key, 10)),
+            ("message in a conversation", messages_of_conversations(running, client, 10, 100)),
+        ):
+            uvloop.run(offer(running.url, rate, 3.0, request, {}))
+            result = uvloop.run(offer(running.url, rate, seconds, request, running.processes()))
+            used = sum(result.shares.values()) * seconds / max(1, result.statuses[200])
+            found.append(Figure(f"CPU of a {name} at {rate:g} a second", used * 1000, "ms"))
+    return found
 
 
 def main() -> None:
@@ -244,10 +289,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--agents", type=int, default=10)
     parser.add_argument("--warm-up", type=float, default=5.0, help="seconds at 200 messages a second before")
+    parser.add_argument("--conversations", type=int, default=0, help="behind it: so many, a message a second to each")
     given = parser.parse_args()
     print_machine()
     rates = tuple(given.rate or (1000.0,))
-    print_figures("open loop", figures(rates, given.seconds, given.agents, given.warm_up))
+    print_figures("open loop", figures(rates, given.seconds, given.agents, given.warm_up, given.conversations))
 
 
 if __name__ == "__main__":
