@@ -62,7 +62,9 @@ OF_OTHER_PARTS = ("events", "memory")
 """Only with `--all`."""
 
 NOTES = """Latencies of open loops count from the time at which a request was due. Durability is the default's: WAL with
-`synchronous=normal` in engine and store, which survives a killed process; "full" survives a power cut as well."""
+`synchronous=normal` in engine and store, which survives a killed process; "full" survives a power cut as well.
+Requests that stand alone and are answered in one transaction do not go through the workflow engine; messages of conversations
+do, also those beside peers."""
 
 
 def short() -> list[Figure]:

@@ -47,10 +47,8 @@ PASSES = 3
 AT_A_TIME = 8
 """Steps after which others have their turn: another batch's commit must not wait until all of this one is prepared."""
 
-_STEPS = TypeAdapter(list[StepInput])
+STEPS = TypeAdapter(list[StepInput])
 _RESULTS = TypeAdapter(list[StepResult])
-OUTCOMES = TypeAdapter(list[TurnOutcome | None])
-"""How turns ended; None for those that go on."""
 
 
 class Batch:
@@ -75,9 +73,9 @@ class Batch:
         self._prepared: Prepared[dict[int, StepResult]] | None = None
 
     @classmethod
-    def of_json(cls, ports: StepPorts, steps: bytes, *, only_ends: bool = False) -> "Batch":
+    def of_json(cls, ports: StepPorts, steps: bytes) -> "Batch":
         """The batch that `steps` are."""
-        return cls(ports, _STEPS.validate_json(steps), only_ends=only_ends)
+        return cls(ports, STEPS.validate_json(steps))
 
     async def basis(self) -> object:
         """What first steps are decided by: the same as before if nothing has changed that they depend on.
@@ -151,8 +149,8 @@ class Batch:
         await self._write_all()
         return [self._results.get(number) or _lost_race() for number in range(len(self.inputs))]
 
-    async def finish_ends_as_json(self) -> bytes:
-        """Writes turns that end, and tells as JSON how each one did, in the order of the steps; null where one goes on.
+    async def finish_ends(self) -> list[TurnOutcome | None]:
+        """Writes turns that end, and tells how each one did, in the order of the steps; None where one goes on.
 
         Raises:
             StoreUnavailable: nothing could be read or written; the batch can be done again.
@@ -160,7 +158,7 @@ class Batch:
         """
         await self._write_all()
         results = [self._results.get(number) for number in range(len(self.inputs))]
-        return OUTCOMES.dump_json([result and result.outcome for result in results], exclude_unset=True)
+        return [result and result.outcome for result in results]
 
     async def _write_all(self) -> None:
         for number in range(PASSES):
@@ -210,6 +208,18 @@ async def do_steps_as_json(ports: StepPorts, inputs: bytes) -> bytes:
     batch = Batch.of_json(ports, inputs)
     await batch.prepare()
     return await batch.finish_as_json()
+
+
+async def end_turns(ports: StepPorts, openings: Sequence[StepInput]) -> list[TurnOutcome | None]:
+    """Does those of `openings` that end their turns in one transaction: how they ended, and None for the others.
+
+    Raises:
+        StoreUnavailable: nothing could be read or written; the batch can be done again.
+        DiskFull: likewise.
+    """
+    batch = Batch(ports, openings, only_ends=True)
+    await batch.prepare()
+    return await batch.finish_ends()
 
 
 def _load(transaction: Transaction, steps: dict[int, Step]) -> dict[int, StepResult]:

@@ -20,11 +20,13 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from caxton import __version__
-from caxton.activities.batch import Batch
+from caxton.activities.batch import STEPS, Batch, end_turns
 from caxton.activities.step import StepPorts
 from caxton.domain.errors import CaxtonError
-from caxton.domain.executions import TurnView
+from caxton.domain.executions import TurnOutcome, TurnView
 from caxton.domain.ids import ExecutionId
 from caxton.domain.ports import StreamEvent
 from caxton.observability.logs import configure_logging
@@ -53,6 +55,9 @@ class Wanted(IntEnum):
     END = 3
     """Those that end their turns are done."""
 
+
+OUTCOMES = TypeAdapter(list[TurnOutcome | None])
+"""How turns ended; None for those that go on."""
 
 Count = tuple[str, tuple[Any, ...]]
 """Name of a method of :class:`caxton.observability.metrics.Metrics`, and what it is called with."""
@@ -173,27 +178,24 @@ class _Turns:
             batch = prepared or self._batch(steps)
             if prepared is None:
                 await batch.prepare()
-            return _opened(batch, await batch.finish_as_json(), was_prepared=prepared is not None)
+            results = await batch.finish_as_json()
+            stream = batch.ports.stream
+            assert isinstance(stream, _Kept)
+            return Opened(results, prepared is not None, stream.told)
         except Exception as error:
             return _failed(error)
 
     async def end(self, steps: bytes) -> Opened:
         """Does those of `steps` that end their turns, and leaves the others."""
         try:
-            batch = self._batch(steps, only_ends=True)
-            await batch.prepare()
-            return _opened(batch, await batch.finish_ends_as_json())
+            stream = _Kept()
+            outcomes = await end_turns(replace(self._ports, stream=stream), STEPS.validate_json(steps))
+            return Opened(OUTCOMES.dump_json(outcomes, exclude_unset=True), told=stream.told)
         except Exception as error:
             return _failed(error)
 
-    def _batch(self, steps: bytes, *, only_ends: bool = False) -> Batch:
-        return Batch.of_json(replace(self._ports, stream=_Kept()), steps, only_ends=only_ends)
-
-
-def _opened(batch: Batch, results: bytes, *, was_prepared: bool = False) -> Opened:
-    stream = batch.ports.stream
-    assert isinstance(stream, _Kept)
-    return Opened(results, was_prepared, stream.told)
+    def _batch(self, steps: bytes) -> Batch:
+        return Batch.of_json(replace(self._ports, stream=_Kept()), steps)
 
 
 def _failed(error: Exception) -> Opened:

@@ -7,14 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 
-from caxton.activities.batch import OUTCOMES
+from caxton.activities.batch import end_turns
+from caxton.activities.step import StepPorts
 from caxton.adapters.children import end_child, start_child
-from caxton.domain.executions import TurnOutcome, TurnRequest, TurnView, opening_of
-from caxton.domain.ports import DeltaStream
+from caxton.domain.executions import StepInput, TurnOutcome, TurnRequest, TurnView, opening_of
 from caxton.observability.metrics import METRICS
-from caxton.runtime.opener import Opened, Start, Wanted, frame, read_frame
+from caxton.runtime.opener import OUTCOMES, Opened, Start, Wanted, frame, read_frame
 from caxton.runtime.payloads import data_converter
 from caxton.runtime.settings import Settings
 
@@ -39,11 +40,12 @@ RESTART_AFTER = 1.0
 class OpenerProcess:
     """Starts it, hands it steps, and starts it again when it is gone. Meanwhile the worker does the work itself."""
 
-    def __init__(self, settings: Settings, stream: DeltaStream) -> None:
-        """Prepare it; `stream` gets what the turns publish."""
+    def __init__(self, settings: Settings, ports: StepPorts) -> None:
+        """Prepare it; `ports` are those of the worker, whose stream gets what the turns publish."""
         level = logging.getLevelName(logging.getLogger("caxton").getEffectiveLevel())
         self._start = Start(settings, str(level).lower())
-        self._stream = stream
+        self._ports = replace(ports, only_opens=True)
+        self._stream = ports.stream
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[int, asyncio.Future[Opened | None]] = {}
@@ -60,6 +62,9 @@ class OpenerProcess:
                 await self._run_once()
             except OSError as error:
                 log.warning("the process that opens turns cannot be started: %s", error)
+            except Exception as error:  # it is a helper: whatever is wrong with it, the server goes on
+                log.error("the process that opens turns is not understood", extra={"error": type(error).__name__})
+                self._kill()
             await asyncio.sleep(max(0.0, started + RESTART_AFTER - time.monotonic()))
 
     def expect(self, requests: Sequence[TurnRequest]) -> None:
@@ -80,15 +85,21 @@ class OpenerProcess:
 
     async def end_turns(self, requests: Sequence[TurnRequest]) -> Sequence[TurnOutcome | None]:
         """Does those of `requests` that end in one transaction: how they ended, and None for the others."""
-        opened = await self._ask(Wanted.END, self._steps(requests))
-        if opened is None or opened.results is None:
+        opened = None if self._writer is None else await self._ask(Wanted.END, self._steps(requests))
+        if opened is not None and opened.results is not None:
+            outcomes = OUTCOMES.validate_json(opened.results)
+        elif (
+            self._writer is None
+        ):  # it is starting; what it had in hand when it ended is found recorded, or was not done
+            outcomes = await end_turns(self._ports, _openings(requests))
+        else:
             return [None] * len(requests)
-        METRICS.batch_opened("at_once")
-        return OUTCOMES.validate_json(opened.results)
+        if any(outcomes):
+            METRICS.batch_opened("here" if opened is None else "at_once")
+        return outcomes
 
     def _steps(self, requests: Sequence[TurnRequest]) -> bytes:
-        """What opens `requests`, as their inbox asks for it (:mod:`caxton.workflows.inbox`): else it is prepared in vain."""
-        return self._to_json([opening_of(request, yields=True) for request in requests]).data
+        return self._to_json(_openings(requests)).data
 
     async def _ask(self, wanted: Wanted, steps: bytes) -> Opened | None:
         writer = self._writer
@@ -160,3 +171,8 @@ class OpenerProcess:
     def _kill(self) -> None:
         if self._process is not None:
             self._process.kill()
+
+
+def _openings(requests: Sequence[TurnRequest]) -> list[StepInput]:
+    """What opens `requests`, as their inbox asks for it (:mod:`caxton.workflows.inbox`): else it is prepared in vain."""
+    return [opening_of(request, yields=True) for request in requests]

@@ -53,17 +53,26 @@ class _Running:
         default_factory=list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]
     )
     tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+    kept: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+    """All tasks, for the event loop does not keep them."""
     failed: asyncio.Future[None] | None = None
 
     def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs `work` until the end; its failure stops the server."""
-        task = asyncio.create_task(work)
+        """Runs `work` until the server begins to stop; its failure stops the server."""
+        task = self.lasting(work)
         self.tasks.add(task)
+        return task
+
+    def lasting(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Runs `work`, which one of the stops ends: what is in hand when the server stops needs it."""
+        task = asyncio.create_task(work)
+        self.kept.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
+        self.kept.discard(task)
         if task.cancelled() or task.exception() is None or self.failed is None or self.failed.done():
             return
         self.failed.set_exception(task.exception() or RuntimeError())
@@ -119,6 +128,7 @@ class _Server:
         self.socket: socket.socket | None = None
         self.log: ServerLog | None = None
         self.opener: OpenerProcess | None = None
+        self._opening: asyncio.Task[Any] | None = None
         if self.embedded and not (api and worker):
             raise InvalidSettings(
                 "API and worker apart need a Temporal service that both can reach",
@@ -243,7 +253,9 @@ class _Server:
             self.running.background(keep_schedules(client, queue))
         self.running.stops.insert(3, ("log", tell_stop))  # after everything but the parts has stopped
         if self.opener is not None:
-            self.running.background(self.opener.run())  # not before: it would take the time of those who wait
+            self._opening = self.running.lasting(
+                self.opener.run()
+            )  # not before: it would take the time of those who wait
         spare_the_collector()
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._announce(metrics_url)
@@ -277,14 +289,21 @@ class _Server:
         if not parts.database.is_sqlite:
             return None
         from caxton.runtime.opener_process import OpenerProcess
+        from caxton.runtime.wiring import step_ports
 
-        self.opener = opener = OpenerProcess(self.settings, parts.stream)
-        self.running.stops.append(("opener", _in_thread(opener.close)))
+        self.opener = opener = OpenerProcess(self.settings, step_ports(parts))
+
+        async def stop() -> None:
+            if self._opening is not None:
+                self._opening.cancel()
+            await asyncio.to_thread(opener.close)
+
+        self.running.stops.append(("opener", stop))
         return opener
 
     async def _start_worker(self, worker: "Worker", sandbox: "WasmtimeSandbox") -> None:
         started = time.perf_counter()
-        self.running.background(worker.run())
+        self.running.lasting(worker.run())
         while not worker.is_running:
             if self.running.failed is not None and self.running.failed.done():
                 self.running.failed.result()
@@ -320,7 +339,7 @@ class _Server:
         )
         server = _api_server(config)
         assert self.socket is not None
-        serving = self.running.background(server.serve(sockets=[self.socket]))
+        serving = self.running.lasting(server.serve(sockets=[self.socket]))
         while not server.started:
             if serving.done():
                 raise StartFailed("the API could not start")
@@ -330,7 +349,6 @@ class _Server:
             server.should_exit = True
             await asyncio.wait({serving}, timeout=5)
 
-        self.running.tasks.discard(serving)
         self.running.stops.append(("API", stop))
         self.running.background(services.health.watch())
         self.reporter.step("API", self._url(), time.perf_counter() - started)

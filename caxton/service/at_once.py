@@ -10,17 +10,22 @@ While a batch is under way, what arrives waits and travels in the next one.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Protocol
 
 from caxton.domain.executions import TurnOutcome, TurnRequest
 from caxton.domain.fair_queue import FairQueue
-from caxton.service.batches import Waiting, fail, take_batch, unsent
+from caxton.domain.ids import ExecutionId
+from caxton.service.batches import Waiting, take_batch
 from caxton.service.slow_kinds import SlowKinds, kind_of
 
 log = logging.getLogger(__name__)
 
 LATE_AFTER = 0.03
 """Seconds after which the next batch does not wait for the one before: one is prepared while the other is committed."""
+
+TRY_EVERY = 50
+"""Of requests of kinds that never end at once, one in so many is tried all the same."""
 
 
 class Opener(Protocol):
@@ -39,43 +44,53 @@ class AtOnce:
     """Has an opener do one customer's requests."""
 
     def __init__(self, opener: Opener, slow: SlowKinds, go_on: Callable[[Waiting], None]) -> None:
-        """Hand what does not end to `go_on`, and note what ends in `slow`."""
+        """Hand what does not end to `go_on`, and note in `slow` what does: it does not take long."""
         self._opener = opener
         self._slow = slow
+        self._never_end = SlowKinds()
+        """Kinds that lately never ended at once."""
         self._go_on = go_on
         self._queue = FairQueue[Waiting]()
+        self._asked = count(1)
         self._under_way: set[asyncio.Task[None]] = set()
         self._sender: asyncio.Task[None] | None = None
 
     def put(self, waiting: Waiting) -> None:
         """Takes a request that stands alone."""
+        if self._never_end.has(waiting.request) and next(self._asked) % TRY_EVERY:
+            self._go_on(waiting)
+            return
         self._queue.put(kind_of(waiting.request), waiting)
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send_all())
 
     async def _send_all(self) -> None:
         while self._queue:
-            answering = asyncio.create_task(self._answer(take_batch(lambda: [self._queue] if self._queue else [])))
+            batch = take_batch(lambda: [self._queue] if self._queue else [])
+            if not batch:  # nobody waits for it any more
+                return
+            answering = asyncio.create_task(self._answer(batch))
             self._under_way.add(answering)
             answering.add_done_callback(self._under_way.discard)
             await asyncio.wait({answering}, timeout=LATE_AFTER)
 
     async def _answer(self, batch: Sequence[Waiting]) -> None:
-        requests = {waiting.request.execution_id: waiting.request for waiting in batch}
-        try:
-            outcomes = await self._opener.end_turns(list(requests.values()))
-        except Exception as error:  # nothing was done, or what was done is found recorded
-            log.warning("requests could not be answered at once: %s", type(error).__name__)
-            outcomes = [None] * len(requests)
-        except BaseException as error:
-            fail(batch, unsent(error))
-            raise
-        ended = dict(zip(requests, outcomes, strict=True))
+        ended = await self._end({waiting.request.execution_id: waiting.request for waiting in batch})
         for waiting in batch:
-            outcome = ended[waiting.request.execution_id]
+            outcome = ended.get(waiting.request.execution_id)
+            self._never_end.note(waiting.request, takes_long=outcome is None)
             if outcome is None:
                 self._go_on(waiting)
                 continue
-            self._slow.note(waiting.request, outcome)
+            self._slow.note(waiting.request, takes_long=False)
             if not waiting.done.done():  # whoever listens has heard of it with the reply
                 waiting.done.set_result(outcome)
+
+    async def _end(self, requests: dict[ExecutionId, TurnRequest]) -> dict[ExecutionId, TurnOutcome | None]:
+        """How those ended that could be; what fails here was not done, or is found recorded."""
+        try:
+            outcomes = await self._opener.end_turns(list(requests.values()))
+            return dict(zip(requests, outcomes, strict=True))
+        except Exception as error:
+            log.warning("requests could not be answered at once: %s", type(error).__name__)
+            return {}

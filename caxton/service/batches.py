@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from caxton.domain.errors import CaxtonError, EngineUnavailable
 from caxton.domain.executions import TurnOutcome, TurnRequest, TurnView
 from caxton.domain.fair_queue import FairQueue
+from caxton.domain.json_text import compact_encoder
 
 BATCH_REQUESTS = 100
 """Requests in one batch at the most."""
 
 BATCH_BYTES = 1 << 20
-"""Bytes of content in one batch at the most (Temporal: 2 MB a payload)."""
+"""Bytes of content and variables in one batch at the most, or those of one request more (Temporal: 2 MB a payload)."""
 
 
 @dataclass
@@ -24,6 +25,15 @@ class Waiting:
     is_new: bool
     """Whether nobody else can send the same request."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of what it brings, near enough."""
+        variables = self.request.variables
+        return self.request.content.size + (len(_to_json(variables)) if variables else 0)
+
+
+_to_json = compact_encoder()
+
 
 def take_batch(queues: Callable[[], Sequence[FairQueue[Waiting]]]) -> list[Waiting]:
     """Takes what goes together, from each of `queues` that are not empty in turn, so that neither waits for the other."""
@@ -33,7 +43,7 @@ def take_batch(queues: Callable[[], Sequence[FairQueue[Waiting]]]) -> list[Waiti
         waiting = filled[len(batch) % len(filled)].take()
         if waiting.done.cancelled():
             continue
-        size += waiting.request.content.size
+        size += waiting.size
         batch.append(waiting)
     return batch
 

@@ -5,7 +5,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -59,18 +64,28 @@ class Engine:
                 raise
             except (WorkflowUpdateFailedError, WorkflowFailureError) as error:
                 raise translate(error) from error
+            except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise asyncio.CancelledError from error  # Temporal's client makes an ordinary exception of it
+                if time.monotonic() + wait > deadline:
+                    raise _away(str(error)) from error
             except RPCError as error:
                 if error.status is RPCStatusCode.NOT_FOUND:
                     raise WorkflowMissingError from error
                 if error.status not in PASSING or time.monotonic() + wait > deadline:
-                    raise EngineUnavailable(
-                        "the workflow engine does not answer",
-                        "try again in a moment; what was accepted is not lost",
-                        reason=f"{error.status.name}: {error.message}"[:300],
-                        retry_after=2.0,
-                    ) from error
+                    raise _away(f"{error.status.name}: {error.message}") from error
             await asyncio.sleep(wait)
             wait = min(wait * 1.6, 1.0)
+
+
+def _away(reason: str) -> EngineUnavailable:
+    return EngineUnavailable(
+        "the workflow engine does not answer",
+        "try again in a moment; what was accepted is not lost",
+        reason=reason[:300],
+        retry_after=2.0,
+    )
 
 
 def translate(error: WorkflowUpdateFailedError | WorkflowFailureError) -> CaxtonError:

@@ -182,7 +182,7 @@ class _Shard:
             raise
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.request.one_shot:
-                self.slow.note(waiting.request, outcome)
+                self.slow.note(waiting.request, takes_long=outcome.state == "running")
             if not waiting.done.done():
                 waiting.done.set_result(outcome)
 

@@ -4,7 +4,7 @@ A request that goes on in a workflow of its own wakes its inbox three times more
 when it ends. Requests that are answered at once should not have to wait for that.
 """
 
-from caxton.domain.executions import TurnOutcome, TurnRequest
+from caxton.domain.executions import TurnRequest
 
 SLOW_AFTER = 10
 """Requests of a kind, one after the other, that went on in workflows of their own; one that is answered at once ends the row."""
@@ -28,10 +28,10 @@ class SlowKinds:
         """Know none."""
         self._in_a_row: dict[Kind, int] = {}
 
-    def note(self, request: TurnRequest, outcome: TurnOutcome) -> None:
+    def note(self, request: TurnRequest, *, takes_long: bool) -> None:
         """What became of a request."""
         kind = kind_of(request)
-        if outcome.state != "running":
+        if not takes_long:
             self._in_a_row.pop(kind, None)
         elif kind in self._in_a_row or len(self._in_a_row) < MOST_KINDS:
             self._in_a_row[kind] = self._in_a_row.get(kind, 0) + 1

@@ -10,7 +10,7 @@ from typing import Any
 from caxton.activities.budgets import Spending, refused
 from caxton.activities.contents import pack
 from caxton.activities.journal import note
-from caxton.domain.errors import BudgetUsedUp, CaxtonError, ErrorReport, Hint, NotFound
+from caxton.domain.errors import BudgetUsedUp, CaxtonError, ErrorReport, Hint, NotFound, PayloadTooLarge
 from caxton.domain.executions import (
     Execution,
     ExecutionState,
@@ -39,6 +39,9 @@ from caxton.service.timeline import Entry, timeline
 FIRST_POLL = 0.05
 LAST_POLL = 1.0
 """Seconds between looks at the store while a turn runs. In one process the stream wakes the wait at once."""
+
+LONGEST_VARIABLES = 256 << 10
+"""Bytes of a request's variables as JSON, ASCII only. They travel with it, and 2 MB are Temporal's limit."""
 
 LONGEST_OFFSET = 16
 """Digits of a position in a text, as a listener gives it back."""
@@ -177,10 +180,16 @@ class Turns:
 
         Raises:
             DiskFull: there is no room for more work.
+            PayloadTooLarge: the variables are too long to travel with the request.
         """
         self.room.require()
         target = f"{ask.target.agent}\x1f{ask.target.capability}\x1f{ask.target.version_range}"
         variables = f"\x1f{_sorted_json(ask.variables)}" if ask.variables else ""
+        if len(variables) > LONGEST_VARIABLES:
+            raise PayloadTooLarge(
+                f"the variables take {len(variables) - 1:,} bytes as JSON; {LONGEST_VARIABLES:,} are allowed",
+                "send long text as `content`, which may be longer",
+            )
         return TurnRequest(
             scope=caller.scope,
             conversation_id=conversation_id,

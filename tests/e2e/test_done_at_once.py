@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from caxton.activities.batch import OUTCOMES, Batch, do_steps
+from caxton.activities.batch import Batch, do_steps, end_turns
 from caxton.activities.short_calls import WALL_TIME, ShortCalls
 from caxton.activities.step import StepPorts
 from caxton.domain.agents import AgentVersion
@@ -91,10 +91,10 @@ class Worker:
     api: Any
     scope: Scope
 
-    def batch(self, *agents: str, only_ends: bool = False) -> Batch:
+    def batch(self, *agents: str) -> Batch:
         """First steps of requests to `agents`."""
         requests = [turn_request(name, scope=self.scope) for name in agents]
-        return Batch(self.ports, [opening_of(request, yields=True) for request in requests], only_ends=only_ends)
+        return Batch(self.ports, [opening_of(request, yields=True) for request in requests])
 
     async def open(self, name: str) -> tuple[str, StepResult]:
         """The execution of a request to `name`, and what its first step brings."""
@@ -279,9 +279,8 @@ async def test_nothing_is_written_before_it_is_asked_for(worker: Worker) -> None
 @pytest.mark.requirement("MSG-8")
 async def test_where_only_ends_are_wanted_the_rest_is_left_as_it_was(worker: Worker) -> None:
     await worker.open("twice")  # of a burst of calls of an unknown function only one is tried
-    batch = worker.batch("plain", "careful", "nobody", "few", "twice", only_ends=True)
-    await batch.prepare()
-    outcomes = OUTCOMES.validate_json(await batch.finish_ends_as_json())
+    batch = worker.batch("plain", "careful", "nobody", "few", "twice")
+    outcomes = await end_turns(worker.ports, batch.inputs)
     assert [outcome and outcome.state for outcome in outcomes] == ["completed", None, None, None, "completed"]
     for step, outcome in zip(batch.inputs, outcomes, strict=True):
         is_there = worker.api.get(f"/v1/executions/{step.execution_id}").status_code == 200
@@ -293,13 +292,13 @@ async def test_where_only_ends_are_wanted_the_rest_is_left_as_it_was(worker: Wor
 
 @pytest.mark.requirement("MSG-8")
 async def test_what_two_do_at_the_same_time_is_recorded_once(worker: Worker) -> None:
-    first = worker.batch("plain", "twice", only_ends=True)
-    second = Batch(worker.ports, first.inputs, only_ends=True)
+    inputs = worker.batch("plain", "twice").inputs
+    first, second = (Batch(worker.ports, inputs, only_ends=True) for _ in range(2))
     await first.prepare()
     await second.prepare()
-    ended = [OUTCOMES.validate_json(await batch.finish_ends_as_json()) for batch in (first, second)]
+    ended = [await batch.finish_ends() for batch in (first, second)]
     assert ended[0] == ended[1] != [None, None]
-    for step in first.inputs:
+    for step in inputs:
         told = [event["event_type"] for event in worker.events(step.execution_id)]
         assert told.count("execution_triggered") == told.count("execution_completed") == 1
 

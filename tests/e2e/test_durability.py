@@ -314,6 +314,9 @@ def test_what_one_transaction_answers_needs_no_engine(tmp_path: Path) -> None:
             try:
                 turn = client.post("/v1/messages", json={"capability": "back", "content": "hello"}).json()
                 assert turn["reply"]["content"]["text"] == "back got hello"
+                helper(process.pid, OPENER).kill()
+                turn = client.post("/v1/messages", json={"capability": "back", "content": "again"}).json()
+                assert turn["reply"]["content"]["text"] == "back got again"
                 with pytest.raises(httpx.ReadTimeout):  # it is handed over, which takes more than one transaction
                     client.post("/v1/messages", json={"capability": "front", "content": "hello"}, timeout=1)
             finally:
@@ -321,6 +324,34 @@ def test_what_one_transaction_answers_needs_no_engine(tmp_path: Path) -> None:
             turn = client.post("/v1/messages", json={"capability": "front", "content": "hello"}).json()
             assert turn["reply"]["content"]["text"] == "front heard: back got hello"
             assert client.get("/v1/events/verify").json()["ok"]
+    finally:
+        stop_server(process)
+
+
+@pytest.mark.requirement("SRV-5")
+async def test_a_server_that_is_told_to_stop_answers_what_is_in_hand(tmp_path: Path) -> None:
+    process, server = start_server(tmp_path / "data")
+    statuses: list[int] = []
+
+    async def ask_on(client: httpx.AsyncClient, capability: str) -> None:
+        with suppress(httpx.TransportError):  # it has stopped
+            while True:
+                answer = await client.post("/v1/messages", json={"capability": capability, "content": "hello"})
+                statuses.append(answer.status_code)
+
+    try:
+        with server.client() as client:
+            deploy_files(client, tmp_path / "workspace", AGENTS | http_client_tool("http://127.0.0.1:9"))
+            ask_until_helped(client)
+        headers = {"Authorization": f"Bearer {server.api_key}"}
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60, trust_env=False) as client:
+            asking = [asyncio.create_task(ask_on(client, name)) for name in ["back"] * 15 + ["front"] * 5]
+            while len(statuses) < 100:
+                await asyncio.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            await asyncio.gather(*asking)
+        assert await asyncio.to_thread(process.wait, 15) == 0
+        assert set(statuses) == {200}
     finally:
         stop_server(process)
 

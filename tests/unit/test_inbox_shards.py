@@ -12,6 +12,7 @@ from caxton.domain.errors import CaxtonError, IdempotencyConflict
 from caxton.domain.executions import TurnOutcome, TurnRequest, TurnView
 from caxton.domain.ids import new_id
 from caxton.service.at_once import LATE_AFTER as LATE_AT_ONCE
+from caxton.service.at_once import TRY_EVERY
 from caxton.service.engine import Engine
 from caxton.service.inbox import LATE_AFTER, InboxSender
 from caxton.service.slow_kinds import SLOW_AFTER
@@ -283,18 +284,32 @@ async def test_a_request_that_comes_twice_at_a_time_is_done_once_and_answered_tw
     assert not inbox.engine.updates
 
 
-async def test_messages_of_conversations_and_what_always_takes_long_go_to_their_inboxes(inbox: Inbox) -> None:
+async def test_messages_of_conversations_go_to_their_inbox(inbox: Inbox) -> None:
     await inbox.ask(SHORT, conversation="c_1")
     assert not inbox.opener.asked
     inbox.engine.updates[0].finish()
-    await answer(inbox, "running", SLOW_AFTER)
-    assert len(inbox.opener.asked) == SLOW_AFTER
-    await answer(inbox, "running", 1)
-    assert len(inbox.opener.asked) == SLOW_AFTER
+    await asyncio.gather(*inbox.asked)
 
 
-async def test_what_is_answered_at_once_now_and_then_does_not_always_take_long(inbox: Inbox) -> None:
-    await answer(inbox, "running", SLOW_AFTER - 1)
+async def test_kinds_that_never_end_at_once_are_tried_now_and_then(inbox: Inbox) -> None:
+    await answer(inbox, "completed", SLOW_AFTER + TRY_EVERY)
+    assert sum(inbox.opener.asked) == SLOW_AFTER + 1
+    await answer(inbox, "completed", TRY_EVERY - 1)
     await inbox.ask(SHORT)
-    await answer(inbox, "running", SLOW_AFTER - 1)
-    assert {update.shard for update in inbox.engine.updates} == {FIRST}
+    assert sum(inbox.opener.asked) == SLOW_AFTER + 2
+    await asyncio.gather(*inbox.asked)
+    for _ in range(3):  # it may be tried each time again
+        await inbox.ask(SHORT)
+    await asyncio.gather(*inbox.asked)
+    assert sum(inbox.opener.asked) == SLOW_AFTER + 5
+
+
+async def test_what_nobody_waits_for_any_more_is_not_asked_for(inbox: Inbox) -> None:
+    inbox.opener.may_answer.clear()
+    await inbox.ask(SHORT)
+    await inbox.ask(SHORT)
+    inbox.asked[1].cancel()
+    inbox.opener.may_answer.set()
+    await inbox.asked[0]
+    await asyncio.sleep(LATE_AT_ONCE * 2)
+    assert inbox.opener.asked == [1]
