@@ -13,6 +13,7 @@ from itertools import count
 from caxton.activities.batch import end_turns
 from caxton.activities.step import StepPorts
 from caxton.adapters.children import end_child, start_child
+from caxton.domain.errors import StoreUnavailable
 from caxton.domain.executions import StepInput, TurnOutcome, TurnRequest, TurnView, opening_of
 from caxton.observability.metrics import METRICS
 from caxton.runtime.opener import OUTCOMES, Opened, Start, Wanted, frame, read_frame
@@ -84,7 +85,12 @@ class OpenerProcess:
         return opened.results
 
     async def end_turns(self, requests: Sequence[TurnRequest]) -> Sequence[TurnOutcome | None]:
-        """Does those of `requests` that end in one transaction: how they ended, and None for the others."""
+        """Does those of `requests` that end in one transaction: how they ended, and None for the others.
+
+        Raises:
+            StoreUnavailable: the store does not answer, or the process does not.
+            DiskFull: there is no room to write.
+        """
         opened = None if self._writer is None else await self._ask(Wanted.END, self._steps(requests))
         if opened is not None and opened.results is not None:
             outcomes = OUTCOMES.validate_json(opened.results)
@@ -93,7 +99,7 @@ class OpenerProcess:
         ):  # it is starting; what it had in hand when it ended is found recorded, or was not done
             outcomes = await end_turns(self._ports, _openings(requests))
         else:
-            return [None] * len(requests)
+            raise StoreUnavailable("the process that opens turns could do nothing")
         if any(outcomes):
             METRICS.batch_opened("here" if opened is None else "at_once")
         return outcomes

@@ -15,7 +15,6 @@ from typing import Protocol
 
 from caxton.domain.executions import TurnOutcome, TurnRequest
 from caxton.domain.fair_queue import FairQueue
-from caxton.domain.ids import ExecutionId
 from caxton.service.batches import Waiting, take_batch
 from caxton.service.slow_kinds import SlowKinds, kind_of
 
@@ -32,7 +31,11 @@ class Opener(Protocol):
     """Does first steps of turns, beside the worker of this server."""
 
     async def end_turns(self, requests: Sequence[TurnRequest]) -> Sequence[TurnOutcome | None]:
-        """Does those of `requests` that end in one transaction: how they ended, and None for the others, which are left alone."""
+        """Does those of `requests` that end in one transaction: how they ended, and None for the others, which are left alone.
+
+        Raises:
+            CaxtonError: nothing could be done, or what was done could not be told.
+        """
         ...
 
     def expect(self, requests: Sequence[TurnRequest]) -> None:
@@ -66,7 +69,7 @@ class AtOnce:
 
     async def _send_all(self) -> None:
         while self._queue:
-            batch = take_batch(lambda: [self._queue] if self._queue else [])
+            batch = take_batch([self._queue])
             if not batch:  # nobody waits for it any more
                 return
             answering = asyncio.create_task(self._answer(batch))
@@ -75,9 +78,17 @@ class AtOnce:
             await asyncio.wait({answering}, timeout=LATE_AFTER)
 
     async def _answer(self, batch: Sequence[Waiting]) -> None:
-        ended = await self._end({waiting.request.execution_id: waiting.request for waiting in batch})
+        requests = {waiting.request.execution_id: waiting.request for waiting in batch}
+        try:
+            outcomes = await self._opener.end_turns(list(requests.values()))
+            ended = dict(zip(requests, outcomes, strict=True))
+        except Exception as error:  # nothing was done, or it is found recorded
+            log.warning("requests could not be answered at once: %s", type(error).__name__)
+            for waiting in batch:
+                self._go_on(waiting)
+            return
         for waiting in batch:
-            outcome = ended.get(waiting.request.execution_id)
+            outcome = ended[waiting.request.execution_id]
             self._never_end.note(waiting.request, takes_long=outcome is None)
             if outcome is None:
                 self._go_on(waiting)
@@ -85,12 +96,3 @@ class AtOnce:
             self._slow.note(waiting.request, takes_long=False)
             if not waiting.done.done():  # whoever listens has heard of it with the reply
                 waiting.done.set_result(outcome)
-
-    async def _end(self, requests: dict[ExecutionId, TurnRequest]) -> dict[ExecutionId, TurnOutcome | None]:
-        """How those ended that could be; what fails here was not done, or is found recorded."""
-        try:
-            outcomes = await self._opener.end_turns(list(requests.values()))
-            return dict(zip(requests, outcomes, strict=True))
-        except Exception as error:
-            log.warning("requests could not be answered at once: %s", type(error).__name__)
-            return {}

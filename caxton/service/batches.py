@@ -1,7 +1,7 @@
 """What waits to be sent on, and how much of it goes together."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caxton.domain.errors import CaxtonError, EngineUnavailable
@@ -35,11 +35,11 @@ class Waiting:
 _to_json = compact_encoder()
 
 
-def take_batch(queues: Callable[[], Sequence[FairQueue[Waiting]]]) -> list[Waiting]:
-    """Takes what goes together, from each of `queues` that are not empty in turn, so that neither waits for the other."""
+def take_batch(queues: Sequence[FairQueue[Waiting]]) -> list[Waiting]:
+    """Takes what goes together, from each of `queues` in turn, so that neither waits for the other."""
     batch: list[Waiting] = []
     size = 0
-    while (filled := queues()) and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
+    while (filled := [queue for queue in queues if queue]) and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
         waiting = filled[len(batch) % len(filled)].take()
         if waiting.done.cancelled():
             continue

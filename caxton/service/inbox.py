@@ -100,8 +100,8 @@ class _Shard:
 
     @property
     def queues(self) -> list[FairQueue[Waiting]]:
-        """Those that it may take from, and in which something waits."""
-        return [queue for queue in ((self.own, self.shared) if self.may_share else (self.own,)) if queue]
+        """Those that it may take from."""
+        return [self.own, self.shared] if self.may_share else [self.own]
 
     @property
     def may_share(self) -> bool:
@@ -121,7 +121,7 @@ class _Shard:
             while alone and self.updates:
                 await self._stand_aside(self.updates, None)
             await self._gather()
-            batch = take_batch(lambda: self.queues)
+            batch = take_batch(self.queues)
             self.last = len(batch)
             update = asyncio.create_task(self._send(batch, alone=alone))
             self.updates.add(update)

@@ -86,6 +86,15 @@ def test_variables_and_parameters_reach_the_templates(api: httpx.Client, deploy:
     assert turn["reply"]["content"]["text"] == "Servus, Ada"
 
 
+def test_oversized_variables_are_refused(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(agent("greet", rules=replies("{{ variables.name | length }}")))
+    for size, status in ((250_000, 200), (300_000, 413)):
+        answer = api.post("/v1/messages", json={"agent": "greet", "content": "x", "variables": {"name": "x" * size}})
+        assert answer.status_code == status, answer.text
+    assert answer.json()["code"] == "payload_too_large"
+    assert "`content`" in answer.json()["hints"][0]["text"]
+
+
 @pytest.mark.usefixtures("_echo")
 @pytest.mark.requirement("MSG-9")
 def test_long_content_travels_by_reference(api: httpx.Client) -> None:

@@ -91,7 +91,7 @@ class AskBody(TargetBody):
     content: str = Field(min_length=1, description="What is asked.")
     variables: JsonObject = Field(
         default_factory=dict[str, Any],
-        description="Values for the agent's templates: {{ variables.x }}.",
+        description="Values for the agent's templates: {{ variables.x }}; at most 256 KiB as JSON.",
         json_schema_extra={"default": {}},
     )
 
