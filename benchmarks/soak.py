@@ -13,13 +13,18 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from benchmarks.deploy import deploy, write_agents
-from benchmarks.load import messages, offer
+from benchmarks.load import messages, messages_of_conversations, offer
 from benchmarks.report import Figure, percentile, print_figures, print_machine
 from benchmarks.server import Server, server
 from caxton.workflows.names import INBOXES, inbox_workflow_id
 
 LONGEST_HISTORY = 1_200
 """Events of one run of an inbox, after which it continues as new even under load."""
+
+EVERY = 5
+"""Each so manieth message belongs to one of the conversations."""
+
+CONVERSATIONS = 100
 
 GROWTH = 10.0
 """MB a minute that count as flat: less than what measuring the same moment twice differs by."""
@@ -45,11 +50,16 @@ async def observe(running: Server, every: float, samples: list[dict[str, float]]
 
 
 def figures(rate: float = 500.0, seconds: float = 180.0, samples: int = 36) -> list[Figure]:
-    """Messages at that rate, for that long."""
+    """Messages at that rate, for that long; some in conversations, which go through inboxes."""
     with server() as running, running.client() as client:
         deploy(client, write_agents(running.folder / "workspace", 10, 0))
         engine = client.get("/v1/server").json()["engine"]
-        request = messages(running.url, running.key, 10)
+        alone = messages(running.url, running.key, 10)
+        in_conversation = messages_of_conversations(running, client, 10, CONVERSATIONS)
+
+        def request(number: int) -> bytes:
+            return alone(number) if number % EVERY else in_conversation(number // EVERY)
+
         taken: list[dict[str, float]] = []
 
         async def run():
