@@ -94,9 +94,8 @@ class OpenerProcess:
         opened = None if self._writer is None else await self._ask(Wanted.END, self._steps(requests))
         if opened is not None and opened.results is not None:
             outcomes = OUTCOMES.validate_json(opened.results)
-        elif (
-            self._writer is None
-        ):  # it is starting; what it had in hand when it ended is found recorded, or was not done
+        elif self._writer is None:
+            # It is starting. What it had in hand when it ended is found recorded, or was not done.
             outcomes = await end_turns(self._ports, _openings(requests))
         else:
             raise StoreUnavailable("the process that opens turns could do nothing")

@@ -253,9 +253,8 @@ class _Server:
             self.running.background(keep_schedules(client, queue))
         self.running.stops.insert(3, ("log", tell_stop))  # after everything but the parts has stopped
         if self.opener is not None:
-            self._opening = self.running.lasting(
-                self.opener.run()
-            )  # not before: it would take the time of those who wait
+            # Not before: it would take the time of those who wait.
+            self._opening = self.running.lasting(self.opener.run())
         spare_the_collector()
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._announce(metrics_url)
