@@ -3,8 +3,10 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 RUN pip install --no-cache-dir "uv>=0.9,<1"
 COPY pyproject.toml uv.lock README.md LICENSE CHANGELOG.md ./
+COPY scripts/hatch_model.py ./scripts/
+COPY caxton_minilm ./caxton_minilm
 COPY caxton ./caxton
-RUN uv sync --frozen --no-dev --no-editable --extra postgres --compile-bytecode
+RUN uv sync --frozen --no-dev --no-editable --extra memory --extra postgres --compile-bytecode
 
 FROM python:3.11-slim
 RUN useradd --create-home --uid 10001 caxton && mkdir -p /var/lib/caxton && chown caxton:caxton /var/lib/caxton
@@ -16,7 +18,7 @@ ENV PATH=/src/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER caxton
 VOLUME /var/lib/caxton
-EXPOSE 8080 9090 8233
+EXPOSE 8080 9090
 HEALTHCHECK --interval=30s --timeout=10s --retries=3 CMD ["caxton", "health"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["caxton"]

@@ -11,7 +11,7 @@ RUN := .venv/bin
 # Compiled bytecode halves the time that every command takes to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check lint bench install docs clean
+.PHONY: help demo audit test check lint bench fuzz install docs clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -30,6 +30,9 @@ install: .venv/.installed ## Make the virtual environment from the lock file.
 demo: .venv/.installed ## Two agents work together and draw a chart, on a fresh data folder.
 	@$(RUN)/python examples/demo.py
 
+audit: .venv/.installed ## A hostile tool, another customer and a flood attack a fresh server; all is contained and told.
+	@$(RUN)/python examples/audit.py
+
 test: .venv/.installed ## All tests, in parallel, with one shared server.
 	$(RUN)/python -m pytest -n 2 --dist loadgroup -q
 
@@ -42,6 +45,9 @@ lint: .venv/.installed
 	$(RUN)/lint-imports
 	$(RUN)/python wasm/build.py --check
 
+fuzz: .venv/.installed ## Hostile requests for ten minutes, on a server of its own, against the description of the API.
+	$(RUN)/python -m tests.fuzz
+
 bench: .venv/.installed ## Every figure beside its target.
 	$(RUN)/python -m benchmarks
 
@@ -50,6 +56,7 @@ docs: .venv/.installed ## Make the generated pages of docs/reference anew.
 	$(RUN)/python -m caxton.observability.reference
 	$(RUN)/python -m caxton.definitions.schema
 	$(RUN)/python -m caxton.api.reference
+	$(RUN)/python -m caxton.api.permissions_reference
 	$(RUN)/python -m caxton.domain.errors_reference
 	$(RUN)/python -m caxton.domain.events.reference
 

@@ -41,7 +41,11 @@ def deploy(client: httpx.Client, folder: Path) -> float:
     workspace = load_workspace(folder)
     body = {"bundles": [bundle.model_dump() for bundle in workspace.bundles]}
     for digest in client.post("/v1/deployments/plan", json=body).json()["missing"]:
-        client.put(f"/v1/blobs/{digest}", content=workspace.content(digest)).raise_for_status()
+        client.put(
+            f"/v1/blobs/{digest}",
+            content=workspace.content(digest),
+            headers={"Content-Type": "application/octet-stream"},
+        ).raise_for_status()
     client.post("/v1/deployments", json=body).raise_for_status()
     return time.perf_counter() - started
 

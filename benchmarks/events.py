@@ -22,13 +22,13 @@ from benchmarks.deploy import deploy, write_agents
 from benchmarks.report import Figure, percentile, print_figures, print_machine
 from benchmarks.server import server
 from benchmarks.turns import many_clients, one_client
-from caxton.activities.journal import note
 from caxton.adapters.store.database import Database, sqlite_url
 from caxton.adapters.store.migrate import migrate
 from caxton.domain.events import Event
 from caxton.domain.events.executions import ActionDispatched, ExecutionCompleted, ExecutionTriggered, ModelCalled
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.records import EventFilter
+from caxton.recording.journal import note
 from caxton.service.context import Caller, Role
 from caxton.service.event_log import EventLog
 

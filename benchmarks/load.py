@@ -10,9 +10,13 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
 from typing import cast
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -21,6 +25,8 @@ import uvloop
 from benchmarks.deploy import deploy, write_agents
 from benchmarks.report import Figure, calibration, percentile, print_figures, print_machine
 from benchmarks.server import Server, server
+from caxton.client import AsyncCaxton
+from caxton.domain.errors import CaxtonError
 
 MOST_CONNECTIONS = 1_000
 """Connections at the most; a request that finds none free waits for one, and its latency counts that."""
@@ -29,6 +35,13 @@ CONTENT = "how is the weather?"
 
 PATIENCE = 30.0
 """Seconds that the last requests may take before they count as lost."""
+
+
+ONE_SHOT = {1000.0: {"p50": 10.0, "p99": 50.0, "cpu": 80.0}}
+"""Targets of one-shot requests, by requests a second."""
+
+IN_CONVERSATIONS = {500: {"p99": 60.0}, 1000: {"p99": 100.0}}
+"""Targets of messages of conversations, by messages a second."""
 
 
 @dataclass
@@ -89,7 +102,7 @@ class _Connection(asyncio.Protocol):
         self.pool.result.answered(status, self.due)
         self.pool.free(self)
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self.busy:
             self.busy = False
             self.pool.result.answered(0, self.due)
@@ -166,10 +179,26 @@ async def offer(
     return result
 
 
-def messages(url: str, key: str, agents: int) -> Callable[[int], bytes]:
-    """Requests to the agents that :func:`benchmarks.deploy.write_agents` writes, one after another."""
+def messages(url: str, key: str, agents: int, *, idempotency_keys: bool = False) -> Callable[[int], bytes]:
+    """Requests to the agents that :func:`benchmarks.deploy.write_agents` writes, one after another.
+
+    Args:
+        url: of the server.
+        key: of the API.
+        agents: how many there are.
+        idempotency_keys: whether each request has one of its own.
+    """
     asked = [{"capability": f"agent-{number}", "content": CONTENT} for number in range(agents)]
-    return _in_turn([_post(url, key, "/v1/messages", body) for body in asked])
+    plain = _in_turn([_post(url, key, "/v1/messages", body) for body in asked])
+    if not idempotency_keys:
+        return plain
+    run = uuid4().hex
+
+    def with_key(number: int) -> bytes:
+        line, rest = plain(number).split(b"\r\n", 1)
+        return line + f"\r\nIdempotency-Key: {run}-{number}\r\n".encode() + rest
+
+    return with_key
 
 
 def messages_of_conversations(running: Server, client: httpx.Client, agents: int, count: int) -> Callable[[int], bytes]:
@@ -194,15 +223,25 @@ def _in_turn(requests: Sequence[bytes]) -> Callable[[int], bytes]:
     return lambda number: requests[number % len(requests)]
 
 
-def told(result: Result, name: str, *, targets: bool) -> list[Figure]:
-    """The figures of a run."""
+def told(
+    result: Result, name: str, *, p50: float | None = None, p99: float | None = None, cpu: float | None = None
+) -> list[Figure]:
+    """The figures of a run.
+
+    Args:
+        result: of the run.
+        name: of the run.
+        p50: milliseconds within which half of the answers should come.
+        p99: milliseconds within which 99 of 100 should.
+        cpu: per cent of two cores that Caxton should use at the most.
+    """
     done = result.latencies.get(200, [0.0])
     refused = result.latencies.get(429, [])
     found = [
         Figure(f"{name}: answered", len(done) / result.seconds, "1/s"),
         *(
-            Figure(f"{name}: {label}", percentile(done, share), "ms", target if targets else None)
-            for label, share, target in (("p50", 0.5, 50), ("p95", 0.95, None), ("p99", 0.99, 100), ("max", 1.0, None))
+            Figure(f"{name}: {label}", percentile(done, share), "ms", target)
+            for label, share, target in (("p50", 0.5, p50), ("p95", 0.95, None), ("p99", 0.99, p99), ("max", 1.0, None))
         ),
     ]
     if refused:
@@ -213,8 +252,10 @@ def told(result: Result, name: str, *, targets: bool) -> list[Figure]:
     found.append(Figure(f"{name}: neither answered nor refused", broken + lost, "", 0))
     for process, share in result.shares.items():
         found.append(Figure(f"{name}: CPU of {process}, share of one core", share * 100, "%"))
+    if not result.shares:
+        return found
     ours = sum(share for process, share in result.shares.items() if process != "generator")
-    found.append(Figure(f"{name}: CPU of Caxton, share of two cores", ours * 50, "%", 80 if targets else None))
+    found.append(Figure(f"{name}: CPU of Caxton, share of two cores", ours * 50, "%", cpu))
     before = sum(first for process, (first, _) in result.resident.items() if process != "generator")
     after = sum(last for process, (_, last) in result.resident.items() if process != "generator")
     found.append(Figure(f"{name}: resident memory at the end", after / 1e6, "MB", 1000))
@@ -227,9 +268,19 @@ def figures(
     seconds: float = 60.0,
     agents: int = 10,
     warm_up: float = 5.0,
-    conversations: int = 0,
+    conversations: tuple[int, ...] = (),
+    clients: int = 0,
 ) -> list[Figure]:
-    """Latencies and shares at each rate, on one server; targets hold for 1,000 a second. Then of messages of conversations."""
+    """Latencies and shares at each rate, on one server; targets hold for 1,000 a second.
+
+    Args:
+        rates: one-shot requests a second, one measurement each; the first once more with idempotency keys.
+        seconds: of each.
+        agents: that answer.
+        warm_up: seconds at 200 a second before.
+        conversations: then: so many, a message a second to each, one measurement each.
+        clients: then: the first rate through the official client, in so many processes.
+    """
     found: list[Figure] = []
     with server() as running, running.client() as client:
         deploy(client, write_agents(running.folder / "workspace", agents, 0))
@@ -238,11 +289,18 @@ def figures(
             uvloop.run(offer(running.url, min(200.0, rates[0]), warm_up, request, {}))
         processes = {**running.processes(), "generator": psutil.Process()}
         for rate in rates:
-            found += _run(running, f"{rate:g} messages a second", rate, seconds, request, processes)
-        if conversations:
-            request = messages_of_conversations(running, client, agents, conversations)
-            name = f"{conversations} a second, each to a conversation of its own"
-            found += _run(running, name, conversations, min(seconds, 10.0), request, processes)
+            found += _run(running, f"{rate:g} messages a second", rate, seconds, request, processes, ONE_SHOT.get(rate))
+        keyed = messages(running.url, running.key, agents, idempotency_keys=True)
+        name = f"{rates[0]:g} messages a second with idempotency keys"
+        found += _run(running, name, rates[0], min(seconds, 10.0), keyed, processes, ONE_SHOT.get(rates[0]))
+        if clients:
+            name = f"{rates[0]:g} messages a second through the official client"
+            result = through_the_client(running, rates[0], min(seconds, 10.0), agents, clients)
+            found += told(result, name, **ONE_SHOT.get(rates[0], {}))
+        for count in conversations:
+            request = messages_of_conversations(running, client, agents, count)
+            name = f"{count} a second, each to a conversation of its own"
+            found += _run(running, name, count, min(seconds, 10.0), request, processes, IN_CONVERSATIONS.get(count))
     return found
 
 
@@ -253,14 +311,55 @@ def _run(
     seconds: float,
     request: Callable[[int], bytes],
     processes: dict[str, psutil.Process],
+    targets: dict[str, float] | None = None,
 ) -> list[Figure]:
     result = uvloop.run(offer(running.url, rate, seconds, request, processes))
     if result.sample:
         print(f"{name}: {dict(result.statuses)}, such as {result.sample[:300]!r}")
     return [
-        *told(result, name, targets=rate == 1000),
+        *told(result, name, **(targets or {})),
         Figure(f"{name}: calibration after it", calibration(), "s"),
     ]
+
+
+def through_the_client(running: Server, rate: float, seconds: float, agents: int, processes: int) -> Result:
+    """One-shot requests by :class:`caxton.client.AsyncCaxton`, which shares them among `processes`."""
+    found = Result(seconds=seconds)
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        share = [rate / processes] * processes
+        for took, failed in pool.map(partial(_ask_by_client, running.url, running.key, agents, seconds), share):
+            found.due += len(took) + failed
+            found.statuses.update({200: len(took), 0: failed})
+            found.latencies.setdefault(200, []).extend(took)
+    return found
+
+
+def _ask_by_client(url: str, key: str, agents: int, seconds: float, rate: float) -> tuple[list[float], int]:
+    """Milliseconds from the time that each request was due to its reply, and how many have none."""
+    took: list[float] = []
+    failed = 0
+
+    async def ask(client: AsyncCaxton, number: int, due: float) -> None:
+        nonlocal failed
+        try:
+            await client.ask(CONTENT, capability=f"agent-{number % agents}")
+            took.append((time.perf_counter() - due) * 1000)
+        except CaxtonError:
+            failed += 1
+
+    async def run() -> None:
+        async with AsyncCaxton(url, api_key=key) as client, asyncio.TaskGroup() as tasks:
+            await asyncio.gather(*(ask(client, number, 0.0) for number in range(50)))  # opens connections
+            took.clear()
+            start, sent = time.perf_counter(), 0
+            while sent < int(rate * seconds):
+                while sent < int(rate * seconds) and sent / rate <= time.perf_counter() - start:
+                    tasks.create_task(ask(client, sent, start + sent / rate))
+                    sent += 1
+                await asyncio.sleep(0.001)
+
+    uvloop.run(run())
+    return took, failed
 
 
 def costs_of_a_message(rate: float = 200.0, seconds: float = 8.0) -> list[Figure]:
@@ -284,16 +383,24 @@ def costs_of_a_message(rate: float = 200.0, seconds: float = 8.0) -> list[Figure
 
 def main() -> None:
     """Runs it from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rate", type=float, action="append", help="messages a second; may be given several times")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--agents", type=int, default=10)
     parser.add_argument("--warm-up", type=float, default=5.0, help="seconds at 200 messages a second before")
-    parser.add_argument("--conversations", type=int, default=0, help="behind it: so many, a message a second to each")
+    parser.add_argument(
+        "--conversations", type=int, nargs="*", default=[], help="behind it: so many, a message a second to each"
+    )
+    parser.add_argument(
+        "--clients", type=int, default=0, help="behind it: through the official client, in so many processes"
+    )
     given = parser.parse_args()
     print_machine()
     rates = tuple(given.rate or (1000.0,))
-    print_figures("open loop", figures(rates, given.seconds, given.agents, given.warm_up, given.conversations))
+    found = figures(
+        rates, given.seconds, given.agents, given.warm_up, tuple(given.conversations), clients=given.clients
+    )
+    print_figures("open loop", found)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,14 @@ class Figure:
         return value >= self.target if self.higher_is_better else value <= self.target
 
     @property
+    def sign(self) -> str:
+        """How the figure is to compare with its target."""
+        return "≥" if self.higher_is_better else "≤"
+
+    @property
     def wanted(self) -> str:
         """The target in words."""
-        return "" if self.target is None else f"{'≥' if self.higher_is_better else '≤'} {self.target:g} {self.unit}"
+        return "" if self.target is None else f"{self.sign} {self.target:g} {self.unit}"
 
     def line(self) -> str:
         """The figure as a row of a table."""
@@ -104,6 +109,18 @@ def measured(title: str, figures: Callable[[], Sequence[Figure]]) -> Suite:
     suite = Suite(title, found, (before + calibration()) / 2, took)
     print_figures(f"{title} (calibration {suite.calibrated:.2f} s, took {took:.0f} s)", found)
     return suite
+
+
+def median_suite(runs: Sequence[Suite]) -> Suite:
+    """One suite for several runs of it: the median of each figure."""
+    figures = {figure.name: figure for run in runs for figure in run.figures}
+    values = {name: [each.value for run in runs for each in run.figures if each.name == name] for name in figures}
+    return Suite(
+        runs[0].title,
+        [replace(figure, value=statistics.median(values[name])) for name, figure in figures.items()],
+        statistics.median(run.calibrated for run in runs),
+        sum(run.took for run in runs),
+    )
 
 
 def print_figures(title: str, figures: Sequence[Figure]) -> None:

@@ -15,7 +15,11 @@ from pathlib import Path
 import httpx
 import psutil
 
-ROLES = {"start-dev": "engine", "caxton.runtime.opener": "opener", "caxton.adapters.store.writer": "store writer"}
+ROLES = {
+    "start-dev": "engine",
+    "caxton.runtime.fast_path_worker": "fast-path worker",
+    "caxton.adapters.store.writer": "store writer",
+}
 """What a process is for, by what its command line holds."""
 
 

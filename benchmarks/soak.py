@@ -1,4 +1,4 @@
-"""Does anything grow? `python -m benchmarks.soak --seconds 600`: memory of each process and length of the inboxes' histories.
+"""Does anything grow? `python -m benchmarks.soak --seconds 600`: memory of each process.
 
 The target is for the second half of the run: caches fill in the first.
 """
@@ -9,17 +9,11 @@ import statistics
 import time
 
 import uvloop
-from temporalio.client import Client
-from temporalio.service import RPCError
 
 from benchmarks.deploy import deploy, write_agents
 from benchmarks.load import messages, messages_of_conversations, offer
 from benchmarks.report import Figure, percentile, print_figures, print_machine
 from benchmarks.server import Server, server
-from caxton.workflows.names import INBOXES, inbox_workflow_id
-
-LONGEST_HISTORY = 1_200
-"""Events of one run of an inbox, after which it continues as new even under load."""
 
 EVERY = 5
 """Each so manieth message belongs to one of the conversations."""
@@ -30,30 +24,20 @@ GROWTH = 10.0
 """MB a minute that count as flat: less than what measuring the same moment twice differs by."""
 
 
-async def observe(running: Server, every: float, samples: list[dict[str, float]], engine: dict[str, str]) -> None:
+async def observe(running: Server, every: float, samples: list[dict[str, float]]) -> None:
     """Takes a sample every so many seconds, for ever."""
-    client = await Client.connect(engine["address"], namespace=engine["namespace"])
     while True:
         sample = {name: process.memory_info().rss / 1e6 for name, process in running.processes().items()}
         sample["in all"] = sum(sample.values())
-        lengths = [0]
-        for shard in range(INBOXES):
-            try:
-                found = await client.get_workflow_handle(inbox_workflow_id("local", shard)).describe()
-            except RPCError:  # nobody has sent anything there
-                continue
-            lengths.append(found.history_length)
-        sample["history"] = max(lengths)
         sample["at"] = time.perf_counter()
         samples.append(sample)
         await asyncio.sleep(every)
 
 
 def figures(rate: float = 500.0, seconds: float = 180.0, samples: int = 36) -> list[Figure]:
-    """Messages at that rate, for that long; some in conversations, which go through inboxes."""
+    """Messages at that rate, for that long; some in conversations."""
     with server() as running, running.client() as client:
         deploy(client, write_agents(running.folder / "workspace", 10, 0))
-        engine = client.get("/v1/server").json()["engine"]
         alone = messages(running.url, running.key, 10)
         in_conversation = messages_of_conversations(running, client, 10, CONVERSATIONS)
 
@@ -64,7 +48,7 @@ def figures(rate: float = 500.0, seconds: float = 180.0, samples: int = 36) -> l
 
         async def run():
             await offer(running.url, min(200.0, rate), 5.0, request, {})
-            observing = asyncio.create_task(observe(running, seconds / samples, taken, engine))
+            observing = asyncio.create_task(observe(running, seconds / samples, taken))
             result = await offer(running.url, rate, seconds, request, {})
             observing.cancel()
             return result
@@ -80,13 +64,11 @@ def figures(rate: float = 500.0, seconds: float = 180.0, samples: int = 36) -> l
         ),
         Figure(f"{name}: p99", percentile(result.latencies[200], 0.99), "ms"),
     ]
-    for process in (key for key in half[-1] if key not in ("at", "history")):
+    for process in (key for key in half[-1] if key != "at"):
         slope = statistics.linear_regression(minutes, [sample[process] for sample in half]).slope
         target = GROWTH if process == "in all" else None
         found.append(Figure(f"{name}: memory of {process} at the end", half[-1][process], "MB"))
         found.append(Figure(f"{name}: memory of {process}, growth a minute in the second half", slope, "MB", target))
-    longest = max(sample["history"] for sample in taken)
-    found.append(Figure(f"{name}: longest history of an inbox", longest, "events", LONGEST_HISTORY))
     return found
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import TextIO
 
 HELP = ("--help", "-h", "help")
 VERSION = ("--version", "-V")
@@ -22,7 +23,13 @@ def main() -> None:
     sys.exit(code)
 
 
+def _nowhere() -> TextIO:
+    """In place of a stream that whoever started us has closed."""
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+
+
 def _run(arguments: list[str]) -> int:
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:

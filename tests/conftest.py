@@ -15,7 +15,21 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support import stand_in as provider
+from tests.support.ports import free_port
 from tests.support.postgres import Postgres, running_postgres
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A run in the background of a shell ignores Ctrl-C, and so would all commands that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+HOOK_SECRETS = {
+    "HOOK_GITHUB": "it is a secret to everybody",
+    "HOOK_STRIPE": "whsec_of-a-test-endpoint",
+    "HOOK_STANDARD": "whsec_" + "c2VjcmV0cyBvZiB0ZXN0cyBhcmUgbm8gc2VjcmV0cw==",
+}
+"""What the shared server's triggers may be signed with."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +45,15 @@ class RunningServer:
     def client(self, workspace: str = "default", *, key: str | None = None) -> httpx.Client:
         """An HTTP client that acts in `workspace`."""
         headers = {"Authorization": f"Bearer {key or self.api_key}", "X-Caxton-Workspace": workspace}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+        hooks = {"request": [_say_what_is_sent]}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False, event_hooks=hooks)
+
+
+def _say_what_is_sent(request: httpx.Request) -> None:
+    """Bodies given as bytes get the content type of their route, as Caxton's own client does it."""
+    if request.headers.get("Content-Length", "0") != "0":
+        blob = request.url.path.startswith("/v1/blobs/")
+        request.headers.setdefault("Content-Type", "application/octet-stream" if blob else "application/x-ndjson")
 
 
 def start_server(
@@ -83,18 +105,25 @@ def stop_server(process: subprocess.Popen[bytes]) -> int:
         return process.wait()
 
 
+def _shared_root(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    root = tmp_path_factory.getbasetemp()
+    return root if worker_id == "master" else root.parent
+
+
 @pytest.fixture(scope="session")
 def caxton_server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[RunningServer]:
-    """The server that all tests share. The first pytest worker starts it, the last one stops it."""
-    root = tmp_path_factory.getbasetemp()
-    if worker_id != "master":
-        root = root.parent
+    """The server that all tests share, and a model service for it. The first pytest worker starts it, the last one stops it."""
+    root = _shared_root(tmp_path_factory, worker_id)
     data_dir, users = root / "shared-server", root / "shared-server.users"
     process: subprocess.Popen[bytes] | None = None
+    service: subprocess.Popen[bytes] | None = None
     with _locked(root / "shared-server.lock"):
         count = int(users.read_text()) if users.exists() else 0
         if count == 0:
-            process, server = start_server(data_dir)
+            port = free_port()
+            service = subprocess.Popen([sys.executable, provider.__file__, str(port)])
+            (root / "stand-in.url").write_text(f"http://127.0.0.1:{port}")
+            process, server = start_server(data_dir, env={**provider.as_provider(port), **HOOK_SECRETS})
         else:
             server = running_server(data_dir)
         users.write_text(str(count + 1))
@@ -105,9 +134,24 @@ def caxton_server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> I
     # Whoever started it waits for the others: a server must not go away under them.
     if process is not None:
         deadline = time.monotonic() + 600
-        while int(users.read_text()) > 0 and time.monotonic() < deadline:
+        while left > 0 and time.monotonic() < deadline:
             time.sleep(0.1)
+            with _locked(root / "shared-server.lock"):  # without it, the file may be about to be written
+                left = int(users.read_text())
         stop_server(process)
+    if service is not None:
+        service.terminate()
+        service.wait(30)
+
+
+@pytest.fixture
+def stand_in(
+    caxton_server: RunningServer, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Iterator[provider.Remote]:
+    """The model service of the shared server, with a model of the test's own: agents name it as `stand_in.model`."""
+    url = (_shared_root(tmp_path_factory, worker_id) / "stand-in.url").read_text()
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+        yield provider.Remote(client)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,17 @@
-"""Shared driver of the peer benchmarks. Standard library only; imported in every peer's venv.
+"""Shared driver of the peer benchmarks. Standard library and psutil only; imported in every peer's venv.
 
 Every peer script has the command line  --conversations N --clients M --seconds S  and
 prints one JSON line as the last line of its standard output.
+
+Where the environment holds PEERS_MODEL, the address of an OpenAI-compatible model service, peers
+ask that one instead of the scripted model.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -21,10 +25,14 @@ import time
 import uuid
 from pathlib import Path
 
+import psutil
+
 HERE = Path(__file__).resolve().parent
 WINDOW = 20  # messages of the conversation that the model is given (10 turns)
 USER_BYTES = 120  # size of a user message
 REPLY_BYTES = 200  # size of a reply
+MODEL = os.environ.get("PEERS_MODEL", "")  # address of the model service, such as http://127.0.0.1:8000/v1
+SYSTEM_PROMPT = "You answer."  # what the model service is given before the messages
 
 
 def user_text(conv: int, k: int) -> str:
@@ -68,6 +76,8 @@ class Peer:
     #: True where the framework does not itself serialise turns of one conversation and the
     #: driver has to (only matters when clients > conversations).
     serialise = True
+    #: True where the driver's process is also the one that does the work.
+    in_process = False
     #: distributions whose versions are reported
     dists: tuple[str, ...] = ()
     notes = ""
@@ -101,6 +111,30 @@ class Peer:
                 except subprocess.TimeoutExpired:
                     p.kill()
                     p.wait()
+
+
+def cpu_seconds(pid: int, children: bool) -> float:
+    """CPU of a process, or of all that it started, so far."""
+    process = psutil.Process(pid)
+    used = 0.0
+    for each in process.children(recursive=True) if children else [process]:
+        with contextlib.suppress(psutil.Error):
+            times = each.cpu_times()
+            used += times.user + times.system
+    return used
+
+
+async def cpu_between(peer: Peer, begin: float, end: float) -> tuple[float, float]:
+    """Seconds of CPU from one moment to the other: of the system, and of the system with its client."""
+
+    def now() -> tuple[float, float]:
+        client, started = cpu_seconds(os.getpid(), False), cpu_seconds(os.getpid(), True)
+        return client + started if peer.in_process else started, client + started
+
+    await asyncio.sleep(begin - time.perf_counter())
+    before = now()
+    await asyncio.sleep(end - time.perf_counter())
+    return tuple(b - a for a, b in zip(before, now(), strict=True))
 
 
 def pct(sorted_ms: list[float], q: float) -> float | None:
@@ -157,6 +191,7 @@ async def drive(peer: Peer, a: argparse.Namespace) -> dict:
     async def client(i: int) -> None:
         # clients >= conversations: client i stays on conversation i mod N;
         # otherwise it goes round the conversations i, i+M, i+2M ...
+        await asyncio.sleep(a.stagger * i / m)
         mine = [i % n] if m >= n else list(range(i, n, m))
         j = 0
         while time.perf_counter() < stop_at:
@@ -165,6 +200,7 @@ async def drive(peer: Peer, a: argparse.Namespace) -> dict:
 
     t0 = time.perf_counter()
     begin, stop_at = t0 + a.warmup, t0 + a.warmup + a.seconds
+    cpu = asyncio.create_task(cpu_between(peer, begin, stop_at))
     tasks = [asyncio.create_task(client(i)) for i in range(m)]
     _, late = await asyncio.wait(tasks, timeout=a.warmup + a.seconds + 20)
     for t in late:
@@ -173,6 +209,7 @@ async def drive(peer: Peer, a: argparse.Namespace) -> dict:
         if t not in late and t.exception():
             raise t.exception()
     lat = sorted(ms for end, ms in done if begin <= end <= stop_at)
+    used, used_with_client = (round(1000 * s / max(1, len(lat)), 2) for s in await cpu)
     return {
         "conversations": n,
         "clients": m,
@@ -184,6 +221,8 @@ async def drive(peer: Peer, a: argparse.Namespace) -> dict:
         "p95_ms": pct(lat, 0.95),
         "p99_ms": pct(lat, 0.99),
         "max_ms": round(lat[-1], 2) if lat else None,
+        "cpu_ms": used,
+        "cpu_with_client_ms": used_with_client,
         "turns_total": len(done),
         "errors": len(errors),
         "bad": len(bad),
@@ -231,6 +270,7 @@ def main(make, extra_args=None) -> None:
     p.add_argument("--data", help="data folder (default: a new one under ./data, removed at the end)")
     p.add_argument("--ack-log", help="append S/A lines (sent, acknowledged) here")
     p.add_argument("--think-ms", type=float, default=0.0, help="pause of a client after each reply")
+    p.add_argument("--stagger", type=float, default=0.0, help="seconds over which the clients begin")
     p.add_argument("--check", action="store_true", help="reopen --data and look for the replies of --ack-log")
     if extra_args:
         extra_args(p)

@@ -27,6 +27,9 @@ PEERS = {
     "agno": ("agno", "peer_agno.py"),
 }
 
+MODEL_BACKED = ("caxton", "caxton-full", "pydantic-ai-temporal", "langgraph")
+"""Those that can ask a model service."""
+
 
 def find_uv(given: str | None) -> str:
     for c in (given, shutil.which("uv")):
@@ -35,13 +38,17 @@ def find_uv(given: str | None) -> str:
     sys.exit("no uv found: pass --uv PATH")
 
 
-def ensure_venv(name: str, uv: str, python: str = "3.11") -> Path:
+OURS = getattr(sys, "_base_executable", sys.executable)
+"""The interpreter that Caxton runs with: how one was built makes a fifth of difference, so all get the same."""
+
+
+def ensure_venv(name: str, uv: str, python: str = OURS) -> Path:
     """The venv's python; made from reqs/<venv>.txt (every version pinned) when missing or stale."""
     venv, _ = PEERS[name]
     reqs = HERE / "reqs" / f"{venv}.txt"
     root = HERE / "venvs" / venv
     mark = root / ".pinned"
-    want = hashlib.sha256(reqs.read_bytes()).hexdigest()
+    want = hashlib.sha256(reqs.read_bytes() + python.encode()).hexdigest()
     py = root / "bin" / "python"
     if py.exists() and mark.exists() and mark.read_text() == want:
         return py
@@ -53,7 +60,7 @@ def ensure_venv(name: str, uv: str, python: str = "3.11") -> Path:
     return py
 
 
-def peer_cmd(name: str, uv: str, python: str = "3.11") -> list[str]:
+def peer_cmd(name: str, uv: str, python: str = OURS) -> list[str]:
     if not PEERS[name][0]:  # this project itself, in the environment that runs the benchmark
         full = ["env", "PEERS_CAXTON_SYNC=full"] if name.endswith("-full") else []
         return [*full, sys.executable, str(HERE / PEERS[name][1])]

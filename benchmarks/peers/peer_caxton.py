@@ -12,15 +12,16 @@ import signal
 import sys
 
 import common
+from connection import Connection
 
+MODEL = 'model = "stand-in:stand-in"' if common.MODEL else 'model = "scripted"\nscript = "peer.script.toml"'
 AGENT = f"""
 name = "peer"
 version = "1.0.0"
 description = "Says what it was told."
 capabilities = [{{ name = "peer", description = "Answers with the id of the message" }}]
-model = "scripted"
-script = "peer.script.toml"
-system_prompt = "You answer."
+{MODEL}
+system_prompt = "{common.SYSTEM_PROMPT}"
 
 [limits]
 history = {common.WINDOW}
@@ -35,33 +36,6 @@ reply = '''
 {{%- set said = "reply id=" ~ match.id ~ " h=" ~ (history | length) ~ " " -%}}
 {{{{ said }}}}{{{{ "{"-" * common.REPLY_BYTES}"[said | length:] }}}}'''
 """
-
-
-class Connection:
-    """HTTP/1.1 with one request at a time: the least that a client can do, for it shares the cores with what is measured."""
-
-    def __init__(self, port: int, key: str) -> None:
-        self.port = port
-        self.head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
-        self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def post(self, path: str, body: dict[str, object]) -> dict:
-        """The answer's JSON; anything but success is an error."""
-        if self.streams is None:
-            self.streams = await asyncio.open_connection("127.0.0.1", self.port)
-        reader, writer = self.streams
-        content = json.dumps(body)
-        writer.write(f"POST {path} HTTP/1.1\r\n{self.head}Content-Length: {len(content)}\r\n\r\n{content}".encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        answer = await reader.readexactly(length)
-        if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
-            raise RuntimeError(answer.decode()[:300])
-        return json.loads(answer)
-
-    def close(self) -> None:
-        if self.streams is not None:
-            self.streams[1].close()
 
 
 class CaxtonPeer(common.Peer):
@@ -82,6 +56,9 @@ class CaxtonPeer(common.Peer):
             "CAXTON_STORE__SYNCHRONOUS": sync,
             "CAXTON_ENGINE__SYNCHRONOUS": sync,
         }
+        if common.MODEL:
+            environment["CAXTON_MODELS__PROVIDERS"] = json.dumps({"stand-in": {"base_url": common.MODEL}})
+            environment["OPENAI_API_KEY"] = "none"
         (data / "server.json").unlink(missing_ok=True)
         self.server = self.spawn(
             [sys.executable, "-m", "caxton", "serve"], "server.log", env=environment, cwd=self.data
@@ -94,8 +71,9 @@ class CaxtonPeer(common.Peer):
         folder.mkdir(parents=True, exist_ok=True)
         (folder.parent / "caxton.toml").write_text("")
         (folder / "peer.toml").write_text(AGENT)
-        (folder / "peer.script.toml").write_text(SCRIPT)
-        self.port = int(json.loads((data / "server.json").read_text())["url"].rpartition(":")[2])
+        if not common.MODEL:
+            (folder / "peer.script.toml").write_text(SCRIPT)
+        self.url = json.loads((data / "server.json").read_text())["url"]
         self.key = (data / "admin.key").read_text().strip()
         deploy = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -109,7 +87,7 @@ class CaxtonPeer(common.Peer):
         if await deploy.wait():
             raise RuntimeError("the agent could not be deployed")
         self.connections: list[Connection] = []
-        first = Connection(self.port, self.key)
+        first = Connection(self.url, self.key)
         known = self.data / "conversations.json"
         if fresh or not known.exists():
             made = [await first.post("/v1/conversations", {"capability": "peer"}) for _ in range(conversations)]
@@ -118,7 +96,7 @@ class CaxtonPeer(common.Peer):
         self.connections.append(first)
 
     async def turn(self, conv: int, text: str) -> str:
-        connection = self.connections.pop() if self.connections else Connection(self.port, self.key)
+        connection = self.connections.pop() if self.connections else Connection(self.url, self.key)
         answer = await connection.post(f"/v1/conversations/{self.ids[conv]}/messages", {"content": text})
         self.connections.append(connection)
         return answer["reply"]["content"]["text"]
@@ -127,7 +105,7 @@ class CaxtonPeer(common.Peer):
         import urllib.request
 
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/v1/conversations/{self.ids[conv]}/messages?limit=500",
+            f"{self.url}/v1/conversations/{self.ids[conv]}/messages?limit=500",
             headers={"Authorization": f"Bearer {self.key}"},
         )
         with urllib.request.urlopen(request) as answer:

@@ -56,6 +56,7 @@ async def turn(conv: int, text: str) -> str:
 
 class Dbos(common.Peer):
     name = "dbos"
+    in_process = True
     dists = ("dbos", "sqlalchemy")
     notes = "in-process call of an async workflow, no network hop; stock SQLite system database"
 

@@ -3,10 +3,13 @@
 from typing import Annotated, TypedDict
 
 import common
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, convert_to_openai_messages
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
+from openai import AsyncOpenAI
+
+openai = AsyncOpenAI(base_url=common.MODEL or None, api_key="none", timeout=120)
 
 
 class State(TypedDict):
@@ -18,8 +21,17 @@ async def model(state: State) -> dict:
     return {"messages": [AIMessage(common.scripted(window[-1].content, len(window) - 1))]}
 
 
+async def service(state: State) -> dict:
+    """Asks the model service by its provider's own client, which costs least."""
+    window = state["messages"][-(common.WINDOW + 1) :]
+    asked = [{"role": "system", "content": common.SYSTEM_PROMPT}, *convert_to_openai_messages(window)]
+    answer = await openai.chat.completions.create(model="stand-in", messages=asked)
+    return {"messages": [AIMessage(answer.choices[0].message.content)]}
+
+
 class LangGraph(common.Peer):
     name = "langgraph"
+    in_process = True
     dists = ("langgraph", "langgraph-checkpoint-sqlite", "langchain-core", "aiosqlite")
     notes = "in-process library call, no network hop; whole message list in every checkpoint (add_messages)"
 
@@ -30,7 +42,7 @@ class LangGraph(common.Peer):
         self.cm = AsyncSqliteSaver.from_conn_string(str(self.data / "checkpoints.sqlite"))
         saver = await self.cm.__aenter__()
         g = StateGraph(State)
-        g.add_node("model", model)
+        g.add_node("model", service if common.MODEL else model)
         g.add_edge(START, "model")
         g.add_edge("model", END)
         self.graph = g.compile(checkpointer=saver)

@@ -3,6 +3,8 @@
 
 run_peers.py                                   all peers, 10x10 and 100x100, 2 rounds
 run_peers.py --only langgraph dbos             some of them
+run_peers.py --model URL --stagger 2 --warmup 5 --cases 200x200
+                                               turns whose model is a service at that address
 run_peers.py --extra "mine=python bench.py"    also another system: run as
       python bench.py --conversations N --clients M --seconds S
    its last line of standard output is a JSON object with turns_per_s, p50_ms, p95_ms, p99_ms
@@ -23,18 +25,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from lib_run import HERE, PEERS, Group, busy_pct, find_uv, fsync_ms, last_json, peer_cmd
+from lib_run import HERE, MODEL_BACKED, OURS, PEERS, Group, busy_pct, find_uv, fsync_ms, last_json, peer_cmd
 
 NUM = ("turns_per_s", "p50_ms", "p95_ms", "p99_ms")
+ALSO = ("cpu_ms", "cpu_with_client_ms")  # where a system tells them
 
 
-def run_one(cmd, timeout, cwd) -> dict:
+def run_one(cmd, timeout, cwd, model) -> dict:
     with (
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
         tempfile.TemporaryDirectory(prefix="round-", dir=HERE / "data", ignore_cleanup_errors=True) as d,
     ):
-        g = Group(cmd, out, err, cwd, {**os.environ, "PEERS_RUN_DIR": d})
+        g = Group(cmd, out, err, cwd, {**os.environ, "PEERS_RUN_DIR": d, "PEERS_MODEL": model})
         try:
             in_time = g.wait(timeout)
         finally:
@@ -71,14 +74,18 @@ def main() -> int:
     p.add_argument("--rounds", type=int, default=2)
     p.add_argument("--out", default=str(HERE / "results.json"))
     p.add_argument("--uv")
-    p.add_argument("--python", default="3.11", help="for missing venvs (uv venv --python); the pins are for 3.11")
+    p.add_argument("--python", default=OURS, help="of the venvs; the pins are for 3.11")
     p.add_argument("--grace", type=float, default=120, help="seconds beyond --seconds before a run is ended")
+    p.add_argument("--model", default="", help="address of a model service that answers, such as http://HOST:PORT/v1")
+    p.add_argument("--stagger", type=float, default=0, help="seconds over which the clients begin")
+    p.add_argument("--warmup", type=float, default=3)
     p.add_argument("--install-only", action="store_true")
     a = p.parse_args()
-    names = list(PEERS) if a.only is None else a.only
+    known = MODEL_BACKED if a.model else tuple(PEERS)
+    names = list(known) if a.only is None else a.only
     for n in names:
-        if n not in PEERS:
-            p.error(f"unknown peer {n!r}; known: {', '.join(PEERS)}")
+        if n not in known:
+            p.error(f"unknown peer {n!r}; known{' with --model' if a.model else ''}: {', '.join(known)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     uv = find_uv(a.uv) if names else None
     todo: dict[str, list[str]] = {}
@@ -114,8 +121,10 @@ def main() -> int:
                         "load1": round(os.getloadavg()[0], 2),
                     }
                     cmd = [*todo[n], "--conversations", str(conv), "--clients", str(cl), "--seconds", f"{a.seconds:g}"]
+                    if n not in extras:
+                        cmd += ["--stagger", f"{a.stagger:g}", "--warmup", f"{a.warmup:g}"]
                     t = time.time()
-                    r = run_one(cmd, a.seconds + a.grace, os.getcwd() if n in extras else str(HERE))
+                    r = run_one(cmd, a.seconds + a.grace, os.getcwd() if n in extras else str(HERE), a.model)
                     r.update(env, wall_s=round(time.time() - t, 1))
                     runs.setdefault((n, f"{conv}x{cl}"), []).append(r)
                     say = r.get("failed") or (
@@ -138,7 +147,7 @@ def main() -> int:
             {
                 "name": n,
                 "case": case,
-                **{k: median(rs, k) for k in NUM},
+                **{k: median(rs, k) for k in (*NUM, *ALSO)},
                 "spread": [min(v), max(v)] if v else None,
                 "thin": any(isinstance(r.get("turns"), int) and r["turns"] < 5 * int(case.split("x")[1]) for r in ok),
                 "runs_ok": len(ok),
@@ -151,7 +160,7 @@ def main() -> int:
         )
     rows.sort(key=lambda r: (cases.index(tuple(int(x) for x in r["case"].split("x"))), -(r["turns_per_s"] or -1)))
     print(f"\nmedian of {a.rounds} interleaved rounds, {a.seconds:g} s each\n")
-    head = ("case", "system", "turns/s", "(low-high)", "p50 ms", "p95 ms", "p99 ms", "errors", "ok/runs")
+    head = ("case", "system", "turns/s", "(low-high)", "p50 ms", "p95 ms", "p99 ms", "CPU ms", "errors", "ok/runs")
     table = [head] + [
         (
             r["case"],
@@ -161,6 +170,7 @@ def main() -> int:
             str(r["p50_ms"]),
             str(r["p95_ms"]),
             str(r["p99_ms"]),
+            str(r["cpu_ms"]),
             str(r["errors"] + r["bad"]),
             f"{r['runs_ok']}/{r['runs']}",
         )

@@ -106,5 +106,6 @@ async def run_worker(address: str, plugins, worker_plugins, workflows) -> None:
     from temporalio.worker import Worker
 
     client = await Client.connect(address, plugins=plugins)
-    async with Worker(client, task_queue=QUEUE, workflows=workflows, plugins=worker_plugins):
+    slots = {"max_concurrent_activities": 2000} if common.MODEL else {}  # 100 would bound calls that take seconds
+    async with Worker(client, task_queue=QUEUE, workflows=workflows, plugins=worker_plugins, **slots):
         await asyncio.Event().wait()

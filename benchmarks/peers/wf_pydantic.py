@@ -12,6 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from pydantic_ai.durable_exec.temporal import PydanticAIWorkflow, TemporalAgent, TemporalDurability
     from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, UserPromptPart
     from pydantic_ai.models.function import FunctionModel
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
 
 
 def scripted(messages: list[ModelMessage], info) -> ModelResponse:
@@ -19,12 +21,19 @@ def scripted(messages: list[ModelMessage], info) -> ModelResponse:
     return ModelResponse(parts=[TextPart(common.scripted(user, len(messages) - 1))])
 
 
+def model() -> OpenAIChatModel | FunctionModel:
+    if common.MODEL:
+        return OpenAIChatModel("stand-in", provider=OpenAIProvider(base_url=common.MODEL, api_key="none"))
+    return FunctionModel(scripted, model_name="scripted")
+
+
+instructions = common.SYSTEM_PROMPT if common.MODEL else None
 if os.environ.get("PEER_PYDANTIC_API", "TemporalAgent") == "TemporalAgent":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        agent = TemporalAgent(Agent(FunctionModel(scripted, model_name="scripted"), name="peer"))
+        agent = TemporalAgent(Agent(model(), name="peer", instructions=instructions))
 else:  # the capability that replaces the deprecated TemporalAgent
-    agent = Agent(FunctionModel(scripted, model_name="scripted"), name="peer", capabilities=[TemporalDurability()])
+    agent = Agent(model(), name="peer", instructions=instructions, capabilities=[TemporalDurability()])
 
 
 @workflow.defn(name="Conversation")

@@ -2,13 +2,13 @@
 
 from temporalio import activity
 
-from caxton.activities import journal
 from caxton.domain.agents import AgentState
 from caxton.domain.errors import NotFound, ToolUnavailable
 from caxton.domain.events import Payload
 from caxton.domain.events.deployments import AgentActive, AgentStateChanged, AgentStopped
 from caxton.domain.ports import ModelGateway
 from caxton.domain.records import Records, Transaction
+from caxton.recording import journal
 from caxton.routing.directory import Directory
 from caxton.workflows.agent import COUNT_WORK_IN_HAND, LOAD_AGENT, PROJECT_AGENT_STATE, AgentChange, AgentInput
 
@@ -81,6 +81,7 @@ class AgentActivities:
                     change.state,
                     moment,
                     actor=change.actor,
+                    origin=change.origin,
                     agent=change.name,
                     deployment_id=component.deployment_id,
                 )

@@ -2,11 +2,11 @@
 
 from temporalio import activity
 
-from caxton.activities import journal
 from caxton.domain.conversations import ENDED, IDLE_TIMEOUT, Conversation
 from caxton.domain.events import Event
 from caxton.domain.events.conversations import ConversationEnded
 from caxton.domain.records import Records, Transaction
+from caxton.recording import journal
 from caxton.workflows.conversation import END_CONVERSATION, EndInput, EndResult
 
 TURN_POLL = 0.05
@@ -39,7 +39,7 @@ class ConversationActivities:
 
 
 def _too_early(transaction: Transaction, request: EndInput, present: Conversation) -> float:
-    """Seconds to wait before the conversation may end: for its silence to be long enough, or for a turn in an inbox."""
+    """Seconds to wait before the conversation may end: for its silence to be long enough, or for a turn in hand."""
     if present.state in ENDED:
         return 0.0
     if request.if_silent:
@@ -47,8 +47,7 @@ def _too_early(transaction: Transaction, request: EndInput, present: Conversatio
         silent = (journal.now() - present.last_activity).total_seconds()
         if silent < allowed:
             return allowed - silent
-    so_far = transaction.turns_so_far(request.scope, [request.conversation_id]).get(request.conversation_id)
-    if request.patience and so_far is not None and so_far.running is not None:
+    if transaction.turns_waiting(request.scope, [request.conversation_id]):
         return TURN_OF_SILENT if request.if_silent else TURN_POLL
     return 0.0
 
@@ -65,6 +64,7 @@ def ended_event(request: EndInput, present: Conversation) -> Event:
         ended,
         request.conversation_id,
         actor=request.actor,
+        origin=request.origin,
         conversation_id=request.conversation_id,
         skill_id=present.capability,
     )

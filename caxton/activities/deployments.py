@@ -1,21 +1,27 @@
 """What a deployment needs of the world: check all, make all live at once, tell the agents' workflows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from temporalio import activity
 
-from caxton.activities.deployment_events import DeploymentNotes
-from caxton.activities.releases import Release, read_release
-from caxton.activities.validation import validate_release
+from caxton.deploying.events import DeploymentNotes
+from caxton.deploying.releases import Release, read_release
+from caxton.deploying.schedules import set_schedules
+from caxton.deploying.triggers import set_triggers
+from caxton.deploying.validation import HookSecrets, ReadBundle, read_here, validate_release
 from caxton.domain.agents import AgentState, AgentVersion
-from caxton.domain.deployments import Change, DeploymentState
+from caxton.domain.deployments import UNFINISHED, Change, Deployment, DeploymentState, not_undoable
 from caxton.domain.events import SYSTEM
+from caxton.domain.grants import NO_GRANTS, Missing, StandingGrants, ToolGrant, for_any_call, missing
 from caxton.domain.ids import Digest, Scope
 from caxton.domain.ports import BlobStore, ModelGateway, ToolSandbox
 from caxton.domain.records import ComponentKind, Records, Transaction
-from caxton.domain.tools import ToolState, ToolVersion
+from caxton.domain.tools import BASE_LIMITS, ToolLimits, ToolState, ToolVersion
+from caxton.observability.metrics import METRICS
+from caxton.routing.directory import read_grants
 from caxton.workflows.deployment import (
     ACTIVATE_DEPLOYMENT,
     FAIL_DEPLOYMENT,
@@ -44,8 +50,19 @@ class DeploymentActivities:
     notify: Notify = field(repr=False)
     channels: Collection[str] = ()
     """Names of the channels that escalations may use."""
+    standing: StandingGrants = NO_GRANTS
+    """Grants that the server's settings make."""
+    base_limits: ToolLimits = BASE_LIMITS
+    """What every tool may use without a grant."""
     warm_memory: Callable[[], None] | None = field(default=None, repr=False)
     """Gets the memory ready, where agents that use it are deployed."""
+    read: ReadBundle = field(default=read_here, repr=False)
+    """Reads definitions."""
+    apply_schedules: Callable[[Scope], Awaitable[None]] | None = field(default=None, repr=False)
+    """Tells the engine of schedules of a workspace that are new, changed or gone."""
+
+    hook_secrets: HookSecrets | None = field(default=None, repr=False)
+    """Says why a trigger cannot use a secret."""
 
     @activity.defn(name=VALIDATE_DEPLOYMENT)
     async def validate_deployment(self, deployment: DeploymentInput) -> None:
@@ -63,16 +80,35 @@ class DeploymentActivities:
         beating = asyncio.create_task(beat())
         try:
             scope = deployment.scope
-            release = await self.records.read(lambda tx: read_release(tx, scope, deployment.request))
-            versions = await validate_release(scope, release, self.blobs, self.sandbox, self.models, self.channels)
+
+            def read(tx: Transaction) -> tuple[Release, Mapping[str, Sequence[ToolGrant]], set[Digest]]:
+                release = read_release(tx, scope, deployment.request)
+                return release, read_grants(tx, scope, self.standing), tx.own_contents(scope, release.contents)
+
+            release, grants, own = await self.records.read(read)
+            versions = await validate_release(
+                scope,
+                release,
+                own,
+                self.blobs,
+                self.sandbox,
+                self.models,
+                self.channels,
+                grants,
+                self.read,
+                self.hook_secrets,
+            )
         finally:
             beating.cancel()
 
         def stage(transaction: Transaction) -> None:
+            known = transaction.deployment(scope, deployment.deployment_id)
+            if known is not None and known.state not in UNFINISHED:
+                return
             for bundle, version in versions:
                 transaction.put_version(scope, bundle.kind, bundle, version, deployment.deployment_id)
             transaction.set_deployment(scope, deployment.deployment_id, DeploymentState.DEPLOYING)
-            notes = DeploymentNotes(scope, deployment.deployment_id, deployment.actor or SYSTEM)
+            notes = DeploymentNotes(scope, deployment.deployment_id, deployment.actor or SYSTEM, deployment.origin)
             notes.configured(release.changes)
             transaction.add_events_once(scope, notes.events)
 
@@ -81,14 +117,25 @@ class DeploymentActivities:
     @activity.defn(name=ACTIVATE_DEPLOYMENT)
     async def activate_deployment(self, deployment: DeploymentInput) -> bool:
         """Makes all changes live in one transaction. Returns whether there were any."""
+        ended: list[Deployment] = []
+        """This one, if it is this call that ends it; a transaction may run more than once."""
 
         def activate(transaction: Transaction) -> bool:
+            ended.clear()
             known = transaction.deployment(deployment.scope, deployment.deployment_id)
-            if known is not None and known.state is DeploymentState.RUNNING:
-                return bool([change for change in known.changes if change.action != "unchanged"])
+            if known is not None and known.state not in UNFINISHED:  # somebody else's run of the workflow has done it
+                is_live = known.state is DeploymentState.RUNNING
+                return is_live and any(change.action != "unchanged" for change in known.changes)
+            if deployment.rollback_of is not None:
+                undone = transaction.deployment(deployment.scope, deployment.rollback_of)
+                if undone is not None and undone.state is not DeploymentState.RUNNING:
+                    raise not_undoable(undone.id, undone.state)  # another rollback was quicker
             release = read_release(transaction, deployment.scope, deployment.request)
-            notes = DeploymentNotes(deployment.scope, deployment.deployment_id, deployment.actor or SYSTEM)
-            changes = _apply(transaction, deployment, release, notes)
+            notes = DeploymentNotes(
+                deployment.scope, deployment.deployment_id, deployment.actor or SYSTEM, deployment.origin
+            )
+            grants = read_grants(transaction, deployment.scope, self.standing)
+            changes = _apply(transaction, deployment, release, notes, lambda tool: self._lacking(tool, grants))
             transaction.set_deployment(
                 deployment.scope,
                 deployment.deployment_id,
@@ -99,17 +146,28 @@ class DeploymentActivities:
             if deployment.rollback_of is not None:
                 transaction.set_deployment(deployment.scope, deployment.rollback_of, DeploymentState.ROLLED_BACK)
             transaction.add_events(deployment.scope, notes.events)
+            if known is not None:
+                ended.append(known)
             return any(change.action != "unchanged" for change in changes)
 
-        return await self.records.write(activate)
+        is_changed = await self.records.write(activate)
+        _count(ended, DeploymentState.RUNNING)
+        return is_changed
+
+    def _lacking(self, tool: ToolVersion, grants: Mapping[str, Sequence[ToolGrant]]) -> Missing:
+        """What a tool requests and nobody has granted."""
+        rights = for_any_call(grants.get(tool.name, ()), datetime.now(UTC))
+        return missing(tool.manifest, rights, self.base_limits)
 
     @activity.defn(name=FAIL_DEPLOYMENT)
     async def fail_deployment(self, failure: DeploymentFailure) -> None:
         """Records why nothing was changed."""
+        ended: list[Deployment] = []
 
         def fail(transaction: Transaction) -> None:
+            ended.clear()
             known = transaction.deployment(failure.scope, failure.deployment_id)
-            if known is None or known.state is DeploymentState.FAILED:
+            if known is None or known.state not in UNFINISHED:
                 return
             transaction.set_deployment(
                 failure.scope, failure.deployment_id, DeploymentState.FAILED, error=failure.error
@@ -117,12 +175,14 @@ class DeploymentActivities:
             notes = DeploymentNotes(failure.scope, failure.deployment_id)
             notes.failed(failure.error)
             transaction.add_events(failure.scope, notes.events)
+            ended.append(known)
 
         await self.records.write(fail)
+        _count(ended, DeploymentState.FAILED)
 
     @activity.defn(name=NOTIFY_AGENTS)
     async def notify_agents(self, deployment: DeploymentInput) -> None:
-        """Tells the workflows of all agents that were deployed, updated or removed."""
+        """Tells the workflows of all agents that were deployed, updated or removed, and the engine of their schedules."""
         if self.warm_memory is not None and await self.records.read(lambda tx: _uses_memory(tx, deployment)):
             self.warm_memory()
         done = await self.records.read(lambda tx: tx.deployment(deployment.scope, deployment.deployment_id))
@@ -135,6 +195,8 @@ class DeploymentActivities:
                 await self.notify(deployment.scope, change.name, change.digest)
 
         await asyncio.gather(*(tell(change) for change in changed))
+        if self.apply_schedules is not None:
+            await self.apply_schedules(deployment.scope)
 
 
 def _uses_memory(transaction: Transaction, deployment: DeploymentInput) -> bool:
@@ -143,8 +205,17 @@ def _uses_memory(transaction: Transaction, deployment: DeploymentInput) -> bool:
     return any(version.spec.memory.enabled or version.spec.memory.auto_store for version in versions.values())
 
 
+def _count(ended: Sequence[Deployment], state: DeploymentState) -> None:
+    for deployment in ended:
+        METRICS.deployment(state, (datetime.now(UTC) - deployment.created_at).total_seconds())
+
+
 def _apply(
-    transaction: Transaction, deployment: DeploymentInput, release: Release, notes: DeploymentNotes
+    transaction: Transaction,
+    deployment: DeploymentInput,
+    release: Release,
+    notes: DeploymentNotes,
+    lacking: Callable[[ToolVersion], Missing],
 ) -> list[Change]:
     scope, changes = deployment.scope, release.changes
     changed = [change for change in changes if change.action != "unchanged"]
@@ -164,6 +235,8 @@ def _apply(
             change.after = version.spec.version if isinstance(version, AgentVersion) else version.manifest.version
             if isinstance(version, AgentVersion):
                 change.capabilities = [capability.name for capability in version.spec.capabilities]
+            else:
+                change.lacks(lacking(version))
             transaction.put_component(
                 scope,
                 change.kind,
@@ -181,8 +254,11 @@ def _apply(
             assert not isinstance(old, ToolVersion)
             assert not isinstance(new, ToolVersion)
             notes.agent(old, new, skills)
+            now = datetime.now(UTC)
+            notes.schedules(change.name, *set_schedules(transaction, scope, change.name, new, now))
+            notes.triggers(change.name, *set_triggers(transaction, scope, change.name, new, now))
         elif old is not None or new is not None:
-            notes.tool(old, new)
+            notes.tool(old, new, change.ungranted)
     return changes
 
 

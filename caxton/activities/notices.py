@@ -7,13 +7,13 @@ from typing import Any
 
 from temporalio import activity
 
-from caxton.activities import journal
-from caxton.activities.service_levels import notice_event
 from caxton.domain.channels import Channel
 from caxton.domain.errors import ChannelFailed
 from caxton.domain.events.governance import EscalationDelayed, EscalationDelivered, EscalationFailed
 from caxton.domain.executions import Execution
 from caxton.domain.records import EventFilter, Records, Transaction
+from caxton.governance.service_levels import notice_event
+from caxton.recording import journal
 from caxton.workflows.failures import to_failure
 from caxton.workflows.notice import DELIVER_NOTICE, RECORD_NOTICE, Notice, NoticeOutcome
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
-from caxton.activities import journal
-from caxton.activities.memory_bulk import BulkMemory
 from caxton.domain.errors import CaxtonError
 from caxton.domain.memory_port import Place
+from caxton.memory.bulk import BulkMemory
+from caxton.recording import journal
 from caxton.workflows.failures import to_failure
 from caxton.workflows.retention import APPLY_RETENTION, EXPIRE_UNDO, LIST_RETENTIONS, RetentionPlace
 

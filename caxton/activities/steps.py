@@ -1,78 +1,150 @@
-"""The activities that do steps: a batch of fast ones, or one slow one."""
+"""The activities of a conversation's workflow: its turns, and their steps."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from temporalio import activity
-from temporalio.api.common.v1 import Payload
-from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from caxton.activities.batch import do_steps, do_steps_as_json
-from caxton.activities.step import StepPorts
-from caxton.domain.executions import StepInput, StepResult
-from caxton.workflows.failures import to_failure
-from caxton.workflows.policies import HEARTBEAT_EVERY
-from caxton.workflows.steps import CALL_MODEL, CALL_TOOL, OPEN_TURNS, RUN_FAST_STEPS, WORKER_STOPS
+from caxton.domain.executions import NextTurn, Queue, StepDone, StepInput, StepKind, cancellation_of
+from caxton.domain.flow import PlaceLost
+from caxton.domain.ports import StreamEvent
+from caxton.turns import perform
+from caxton.turns.perform import TryAgainError
+from caxton.turns.step import Attempt, StepPorts
+from caxton.workflows.conversation import REFUSE_WAITING
+from caxton.workflows.policies import HEARTBEAT_EVERY, STEP_POLICIES
+from caxton.workflows.steps import (
+    CALL_MODEL,
+    CALL_TOOL,
+    CLOSE_EXECUTION,
+    NEXT_TURN,
+    OPEN_EXECUTION,
+    RUN_STEP,
+    WORKER_STOPS,
+)
 
-OpenTurns = Callable[[bytes], Awaitable[bytes | None]]
-"""Does steps that open turns, as JSON: their results as JSON, or None when it cannot."""
+T = TypeVar("T")
 
 
 class StepActivities:
-    """Does steps of executions."""
+    """Does turns and their steps."""
 
-    def __init__(self, ports: StepPorts, opener: OpenTurns | None = None) -> None:
-        """Work through `ports`; `opener` does first steps, where it can."""
+    def __init__(self, ports: StepPorts) -> None:
+        """Work through `ports`."""
         self.ports = ports
-        self.opener = opener
+        self._at_work = WeakValueDictionary[tuple[str, int, int], asyncio.Lock]()
 
-    @activity.defn(name=RUN_FAST_STEPS)
-    async def run_fast_steps(self, batch: list[StepInput]) -> list[StepResult]:
-        """Does all steps of the batch: one read transaction, the work side by side, one write transaction."""
-        return await do_steps(self.ports, batch)
+    @activity.defn(name=NEXT_TURN)
+    async def next_turn(self, queue: Queue) -> NextTurn | None:
+        """Begins the conversation's next turn."""
+        return await _tried(perform.next_turn(self.ports, queue, _attempt(StepKind.OPEN)))
 
-    @activity.defn(name=OPEN_TURNS)
-    async def open_turns(self, batch: RawValue) -> RawValue:
-        """Like :meth:`run_fast_steps`, for steps that open turns: elsewhere where that is possible."""
-        done = await self.opener(batch.payload.data) if self.opener is not None else None
-        if done is None:
-            done = await do_steps_as_json(self.ports, batch.payload.data)
-        return RawValue(Payload(metadata={"encoding": b"json/plain"}, data=done))
+    @activity.defn(name=REFUSE_WAITING)
+    async def refuse_waiting(self, queue: Queue, cancelled: bool) -> int:
+        """Ends what a conversation that ends has in hand. Returns how many turns have begun and have to be finished."""
+        return await perform.refuse_waiting(self.ports, queue, cancelled=cancelled)
+
+    @activity.defn(name=OPEN_EXECUTION)
+    async def open_execution(self, step: StepInput) -> StepDone:
+        """Begins an execution below another one."""
+        return await _tried(perform.open_child(self.ports, step, _attempt(step.kind)))
+
+    @activity.defn(name=CLOSE_EXECUTION)
+    async def close_execution(self, step: StepInput) -> StepDone:
+        """Ends an execution with a failure."""
+        return await perform.close(self.ports, step)
+
+    @activity.defn(name=RUN_STEP)
+    async def run_step(self, step: StepInput) -> StepDone:
+        """Does a short step."""
+        return await self._one_at_a_time(step, _attempt(step.kind))
 
     @activity.defn(name=CALL_MODEL)
-    async def call_model(self, step: StepInput) -> StepResult:
-        """Calls a model over the network. Heartbeats say that the worker lives."""
-        return await _alone(self.ports, step)
+    async def call_model(self, step: StepInput) -> StepDone:
+        """Calls a model over the network."""
+        return await self._call(step)
 
     @activity.defn(name=CALL_TOOL)
-    async def call_tool(self, step: StepInput) -> StepResult:
+    async def call_tool(self, step: StepInput) -> StepDone:
         """Calls a tool that may take long or use the network."""
-        return await _alone(self.ports, step)
+        return await self._call(step)
+
+    async def _call(self, step: StepInput) -> StepDone:
+        work = self._one_at_a_time(step, _attempt(step.kind))
+        try:
+            return await _with_heartbeats(self._unless_cancelled(step, work))
+        except PlaceLost:
+            raise ApplicationError("the call lost its place", type=WORKER_STOPS, non_retryable=True) from None
+        except asyncio.CancelledError:
+            if not activity.is_worker_shutdown():
+                raise
+            # No attempt of the step's: the workflow has it begun again by another worker.
+            raise ApplicationError("the worker stops", type=WORKER_STOPS, non_retryable=True) from None
+
+    async def _one_at_a_time(self, step: StepInput, attempt: Attempt) -> StepDone:
+        """Does a step once no other attempt of it is at work in this process, which may just be recording it.
+
+        After a restart there may be two: the one that the dead worker left in the queue, and the one that began again.
+        """
+        key = (step.execution_id, step.step, step.call)
+        lock = self._at_work.setdefault(key, asyncio.Lock())
+        async with lock:
+            return await _tried(perform.perform(self.ports, step, attempt))
+
+    async def _unless_cancelled(self, step: StepInput, work: Awaitable[StepDone]) -> StepDone:
+        """Awaits `work`; where its turn is cancelled meanwhile, the call is given up at once, and its execution ends."""
+        task, told = asyncio.ensure_future(work), False
+
+        def hear(_event: StreamEvent) -> None:
+            nonlocal told
+            told = True
+            task.cancel()
+
+        unsubscribe = self.ports.stream.subscribe(cancellation_of(step.root_id), hear, only_end=True)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not told or activity.is_cancelled() or activity.is_worker_shutdown():
+                raise
+            return await perform.cancel(self.ports, step)
+        finally:
+            unsubscribe()
+            if not task.done():
+                task.cancel()
 
 
-async def _alone(ports: StepPorts, step: StepInput) -> StepResult:
+def _attempt(kind: StepKind) -> Attempt:
+    number, policy = activity.info().attempt, STEP_POLICIES[kind]
+    return Attempt(number, policy.attempts, policy.wait(number).total_seconds())
+
+
+async def _tried(work: Awaitable[T]) -> T:
     try:
-        [result] = await with_heartbeats(do_steps(ports, [step]))
-    except asyncio.CancelledError:
-        if not activity.is_worker_shutdown():
-            raise
-        # No attempt of the step's: the workflow has it begun again by another worker.
-        raise ApplicationError("the worker stops", type=WORKER_STOPS, non_retryable=True) from None
-    if result.error is not None:
-        raise to_failure(result.error)
-    return result
+        return await work
+    except TryAgainError as error:
+        # Only the code: what the failure says is not for the engine's history.
+        raise ApplicationError(
+            error.code,
+            type=error.code,
+            category=ApplicationErrorCategory.BENIGN,  # expected: no line in the worker's log
+            next_retry_delay=None if error.after is None else timedelta(seconds=error.after),
+        ) from None
 
 
-async def with_heartbeats(work: Awaitable[list[StepResult]]) -> list[StepResult]:
+async def _with_heartbeats(work: Awaitable[T]) -> T:
     """Awaits `work`, and tells the engine meanwhile that it goes on."""
 
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(HEARTBEAT_EVERY)
+    def beat() -> None:
+        nonlocal beating
+        activity.heartbeat()
+        beating = loop.call_later(HEARTBEAT_EVERY, beat)
 
-    beating = asyncio.create_task(beat())
+    loop = asyncio.get_running_loop()
+    beating = loop.call_later(HEARTBEAT_EVERY, beat)
     try:
         return await work
     finally:

@@ -1,17 +1,16 @@
 """Signed webhooks, as https://www.standardwebhooks.com describes them (specification 1.0.0)."""
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
-import os
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from caxton.adapters.secrets import SECRETS
+from caxton.domain.base64_text import decode_base64
 from caxton.domain.channels import Channel
-from caxton.domain.errors import ChannelFailed, ChannelUnreachable
+from caxton.domain.errors import ChannelFailed, ChannelUnreachable, InvalidSettings, SecretMissing
+from caxton.domain.hook_signatures import sign_standard
+from caxton.domain.surroundings import client_options
 
 TIMEOUT = 10.0
 """Seconds for one attempt."""
@@ -20,31 +19,17 @@ PASSING = frozenset({408, 425, 429})
 """Answers of a client's fault that another attempt may not meet; every other 4xx ends the attempts."""
 
 
-def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature`: "v1," and the base64 of HMAC-SHA256 over id, time and body.
-
-    Args:
-        secret: base64, perhaps behind "whsec_".
-        message_id: the same for every attempt, so that the receiver can drop repetitions.
-        timestamp: seconds since the epoch.
-        body: as it is sent.
-    """
-    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-
-
 def secret_problem(channel: Channel) -> str | None:
     """Why notices of `channel` could not be signed; None if they can."""
-    if channel.secret_env is None:
+    if channel.secret is None:
         return None
-    secret = os.environ.get(channel.secret_env, "")
-    if not secret:
-        return f"the environment variable {channel.secret_env} is not set"
     try:
-        base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        return f"what {channel.secret_env} holds is not base64"
+        secret = SECRETS.get(channel.secret).get_secret_value()
+        decode_base64(secret.strip().removeprefix("whsec_"))
+    except SecretMissing as error:
+        return error.message
+    except ValueError:
+        return f"what {channel.secret.removeprefix('env:')} holds is not base64"
     return None
 
 
@@ -65,15 +50,18 @@ async def post(channel: Channel, message_id: str, payload: Mapping[str, Any]) ->
         "webhook-id": message_id,
         "webhook-timestamp": str(moment),
     }
-    if channel.secret_env is not None:
+    if channel.secret is not None:
         problem = secret_problem(channel)
         if problem is not None:
             raise ChannelUnreachable(problem)
-        secret = os.environ[channel.secret_env]
-        headers["webhook-signature"] = sign(secret, message_id, moment, body)
+        secret = SECRETS.get(channel.secret).get_secret_value()
+        headers["webhook-signature"] = sign_standard(secret, message_id, moment, body)
     try:
-        async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False) as client:
+        options = client_options(channel.url)
+        async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, **options) as client:
             response = await client.post(channel.url, content=body, headers=headers)
+    except InvalidSettings as error:
+        raise ChannelUnreachable(error.message, *error.hints) from None
     except httpx.HTTPError as error:
         raise ChannelUnreachable(f"no answer ({type(error).__name__})") from error
     status = response.status_code

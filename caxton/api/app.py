@@ -4,35 +4,53 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from caxton import __version__
-from caxton.api.errors import ERROR_RESPONSES, add_error_handlers
+from caxton.api import front_page
+from caxton.api.docs_page import FILES, add_docs_page
+from caxton.api.errors import add_error_handlers
 from caxton.api.gate import Gate
-from caxton.api.hot import HotRoute
+from caxton.api.guard import guard_all
+from caxton.api.openapi import describe
+from caxton.api.plain_messages import PlainMessages
 from caxton.api.routes import (
     agents,
+    codec,
     conversations,
     deployments,
     events,
     governance,
+    keys,
     memory,
     messages,
+    retention,
+    schedules,
+    storage,
     system,
+    tool_grants,
     tools,
+    triggers,
     views,
 )
 from caxton.api.services import Services
+from caxton.api.web import WebAccess
+from caxton.domain.permissions import Permission
+
+PAGES: dict[str, Permission] = dict.fromkeys(("/docs", "/openapi.json", FILES), Permission.SERVER_READ)
+"""Routes that FastAPI makes, and what they need."""
 
 DESCRIPTION = """
-Agents as durable workflows. Every route but `/health` and `/ready` needs an API key (`Authorization: Bearer …`); data
-belong to the key's customer and to the workspace that `X-Caxton-Workspace` names. Errors are
+Agents as durable workflows. Every route but `/health`, `/ready` and those of webhooks needs an API key: press *Authorize* and
+paste one. On the server's machine, `admin.key` in its data folder has one (`caxton config show` says where); `caxton key create`
+makes others. Data belong to the key's customer and to the workspace that `X-Caxton-Workspace` names, one of those that the key
+may use. Each operation names the permission that it needs as `x-caxton-permission`. Errors are
 [problem details](https://www.rfc-editor.org/rfc/rfc9457) with a `code` and `hints`.
 """
 
 
-def build_app(services: Services) -> ASGIApp:
-    """The ASGI application over `services`."""
+def build_app(services: Services, access: WebAccess | None = None) -> ASGIApp:
+    """The ASGI application over `services`, for the names and sites that `access` has."""
     api = build_api()
     api.state.services = services
-    return Gate(HotRoute(api, services), services.keys, services.limits)
+    return Gate(PlainMessages(api, services), services, access)
 
 
 def build_api() -> FastAPI:
@@ -40,9 +58,38 @@ def build_api() -> FastAPI:
     from fastapi_offline import FastAPIOffline
 
     api = FastAPIOffline(
-        title="Caxton", version=__version__, description=DESCRIPTION, responses=ERROR_RESPONSES, redoc_url=None
+        docs_url=None,
+        title="Caxton",
+        version=__version__,
+        description=DESCRIPTION,
+        redoc_url=None,
+        static_url=FILES,
+        redirect_slashes=False,  # a redirect would repeat the request's host
     )
-    for module in (messages, conversations, deployments, agents, tools, events, views, governance, memory, system):
+    for module in (
+        messages,
+        conversations,
+        deployments,
+        agents,
+        schedules,
+        triggers,
+        tools,
+        tool_grants,
+        events,
+        views,
+        governance,
+        memory,
+        retention,
+        storage,
+        codec,
+        keys,
+        system,
+        front_page,
+    ):
         api.include_router(module.router)
+    api.include_router(triggers.hooks)
+    add_docs_page(api)
+    guard_all(api, PAGES)
+    describe(api)
     add_error_handlers(api)
     return api

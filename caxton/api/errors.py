@@ -1,6 +1,7 @@
 """Errors over HTTP: RFC 9457 problem details, one shape for all."""
 
 import contextlib
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -9,24 +10,32 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
-from caxton.domain.errors import CaxtonError, InvalidInput, MethodNotAllowed, NotFound, NotPermitted, error_classes
+from caxton.domain.errors import CaxtonError, InvalidInput, MethodNotAllowed, NotFound, NotPermitted
 from caxton.domain.ids import NAME_PATTERN
 from caxton.domain.memory import RELATION_PATTERN, TYPE_PATTERN
+from caxton.domain.validation_words import in_plain_words
 
 log = logging.getLogger(__name__)
 
 PROBLEM = "application/problem+json"
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+MOST_PROBLEMS = 50
+MOST_QUOTED = 300
+"""Problems of one request that are told, and characters of each: an answer is no way to make the server write."""
 
 
 def problem_response(error: CaxtonError, request_id: str | None) -> JSONResponse:
     """The response that tells `error`."""
     report = error.report()
     body: dict[str, Any] = {
-        "type": report.help,
+        "type": f"urn:caxton:error:{report.code}",
         "title": error.title,
         "status": error.status,
-        "detail": error.message,
+        "detail": report.message,
         "code": report.code,
         "hints": [hint.model_dump(exclude_none=True) for hint in report.hints],
         "details": report.details,
@@ -42,7 +51,20 @@ def problem_response(error: CaxtonError, request_id: str | None) -> JSONResponse
         headers["Retry-After"] = str(max(1, round(report.retry_after)))
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="caxton"'
-    return JSONResponse(body, error.status, headers, media_type=PROBLEM)
+    if error.status == 405:
+        headers["Allow"] = ", ".join(report.details.get("allow", []))
+    if error.status == 415:
+        headers["Accept"] = ", ".join(report.details.get("accept", []))
+        if "accept_encoding" in report.details:
+            headers["Accept-Encoding"] = ", ".join(report.details["accept_encoding"])
+    return _ProblemResponse(body, error.status, headers, media_type=PROBLEM)
+
+
+class _ProblemResponse(JSONResponse):
+    """Can be written whatever was quoted of the request."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
 
 
 def request_id_of(request: Request) -> str | None:
@@ -78,15 +100,20 @@ async def _tell_refusal(request: Request, error: NotPermitted) -> None:
         return
     route = getattr(request.scope.get("route"), "path", "?")
     try:
-        await services.event_log.refused(caller, f"{request.method} {route}", str(error.details.get("needed", "")))
+        await services.authentication.refusals.not_permitted(
+            caller, f"{request.method} {route}", str(error.details.get("needed", ""))
+        )
     except CaxtonError as failure:
         log.warning("a refusal could not be logged: %s", failure.message)
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:
     problems = [
-        {"path": ".".join(str(part) for part in detail["loc"][1:]) or str(detail["loc"][0]), "message": _said(detail)}
-        for detail in error.errors()
+        {
+            "path": (".".join(str(part) for part in detail["loc"][1:]) or str(detail["loc"][0]))[:MOST_QUOTED],
+            "message": _said(detail)[:MOST_QUOTED],
+        }
+        for detail in error.errors()[:MOST_PROBLEMS]
     ]
     first = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -104,18 +131,33 @@ _PATTERNS = {
 
 def _said(detail: Mapping[str, Any]) -> str:
     pattern = detail.get("ctx", {}).get("pattern", "")
-    return _PATTERNS.get(pattern) or str(detail["msg"])
+    return _PATTERNS.get(pattern) or in_plain_words(str(detail["msg"]))
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     known: CaxtonError
     if error.status_code == 404:
-        known = NotFound(f"there is no {request.url.path}", "see /docs for what there is")
+        known = NotFound(f"there is no {request.url.path[:MOST_QUOTED]}", "see /docs for what there is")
     elif error.status_code == 405:
-        known = MethodNotAllowed(f"{request.method} does not go with {request.url.path}", "see /docs for what does")
+        allowed = _methods_of(request)
+        known = MethodNotAllowed(
+            f"{request.method} does not go with {request.url.path[:MOST_QUOTED]}",
+            "see /docs for what does",
+            details={"allow": allowed},
+        )
     else:
         known = InvalidInput(str(error.detail))
     return problem_response(known, request_id_of(request))
+
+
+def _methods_of(request: Request) -> list[str]:
+    """The methods that a path takes: of all its routes, for the router tells those of the first one only."""
+
+    def takes(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in METHODS if takes(method)]
 
 
 async def unexpected_error(request: Request, error: Exception) -> Response:
@@ -134,12 +176,3 @@ async def unexpected_error(request: Request, error: Exception) -> Response:
         reason=type(error).__name__,
     )
     return problem_response(found, request_id_of(request))
-
-
-ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
-    "default": {
-        "description": "A problem: " + ", ".join(error_classes()),
-        "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/ErrorReport"}}},
-    }
-}
-"""For the OpenAPI description of every route."""

@@ -1,25 +1,42 @@
 """What routes call, and how a route gets at it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from caxton.domain.fair_lock import FairLock
 from caxton.domain.ports import BlobStore
 from caxton.service.agents import Agents
 from caxton.service.approvals import Approvals
+from caxton.service.audit_sinks import AuditLag
+from caxton.service.authentication import Authentication
 from caxton.service.budgets import Budgets
+from caxton.service.codec import Codec
 from caxton.service.context import Caller
 from caxton.service.conversations import Conversations
 from caxton.service.deployments import Deployments
 from caxton.service.event_log import EventLog
+from caxton.service.hooks import Hooks
 from caxton.service.keys import Keys
+from caxton.service.listening import Listening
 from caxton.service.memory import MemoryAdministration
 from caxton.service.onboarding import Onboarding
 from caxton.service.projections import Projections
-from caxton.service.system import Health
+from caxton.service.queues import Queues
+from caxton.service.rates import Rates
+from caxton.service.retention import Retention
+from caxton.service.schedules import Schedules
+from caxton.service.storage import Storage
+from caxton.service.system import HealthChecks
+from caxton.service.tallies import Tallies
+from caxton.service.tool_grants import ToolGrants
 from caxton.service.tools import Tools
+from caxton.service.triggers import Triggers
 from caxton.service.turns import Turns
+
+REST = 0.02
+"""Seconds between two pieces of work that take the interpreter a tenth of a second: others have theirs."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,8 @@ class ApiLimits:
     request_bytes: int = 4 << 20
     content_bytes: int = 16 << 20
     blob_bytes: int = 128 << 20
+    bodies_bytes: int = 48 << 20
+    """In hand at the same time, in all; half of it for one customer."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +55,15 @@ class Services:
     """All use cases of one server."""
 
     turns: Turns
+    listening: Listening
     conversations: Conversations
     agents: Agents
+    schedules: Schedules
+    triggers: Triggers
+    hooks: Hooks
     deployments: Deployments
     tools: Tools
+    tool_grants: ToolGrants
     approvals: Approvals
     budgets: Budgets
     memory: MemoryAdministration
@@ -47,11 +71,23 @@ class Services:
     projections: Projections
     onboarding: Onboarding
     keys: Keys
-    health: Health
+    authentication: Authentication
+    retention: Retention
+    storage: Storage
+    rates: Rates
+    queues: Queues
+    tallies: Tallies
+    codec: Codec
+    audit_lag: AuditLag
+    health: HealthChecks
     blobs: BlobStore
     facts: dict[str, object]
     """What `GET /v1/server` tells besides the caller: version, engine, store, URLs."""
     limits: ApiLimits = ApiLimits()
+    long_answers: FairLock = field(default_factory=lambda: FairLock(REST))
+    """Whose turn it is to have a long list made (:mod:`caxton.api.in_turn`)."""
+    long_bodies: FairLock = field(default_factory=lambda: FairLock(REST))
+    """Whose turn it is to have a long body read."""
 
 
 def _services(request: Request) -> Services:

@@ -1,16 +1,21 @@
 """`caxton agent list|show|start|stop|restart|resume`"""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import ago, columns, emit, milliseconds, remark, say, shorten, style, table
+from caxton.cli.connection import connect
+from caxton.cli.interrupts import told_if_interrupted
+from caxton.cli.invocation import current
+from caxton.cli.output import ago, complain, emit, in_words, milliseconds, prose, remark, say, style, wrapped
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
-    from caxton.client.views import AgentView, Statistics
+    from caxton.views.agents import AgentView
+    from caxton.views.statistics import Statistics
 
 app = new_app(help="List, show, start and stop agents.", no_args_is_help=True)
 
@@ -30,8 +35,8 @@ _COLOURS = {"Running": "green", "Failed": "red", "Draining": "yellow", "Stopped"
 def _state(agent: "AgentView") -> str:
     """In which state it is; one that runs and may take no work is suspended."""
     if agent.suspended and agent.state == "Running":
-        return style("Suspended", "yellow")
-    return style(agent.state, _COLOURS.get(agent.state, "bold"))
+        return style("suspended", "yellow")
+    return style(in_words(agent.state), _COLOURS.get(agent.state, "bold"))
 
 
 @app.command("list")
@@ -43,7 +48,7 @@ def list_agents() -> None:
         emit({"agents": agents})
         return
     if not agents:
-        say("no agents are deployed")
+        prose("no agents are deployed")
         remark("Next: caxton init my-agent, then caxton deploy")
         return
     rows = [
@@ -51,14 +56,16 @@ def list_agents() -> None:
             agent.name,
             agent.version,
             _state(agent),
+            _model(agent),
             ", ".join(capability.name for capability in agent.capabilities),
             success(agent.statistics),
             f"{agent.running} running" if agent.running else "",
         ]
         for agent in agents
     ]
-    for line in table(rows, ["agent", "version", "state", "capabilities", "calls", "now"]):
+    for line in table(rows, ["agent", "version", "state", "model", "capabilities", "calls", "now"]):
         say(line)
+    warn_of_models(agents)
 
 
 @app.command()
@@ -69,14 +76,15 @@ def show(name: AgentName) -> None:
     if current().json:
         emit(agent)
         return
-    say(f"{style(agent.name, 'bold')} {agent.version}  {_state(agent)}")
+    prose(f"{style(agent.name, 'bold')} {agent.version}  {_state(agent)}")
     if agent.reason:
-        say(f"  {agent.reason}")
+        prose(f"  {agent.reason}")
     if agent.suspended:
         say(style(f"  takes no work: {agent.suspended}", "yellow"))
         remark(f"  let it: caxton agent resume {agent.name}")
     if agent.description:
-        say(f"  {agent.description}")
+        for line in wrapped(agent.description, indent="  ", everywhere=True):
+            say(line)
     for line in table(_facts(agent), indent="  "):
         say(line)
     if agent.documentation:
@@ -95,7 +103,7 @@ def resume(
     if current().json:
         emit(agent)
         return
-    say(f'"{agent.name}" takes work again')
+    prose(f'"{agent.name}" takes work again')
 
 
 @app.command()
@@ -108,14 +116,14 @@ def start(name: AgentName) -> None:
 @app.command()
 def stop(name: AgentName, grace: Grace = None) -> None:
     """Stop an agent: new work goes elsewhere, work in hand has time to finish."""
-    with connect() as caxton:
+    with connect() as caxton, told_if_interrupted(f"The agent stops all the same. See: caxton agent show {name}"):
         _changed(caxton.stop_agent(name, seconds(grace)))
 
 
 @app.command()
 def restart(name: AgentName, grace: Grace = None) -> None:
     """Stop an agent and start it again."""
-    with connect() as caxton:
+    with connect() as caxton, told_if_interrupted(f"The agent may restart all the same. See: caxton agent show {name}"):
         _changed(caxton.restart_agent(name, seconds(grace)))
 
 
@@ -152,7 +160,24 @@ def _changed(agent: "AgentView") -> None:
         emit(agent)
         return
     running = f", {agent.running} still running" if agent.running else ""
-    say(f"{agent.name} is {agent.state}{running}" + (f": {agent.reason}" if agent.reason else ""))
+    prose(f"{agent.name} is {in_words(agent.state)}{running}" + (f": {agent.reason}" if agent.reason else ""))
+
+
+def _model(agent: "AgentView") -> str:
+    """The model that answers first, marked where it is not the one that should."""
+    resolved = (agent.model.resolved if agent.model else None) or []
+    first = resolved if isinstance(resolved, str) else next(iter(resolved), "none")
+    return f"{first} {style('!', 'yellow')}" if agent.model and agent.model.warning else first
+
+
+def warn_of_models(agents: "Iterable[AgentView]") -> None:
+    """Says which agents do not use the model that they should, once for each reason."""
+    names: dict[str, list[str]] = {}
+    for agent in agents:
+        if agent.model and agent.model.warning:
+            names.setdefault(agent.model.warning, []).append(agent.name)
+    for warning, concerned in names.items():
+        complain(f"{style('warning:', 'bold', 'yellow')} {', '.join(concerned)}: {warning}")
 
 
 def _facts(agent: "AgentView") -> list[list[str]]:
@@ -170,19 +195,20 @@ def _facts(agent: "AgentView") -> list[list[str]]:
         facts.append(["may ask for", ", ".join(names)])
     if agent.model:
         resolved = agent.model.resolved
-        chosen = ", ".join(resolved) if isinstance(resolved, list) else resolved or str(agent.model.configured)
+        chosen = ", ".join(resolved or agent.model.configured)
         facts.append(["model", f"{chosen}{' (scripted)' if agent.model.scripted and chosen != 'scripted' else ''}"])
         if agent.model.note:
             facts.append(["", agent.model.note])
+        if agent.model.warning:
+            facts.append(["", style(f"! {agent.model.warning}", "yellow")])
     if agent.limits:
-        shown = (
-            {**agent.limits, "time": format_duration(agent.limits["time"])} if "time" in agent.limits else agent.limits
-        )
+        shown = {name: value for name, value in agent.limits.items() if value is not None}
+        if "time" in shown:
+            shown["time"] = format_duration(shown["time"])
         facts.append(["limits", ", ".join(f"{name} {value}" for name, value in shown.items())])
     facts.append(["used", success(agent.statistics)])
     if agent.running:
         facts.append(["now", f"{agent.running} running"])
     facts.append(["deployed", f"{ago(agent.updated_at)}  {agent.deployment_id or ''}".rstrip()])
     facts.append(["digest", agent.digest[:12]])
-    space = columns() - 16
-    return [[name, shorten(value, space) if name in ("offers", "") else value] for name, value in facts]
+    return facts

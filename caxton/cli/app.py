@@ -11,8 +11,11 @@ from typer.main import get_command
 
 from caxton.cli import invocation
 from caxton.cli.commands import COMMANDS, CommandEntry
+from caxton.cli.given_text import check_arguments
 
 PROGRAM = "caxton"
+HELP = "help"
+"""In place of a command: `caxton help ask` is `caxton ask --help`."""
 
 
 class Group(TyperGroup):
@@ -20,6 +23,13 @@ class Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Finds the command that `args` name, with the same answer as in all our messages if there is none."""
+        if args and args[0] == HELP and HELP not in self.commands:
+            args = [*args[1:], f"--{HELP}"]
+            if len(args) == 1:
+                from caxton.cli.output import say
+
+                say(ctx.get_help())
+                raise typer.Exit
         if args and args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
             from caxton.definitions.suggestions import closest
             from caxton.domain.errors import Hint, UsageError
@@ -36,6 +46,8 @@ class Root(Group):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Finds the command that `args` name and loads it."""
+        if len(args) > 1 and args[0] == HELP:
+            args = [*args[1:], f"--{HELP}"]
         if args and args[0] in COMMANDS:
             self.commands[args[0]] = load(COMMANDS[args[0]])
         return super().resolve_command(ctx, args)
@@ -44,7 +56,13 @@ class Root(Group):
 def build(*, eager: bool = False) -> Root:
     """The command `caxton`; with `eager`, all that belongs to it loaded."""
     stubs = {name: TyperCommand(name, help=entry.summary) for name, entry in COMMANDS.items()}
-    root = Root(name=PROGRAM, commands=dict(stubs), params=_common_options(), rich_markup_mode=None)
+    root = Root(
+        name=PROGRAM,
+        commands=dict(stubs),
+        params=_common_options(),
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
     if eager:
         root.commands.update({name: load(entry) for name, entry in COMMANDS.items()})
     return root
@@ -60,6 +78,7 @@ def load(entry: CommandEntry) -> Any:
     while pending:
         each = pending.pop()
         each.params.extend(common)
+        each.context_settings["help_option_names"] = ["-h", "--help"]
         if isinstance(each, TyperGroup):
             pending.extend(each.commands.values())
     return command
@@ -71,6 +90,7 @@ def run(arguments: Sequence[str]) -> int:
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:
         answer_shell(arguments)
     try:
+        check_arguments(arguments)
         root = build()
         with root.make_context(PROGRAM, list(arguments)) as context:
             root.invoke(context)

@@ -1,12 +1,17 @@
-"""`caxton approvals list|show|grant|reject`"""
+"""`caxton approvals list|show|grant|reject|remembered|forget`"""
 
-from typing import TYPE_CHECKING, Annotated
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from caxton.cli.app import new_app
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import ago, emit, remark, say, style, table
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import ago, complain, emit, in_words, prose, remark, say, style
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
     from caxton.domain.governance import Approval
@@ -40,12 +45,12 @@ def list_approvals(
         emit({"approvals": approvals})
         return
     if not approvals:
-        say("nothing waits for a decision" if wanted == "Pending" else "there are no approvals")
+        prose("nothing waits for a decision" if wanted == "Pending" else "there are no approvals")
         return
     rows = [
         [
             each.id,
-            style(each.state, _COLOURS.get(each.state, "dim")),
+            style(in_words(each.state), _COLOURS.get(each.state, "dim")),
             f"{each.action_type} {each.name}".strip(),
             each.agent,
             each.risk_level,
@@ -62,14 +67,18 @@ def list_approvals(
 
 @app.command()
 def show(approval_id: ApprovalId) -> None:
-    """Show one approval with what has to be judged."""
+    """Show one approval with what has to be judged; characters that deceive the eye are shown by their numbers."""
+    from caxton.domain.deceptive import mixed_words, revealed, revealed_json
+
     with connect() as caxton:
         approval = caxton.approval(approval_id)
     if current().json:
         emit(approval)
         return
     head = f"{approval.action_type} {approval.name}".strip()
-    say(f"{style(approval.id, 'bold')}  {style(approval.state, _COLOURS.get(approval.state, 'dim'))}  {head}")
+    prose(
+        f"{style(approval.id, 'bold')}  {style(in_words(approval.state), _COLOURS.get(approval.state, 'dim'))}  {head}"
+    )
     facts = [
         ["agent", approval.agent],
         ["capability", approval.capability or ""],
@@ -78,13 +87,23 @@ def show(approval_id: ApprovalId) -> None:
         ["asked", ago(approval.requested_at)],
         ["expires" if approval.state == "Pending" else "decided", _when(approval)],
         ["by", approval.decided_by or ""],
+        ["asked by", approval.requested_by or ""],
+        ["agree", ", ".join(vote.actor for vote in approval.votes)],
+        ["needed", str(approval.approvals_needed) if approval.approvals_needed > 1 else ""],
+        ["remembered", approval.remembered or ""],
         ["reason", approval.reason],
         ["trace", f"caxton trace {approval.root_id}"],
     ]
     for line in table([fact for fact in facts if fact[1]], indent="  "):
         say(line)
     say()
-    say(approval.content)
+    say(revealed(approval.content))
+    if approval.arguments is not None:
+        say()
+        prose("changed by the approver to:")
+        say(revealed_json(json.dumps(approval.arguments, ensure_ascii=False, indent=2)))
+    for word in mixed_words(approval.content):
+        complain(f"{style('warning:', 'bold', 'yellow')} this word mixes alphabets: {word}")
     if approval.state == "Pending":
         say()
         remark(f"caxton approvals grant {approval.id}")
@@ -92,9 +111,93 @@ def show(approval_id: ApprovalId) -> None:
 
 
 @app.command()
-def grant(approval_id: ApprovalId, reason: Reason = "") -> None:
+def grant(
+    approval_id: ApprovalId,
+    reason: Reason = "",
+    arguments: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Call with these arguments, in place of those asked for.")
+    ] = None,
+    remember: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help='Calls like this one need no decision for so long, such as "1h".'),
+    ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATTERN",
+            help='With --remember: an argument that may differ: "to=*@example.com", "amount<100". Repeatable.',
+        ),
+    ] = None,
+) -> None:
     """Let the action go ahead."""
-    _decide(approval_id, "grant", reason)
+    from caxton.domain.errors import UsageError
+
+    if like and not remember:
+        raise UsageError("--like goes with --remember", 'say for how long: --remember "1h"')
+    wanted = {"for": remember, "like": dict(_pattern(text) for text in like or [])} if remember else None
+    _decide(approval_id, "grant", reason, arguments=_json_object(arguments), remember=wanted)
+
+
+def _json_object(text: str | None) -> dict[str, Any] | None:
+    from caxton.domain.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--arguments is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise UsageError("--arguments is no JSON object", "write for example: --arguments '{\"amount\": 5}'")
+    return cast("dict[str, Any]", found)
+
+
+def _pattern(text: str) -> tuple[str, Any]:
+    """NAME<NUMBER, NAME>NUMBER, or NAME=GLOB."""
+    from caxton.domain.errors import UsageError
+
+    found = re.fullmatch(r"([^<>=]+)([<>=])(.+)", text)
+    if found is None:
+        raise UsageError(f'"{text}" is no pattern', 'write "to=*@example.com", "amount<100" or "amount>0"')
+    name, sign, wanted = found.groups()
+    if sign == "=":
+        return name, {"like": wanted}
+    try:
+        return name, {"below" if sign == "<" else "above": float(wanted)}
+    except ValueError:
+        raise UsageError(f'"{wanted}" is no number') from None
+
+
+@app.command()
+def remembered() -> None:
+    """Show calls that need no decision for a while, because one like them was approved."""
+    with connect() as caxton:
+        grants = caxton.remembered_grants()
+    if current().json:
+        emit({"grants": grants})
+        return
+    if not grants:
+        prose("no grants are remembered")
+        return
+    rows = [
+        [each.id, each.agent, each.name, ", ".join(each.like) or "the same", each.granted_by, _left(each.expires_at)]
+        for each in grants
+    ]
+    for line in table(rows, ["grant", "agent", "call", "may differ", "by", "for"]):
+        say(line)
+
+
+@app.command()
+def forget(
+    grant_id: Annotated[str, typer.Argument(metavar="ID", help="As `caxton approvals remembered` shows it.")],
+) -> None:
+    """End a remembered grant: calls need a decision again."""
+    with connect() as caxton:
+        caxton.forget_grant(grant_id)
+    if current().json:
+        emit({"id": grant_id, "forgotten": True})
+    else:
+        prose(f"{grant_id} is forgotten")
 
 
 @app.command()
@@ -103,22 +206,32 @@ def reject(approval_id: ApprovalId, reason: Reason = "") -> None:
     _decide(approval_id, "reject", reason)
 
 
-def _decide(approval_id: str, verdict: str, reason: str) -> None:
+def _decide(
+    approval_id: str,
+    verdict: str,
+    reason: str,
+    *,
+    arguments: dict[str, Any] | None = None,
+    remember: dict[str, Any] | None = None,
+) -> None:
     with connect() as caxton:
-        approval = caxton.decide(approval_id, verdict, reason)
+        approval = caxton.decide(approval_id, verdict, reason, arguments=arguments, remember=remember)
     if current().json:
         emit(approval)
         return
-    say(f"{approval.id} is {style(approval.state, _COLOURS.get(approval.state, 'bold'))}")
+    if approval.state == "Pending":
+        prose(f"{len(approval.votes)} of {approval.approvals_needed} agree with {approval.id}")
+        return
+    prose(f"{approval.id} is {style(in_words(approval.state), _COLOURS.get(approval.state, 'bold'))}")
     remark(style(f"What came of it: caxton trace {approval.root_id}", "dim"))
 
 
 def _when(approval: "Approval") -> str:
-    from datetime import UTC, datetime
+    return ago(approval.decided_at) if approval.decided_at is not None else _left(approval.expires_at)
 
+
+def _left(until: datetime) -> str:
     from caxton.domain.quantities import format_duration
 
-    if approval.decided_at is not None:
-        return ago(approval.decided_at)
-    left = (approval.expires_at - datetime.now(UTC)).total_seconds()
+    left = (until - datetime.now(UTC)).total_seconds()
     return f"{format_duration(left)} left" if left > 0 else "expiring"

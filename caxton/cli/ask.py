@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caxton.cli import acknowledgement
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent, complete_capability
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import complain, emit, is_terminal, remark, say
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import complain, emit, is_terminal, remark, say, shorten, style
 
 if TYPE_CHECKING:
     from caxton.cli.turns import TurnDisplay
@@ -58,26 +60,31 @@ def ask(
     from caxton.domain.errors import CaxtonError
 
     if out is not None:
-        _check_folder(out)
+        check_folder(out)
     display = turns.TurnDisplay(quiet=current().json)
     turn = None
-    with connect() as caxton:
+    with connect() as caxton, display:
         try:
             turn = caxton.ask(request, wait=not (no_wait or display.is_live), **options)
+            if turn.state == "running" and display.is_live and not no_wait:
+                acknowledgement.progress("Waiting for the reply …")
             if no_wait:
                 _handed_in(turn)
             else:
-                _show(caxton, turns.follow(caxton, turn, display), display, out or Path.cwd(), force=force)
+                show_turn(caxton, turns.follow(caxton, turn, display), display, out or Path.cwd(), force=force)
         except CaxtonError as error:
-            raise turns.with_trace(error) from None
-        except KeyboardInterrupt:
-            if turn is not None:
-                display.break_line()
-                complain(f"The request stays in hand; see how it went: caxton trace {turn.execution_id}")
+            raise turns.with_trace(turns.in_which_workspace(error, caxton.connection.workspace)) from None
+        except KeyboardInterrupt as stop:
+            display.close()
+            stop.add_note(
+                f"The agent goes on with it. Get the reply: caxton execution wait {turn.execution_id}"
+                if turn is not None
+                else "If the request had arrived, the agent goes on with it. See: caxton conversation list"
+            )
             raise
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Says before the work is done that its files could not be written.
 
     Raises:
@@ -94,10 +101,10 @@ def _check_folder(folder: Path) -> None:
         raise UsageError(f"--out {folder}: nothing can be written there", "name a folder that you may write to")
 
 
-def _show(caxton: "Caxton", turn: "TurnView", display: "TurnDisplay", folder: Path, *, force: bool) -> None:
+def show_turn(caxton: "Caxton", turn: "TurnView", display: "TurnDisplay", folder: Path, *, force: bool) -> None:
     """Shows the reply and writes its files."""
     from caxton.cli import turns
-    from caxton.cli.artifacts import shown
+    from caxton.cli.artifacts import tell_file
 
     text = caxton.text(turn.reply.content) if turn.reply else ""
     files = turns.fetch_artifacts(caxton, turn.reply, folder, force=force) if turn.reply else []
@@ -108,9 +115,10 @@ def _show(caxton: "Caxton", turn: "TurnView", display: "TurnDisplay", folder: Pa
         )
         return
     display.finish(text)
-    tell = say if is_terminal() else complain
     for file in files:
-        tell(f"{'chart' if file.suffix == '.svg' else 'file'}: {shown(file)}")
+        tell_file(file, on_stdout=is_terminal())
+    for reason in turns.passed_over(turn).values():
+        complain(f"{style('warning:', 'bold', 'yellow')} {reason}")
     remark(turns.origin(turn, scripted=scripted))
 
 
@@ -119,7 +127,8 @@ def _handed_in(turn: "TurnView") -> None:
         emit(turn)
         return
     say(turn.execution_id)
-    remark(f"Handed in. Follow it with: caxton trace {turn.execution_id}")
+    remark(f"Handed in. Get the reply: caxton execution wait {turn.execution_id}")
+    remark(style(f"Step by step: caxton trace {turn.execution_id} --follow", "dim"))
 
 
 def _request(capability: str | None, text: str | None, agent: str | None) -> tuple[dict[str, Any], str]:
@@ -128,7 +137,7 @@ def _request(capability: str | None, text: str | None, agent: str | None) -> tup
     Raises:
         UsageError: neither a capability nor an agent is named, or there is nothing to ask.
     """
-    from caxton.domain.errors import UsageError
+    from caxton.domain.errors import Hint, UsageError
 
     example = 'caxton ask analyze-data "How did sales develop?"'
     if agent is not None:
@@ -138,9 +147,15 @@ def _request(capability: str | None, text: str | None, agent: str | None) -> tup
     elif capability is None:
         raise UsageError("what should be asked for?", f"for example: {example}")
     if text == "-":
-        import sys
+        from caxton.cli.given_text import read_stdin
 
-        text = sys.stdin.read()
+        text = read_stdin()
+    if agent is None and text is None and capability and any(character.isspace() for character in capability.strip()):
+        raise UsageError(
+            f'"{shorten(capability, 40)}" is the request, but it is not said what it is for',
+            Hint(text="name a capability first", command=f'caxton ask CAPABILITY "{shorten(capability, 40)}"'),
+            Hint(text="see what agents offer", command="caxton capabilities"),
+        )
     if not (text or "").strip():
         raise UsageError("there is nothing to ask: the text is empty", f"for example: {example}")
     if agent is not None:

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from caxton.cli.app import new_app
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import emit, remark, say, style, table
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import emit, percent, prose, remark, say, style
+from caxton.cli.tables import table
 
 app = new_app(help="Limit what a customer, a workspace or an agent may use.", no_args_is_help=True)
 
@@ -33,7 +35,7 @@ def list_budgets() -> None:
         emit({"budgets": budgets})
         return
     if not budgets:
-        say("there are no budgets: nothing is limited")
+        prose("there are no budgets: nothing is limited")
         remark("Next: caxton budgets set tokens 1000000 --per day")
         return
     rows: list[list[str]] = []
@@ -42,7 +44,7 @@ def list_budgets() -> None:
         colour = "red" if share >= 1 else "yellow" if share >= 0.8 else "green"
         until = f"until {each.ends_at:%Y-%m-%d %H:%M} UTC" if each.ends_at else ""
         used = f"{each.used:,.10g} of {each.limit:,.10g}"
-        rows.append([each.subject, each.resource, _per(each.period), used, style(f"{share:.0%}", colour), until])
+        rows.append([each.subject, each.resource, _per(each.period), used, style(percent(share), colour), until])
     for line in table(rows, ["who", "what", "period", "used", "", ""]):
         say(line)
 
@@ -69,7 +71,7 @@ def set_budget(
     if current().json:
         emit(budget)
         return
-    say(f"{budget.subject} may use {budget.limit:,.10g} {resource} {_per(per)}; {budget.used:,.10g} are used already")
+    prose(f"{budget.subject} may use {budget.limit:,.10g} {resource} {_per(per)}; {budget.used:,.10g} are used already")
 
 
 @app.command()
@@ -82,7 +84,7 @@ def remove(resource: Resource, per: Period = "day", of_workspace: OfWorkspace = 
     if current().json:
         emit({"removed": True})
         return
-    say("the budget is removed")
+    prose("the budget is removed")
 
 
 def _per(period: str) -> str:

@@ -6,8 +6,10 @@ import typer
 
 from caxton.cli.agents import success
 from caxton.cli.app import new_app
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import columns, emit, remark, say, shorten, table
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import emit, in_words, prose, remark, say
+from caxton.cli.tables import table
 
 app = new_app()
 
@@ -23,7 +25,7 @@ def capabilities(
         emit({"capabilities": found})
         return
     if not found:
-        say(f'no capability fits "{query}"' if query else "no agent offers anything yet")
+        prose(f'no capability fits "{query}"' if query else "no agent offers anything yet")
         remark("See all with: caxton capabilities" if query else "Next: caxton init my-agent, then caxton deploy")
         return
     rows = [
@@ -31,7 +33,7 @@ def capabilities(
             capability.name,
             ", ".join(capability.versions),
             ", ".join(
-                provider.agent if provider.state == "Running" else f"{provider.agent} ({provider.state})"
+                provider.agent if provider.state == "Running" else f"{provider.agent} ({in_words(provider.state)})"
                 for provider in capability.providers
             ),
             success(capability.statistics),
@@ -40,4 +42,4 @@ def capabilities(
         for capability in found
     ]
     for line in table(rows, ["capability", "versions", "agents", "calls", "what it is"]):
-        say(shorten(line, columns()))
+        say(line)

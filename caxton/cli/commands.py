@@ -31,6 +31,7 @@ SECTIONS: dict[str, list[CommandEntry]] = {
         CommandEntry("worker", "serve", "Run a worker alone, against a Temporal service"),
         CommandEntry("health", "health", "Show how the server's parts are", "Asking the server"),
         CommandEntry("config", "config", "Show the settings and where each comes from", "Reading the settings"),
+        CommandEntry("encryption", "encryption", "Keys that encrypt what the workflow engine keeps"),
     ],
     "Build and deploy": [
         CommandEntry("init", "init", "Make an agent from a template", "Opening the templates"),
@@ -43,7 +44,8 @@ SECTIONS: dict[str, list[CommandEntry]] = {
     "Talk to agents": [
         CommandEntry("ask", "ask", "Ask for a capability, or one agent, and get a reply", "Asking"),
         CommandEntry("chat", "chat", "Hold a conversation", "Connecting"),
-        CommandEntry("conversation", "conversations", "List, show and end conversations", "Asking the server"),
+        CommandEntry("conversation", "conversations", "List, show, end and delete conversations", "Asking the server"),
+        CommandEntry("execution", "executions", "Show, await and cancel turns", "Asking the server"),
         CommandEntry("trace", "trace", "Show what happened in a turn, step by step", "Asking the server"),
     ],
     "Govern": [
@@ -51,14 +53,21 @@ SECTIONS: dict[str, list[CommandEntry]] = {
         CommandEntry("budgets", "budgets", "Limit what may be used", "Asking the server"),
         CommandEntry("metrics", "metrics", "Metrics that derive from events", "Asking the server"),
         CommandEntry("views", "views", "Views of the event log", "Asking the server"),
+        CommandEntry("storage", "storage", "What takes how much room", "Asking the server"),
+        CommandEntry("retention", "retention", "How long things are kept", "Asking the server"),
         CommandEntry("events", "events", "Read, follow, verify and export the event log", "Asking the server"),
     ],
     "Look after agents and tools": [
         CommandEntry("agent", "agents", "List, show, start and stop agents", "Asking the server"),
+        CommandEntry(
+            "schedule", "schedules", "What agents are asked by the clock: pause, run, backfill", "Asking the server"
+        ),
+        CommandEntry("trigger", "triggers", "Webhooks by which other systems ask agents", "Asking the server"),
         CommandEntry("capabilities", "capabilities", "List what agents offer", "Asking the server"),
-        CommandEntry("tool", "tools", "Deploy, list, show and call tools; their logs", "Asking the server"),
+        CommandEntry("tool", "tools", "Add, make, deploy, list, show and call tools; their logs", "Asking the server"),
         CommandEntry("memory", "memory", "What agents remember: search, correct, remove it", "Asking the server"),
         CommandEntry("key", "keys", "Make and revoke API keys", "Asking the server"),
+        CommandEntry("role", "roles", "Roles of your own: what keys may do", "Asking the server"),
     ],
     "And": [
         CommandEntry("completion", "completion", "Complete commands and names in the shell"),
@@ -74,21 +83,31 @@ COMMON_OPTIONS = [
     ("--url URL", "The server to talk to"),
     ("--config FILE", "Settings file instead of the nearest caxton.toml"),
     ("--debug", "Tracebacks and request ids with errors"),
-    ("--help", "Help for a command"),
+    ("-h, --help", "Help for a command"),
 ]
 
 
 def overview() -> str:
-    """What `caxton --help` shows."""
+    """What `caxton --help` shows, in the width of the terminal."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size((100, 24)).columns
+
+    def entry(name: str, text: str) -> str:
+        return textwrap.fill(text, max(40, width), initial_indent=f"  {name:<18}", subsequent_indent=" " * 20)
+
     lines = [f"Caxton {__version__}: AI agents as durable workflows", "", "Usage: caxton COMMAND [OPTIONS]", ""]
     for title, entries in SECTIONS.items():
         lines.append(f"{title}:")
-        lines += [f"  {entry.name:<18}{entry.summary}" for entry in entries]
+        lines += [entry(each.name, each.summary) for each in entries]
         lines.append("")
     lines.append("Options of every command:")
-    lines += [f"  {option:<18}{help_text}" for option, help_text in COMMON_OPTIONS]
+    lines += [entry(option, help_text) for option, help_text in COMMON_OPTIONS]
     lines += [
         "",
-        "First steps: caxton serve, then in another terminal caxton init my-agent, caxton deploy, caxton ask.",
+        "First steps:",
+        "  caxton serve",
+        "  and in another terminal: caxton init, then caxton deploy",
     ]
     return "\n".join(lines) + "\n"

@@ -33,6 +33,24 @@ def complete_capability(incomplete: str) -> list[str]:
     return _complete(incomplete, "/v1/capabilities", "capabilities", "capability")
 
 
+def complete_schedule(incomplete: str) -> list[str]:
+    """Schedules: "AGENT/NAME"."""
+    try:
+        names = [f"{each['agent']}/{each['name']}" for each in _fetch("/v1/schedules")["schedules"]]
+    except Exception:
+        names = []
+    return _matching(names, incomplete)
+
+
+def complete_trigger(incomplete: str) -> list[str]:
+    """Triggers: "AGENT/NAME"."""
+    try:
+        names = [f"{each['agent']}/{each['name']}" for each in _fetch("/v1/triggers")["triggers"]]
+    except Exception:
+        names = []
+    return _matching(names, incomplete)
+
+
 def complete_conversation(incomplete: str) -> list[str]:
     """Ids of conversations that go on."""
     return _complete(incomplete, "/v1/conversations?active=true&limit=50", "conversations", None)
@@ -56,9 +74,12 @@ def _fetch(path: str) -> Any:
     from http.client import HTTPConnection, HTTPSConnection
     from urllib.parse import urlsplit
 
+    from caxton.cli.known_servers import is_known
     from caxton.client.discovery import discover
 
     found = discover()
+    if not is_known(found):
+        raise PermissionError("nobody has agreed that the key goes there")
     parts = urlsplit(found.url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=_PATIENCE)

@@ -4,7 +4,8 @@ from typing import Any
 
 from caxton.cli.app import new_app
 from caxton.cli.invocation import current
-from caxton.cli.output import emit, say, style, table
+from caxton.cli.output import emit, prose, say, style
+from caxton.cli.tables import table
 
 app = new_app(help="Show the settings and where each comes from.", no_args_is_help=True)
 
@@ -35,8 +36,8 @@ def path() -> None:
     if current().json:
         emit({"file": file, "data_dir": str(loaded.settings.data_dir)})
         return
-    say(f"settings file  {file or 'none: neither here nor in a folder above is a caxton.toml'}")
-    say(f"data folder    {loaded.settings.data_dir}")
+    prose(f"settings file  {file or 'none: neither here nor in a folder above is a caxton.toml'}")
+    prose(f"data folder    {loaded.settings.data_dir}")
 
 
 @app.command()

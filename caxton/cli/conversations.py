@@ -1,20 +1,39 @@
-"""`caxton conversation list|show|end`"""
+"""`caxton conversation list|show|end|delete`"""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent, complete_conversation
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import ago, clock, emit, is_terminal, plain, plural, remark, say, style, table
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import (
+    ago,
+    clock,
+    columns,
+    cut,
+    emit,
+    in_words,
+    is_terminal,
+    plain,
+    plural,
+    prose,
+    remark,
+    say,
+    style,
+    wrapped,
+)
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
     from caxton.client import Caxton
     from caxton.domain.conversations import Conversation
     from caxton.domain.messages import Message
+    from caxton.views.deletion import Deletion
 
-app = new_app(help="List, show and end conversations.", no_args_is_help=True)
+app = new_app(help="List, show, end and delete conversations.", no_args_is_help=True)
 
 ConversationId = Annotated[
     str,
@@ -37,22 +56,39 @@ def list_conversations(
         emit({"conversations": conversations})
         return
     if not conversations:
-        say("no conversations")
+        prose("no conversations")
         remark('Next: caxton chat, or caxton ask CAPABILITY "…"')
         return
     rows = [
-        [
-            each.id,
-            each.state,
-            ago(each.last_activity),
-            plural(each.message_count, "message"),
-            ", ".join(name for name in each.participants if name != "user") or each.agent or each.capability or "",
-            each.topic or "",
-        ]
+        [each.id, in_words(each.state), ago(each.last_activity), plural(each.message_count, "message")]
         for each in conversations
     ]
-    for line in table(rows, ["conversation", "state", "last", "messages", "agents", "topic"]):
+    if not is_terminal():
+        for row, each in zip(rows, conversations, strict=True):
+            row.extend([_with(each), each.topic or ""])
+        for line in table(rows):
+            say(line)
+        return
+    for line, each in zip(table(rows), conversations, strict=True):
         say(line)
+        about = f" · {plain(each.topic)}" if each.topic else ""
+        say(cut(f"  {style(_with(each), 'cyan')}{about}", columns()))
+    _what_next(conversations)
+
+
+def _with(conversation: "Conversation") -> str:
+    """The agents that have a part in it, or whom or what it is for."""
+    agents = ", ".join(name for name in conversation.participants if name != "user")
+    return agents or conversation.agent or conversation.capability or ""
+
+
+def _what_next(conversations: "list[Conversation]") -> None:
+    """How to read the latest conversation, and how to go on with one."""
+    say()
+    remark(style(f"Read one: caxton conversation show {conversations[0].id}", "dim"))
+    going_on = next((each for each in conversations if each.ended_at is None), None)
+    if going_on is not None:
+        remark(style(f"Go on:    caxton chat --resume {going_on.id}", "dim"))
 
 
 @app.command()
@@ -73,6 +109,10 @@ def show(
         _head(conversation)
         for message in messages:
             show_message(caxton, message)
+        if conversation.ended_at is None:
+            remark(style(f"\nGo on: caxton chat --resume {conversation.id}", "dim"))
+        elif messages:
+            remark(style(f"\nStep by step: caxton trace {messages[-1].execution_id}", "dim"))
 
 
 @app.command()
@@ -88,28 +128,81 @@ def end(
         emit(conversation)
     else:
         later = "; it ends when the turn in hand is done" if conversation.ended_at is None else ""
-        say(f"{conversation.id} is {conversation.state}{later}")
+        prose(f"{conversation.id} is {in_words(conversation.state)}{later}")
 
 
-def show_message(caxton: "Caxton", message: "Message") -> None:
-    """Shows one message: who to whom, when, the text, the files."""
+@app.command()
+def delete(
+    conversation_ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID…", help="As `caxton conversation list` shows them.", autocompletion=complete_conversation
+        ),
+    ],
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="End one that goes on first, with its turn in hand.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete conversations for good: messages, steps, memories made from them, files that nothing else refers to."""
+    with connect() as caxton:
+        found = [caxton.conversation(each) for each in dict.fromkeys(conversation_ids)]
+        if not yes:
+            _ask(found, cancel=cancel)
+        deleted: list[Deletion] = []
+        for each in found:
+            done = caxton.delete_conversation(each.id, cancel=cancel)
+            deleted.append(done)
+            if not current().json:
+                prose(f"{done.conversation_id} deleted: {plural(done.messages, 'message')}")
+    if current().json:
+        emit({"deleted": deleted})
+    elif not all(done.complete for done in deleted):
+        remark("What is left in memory, files and the engine goes within minutes, by itself.")
+
+
+def _ask(found: "list[Conversation]", *, cancel: bool) -> None:
+    """Asks whether they are to be deleted.
+
+    Raises:
+        UsageError: nobody can be asked.
+        Exit: the answer was no.
+    """
+    from caxton.domain.errors import UsageError
+
+    if current().json or not (is_terminal() and sys.stdin.isatty()):
+        raise UsageError("a deleted conversation cannot be brought back, and nobody can be asked here", "add --yes")
+    for each in found:
+        ends = "; it goes on, and is ended" if cancel and each.ended_at is None else ""
+        prose(f"{each.id}  {_with(each)}, {plural(each.message_count, 'message')}, {ago(each.last_activity)}{ends}")
+    what = "this conversation" if len(found) == 1 else f"these {len(found)} conversations"
+    if not typer.confirm(f"Delete {what} for good?", default=False):
+        prose("Nothing was deleted.")
+        raise typer.Exit(1)
+
+
+def show_message(caxton: "Caxton", message: "Message", *, lines: int | None = None) -> None:
+    """Shows one message: who to whom, when, the text (its first `lines`), the files."""
     colour = "cyan" if message.sender != "user" else "bold"
     scripted = " (scripted)" if message.metadata.get("scripted") else ""
     head = f"{style(message.sender, colour)} → {message.receiver}{scripted}"
     say()
-    say(f"{head}  {style(clock(message.created_at), 'dim')}")
+    prose(f"{head}  {style(clock(message.created_at), 'dim')}")
     text = caxton.text(message.content).rstrip()
-    say(plain(text) if is_terminal() else text)
+    if lines is not None and len(all_lines := text.splitlines()) > lines:
+        text = "\n".join([*all_lines[:lines], "…"])
+    for line in wrapped(plain(text)) if is_terminal() else [text]:
+        say(line)
     for artifact in message.artifacts:
         say(style(f"[{artifact.name}, {artifact.media_type}]", "dim"))
 
 
 def _head(conversation: "Conversation") -> None:
     reason = conversation.end_reason if conversation.end_reason != conversation.state else None
-    state = f"{conversation.state}{f' ({reason})' if reason else ''}"
-    say(f"{style(conversation.id, 'bold')}  {state}  began {ago(conversation.started_at)}")
+    state = f"{in_words(conversation.state)}{f' ({reason})' if reason else ''}"
+    prose(f"{style(conversation.id, 'bold')}  {state}  began {ago(conversation.started_at)}")
     if conversation.topic:
-        say(f"  {conversation.topic}")
+        prose(f"  {conversation.topic}")
     agents = [participant for participant in conversation.participants if participant != "user"]
     if agents:
-        say(f"  with {', '.join(agents)}")
+        prose(f"  with {', '.join(agents)}")

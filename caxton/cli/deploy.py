@@ -1,131 +1,205 @@
 """`caxton deploy`"""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caxton.cli import interrupts
 from caxton.cli.app import new_app
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import ago, complain, emit, is_terminal, plural, remark, say, style, table
+from caxton.cli.changes import changes_lines, summary_text, versions, with_versions
+from caxton.cli.connection import connect
+from caxton.cli.errors import INTERRUPTED
+from caxton.cli.interrupts import told_if_interrupted
+from caxton.cli.invocation import current
+from caxton.cli.output import ago, complain, emit, is_terminal, plural, prose, remark, say, style
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from caxton.cli.precautions import Concern
     from caxton.client import Caxton
     from caxton.definitions.workspace import Workspace
     from caxton.domain.deployments import Bundle, Change, Deployment, DeploymentPlan
 
 app = new_app()
 
-MARKS = {"new": ("+", "green"), "modified": ("~", "yellow"), "deleted": ("-", "red"), "unchanged": ("=", "dim")}
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Ask nothing: also remove, and replace what is newer or another folder's."),
+]
 
 
 @app.command()
 def deploy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files and show what would change.")] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove what is on the server and no longer here.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove what is in the server's workspace and not here; asks before.")
+    ] = False,
+    yes: Yes = False,
     message: Annotated[
         str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the list of deployments.")
     ] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Deploy again whenever a file changes, until Ctrl-C.")] = False,
 ) -> None:
-    """Bring the workspace to the server: all of it or nothing. Only what has changed travels."""
+    """Bring the workspace to the server: all of it or nothing. Only what has changed travels.
+
+    It asks before it replaces a version that is newer than the one here, or that another folder or person deployed, and
+    before it removes anything. Where nobody can be asked, it refuses; --yes agrees beforehand.
+    """
+    how = _How(dry_run=dry_run, prune=prune, yes=yes, message=message)
+    if not watch:
+        _deploy_folder(how)
+        return
+    from caxton.cli.watching import deploy_on_change
+    from caxton.definitions.workspace import find_workspace
+    from caxton.domain.errors import UsageError
+
+    if current().json:
+        raise UsageError("--watch is for people; it has no --json", "run `caxton deploy --json` for each change")
+    deploy_on_change(find_workspace(Path.cwd()), lambda: _deploy_folder(how))
+
+
+def _deploy_folder(how: "_How") -> None:
+    """Deploys the workspace that the current folder is, or lies in."""
     from caxton.cli.outbox import hand_in
     from caxton.cli.workspace import read_workspace
 
     with connect() as caxton:
-        workspace = read_workspace(caxton)
-        _deploy(caxton, workspace, workspace.bundles, dry_run=dry_run, prune=prune, message=message)
-        if not dry_run:
+        workspace = read_workspace(caxton, prune=how.prune)
+        deployed, was_interrupted = _deploy(caxton, workspace, workspace, how)
+        if not how.dry_run:
             hand_in(caxton, workspace.folder)
-        remember_server(caxton, workspace.folder)
+        remember_server(caxton, workspace.folder, deployed)
+        _too_late(was_interrupted)
 
 
-def deploy_tool(folder: "Path", *, dry_run: bool, message: str) -> None:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """The options of a deployment."""
+
+    dry_run: bool
+    message: str
+    yes: bool
+    prune: bool = False
+    command: str = "caxton deploy"
+    """For hints."""
+
+
+def deploy_tool(folder: "Path", *, dry_run: bool, yes: bool, message: str) -> None:
     """Deploys the one tool in `folder`; everything else on the server stays as it is."""
-    from caxton.cli.workspace import read_tool_folder
+    from caxton.cli.workspace import read_tool_folder, workspace_around
 
     tool = read_tool_folder(folder)
+    around = workspace_around(folder) or tool
     with connect() as caxton:
-        _deploy(caxton, tool, tool.bundles, dry_run=dry_run, prune=False, message=message)
+        how = _How(dry_run=dry_run, yes=yes, message=message, command=f"caxton tool deploy {folder}")
+        deployed, was_interrupted = _deploy(caxton, tool, around, how)
+        remember_server(caxton, around.folder, deployed)
+        _too_late(was_interrupted)
 
 
 def _deploy(
-    caxton: "Caxton", workspace: "Workspace", bundles: "Sequence[Bundle]", *, dry_run: bool, prune: bool, message: str
-) -> None:
-    from caxton.domain.deployments import DeploymentRequest
+    caxton: "Caxton", workspace: "Workspace", around: "Workspace", how: _How
+) -> tuple[dict[str, str | None], bool]:
+    """Deploys all of `workspace`, which is, or is a part of, the workspace `around`.
 
+    Returns:
+        By which deployment each component is live (see :func:`caxton.cli.precautions.deployed_from_here`), and whether Ctrl-C
+        came too late to keep it from happening.
+    """
+    from caxton.cli.precautions import concerns, consent, deployed_from_here, is_from, source_of
+    from caxton.cli.state import recall
+    from caxton.domain.deployments import LONGEST_MESSAGE, DeploymentRequest
+    from caxton.domain.errors import UsageError
+
+    if len(how.message) > LONGEST_MESSAGE:
+        raise UsageError(f"--message has {len(how.message):,} characters; {LONGEST_MESSAGE} are allowed")
     started = time.perf_counter()
-    request = DeploymentRequest(bundles=list(bundles), prune=prune, message=message)
+    bundles, source = workspace.bundles, source_of(around)
+    request = DeploymentRequest(bundles=bundles, prune=how.prune, message=how.message, source=source)
     plan = caxton.plan(request)
     changes = with_versions(plan.changes, workspace)
-    left = _left_behind(changes, bundles) if not prune else []
+    _add_ungranted(caxton, workspace, changes)
+    state = recall(around.folder, caxton.connection.workspace, caxton.connection.url)
+    found = concerns(changes, source, state)
     changed = [change for change in changes if change.action != "unchanged"]
-    if not changed or dry_run:
-        _show_plan(changes, dry_run=dry_run, plan=plan, left=left)
-        return
+    if not changed or how.dry_run:
+        here = {(bundle.kind, bundle.name) for bundle in bundles}
+        left = [each for each in changes if each.action == "unchanged" and (each.kind, each.name) not in here]
+        gone = [each.name for each in left if is_from(each, source, state)]
+        _show_plan(changes, dry_run=how.dry_run, plan=plan, left=[each.name for each in left], gone=gone, found=found)
+        return ({} if how.dry_run else deployed_from_here(bundles, changes, None)), False
+    consent(changes, found, yes=how.yes, command=f"{how.command}{' --prune' if how.prune else ''}")
     if not current().json:
         total = len({(bundle.kind, bundle.name) for bundle in bundles} | {(each.kind, each.name) for each in changed})
-        say(f"Deploying {len(changed)} of {_things(total, bundles)} to {_scope(caxton)} …")
-    _upload(caxton, workspace, plan)
-    deployment = caxton.deploy(request)
-    _show_result(with_versions(deployment.changes, workspace), deployment, time.perf_counter() - started)
+        prose(f"Deploying {len(changed)} of {_things(total, bundles)} to {_scope(caxton)} …")
+    with told_if_interrupted("Nothing was changed."):
+        _upload(caxton, workspace, plan)
+    deployment, was_interrupted = interrupts.deploy(caxton, request)
+    seconds = time.perf_counter() - started
+    _show_result(with_versions(deployment.changes, workspace), deployment, seconds, workspace)
+    _warn_of_models(caxton, deployment.changes)
+    return deployed_from_here(bundles, deployment.changes, deployment.id), was_interrupted
 
 
-def with_versions(changes: "Iterable[Change]", workspace: "Workspace | None") -> "list[Change]":
-    """`changes` with the versions and capabilities that the files of `workspace` say, where the server does not."""
-    local = {("agent", agent.name): agent.version.spec for agent in workspace.agents} if workspace else {}
-    tools = {("tool", tool.name): tool.version.manifest.version for tool in workspace.tools} if workspace else {}
-    filled: list[Change] = []
+def _too_late(was_interrupted: bool) -> None:
+    """Tells who interrupted that it has happened all the same."""
+    if was_interrupted:
+        complain("Ctrl-C came too late: the deployment was under way, and it is live.")
+        complain("Undo it with: caxton rollback")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _add_ungranted(caxton: "Caxton", workspace: "Workspace", changes: "Iterable[Change]") -> None:
+    """Adds to changes of tools what their manifests here request and nobody has granted on the server."""
+    from datetime import UTC, datetime
+
+    from caxton.domain.grants import for_any_call, missing
+
+    changed = {change.name: change for change in changes if change.kind == "tool" and change.action != "unchanged"}
+    tools = [tool.version.manifest for tool in workspace.tools if tool.name in changed]
+    if not tools:
+        return
+    known, now = caxton.tool_grants(), datetime.now(UTC)
+    for manifest in tools:
+        rights = for_any_call([grant for grant in known.grants if grant.tool == manifest.name], now)
+        changed[manifest.name].lacks(missing(manifest, rights, known.limits))
+
+
+def _warn_of_ungranted(changes: "Iterable[Change]") -> None:
+    """Says what tools request and nobody has granted, and how to grant it."""
     for change in changes:
-        spec = local.get((change.kind, change.name))
-        if change.action != "deleted" and change.after is None:
-            version = spec.version if spec else tools.get((change.kind, change.name), change.before)
-            change = change.model_copy(update={"after": version})  # noqa: PLW2901
-        if spec and not change.capabilities:
-            names = [capability.name for capability in spec.capabilities]
-            change = change.model_copy(update={"capabilities": names})  # noqa: PLW2901
-        filled.append(change)
-    return filled
+        if change.ungranted and change.action != "deleted":
+            warning = f"{style('warning:', 'bold', 'yellow')} {change.name} requests {', '.join(change.ungranted)}"
+            complain(f"{warning}: nobody has granted that, so it runs without")
+            complain(f"  grant it: {change.grant}")
 
 
-def changes_lines(changes: "Sequence[Change]", *, last_deployed: bool = False, hint: bool = False) -> list[str]:
-    """A line for each change, and one for all that is unchanged.
+def _warn_of_models(caxton: "Caxton", changes: "Iterable[Change]") -> None:
+    """Says which of the deployed agents do not use the model that they should."""
+    from caxton.cli.agents import warn_of_models
+
+    names = {change.name for change in changes if change.kind == "agent" and change.action in ("new", "modified")}
+    if names and not current().json:
+        warn_of_models(agent for agent in caxton.agents() if agent.name in names)
+
+
+def remember_server(
+    caxton: "Caxton", folder: "Path | None" = None, deployed: "Mapping[str, str | None] | None" = None
+) -> None:
+    """Keeps what the server has now in the workspace, for `caxton status` without it and for the shell.
 
     Args:
-        changes: what to show.
-        last_deployed: also when each was deployed last.
-        hint: also how to remove what is deleted here.
+        caxton: the server.
+        folder: the workspace; None for the one that the current folder lies in, if any.
+        deployed: what has been deployed from the folder just now: see :func:`caxton.cli.precautions.deployed_from_here`.
     """
-    rows: list[list[str]] = []
-    for change in sorted(changes, key=lambda change: change.kind):
-        if change.action == "unchanged":
-            continue
-        mark, colour = MARKS[change.action]
-        word = "deleted here, still running" if hint and change.action == "deleted" else change.action
-        name = change.name if change.kind == "agent" else f"{change.name} (tool)"
-        when = f"last deployed {ago(change.last_deployed)}" if last_deployed and change.last_deployed else ""
-        if hint and change.action == "deleted":
-            when = "(remove with: caxton deploy --prune)"
-        rows.append([f"{style(mark, colour)} {name}", word, versions(change), when])
-    lines = table(rows, indent="  ")
-    unchanged = sum(change.action == "unchanged" for change in changes)
-    return [*lines, f"  {style('=', 'dim')} {unchanged} unchanged"] if unchanged else lines
-
-
-def versions(change: "Change") -> str:
-    """ "1.2.0 → 1.3.0", or the one version that there is."""
-    if change.before and change.after and change.before != change.after:
-        return f"{change.before} → {change.after}"
-    return change.after or change.before or ""
-
-
-def remember_server(caxton: "Caxton", folder: "Path | None" = None) -> None:
-    """Keeps what the server has now in the workspace, for `caxton status` without it and for the shell."""
     from pathlib import Path
 
-    from caxton.cli.state import ServerState, save
+    from caxton.cli.state import ServerState, recall, save
     from caxton.definitions.workspace import find_workspace
     from caxton.domain.errors import CaxtonError
 
@@ -147,37 +221,69 @@ def remember_server(caxton: "Caxton", folder: "Path | None" = None) -> None:
     ]
     names = sorted({capability.name for agent in agents for capability in agent.capabilities})
     connection = caxton.connection
-    save(folder, ServerState(connection.workspace, connection.url, components=components, capabilities=names))
+    state = ServerState(connection.workspace, connection.url, components=components, capabilities=names)
+    before = recall(folder, connection.workspace, connection.url)
+    by = {**(before.deployed if before else {}), **(deployed or {})}
+    state.deployed = {key: deployment for key, deployment in by.items() if deployment is not None}
+    save(folder, state)
 
 
-def _left_behind(changes: "Sequence[Change]", bundles: "Sequence[Bundle]") -> list[str]:
-    """What runs on the server and is no longer here: a deployment leaves it alone unless it is told to prune."""
-    here = {(bundle.kind, bundle.name) for bundle in bundles}
-    return [each.name for each in changes if each.action == "unchanged" and (each.kind, each.name) not in here]
+def _show_plan(
+    changes: "Sequence[Change]",
+    *,
+    dry_run: bool,
+    plan: "DeploymentPlan",
+    left: "Sequence[str]",
+    gone: "Sequence[str]",
+    found: "Sequence[Concern]",
+) -> None:
+    """Shows what would change.
 
+    Args:
+        changes: of the plan.
+        dry_run: whether that was all that was wanted.
+        plan: for what is to be uploaded.
+        left: names of what is on the server and not here: a deployment leaves it alone unless it is told to prune.
+        gone: those of them that were deployed from here.
+        found: what a deployment would ask for.
+    """
+    from caxton.cli.precautions import concern_lines
 
-def _show_plan(changes: "Sequence[Change]", *, dry_run: bool, plan: "DeploymentPlan", left: "Sequence[str]") -> None:
     changed = sum(change.action != "unchanged" for change in changes)
     if current().json:
-        emit({"dry_run": dry_run, "changed": changed, "changes": changes, "to_upload": len(plan.missing)})
+        told = [{"kind": each.change.kind, "name": each.change.name, "reason": each.reason} for each in found]
+        emit(
+            {
+                "dry_run": dry_run,
+                "changed": changed,
+                "changes": changes,
+                "to_upload": len(plan.missing),
+                "concerns": told,
+            }
+        )
         return
     if not changes:
-        say("Nothing to deploy: there are no agents and no tools, neither here nor on the server.")
+        prose("Nothing to deploy: there are no agents and no tools, neither here nor on the server.")
         remark("Next: caxton init my-agent")
         return
     if not changed:
         latest = max((change.last_deployed for change in changes if change.last_deployed), default=None)
         same = [change for change in changes if change.name not in left]
         if same:
-            say(f"Nothing to deploy: {_all_of(same)} as on the server (last deployed {ago(latest)}).")
-        if left:
-            are = "is" if len(left) == 1 else "are"
-            say(f"{', '.join(left)} {are} deleted here, and still running on the server.")
+            prose(f"Nothing to deploy: {_all_of(same)} as on the server (last deployed {ago(latest)}).")
+        others = [name for name in left if name not in gone]
+        if gone:
+            prose(f"{', '.join(gone)} {_are(gone)} deleted here, and still running on the server.")
             remark("Remove with: caxton deploy --prune")
+        if others:
+            prose(f"{', '.join(others)} {_are(others)} only on the server, from elsewhere. That stays as it is.")
         return
     for line in changes_lines(changes, last_deployed=True):
         say(line)
-    say(f"{plural(changed, 'change')}, {plural(len(plan.missing), 'file')} to upload. Nothing was changed.")
+    prose(f"{plural(changed, 'change')}, {plural(len(plan.missing), 'file')} to upload. Nothing was changed.")
+    for line in concern_lines(found):
+        complain(line)
+    _warn_of_ungranted(changes)
 
 
 def _upload(caxton: "Caxton", workspace: "Workspace", plan: "DeploymentPlan") -> None:
@@ -194,9 +300,7 @@ def _upload(caxton: "Caxton", workspace: "Workspace", plan: "DeploymentPlan") ->
         caxton.put_blob(digest, content)
 
 
-def _show_result(changes: "Sequence[Change]", deployment: "Deployment", seconds: float) -> None:
-    from caxton.cli.deployments import summary_text
-
+def _show_result(changes: "Sequence[Change]", deployment: "Deployment", seconds: float, workspace: "Workspace") -> None:
     if current().json:
         emit({**deployment.model_dump(mode="json"), "seconds": round(seconds, 3)})
         return
@@ -213,7 +317,29 @@ def _show_result(changes: "Sequence[Change]", deployment: "Deployment", seconds:
         say(line)
     text = summary_text(deployment.summary)
     undo = f"     Undo: {style('caxton rollback', 'bold')}" if is_terminal() else ""
-    say(f"{text[:1].upper()}{text[1:]} in {seconds:.2f} s.{undo}")
+    prose(f"{text[:1].upper()}{text[1:]} in {seconds:.2f} s.{undo}")
+    _warn_of_ungranted(changes)
+    example = _example(changes, workspace)
+    if example:
+        remark(f"Next: {style(example, 'bold')}")
+
+
+def _example(changes: "Sequence[Change]", workspace: "Workspace") -> str | None:
+    """A request to one of the agents that were deployed: an agent of a template is asked what the template suggests."""
+    from caxton.definitions.templates import list_templates
+
+    prompts = {template.id: template.example_prompts[0] for template in list_templates() if template.example_prompts}
+    agents = [
+        each for each in changes if each.kind == "agent" and each.action in ("new", "modified") and each.capabilities
+    ]
+    asked_by_others = {each.name for agent in workspace.agents for each in agent.version.spec.delegates}
+    for_people = [each for each in agents if not asked_by_others.intersection(each.capabilities)]
+    chosen = next(iter(for_people or agents), None)
+    return f'caxton ask {chosen.capabilities[0]} "{prompts.get(chosen.name, "…")}"' if chosen else None
+
+
+def _are(names: "Sequence[str]") -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _all_of(changes: "Sequence[Change]") -> str:

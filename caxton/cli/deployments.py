@@ -4,12 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caxton.cli import interrupts
 from caxton.cli.app import new_app
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import ago, clock, emit, remark, say, style, table
+from caxton.cli.changes import changes_lines, summary_text
+from caxton.cli.connection import connect
+from caxton.cli.errors import INTERRUPTED
+from caxton.cli.invocation import current
+from caxton.cli.output import ago, clock, complain, emit, in_words, prose, remark, say, style
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
-    from caxton.domain.deployments import Deployment, DeploymentSummary
+    from caxton.domain.deployments import Deployment
 
 app = new_app(help="List past deployments, show one.")
 app_rollback = new_app()
@@ -35,7 +40,7 @@ def list_deployments(
         emit({"deployments": deployments})
         return
     if not deployments:
-        say("nothing has been deployed yet")
+        prose("nothing has been deployed yet")
         remark("Next: caxton deploy")
         return
     live = next((deployment.id for deployment in deployments if deployment.state == "Running"), None)
@@ -56,8 +61,8 @@ def list_deployments(
 def _state(deployment: "Deployment", live: str | None) -> str:
     """The latest is the one in force; those before it were replaced, in part or wholly."""
     if deployment.state == "Running" and deployment.id != live:
-        return style("Superseded", "dim")
-    return style(deployment.state, _COLOURS.get(deployment.state, "bold"))
+        return style("superseded", "dim")
+    return style(in_words(deployment.state), _COLOURS.get(deployment.state, "bold"))
 
 
 @app.command()
@@ -78,19 +83,48 @@ def rollback(
     ] = None,
 ) -> None:
     """Undo a deployment: restore what was there before it. Conversations in flight stay on their versions."""
-    from caxton.cli.deploy import changes_lines, remember_server
+    from caxton.cli.deploy import remember_server
 
     with connect() as caxton:
-        target = deployment_id or latest(caxton.deployments(50)).id
-        deployment = caxton.rollback(target)
-        remember_server(caxton)
+        target = deployment_id or _from_here(latest(caxton.deployments(50))).id
+        deployment, was_interrupted = interrupts.rollback(caxton, target)
+        changed = [change for change in deployment.changes if change.action != "unchanged"]
+        live = {f"{each.kind}/{each.name}": None if each.action == "deleted" else deployment.id for each in changed}
+        remember_server(caxton, deployed=live)
     if current().json:
         emit(deployment)
-        return
-    for line in changes_lines(deployment.changes):
-        say(line)
-    say(f"Undid {target}: {summary_text(deployment.summary)}.")
-    remark(f"Undo this as well: caxton rollback {deployment.id}")
+    else:
+        for line in changes_lines(deployment.changes):
+            say(line)
+        prose(f"Undid {target}: {summary_text(deployment.summary)}.")
+        remark(f"Undo this as well: caxton rollback {deployment.id}")
+    if was_interrupted:
+        complain("Ctrl-C came too late: the rollback was under way, and it is done.")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _from_here(deployment: "Deployment") -> "Deployment":
+    """`deployment`, unless it is known to come from another folder than this one.
+
+    Raises:
+        InvalidState: it does; whoever means it says so.
+    """
+    from pathlib import Path
+
+    from caxton.cli.precautions import source_of
+    from caxton.cli.workspace import workspace_around
+    from caxton.domain.errors import Hint, InvalidState
+
+    around = workspace_around(Path.cwd())
+    source = deployment.source
+    if around is None or source is None or source.id == source_of(around).id:
+        return deployment
+    raise InvalidState(
+        f"nothing was undone: the latest deployment was made from {source.place or source.id} {ago(deployment.created_at)}",
+        Hint(text="see what it changed", command=f"caxton deployments show {deployment.id}"),
+        Hint(text="undo it all the same", command=f"caxton rollback {deployment.id}"),
+        details={"deployment": deployment.id},
+    )
 
 
 def latest(deployments: "list[Deployment]") -> "Deployment":
@@ -98,37 +132,43 @@ def latest(deployments: "list[Deployment]") -> "Deployment":
 
     Raises:
         NotFound: there is none.
+        InvalidState: the newest is a rollback. Perhaps somebody else made it a moment ago, and undoing one more
+            would be too much; which one is meant has to be said.
     """
     from caxton.domain.deployments import DeploymentState
-    from caxton.domain.errors import NotFound
+    from caxton.domain.errors import Hint, InvalidState, NotFound
 
-    undone = {deployment.rollback_of for deployment in deployments if deployment.state == DeploymentState.RUNNING}
-    for deployment in deployments:
-        took_effect = deployment.state in (DeploymentState.RUNNING, DeploymentState.DRAINING)
-        if took_effect and deployment.id not in undone and deployment.rollback_of is None:
-            return deployment
-    raise NotFound("there is no deployment to undo", "see them with `caxton deployments list`")
-
-
-def summary_text(summary: "DeploymentSummary") -> str:
-    """ "deployed 1, updated 1, unchanged 7"; what is none is left out."""
-    counts = summary.model_dump()
-    return ", ".join(f"{word} {count}" for word, count in counts.items() if count) or "nothing changed"
+    effective = [each for each in deployments if each.state in (DeploymentState.RUNNING, DeploymentState.DRAINING)]
+    if not effective:
+        raise NotFound("there is no deployment to undo", "see them with `caxton deployments list`")
+    newest = effective[0]
+    if newest.rollback_of is None:
+        return newest
+    by = f" by {newest.actor}" if newest.actor else ""
+    hints = [Hint(text="undo that rollback", command=f"caxton rollback {newest.id}")]
+    earlier = next((each for each in effective if each.rollback_of is None), None)
+    if earlier is not None:
+        hints.append(Hint(text="undo the deployment before it", command=f"caxton rollback {earlier.id}"))
+    raise InvalidState(
+        f"nothing was undone: deployment {newest.rollback_of} was undone {ago(newest.created_at)}{by}",
+        *hints,
+        details={"deployment": newest.rollback_of, "rollback": newest.id},
+    )
 
 
 def show_deployment(deployment: "Deployment") -> None:
     """Shows one deployment in full."""
-    from caxton.cli.deploy import changes_lines
-
-    state = style(deployment.state, _COLOURS.get(deployment.state, "bold"))
+    state = style(in_words(deployment.state), _COLOURS.get(deployment.state, "bold"))
     by = f" by {deployment.actor}" if deployment.actor else ""
-    say(f"{style(deployment.id, 'bold')}  {state}  {clock(deployment.created_at)} ({ago(deployment.created_at)}){by}")
+    prose(f"{style(deployment.id, 'bold')}  {state}  {clock(deployment.created_at)} ({ago(deployment.created_at)}){by}")
     if deployment.message:
-        say(f"  {deployment.message}")
+        prose(f"  {deployment.message}")
     if deployment.rollback_of:
-        say(f"  undoes {deployment.rollback_of}")
+        prose(f"  undoes {deployment.rollback_of}")
+    if deployment.source and deployment.source.place:
+        prose(f"  from {deployment.source.place}")
     for line in changes_lines(deployment.changes):
         say(line)
-    say(f"  {summary_text(deployment.summary)}")
+    prose(f"  {summary_text(deployment.summary)}")
     if deployment.error:
-        say(f"  {style('error:', 'red')} {deployment.error.get('message', 'it failed')}")
+        prose(f"  {style('error:', 'red')} {deployment.error.get('message', 'it failed')}")

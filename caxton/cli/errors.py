@@ -7,7 +7,7 @@
 | 2 | the command was not understood: unknown command, option or argument |
 | 3 | what was given is not valid: a definition, a setting, a request, a WebAssembly module |
 | 4 | not found: no such agent, conversation …, or no agent offers the capability |
-| 5 | the machine or a service does not play along: server unreachable or overloaded, port taken, disk full |
+| 5 | the machine or a service does not play along: server unreachable or overloaded, port taken, disk full; a part is missing |
 | 6 | the API key is missing, wrong, or does not allow this |
 | 7 | not possible in the present state: conversation closed, server already running |
 | 8 | the agent's turn failed: its model, a tool, or one of its limits |
@@ -20,22 +20,27 @@ With `--json` the error is an object on stderr: `{"error": {"code", "message", "
 
 import errno
 import json as json_module
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from caxton.cli.output import complain, say, style
+from caxton.cli.output import columns, complain, say, style, wrapped
 from caxton.domain.errors import CaxtonError, DiskFull, Hint, InvalidDefinitions, InvalidSettings, UsageError
+from caxton.domain.extras import extra_of, lacks, not_installed
+from caxton.domain.validation_words import in_plain_words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from caxton.cli.invocation import Invocation
 
 NOT_WELL = 9
 INTERRUPTED = 130
-_NO_INTEGER = "Input should be a valid integer, unable to parse string as an integer"
-_ISSUES = "https://github.com/caxton/caxton/issues"
+_EXTRA = re.compile(r"got unexpected extra arguments?(?:\(s\))? \((.*)\)", re.DOTALL)
+_TAKE_TEXT = ("caxton ask", "caxton chat")
 
 
 def report(error: BaseException, invocation: "Invocation") -> int:
@@ -43,7 +48,9 @@ def report(error: BaseException, invocation: "Invocation") -> int:
     json, debug = invocation.json, invocation.debug
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         if not json:
-            complain("interrupted")
+            complain("Interrupted.")
+            for note in getattr(error, "__notes__", []):
+                complain(note)
         return INTERRUPTED
     if debug:
         import traceback
@@ -77,16 +84,33 @@ def render(error: CaxtonError, *, debug: bool = False, root: Path | None = None)
         folder = root or Path(str(error.details.get("folder") or Path.cwd()))
         lines = render_problems(problems, read_sources(problems, folder), "Nothing was changed.")
         return lines[:-1] if isinstance(error, InvalidSettings) else lines  # settings are not all in files to count
-    lines = [f"{style('error:', 'bold', 'red', stream=sys.stderr)} {error.message}"]
+    lines = _told("error:", error.message, "bold", "red")
     similar = _similar(error.details.get("similar"), error.details.get("capability"))
     if similar:
         lines.append(f"  similar: {similar}")
     if error.reason and error.reason != error.message:
         lines.append(f"  reason: {error.reason}")
-    lines += [f"  {style('hint:', 'cyan', stream=sys.stderr)} {hint_text(hint)}" for hint in error.hints]
+    for hint in error.hints:
+        lines += _hint(hint)
     if debug and "request_id" in error.details:
         lines.append(f"  request: {error.details['request_id']}")
     return lines
+
+
+def _told(word: str, text: str, *styles: str, indent: str = "") -> list[str]:
+    """`text` behind a coloured word, in lines that fit the terminal."""
+    begin = f"{indent}{word} "
+    first, *rest = wrapped(f"{begin}{text}", indent=" " * len(begin) if indent else "  ", stream=sys.stderr)
+    return [f"{indent}{style(word, *styles, stream=sys.stderr)}{first[len(begin) - 1 :]}", *rest]
+
+
+def _hint(hint: Hint) -> list[str]:
+    """A hint. A command that does not fit behind it has a line of its own, so that it can be copied."""
+    whole = hint_text(hint)
+    if not hint.command or len(f"  hint: {whole}") <= columns(sys.stderr):
+        return _told("hint:", whole, "cyan", indent="  ")
+    text = whole.removesuffix(hint.command).rstrip() if whole.endswith(hint.command) else hint.text
+    return [*_told("hint:", text, "cyan", indent="  "), f"        {hint.command}"]
 
 
 def hint_text(hint: Hint) -> str:
@@ -108,6 +132,8 @@ def _known(error: BaseException, command: str) -> CaxtonError:
         return error
     if isinstance(error, typer.TyperException):
         return _usage(error, command)
+    if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name or "")):
+        return not_installed(extra, lacks(extra) or [str(error.name)])
     if isinstance(error, OSError) and error.filename:
         return CaxtonError(f"{error.filename}: {error.strerror or error}")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
@@ -115,16 +141,41 @@ def _known(error: BaseException, command: str) -> CaxtonError:
     return CaxtonError(
         f"something went wrong inside Caxton: {type(error).__name__}: {error}",
         "run the command again with --debug for the details",
-        f"if it stays so, please report it: {_ISSUES}",
+        "if it stays so, tell whoever runs this server, with what --debug prints",
     )
 
 
 def _usage(error: typer.TyperException, command: str) -> UsageError:
     message = error.format_message().strip().rstrip(".")
-    message = (message[:1].lower() + message[1:]).replace(_NO_INTEGER, "this is not a whole number")
+    subject, colon, said = message.partition(": ")
+    message = f"{subject}{colon}{in_plain_words(said)}" if colon else message
+    message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
     path = context.command_path if context else command
+    extra = _EXTRA.fullmatch(message)
+    if extra and path in _TAKE_TEXT:
+        return _unquoted(extra[1], context.params if context else {}, path)
     return UsageError(message.replace("'", '"'), f"see `{path} --help`")
+
+
+def _unquoted(extra: str, given: "Mapping[str, Any]", path: str) -> UsageError:
+    """A text of several words that the shell has taken apart."""
+    from caxton.domain.ids import is_name
+
+    words = [str(given[name]) for name in ("capability", "text") if given.get(name)]
+    agent = given.get("agent")
+    target = [f"--agent {agent}"] if agent else []
+    if not agent and words and is_name(words[0].partition("@")[0]):
+        target = [words.pop(0)]
+    text = " ".join([*words, extra])
+    if path.endswith("chat"):
+        return UsageError(
+            f'"{text}" is too much', f"begin with `{path} {target[0] if target else 'CAPABILITY'}`, then type"
+        )
+    return UsageError(
+        "the request has several words: put it into quotes",
+        Hint(text="for example", command=f'{path} {target[0] if target else "CAPABILITY"} "{text}"'),
+    )
 
 
 def _problems(error: CaxtonError) -> list[Any]:

@@ -8,14 +8,16 @@ import typer
 
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent, complete_capability
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import clock, complain, emit, is_terminal, milliseconds, plural, remark, say, style, table
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import clock, complain, emit, is_terminal, milliseconds, plural, prose, remark, say, style
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from caxton.client.views import Verification
     from caxton.domain.events import Event
+    from caxton.views.event_log import Verification
 
 app = new_app(help="Read, follow, verify and export the event log.", no_args_is_help=True)
 
@@ -77,7 +79,7 @@ def list_events(
         emit({"events": events})
         return
     if not events:
-        say("no events fit")
+        prose("no events fit")
         return
     for line in table(_rows(events), ["#", "time", "event", "who", "what", ""]):
         say(line)
@@ -100,9 +102,8 @@ def tail(
     ] = None,
 ) -> None:
     """Show events as they are written, until Ctrl-C. With --json an object a line, with its cursor."""
-    import json
-
     from caxton.domain.events import Event
+    from caxton.domain.json_text import json_line
 
     filters = _filters(type, execution, agent, actor, capability, conversation, deployment, error, None, None)
     with connect() as caxton:
@@ -111,10 +112,10 @@ def tail(
         try:
             for found in caxton.tail(cursor=cursor, **filters):
                 if current().json:
-                    say(json.dumps({**found.data, "cursor": found.id}, ensure_ascii=False))
+                    say(json_line({**found.data, "cursor": found.id}))
                     continue
                 event = Event.model_validate(found.data)
-                say("  ".join(cell for cell in _row(event) if cell))
+                prose("  ".join(cell for cell in _row(event) if cell))
         except KeyboardInterrupt:
             return
 
@@ -127,12 +128,12 @@ def show(event_id: Annotated[str, typer.Argument(metavar="ID", help="As `caxton 
     if current().json:
         emit(event)
         return
-    say(f"{style(event.event_type, 'bold')}  {event.user_message}")
+    prose(f"{style(event.event_type, 'bold')}  {event.user_message}")
     fields: dict[str, Any] = event.model_dump(mode="json", exclude_none=True, exclude={"payload", "event_type"})
     for line in table([[name, str(value)] for name, value in fields.items()], indent="  "):
         say(line)
     if event.payload:
-        say("  payload")
+        prose("  payload")
         for line in table([[name, _shown(value)] for name, value in event.payload.items()], indent="    "):
             say(line)
     if event.typed() is None:
@@ -141,6 +142,13 @@ def show(event_id: Annotated[str, typer.Argument(metavar="ID", help="As `caxton 
 
 @app.command()
 def verify(
+    segments: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE…]", help="With --archive: files of segments, in their order.")
+    ] = None,
+    archive: Annotated[
+        bool,
+        typer.Option("--archive", help="Check segments that have left the database, without any server; then --file."),
+    ] = False,
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help="An export, checked here without any server.")
     ] = None,
@@ -152,7 +160,15 @@ def verify(
     ] = None,
 ) -> None:
     """Check that the log is what was written: the hash chain, and the invariants of executions. Exit code 3 if not."""
-    if file is not None:
+    from caxton.domain.errors import UsageError
+
+    if bool(segments) != archive:
+        raise UsageError("--archive goes with the files of segments", "caxton events verify --archive events-*.jsonl")
+    if segments:
+        from caxton.cli.segments import verify_segments
+
+        found = verify_segments(segments, file, expect)
+    elif file is not None:
         found = _verify_file(file, expect)
     else:
         with connect() as caxton:
@@ -160,7 +176,7 @@ def verify(
     if current().json:
         emit(found)
     else:
-        _show_verification(found, file)
+        _show_verification(found, file or (segments[-1] if segments else None))
     if not found.ok:
         raise typer.Exit(3)
 
@@ -205,9 +221,18 @@ def export(
     if current().json:
         emit({"file": str(out), "events": count})
         return
-    say(f"{plural(count, 'event')} written to {out}")
+    prose(f"{plural(count, 'event')} written to {out}")
     if everything:
         remark(f"Next: caxton events verify --file {out}")
+
+
+@app.command()
+def segments() -> None:
+    """List the segments of the log that have left the database, and where their files are."""
+    from caxton.cli.segments import show_segments
+
+    with connect() as caxton:
+        show_segments(caxton.event_segments())
 
 
 @app.command()
@@ -320,17 +345,17 @@ def _verify_file(file: Path, expect: str | None) -> "Verification":
 
     from pydantic import ValidationError
 
-    from caxton.client.views import Verification
     from caxton.domain.errors import InvalidInput
     from caxton.domain.events import Event
     from caxton.domain.events.chain import ChainCheck, read_place
     from caxton.domain.events.invariants import InvariantChecker
+    from caxton.views.event_log import Verification
 
     chain = ChainCheck(expected=read_place(expect) if expect else None)
     invariants: InvariantChecker | None = None
     whole, first = False, 0
     fields = set(Event.model_fields)
-    with file.open(encoding="utf-8", errors="replace") as lines:
+    with file.open(encoding="utf-8-sig", errors="replace", newline="\n") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -376,14 +401,19 @@ def _show_verification(found: "Verification", file: Path | None) -> None:
         if file is None and "index of the log" in found.problem:
             from caxton.domain.errors import DOCS
 
-            say(f"  all {plural(found.checked, 'event')} are as they were written: none is lost")
-            say(f"  how to make the index anew: {DOCS}/how-to/event-log.md")
+            prose(f"  all {plural(found.checked, 'event')} are as they were written: none is lost")
+            prose(f"  how to make the index anew: {DOCS}/how-to/event-log.md")
             return
-        say(f"  {plural(found.checked, 'event')} before it are as they were written")
+        prose(f"  {plural(found.checked, 'event')} before it are as they were written")
         if file is not None and "missing" in found.problem:
             remark("  (an export with filters cannot be verified: export with --everything)")
         return
-    if found.begins_at > 1:
+    if found.detached:
+        say(
+            f"  it begins behind event {found.detached}: what is before it has left the database in segments, which end at\n"
+            f"  {found.detached}:{found.detached_hash}"
+        )
+    if found.begins_at > 1 and not found.detached:
         say(
             f"{style('!', 'yellow')} the file begins at event {found.begins_at}: what was before it, and that event "
             "itself, cannot be verified from it"
@@ -398,8 +428,9 @@ def _show_verification(found: "Verification", file: Path | None) -> None:
         )
     if not found.violations:
         still = f"; {plural(found.open_executions, 'execution')} still at work" if found.open_executions else ""
-        say(f"{style('✓', 'green')} every execution has its end, every action and approval too{still}")
+        prose(f"{style('✓', 'green')} every execution has its end, every action and approval too{still}")
     place = f"{found.head_sequence}:{found.head_hash}"
-    say(f"  the log ends at {place}")
+    prose(f"  the log ends at {place}")
     if file is None:
-        remark(style(f"Write that down elsewhere; later: caxton events verify --expect {place[:24]}…", "dim"))
+        remark(style("Write that down elsewhere. Later, check that nothing before it is missing:", "dim"))
+        remark(style(f"caxton events verify --expect {place}", "dim"))

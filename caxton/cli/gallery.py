@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from caxton.cli.output import columns, say, shorten, style, table
+from caxton.cli.output import columns, plural, prose, say, shorten, style
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
     from caxton.definitions.customisations import Customisation
@@ -16,22 +17,12 @@ def show_list(templates: "Sequence[Template]") -> None:
     """A line a template."""
     rows = [[template.id, _facts(template), template.description] for template in templates]
     for line in table(rows, ["template", "", "what it does"]):
-        say(shorten(line, columns()))
+        say(line)
 
 
 def show_preview(found: "Preview") -> None:
     """All about one template, and the files that it makes."""
-    template = found.template
-    say(f"{style(template.name, 'bold')}  ({template.id})")
-    say(f"  {template.description}")
-    say(f"  {_facts(template)}")
-    say(f"  for    {'; '.join(template.use_cases)}")
-    if template.works_with:
-        say(f"  with   {', '.join(template.works_with)}")
-    for prompt in template.example_prompts[:3]:
-        say(f'  ask    "{prompt}"')
-    for customisation in template.customisations:
-        say(f"  --set  {customisation.key}={_default(customisation)}  {style(customisation.description, 'dim')}")
+    show_outline(found)
     for path, text in found.files.items():
         say()
         say(style(f"── {path} ", "cyan"))
@@ -39,6 +30,23 @@ def show_preview(found: "Preview") -> None:
     for folder in found.folders:
         say()
         say(style(f"── {folder}/ (copied)", "cyan"))
+
+
+def show_outline(found: "Preview") -> None:
+    """What one template is for, and which files it makes, on one screen."""
+    template = found.template
+    prose(f"{style(template.name, 'bold')}  ({template.id})")
+    facts = [["", template.description], ["", _facts(template)], ["for", "; ".join(template.use_cases)]]
+    if template.works_with:
+        facts.append(["with", ", ".join(template.works_with)])
+    facts += [["ask", f'"{prompt}"'] for prompt in template.example_prompts[:3]]
+    facts += [
+        ["--set", f"{each.key}={_default(each)}  {style(each.description, 'dim')}"] for each in template.customisations
+    ]
+    facts += [["makes", f"{path} ({plural(len(text.splitlines()), 'line')})"] for path, text in found.files.items()]
+    facts += [["makes", f"{folder}/"] for folder in found.folders]
+    for line in table(facts, indent="  "):
+        say(line)
 
 
 def choose(templates: "Sequence[Template]", default: str) -> str:
@@ -56,7 +64,8 @@ def choose(templates: "Sequence[Template]", default: str) -> str:
             return answer
         chosen = answer.removeprefix(_PREVIEW)
         say()
-        show_preview(preview(chosen))
+        show_outline(preview(chosen))
+        say(style(f"  the files in full: caxton init --preview --template {chosen}", "dim"))
         say()
 
 

@@ -3,9 +3,11 @@
 import typer
 
 from caxton.cli.app import new_app
+from caxton.cli.connection import connect
 from caxton.cli.errors import NOT_WELL
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import emit, say, style, table
+from caxton.cli.invocation import current
+from caxton.cli.output import emit, prose, say, style
+from caxton.cli.tables import table
 
 app = new_app()
 
@@ -20,7 +22,7 @@ def health() -> None:
         emit(readiness)
     else:
         colour = {"ready": "green", "starting": "yellow"}.get(readiness.status, "red")
-        say(f"{style(readiness.status, 'bold', colour)}  {url}")
+        prose(f"{style(readiness.status, 'bold', colour)}  {url}")
         rows = [
             [
                 _mark(part.status),

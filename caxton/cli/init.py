@@ -1,5 +1,6 @@
 """`caxton init`"""
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 
 from caxton.cli.app import new_app
 from caxton.cli.invocation import current
-from caxton.cli.output import emit, is_terminal, plural, remark, say, style
+from caxton.cli.output import complain, emit, is_terminal, plural, prose, remark, style
 
 if TYPE_CHECKING:
     from caxton.definitions.templates import Template
@@ -166,7 +167,7 @@ def _list(found: "Sequence[Template]", filter_text: str) -> None:
     from caxton.cli import gallery
 
     if not found:
-        say(f'no template fits "{filter_text}"')
+        prose(f'no template fits "{filter_text}"')
         return
     gallery.show_list(found)
     remark(f"See one with: caxton init --preview --template {found[0].id}")
@@ -188,11 +189,35 @@ def _tell(chosen: "Template", name: str, folder: Path, written: Sequence[Path]) 
     for path in written:
         if path.parts[0] == "tools":
             tools[path.parts[1]] = tools.get(path.parts[1], 0) + 1
-    for path in sorted(own, key=lambda path: (path.parts[0] != "agents", str(path))):
-        say(f"{style('✓', 'green')} {path}")
+    here = Path.cwd()
+    if folder.resolve() != here.resolve():
+        prose(f"This folder lies in the workspace {folder}, so the files are there:")
+    first = Path("agents", f"{name}.toml")
+    for path in sorted(own, key=lambda path: (path != first, path.parts[0] != "agents", str(path))):
+        prose(f"{style('✓', 'green')} {_from(here, folder / path)}")
     for tool, count in tools.items():
-        say(f"{style('✓', 'green')} tools/{tool}/ ({plural(count, 'file')})")
+        prose(f"{style('✓', 'green')} {_from(here, folder / 'tools' / tool)}/ ({plural(count, 'file')})")
     remark(f"Next: {style('caxton deploy', 'bold')}")
+    for tool in tools:
+        command = _grant_command(folder / "tools" / tool / "tool.toml")
+        if command is not None:
+            complain(f"{tool} runs without what it requests until an operator grants it: {command}")
     others = [other for other in chosen.works_with if not (folder / "agents" / f"{other}.toml").exists()]
     if others:
         remark(style(f"It works with others: caxton init {others[0]} --template {others[0]}", "dim"))
+
+
+def _from(here: Path, path: Path) -> str:
+    """`path` as one would type it `here`."""
+    return os.path.relpath(path, here)
+
+
+def _grant_command(manifest: Path) -> str | None:
+    """The command that grants a tool what it requests; None if it needs no grant."""
+    from caxton.definitions.tools import manifest_of
+    from caxton.domain.grants import NOTHING, missing
+    from caxton.domain.tools import BASE_LIMITS
+
+    found = manifest_of(manifest.read_bytes()) if manifest.is_file() else None
+    lacking = missing(found, NOTHING, BASE_LIMITS) if found is not None else None
+    return lacking.command(found.name) if found is not None and lacking else None

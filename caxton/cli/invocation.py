@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +11,7 @@ import typer
 from caxton.cli.commands import COMMANDS
 
 if TYPE_CHECKING:
-    from caxton.client import Caxton
-    from caxton.runtime.settings import LoadedSettings
+    from caxton.runtime.settings_sources import LoadedSettings
 
 
 @dataclass
@@ -34,7 +33,7 @@ class Invocation:
         Raises:
             InvalidSettings: something in them is wrong.
         """
-        from caxton.runtime.settings import load_settings
+        from caxton.runtime.settings_sources import load_settings
 
         given = {name.replace("__", "."): value for name, value in flags.items()}
         key = repr(given)
@@ -63,28 +62,6 @@ def begin(arguments: Sequence[str]) -> Invocation:
 def current() -> Invocation:
     """The invocation that runs."""
     return _current.get()
-
-
-def connect(*, patience: float = 15.0) -> "Caxton":
-    """A client for the server that the settings name, or that runs on the data folder.
-
-    Args:
-        patience: seconds for which a request is repeated after the connection was lost.
-    """
-    from caxton.client.discovery import discover
-    from caxton.client.sync_client import Caxton
-    from caxton.client.transport_sync import Transport
-    from caxton.domain.errors import InvalidSettings
-
-    given = current()
-    try:
-        connection = discover(url=given.url, workspace=given.workspace, config=given.config)
-    except InvalidSettings:
-        given.settings()  # says the same with line and column
-        raise
-    if given.url:
-        connection = replace(connection, url_from="--url")
-    return Caxton(transport=Transport(connection, patience=patience, channel="cli"))
 
 
 def _remember(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:

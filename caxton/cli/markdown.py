@@ -2,9 +2,12 @@
 
 import re
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from caxton.cli.output import plain
+
+if TYPE_CHECKING:
+    from rich.markdown import Markdown
 
 _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 
@@ -29,17 +32,19 @@ class MarkdownStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Prints what is still open, and ends."""
         self.finish()
         self._live.stop()
 
     def feed(self, text: str) -> None:
         """Adds text at the end."""
-        from rich.markdown import Markdown
-
         finished, self._open = split(self._open + plain(text))
         if finished:
             self._print(finished)
-        self._live.update(Markdown(self._open), refresh=True)
+        self._live.update(_markdown(self._open), refresh=True)
 
     def line(self, text: str) -> None:
         """Prints a line that is not part of the text, such as a step."""
@@ -55,15 +60,25 @@ class MarkdownStream:
 
     def _print(self, text: str) -> None:
         """Prints paragraphs for good, with a blank line above them if others came before."""
-        from rich.markdown import Markdown
-
         self._live.update("", refresh=True)
         if not text.strip():
             return
         if not self._is_first:
             self._console.print()
-        self._console.print(Markdown(text))
+        self._console.print(_markdown(text))
         self._is_first = False
+
+
+def _markdown(text: str) -> "Markdown":
+    """`text` to be drawn. Its line ends stay: agents answer with addresses, verses and tables in plain text, too."""
+    from rich.markdown import Markdown
+
+    drawn = Markdown(text, hyperlinks=False)
+    for token in drawn.parsed:
+        for child in token.children or ():
+            if child.type == "softbreak":
+                child.type = "hardbreak"
+    return drawn
 
 
 def split(text: str) -> tuple[str, str]:

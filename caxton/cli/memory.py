@@ -6,7 +6,8 @@ import typer
 
 from caxton.cli import memory_bulk
 from caxton.cli.app import new_app
-from caxton.cli.invocation import connect, current
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
 from caxton.cli.memory_values import (
     SetMetadata,
     UnsetMetadata,
@@ -18,7 +19,8 @@ from caxton.cli.memory_values import (
     shown,
     value_text,
 )
-from caxton.cli.output import ago, complain, emit, plural, remark, say, style, table
+from caxton.cli.output import ago, complain, emit, plural, prose, remark, say, style
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
     from caxton.domain.memory import Entity
@@ -92,7 +94,7 @@ def search(
             f"vectors. Embed them again with: {command_there('caxton memory reembed', again)}"
         )
     if not matches:
-        say("nothing was found")
+        prose("nothing was found")
         return
     rows = [
         [
@@ -127,7 +129,7 @@ def list_memories(
         emit({"memories": found})
         return
     if not found:
-        say("nothing is remembered there")
+        prose("nothing is remembered there")
         remark(f"What there is, by scope: {command_there('caxton memory stats')}")
         return
     rows = [[style(each.id, "dim"), each.type, headline(each, 90), ago(each.updated_at)] for each in found]
@@ -143,7 +145,7 @@ def show(memory_id: MemoryIdArgument) -> None:
     if current().json:
         emit({"memory": entity, "relations": relations})
         return
-    say(f"{style(entity.id, 'bold')}  {entity.type}  {entity.scope}")
+    prose(f"{style(entity.id, 'bold')}  {entity.type}  {entity.scope}")
     source = entity.provenance.model_dump(exclude_none=True)
     facts = [
         ["name", shown(entity.name)],
@@ -165,7 +167,7 @@ def show(memory_id: MemoryIdArgument) -> None:
         outward = relation.source == entity.id
         other = relation.target if outward else relation.source
         properties = shown("".join(f"  {name}={value_text(value)}" for name, value in relation.properties.items()))
-        say(f"  {'→' if outward else '←'} {relation.type} {other}  {style(relation.id, 'dim')}{properties}")
+        prose(f"  {'→' if outward else '←'} {relation.type} {other}  {style(relation.id, 'dim')}{properties}")
 
 
 @app.command()
@@ -196,7 +198,7 @@ def unrelate(
     if current().json:
         emit({"deleted": relation_id})
         return
-    say(f"{relation_id} is removed")
+    prose(f"{relation_id} is removed")
 
 
 @app.command()
@@ -217,10 +219,10 @@ def graph(
         emit({"paths": paths})
         return
     if not paths:
-        say("nothing is related to it")
+        prose("nothing is related to it")
     for path in paths:
         way = " · ".join(relation.type for relation in path.relations)
-        say(f"{'  ' * path.hops}{way}  {style(path.entity.id, 'dim')}  {headline(path.entity, 70)}")
+        prose(f"{'  ' * path.hops}{way}  {style(path.entity.id, 'dim')}  {headline(path.entity, 70)}")
 
 
 @app.command()
@@ -250,7 +252,7 @@ def edit(
     if current().json:
         emit(entity)
         return
-    say(f"{entity.id} is corrected")
+    prose(f"{entity.id} is corrected")
 
 
 @app.command()
@@ -261,7 +263,7 @@ def delete(memory_id: MemoryIdArgument) -> None:
     if current().json:
         emit({"deleted": memory_id})
         return
-    say(f"{memory_id} is removed")
+    prose(f"{memory_id} is removed")
 
 
 @app.command()
@@ -277,12 +279,12 @@ def stats() -> None:
     for place, counts in found.items():
         size = format_size(counts.bytes)
         memories = plural(counts.entities, "memory", "memories")
-        say(f"{style(place, 'bold')}  {memories}, {plural(counts.relations, 'relation')}, {size}")
+        prose(f"{style(place, 'bold')}  {memories}, {plural(counts.relations, 'relation')}, {size}")
         if counts.stale:
             again = command_there("caxton memory reembed", "global" if place == "shared" else None)
-            say(f"  {counts.stale:,} to embed again, for the embedder was changed: {again}")
+            prose(f"  {counts.stale:,} to embed again, for the embedder was changed: {again}")
         for scope, count in sorted(counts.by_scope.items()):
-            say(f"  {scope}  {count}")
+            prose(f"  {scope}  {count}")
 
 
 app.command("edit-many")(memory_bulk.edit_many)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caxton.cli.acknowledgement import progress
-from caxton.cli.invocation import connect, current
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
 from caxton.cli.memory_values import (
     SetMetadata,
     UnsetMetadata,
@@ -17,11 +18,11 @@ from caxton.cli.memory_values import (
     on_one_line,
     shared_scope,
 )
-from caxton.cli.output import ago, complain, emit, plural, remark, say, shorten
+from caxton.cli.output import ago, complain, emit, plural, prose, remark, say, shorten
 
 if TYPE_CHECKING:
-    from caxton.client.views import BulkPreview, RetentionView
     from caxton.domain.memory_export import Piece
+    from caxton.views.memory import BulkPreview, RetentionView
 
 SHOWN = 10
 """Relations of an import that are told one by one."""
@@ -108,10 +109,10 @@ def undo(scope: PlaceName = None, yes: Yes = False) -> None:
         emit(found)
         return
     if found.operation is None or found.at is None:
-        say("there is nothing to undo: purges, imports and changes of many can be undone for a week")
+        prose("there is nothing to undo: purges, imports and changes of many can be undone for a week")
         return
     what = f"the {found.operation} of {plural(found.done or found.left, 'memory', 'memories')} by {found.by}, {ago(found.at)}"
-    say(f"{what}, would be undone" if found.dry_run else f"{what}, is undone")
+    prose(f"{what}, would be undone" if found.dry_run else f"{what}, is undone")
     if found.dry_run:
         remark("Do it with --yes.")
 
@@ -124,7 +125,7 @@ def reembed(scope: PlaceName = None) -> None:
     if current().json:
         emit({"embedded": done})
         return
-    say(f"{plural(done, 'memory', 'memories')} embedded again" if done else "all memories are embedded already")
+    prose(f"{plural(done, 'memory', 'memories')} embedded again" if done else "all memories are embedded already")
 
 
 def retention(
@@ -158,12 +159,12 @@ def retention(
         return
     say(_retention_in_words(found))
     if removed is not None:
-        say(f"{plural(removed.count, 'memory', 'memories')} removed")
+        prose(f"{plural(removed.count, 'memory', 'memories')} removed")
     elif found.outside:
-        say(f"{plural(found.outside, 'memory', 'memories')} will be removed with the next run, in the night (UTC)")
+        prose(f"{plural(found.outside, 'memory', 'memories')} will be removed with the next run, in the night (UTC)")
         remark("Do it now with --apply; it cannot be undone.")
     elif found.retention.max_age is not None or found.retention.max_entities is not None:
-        say("no memory is outside of it now")
+        prose("no memory is outside of it now")
 
 
 def export(
@@ -207,7 +208,7 @@ def export(
     if current().json:
         emit({"file": str(out), "memories": count})
         return
-    say(f"{plural(count, 'memory', 'memories')} written to {out}")
+    prose(f"{plural(count, 'memory', 'memories')} written to {out}")
 
 
 def _check_writable(out: Path) -> None:
@@ -228,8 +229,10 @@ def _with_origin(lines: Iterable[str], origin: dict[str, str]) -> Iterator[str]:
     """The lines of an export, with whose memories they are in the first; whoever brings them in need not know."""
     import json
 
+    from caxton.domain.json_text import json_line
+
     for number, line in enumerate(lines):
-        yield line if number else json.dumps(json.loads(line) | origin, ensure_ascii=False, separators=(",", ":"))
+        yield line if number else json_line(json.loads(line) | origin)
 
 
 def _check_origin(kept: str, origin: dict[str, str], partial: Path, out: Path) -> None:
@@ -261,9 +264,9 @@ def bring_in(
     """Take what an export wrote. If it is interrupted, do it again: what is there already just so is skipped."""
     import hashlib
 
-    from caxton.client.views import Imported
     from caxton.domain.errors import InvalidInput, UsageError
     from caxton.domain.memory_export import check_whole, pieces
+    from caxton.views.memory import Imported
 
     shared = shared_scope(scope)
     digest = hashlib.sha256()
@@ -318,7 +321,7 @@ def _with_more(pieces: "Iterable[Piece]") -> "Iterator[tuple[Piece, bool]]":
 
 
 def _lines(file: Path) -> Iterator[str]:
-    with file.open(encoding="utf-8", newline="\n") as source:
+    with file.open(encoding="utf-8-sig", newline="\n") as source:  # editors on Windows put a byte order mark in front
         yield from source
 
 
@@ -326,9 +329,9 @@ def _show(found: "BulkPreview", would: str, did: str, hint: str) -> None:
     if current().json:
         emit(found)
         return
-    say(f"{plural(found.count, 'memory', 'memories')} {would if found.dry_run else did}")
+    prose(f"{plural(found.count, 'memory', 'memories')} {would if found.dry_run else did}")
     for example in found.examples:
-        say(f"  {shorten(on_one_line(example), 90)}")
+        prose(f"  {shorten(on_one_line(example), 90)}")
     if found.dry_run and found.count:
         remark(hint)
 

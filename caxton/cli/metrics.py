@@ -5,9 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from caxton.cli.app import new_app
+from caxton.cli.connection import connect
 from caxton.cli.events import moment_of
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import emit, say, style, table
+from caxton.cli.invocation import current
+from caxton.cli.output import emit, percent, prose, say, style
+from caxton.cli.tables import table
 
 app = new_app(help="Metrics that derive from events.", no_args_is_help=True)
 
@@ -67,7 +69,7 @@ def define(
     if current().json:
         emit({"name": name, **definition})
         return
-    say(f'the metric "{name}" is defined: caxton metrics list')
+    prose(f'the metric "{name}" is defined: caxton metrics list')
 
 
 @app.command()
@@ -78,7 +80,7 @@ def remove(name: Name) -> None:
     if current().json:
         emit({"removed": name})
         return
-    say(f'the metric "{name}" is removed')
+    prose(f'the metric "{name}" is removed')
 
 
 def _conditions(where: list[str]) -> dict[str, str]:
@@ -101,4 +103,4 @@ def _conditions(where: list[str]) -> dict[str, str]:
 def _shown(value: float | None, *, ratio: bool) -> str:
     if value is None:
         return "-"
-    return f"{value:.1%}" if ratio else f"{value:,.0f}"
+    return percent(value, 1) if ratio else f"{value:,.0f}"

@@ -40,7 +40,7 @@ def hand_in(caxton: "Caxton", folder: Path) -> None:
 
     target = folder / FOLDER / FILE
     try:
-        events = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()][-MOST:]
+        events = [json.loads(line) for line in target.read_text(encoding="utf-8").split("\n") if line][-MOST:]
         if events:
             caxton.tell_first_steps(events)
         target.unlink()

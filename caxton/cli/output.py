@@ -4,15 +4,20 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any
 
 from caxton.cli import acknowledgement, invocation
 
 _NO_LIMIT = 1_000_000
-_CONTROLS = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
-"""Colours, and all other control characters but tab and the ends of lines."""
+_CODE = re.compile(r"\x1b\[[0-9;]*m")
+_PLAIN = "\x1b[0m"
+_BETWEEN_WORDS = re.compile(r" (?!·|(?<=\d )(?:(?:ms|s|min|h|d|[KMGT]?B)\b|%))")
+"""A space, but not one before a unit or a dot that separates."""
+_CONTROLS = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
+"""Colours, and all other control characters but tab and the ends of lines; also those that reorder what is shown."""
+_COMMAND = re.compile(r"(?:\x1b\[[0-9;]*m)*(?<![\w/.-])caxton [a-z].*$")
+"""A command at the end of a line, with the colours that it begins in."""
 _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 
 
@@ -41,6 +46,45 @@ def say(text: str = "", *, end: str = "\n") -> None:
     sys.stdout.flush()
 
 
+def prose(text: str) -> None:
+    """Writes sentences, which a terminal gets in lines that fit."""
+    say(_fitted(text, sys.stdout))
+
+
+def _fitted(text: str, stream: IO[str]) -> str:
+    """`text` with its long lines broken between words; a command at the end stays whole, so that it can be copied."""
+    available = columns(stream)
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines += [line] if width(line) <= available else _broken(line, available)
+    return "\n".join(lines)
+
+
+def _broken(line: str, available: int) -> list[str]:
+    """`line` in several, the further ones indented like the first."""
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    command = _COMMAND.search(line)
+    if command is None:
+        return [indent + part for part in broken_at_words(line.lstrip(" "), available - len(indent))]
+    before = line[: command.start()].strip(" ")
+    whole = line[command.start() :]
+    lines = [indent + part for part in broken_at_words(before, available - len(indent))] if _has_text(before) else []
+    if lines and width(lines[-1]) + 1 + width(whole) <= available:
+        return [*lines[:-1], f"{lines[-1]} {whole}"]
+    return [*lines, f"{indent}{'  ' if lines else ''}{whole}"]
+
+
+def _has_text(line: str) -> bool:
+    return bool(_CODE.sub("", line).strip())
+
+
+def say_link(before: str, text: str, address: str) -> None:
+    """Writes a line that ends in a link, as terminals know them (OSC 8); others show its text."""
+    acknowledgement.settle()
+    sys.stdout.write(f"{harmless(before)}\x1b]8;;{plain(address)}\x1b\\{plain(text)}\x1b]8;;\x1b\\\n")
+    sys.stdout.flush()
+
+
 def harmless(text: str) -> str:
     """`text` with control characters made visible: what an agent says must not clear the screen or set a title.
 
@@ -55,20 +99,24 @@ def plain(text: str) -> str:
 
 
 def _visible(found: str) -> str:
-    return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in found)
+    return "".join(character if character.isprintable() else _number(character) for character in found)
+
+
+def _number(character: str) -> str:
+    return f"\\x{ord(character):02x}" if character <= "\xff" else f"\\u{ord(character):04x}"
 
 
 def remark(text: str) -> None:
     """Writes what helps a person at a terminal, such as what to do next; nothing in a pipe."""
     if is_terminal() and not invocation.current().json:
-        say(text)
+        prose(text)
 
 
 def complain(text: str) -> None:
     """Writes to stderr."""
     acknowledgement.settle()
     sys.stdout.flush()
-    sys.stderr.write((harmless(text) if is_terminal(sys.stderr) else text) + "\n")
+    sys.stderr.write((harmless(_fitted(text, sys.stderr)) if is_terminal(sys.stderr) else text) + "\n")
     sys.stderr.flush()
 
 
@@ -86,16 +134,70 @@ def as_data(value: Any) -> Any:
     return to_jsonable_python(value)
 
 
-def table(rows: Iterable[Sequence[str]], headers: Sequence[str] = (), *, indent: str = "") -> list[str]:
-    """Lines with the columns of `rows` aligned; the headers are left out in a pipe."""
-    cells = [list(row) for row in rows]
-    if headers and is_terminal():
-        cells.insert(0, [style(header, "dim") for header in headers])
-    widths = [max(width(cell) for cell in column) for column in zip(*cells, strict=True)]
+def words_of(text: str) -> list[str]:
+    """The parts between which `text` may be broken: words, and numbers with the unit that follows ("14 min", "60 %")."""
+    return _BETWEEN_WORDS.split(text)
+
+
+def broken_at_words(text: str, columns: int) -> list[str]:
+    """`text`, perhaps in colours, as lines of at most `columns`; a word that is longer has a line of its own."""
     lines: list[str] = []
-    for row in cells:
-        padded = [cell + " " * (space - width(cell)) for cell, space in zip(row, widths, strict=True)]
-        lines.append((indent + "  ".join(padded)).rstrip())
+    line = colour = ""
+    for word in words_of(text):
+        if line and width(line) + 1 + width(word) > columns:
+            lines.append(line + (_PLAIN if colour else ""))
+            line = colour + word
+        else:
+            line = f"{line} {word}" if line else word
+        for code in _CODE.findall(word):
+            colour = "" if code == _PLAIN else code
+    return [*lines, line]
+
+
+def cut(text: str, columns: int) -> str:
+    """`text`, perhaps in colours, cut to `columns`; what is missing is told by "…"."""
+    if width(text) <= columns:
+        return text
+    kept, taken = "", 0
+    for piece in re.split(r"(\x1b\[[0-9;]*m)", text):
+        if piece.startswith("\x1b"):
+            kept += piece
+            continue
+        for character in piece:
+            taken += width(character)
+            if taken > columns - 1:
+                return f"{kept.rstrip()}…" + ("\x1b[0m" if "\x1b" in kept else "")
+            kept += character
+    return kept
+
+
+def wrapped(text: str, *, indent: str = "", everywhere: bool = False, stream: IO[str] | None = None) -> list[str]:
+    """The lines of `text`, broken between words where a terminal ends; as they are in a pipe.
+
+    Args:
+        text: what to tell, without colours.
+        indent: what stands before every line but the first.
+        everywhere: also before the first one.
+        stream: where it is written to (stdout, if None).
+    """
+    import textwrap
+
+    if not is_terminal(stream):
+        return [f"{indent}{line}" if number or everywhere else line for number, line in enumerate(text.split("\n"))]
+    lines: list[str] = []
+    for number, line in enumerate(text.split("\n")):
+        begin = indent if number or everywhere else ""
+        broken = textwrap.wrap(
+            line,
+            max(20, columns(stream)),
+            initial_indent=begin,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+            replace_whitespace=False,
+        )
+        lines += broken or [""]
     return lines
 
 
@@ -123,11 +225,18 @@ def shorten(text: str, columns: int) -> str:
     return f"{first.rstrip()}…"
 
 
-def columns() -> int:
-    """Width of the terminal; without a limit in a pipe."""
+def columns(stream: IO[str] | None = None) -> int:
+    """Width of the terminal that `stream` is (stdout, if None); without a limit in a pipe."""
     import shutil
 
-    return shutil.get_terminal_size((100, 24)).columns if is_terminal() else _NO_LIMIT
+    where = stream if stream is not None else sys.stdout
+    if not is_terminal(where):
+        return _NO_LIMIT
+    try:
+        found = os.get_terminal_size(where.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        found = 0
+    return found or shutil.get_terminal_size((80, 24)).columns
 
 
 def ago(moment: datetime | None) -> str:
@@ -135,9 +244,9 @@ def ago(moment: datetime | None) -> str:
     if moment is None:
         return "never"
     seconds = (datetime.now(UTC) - (moment if moment.tzinfo else moment.replace(tzinfo=UTC))).total_seconds()
-    units = [(172_800, 86_400, "d"), (7_200, 3600, "h"), (90, 60, "min"), (1, 1, "s")]
+    units = [(172_800, 86_400, "d"), (7_200, 3600, "h"), (120, 60, "min"), (1, 1, "s")]
     found = next(((length, unit) for least, length, unit in units if seconds >= least), None)
-    return f"{seconds / found[0]:.0f} {found[1]} ago" if found else "just now"
+    return f"{seconds // found[0]:.0f} {found[1]} ago" if found else "just now"
 
 
 def milliseconds(value: float | None) -> str:
@@ -152,6 +261,16 @@ def clock(moment: datetime) -> str:
     local = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone()
     today = datetime.now(UTC).astimezone().date()
     return local.strftime("%H:%M" if local.date() == today else "%Y-%m-%d %H:%M")
+
+
+def in_words(state: str) -> str:
+    """A state as people read it: "rolled back" for "RolledBack"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", state).lower()
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share of one: "60 %"."""
+    return f"{100 * share:.{digits}f} %"
 
 
 def plural(count: int, word: str, words: str | None = None) -> str:

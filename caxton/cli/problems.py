@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from caxton.cli.output import has_colour
+from caxton.cli.output import columns, has_colour
 from caxton.domain.problems import Problem
 
 _COLOURS = [
@@ -27,7 +27,7 @@ def render(problems: Sequence[Problem], sources: Mapping[str, str], outcome: str
     """
     from caxton.definitions.render import render_problems
 
-    text = render_problems(problems, sources, outcome=outcome).rstrip("\n")
+    text = render_problems(problems, sources, outcome=outcome, columns=columns(sys.stderr)).rstrip("\n")
     if has_colour(sys.stderr):
         for pattern, colour in _COLOURS:
             text = pattern.sub(colour, text)

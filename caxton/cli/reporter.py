@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from caxton.cli import acknowledgement
-from caxton.cli.output import remark, say, style
+from caxton.cli.output import columns, remark, say, style, wrapped
 from caxton.domain.errors import CaxtonError
 from caxton.domain.quantities import format_duration
 
@@ -15,15 +15,22 @@ from caxton.domain.quantities import format_duration
 class TerminalReporter:
     """A line a step, each as soon as it is known."""
 
+    def __init__(self) -> None:
+        """Begin; nothing is shown yet."""
+        self._key = ""
+
     def starting(self, version: str, data_dir: Path) -> None:
         """Completes the line that the acknowledgement began."""
+        self._key = short_path(data_dir / "admin.key")
         text = f" in {short_path(data_dir)}"
         if not acknowledgement.complete(text):
             say(f"Caxton {version} · starting{text}")
 
     def step(self, name: str, detail: str, seconds: float) -> None:
         """One part runs."""
-        say(f"  {style('✓', 'green')} {name:<19} {detail:<36} {style(format_duration(seconds), 'dim')}")
+        detail = f"{detail:<{min(36, columns() - 33)}}"
+        took = style(format_duration(seconds), "dim") if seconds else ""
+        say(f"  {style('✓', 'green')} {name:<19} {detail} {took}".rstrip())
 
     def failed(self, name: str, error: CaxtonError) -> None:
         """One part could not start; the error follows."""
@@ -31,23 +38,30 @@ class TerminalReporter:
 
     def ready(self, seconds: float, urls: Mapping[str, str]) -> None:
         """All parts run; where to find what."""
-        places: list[str] = []
-        if "conversations" in urls:
-            places.append(f"Conversations: {urls['conversations']}")
-        if "metrics" in urls:
-            places.append(f"metrics {short_address(urls['metrics'])}")
+        say(f"{style('Ready', 'bold', 'green')} in {format_duration(seconds)}.")
+        places = [
+            ("API, to try out", urls.get("docs"), ""),
+            ("metrics", urls.get("metrics"), ""),
+            ("workflow engine", urls.get("engine"), "workflows, for operators"),
+            ("conversations", "caxton conversation list" if "api" in urls else None, ""),
+        ]
+        for name, place, what in places:
+            if place:
+                say(f"    {name:<19} {place}{style(f'   {what}', 'dim') if what and columns() >= 78 else ''}")
         if "docs" in urls:
-            places.append(f"docs {urls['docs']}")
-        say(f"{style('Ready', 'bold', 'green')} in {format_duration(seconds)}. {' · '.join(places)}".rstrip())
-        remark(f"Next: {style('caxton init my-analyzer', 'bold')}          (Ctrl-C stops; nothing is lost)")
+            login = f"(in a browser: any user name, and as the password the key in {self._key})"
+            for line in wrapped(login, indent="    ", everywhere=True):
+                remark(style(line, "dim"))
+        remark(f"Next: {style('caxton init my-analyzer', 'bold')}   (Ctrl-C stops; nothing is lost)")
 
     def notice(self, message: str) -> None:
         """Something to know while the server runs."""
-        say(f"  {style('!', 'yellow')} {message}")
+        first, *rest = wrapped(f"  ! {message}", indent="    ")
+        say("\n".join([first.replace("!", style("!", "yellow"), 1), *rest]))
 
     def stopping(self) -> None:
         """The server finishes what it is doing."""
-        say("Stopping: what runs is kept, and goes on with the next start …")
+        say("Stopping. Work in progress is kept, and goes on with the next start.")
 
     def stopped(self) -> None:
         """Nothing runs any more."""
@@ -96,11 +110,3 @@ def short_path(path: Path) -> str:
         return f"~/{path.relative_to(Path.home())}"
     except (ValueError, RuntimeError):
         return str(path)
-
-
-def short_address(url: str) -> str:
-    """ ":9090" for a URL on this machine."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    return f":{parts.port}" if parts.hostname in ("127.0.0.1", "localhost") and parts.port else url

@@ -9,10 +9,11 @@ import typer
 from caxton.cli.app import new_app
 from caxton.cli.invocation import current
 from caxton.cli.output import is_terminal
+from caxton.domain.extras import require
 
 if TYPE_CHECKING:
     from caxton.runtime.reporter import Reporter
-    from caxton.runtime.settings import LoadedSettings
+    from caxton.runtime.settings_sources import LoadedSettings
 
 app = new_app()
 app_api = new_app()
@@ -53,6 +54,7 @@ def serve(
 
     Ctrl-C stops; conversations that run go on with the next start.
     """
+    require("server")
     from caxton.runtime.server import run_serve
 
     flags = _temporal(temporal_address, namespace, tls, tls_ca, tls_cert, tls_key)
@@ -85,6 +87,7 @@ def api(
     tls_key: TlsKey = None,
 ) -> None:
     """Run the API alone, against a Temporal service. Workers run elsewhere, with the same store."""
+    require("server")
     from caxton.runtime.server import run_api
 
     flags = _temporal(temporal_address, namespace, tls, tls_ca, tls_cert, tls_key)
@@ -115,6 +118,7 @@ def worker(
     tls_key: TlsKey = None,
 ) -> None:
     """Run a worker alone, against a Temporal service: it calls models and runs tools."""
+    require("server")
     from caxton.runtime.server import run_worker
 
     flags = _temporal(temporal_address, namespace, tls, tls_ca, tls_cert, tls_key)

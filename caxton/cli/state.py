@@ -25,6 +25,8 @@ class ServerState:
     components: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """Each with kind, name, version, digest, deployed_at (ISO 8601)."""
     capabilities: list[str] = field(default_factory=list[str])
+    deployed: dict[str, str] = field(default_factory=dict[str, str])
+    """The deployment by which this folder last made each component live, or found it live as it is here, by "kind/name"."""
     format: int = FORMAT
 
     @property
@@ -49,12 +51,13 @@ def save(folder: Path, state: ServerState) -> None:
         return
 
 
-def recall(folder: Path, workspace: str | None = None) -> ServerState | None:
-    """What was remembered in the workspace `folder`, if it is of `workspace` and can be read."""
+def recall(folder: Path, workspace: str | None = None, url: str | None = None) -> ServerState | None:
+    """What was remembered in the workspace `folder`, if it is of `workspace` (at `url`) and can be read."""
     try:
         found = json.loads((folder / FOLDER / FILE).read_text())
         state = ServerState(**found)
         datetime.fromisoformat(state.fetched_at)
     except (OSError, ValueError, TypeError):
         return None
-    return state if state.format == FORMAT and workspace in (None, state.workspace) else None
+    fits = state.format == FORMAT and workspace in (None, state.workspace) and url in (None, state.url)
+    return state if fits else None

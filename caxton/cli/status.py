@@ -1,15 +1,19 @@
 """`caxton status`"""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from caxton.cli.app import new_app
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import clock, emit, remark, say, style
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import clock, emit, prose, remark, say, style
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
     from caxton.cli.state import ServerState
     from caxton.definitions.workspace import Workspace
     from caxton.domain.deployments import Change
+    from caxton.views.system import QueueList
 
 app = new_app()
 
@@ -22,29 +26,34 @@ def status() -> None:
     """
     from pathlib import Path
 
-    from caxton.cli.deploy import remember_server, with_versions
-    from caxton.cli.workspace import known_tools
-    from caxton.definitions.workspace import find_workspace, load_workspace
+    from caxton.cli.changes import with_versions
+    from caxton.cli.deploy import remember_server
+    from caxton.cli.workspace import load_against
+    from caxton.definitions.workspace import find_workspace
     from caxton.domain.deployments import DeploymentRequest
-    from caxton.domain.errors import ServerUnreachable
+    from caxton.domain.errors import NotFound, NotPermitted, ServerUnreachable
 
     folder = find_workspace(Path.cwd())
     current().settings()
     state: ServerState | None = None
+    queues: QueueList | None = None
     with connect(patience=0) as caxton:
-        workspace = load_workspace(folder, known_tools(caxton))
+        workspace = load_against(folder, caxton)
         try:
             plan = caxton.plan(DeploymentRequest(bundles=workspace.bundles, prune=True))
             changes = plan.changes
             remember_server(caxton, workspace.folder)
+            with suppress(NotPermitted, NotFound):  # another role, an older server
+                queues = caxton.queues()
         except ServerUnreachable as error:
             state = _remembered(workspace, caxton.connection.workspace, error)
             changes = _compared(workspace, state)
     changes = _without_broken(with_versions(changes, workspace), workspace)
     if current().json:
-        emit(_as_json(changes, workspace, state))
+        emit(_as_json(changes, workspace, state, queues))
     else:
         _show(changes, workspace, state)
+        _show_queues(queues)
 
 
 def _remembered(workspace: "Workspace", name: str, error: Exception) -> "ServerState":
@@ -96,26 +105,56 @@ def _without_broken(changes: "list[Change]", workspace: "Workspace") -> "list[Ch
 
 
 def _show(changes: "list[Change]", workspace: "Workspace", state: "ServerState | None") -> None:
-    from caxton.cli.deploy import changes_lines
+    from caxton.cli.changes import changes_lines
+    from caxton.cli.precautions import is_from, source_of
     from caxton.cli.problems import count
+    from caxton.cli.state import recall
 
-    lines = changes_lines(changes, last_deployed=True, hint=True)
+    source, remembered = source_of(workspace), recall(workspace.folder)
+    gone = [change for change in changes if is_from(change, source, remembered)]
+    lines = changes_lines(changes, last_deployed=True, gone=gone)
     for line in lines or ["nothing here, and nothing on the server"]:
         say(line)
     if workspace.errors:
-        say(f"  {style('!', 'red')} {count(workspace.problems)}     (see: caxton validate)")
+        prose(f"  {style('!', 'red')} {count(workspace.problems)}     (see: caxton validate)")
     if state:
         say(style(f"(server unreachable: compared with the state cached at {clock(state.when)})", "dim"))
     elif any(change.action in ("new", "modified") for change in changes) and not workspace.errors:
         remark("Next: caxton deploy")
 
 
-def _as_json(changes: "list[Change]", workspace: "Workspace", state: "ServerState | None") -> dict[str, Any]:
+def _show_queues(queues: "QueueList | None") -> None:
+    """Limits that calls of the workspace wait for; nothing while none waits."""
+    from caxton.domain.quantities import format_duration
+
+    waiting = [each for each in queues.queues if each.waiting] if queues else []
+    if not waiting:
+        return
+    say()
+    say("Calls wait for a limit")
+    rows: list[list[str]] = []
+    for each in waiting:
+        limit = (
+            f"{each.in_flight} of {each.max_in_flight} in flight"
+            if each.max_in_flight
+            else f"{each.in_flight} in flight"
+        )
+        limit += f", {each.rate}" if each.rate else ""
+        age = format_duration(each.oldest_seconds or 0.0)
+        rows.append([f"{each.kind} {each.name}", limit, f"{each.waiting} waiting", f"for {age}"])
+    for line in table(rows, indent="  "):
+        say(line)
+
+
+def _as_json(
+    changes: "list[Change]", workspace: "Workspace", state: "ServerState | None", queues: "QueueList | None"
+) -> dict[str, Any]:
     groups: dict[str, list[Any]] = {"new": [], "modified": [], "deleted": [], "unchanged": []}
     for change in changes:
         groups[change.action].append(change)
     return {
         **groups,
         "problems": workspace.problems,
+        "queues": queues.queues if queues else [],
         "server": {"reachable": state is None, "compared_with": state.fetched_at if state else None},
     }

@@ -1,20 +1,28 @@
-"""`caxton tool deploy|list|show|call|logs`"""
+"""`caxton tool deploy|list|show|call|logs`; others: :mod:`caxton.cli.tool_grants`, :mod:`caxton.cli.tool_starters`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from caxton.cli import tool_grants, tool_starters
 from caxton.cli.agents import success
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_function, complete_tool
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import ago, clock, columns, complain, emit, milliseconds, remark, say, shorten, style, table
+from caxton.cli.connection import connect
+from caxton.cli.deploy import Yes
+from caxton.cli.interrupts import told_if_interrupted
+from caxton.cli.invocation import current
+from caxton.cli.output import ago, clock, complain, emit, in_words, milliseconds, prose, remark, say, style, wrapped
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
-    from caxton.client.views import ToolCallResult, ToolView
+    from caxton.views.tools import ToolCallResult, ToolView
 
-app = new_app(help="Deploy, list, show and call tools; their logs.", no_args_is_help=True)
+app = new_app(
+    help="Add, make, deploy, list, show and call tools; their logs; what is granted to them.", no_args_is_help=True
+)
 
 ToolName = Annotated[
     str, typer.Argument(metavar="NAME", help="As `caxton tool list` shows it.", autocompletion=complete_tool)
@@ -25,6 +33,7 @@ ToolName = Annotated[
 def deploy(
     path: Annotated[Path, typer.Argument(help="Folder of a tool, with its tool.toml.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change.")] = False,
+    yes: Yes = False,
     message: Annotated[
         str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the list of deployments.")
     ] = "",
@@ -32,7 +41,7 @@ def deploy(
     """Deploy one tool from its folder, without the rest of a workspace."""
     from caxton.cli.deploy import deploy_tool
 
-    deploy_tool(path, dry_run=dry_run, message=message)
+    deploy_tool(path, dry_run=dry_run, yes=yes, message=message)
 
 
 @app.command("list")
@@ -44,14 +53,14 @@ def list_tools() -> None:
         emit({"tools": tools})
         return
     if not tools:
-        say("no tools are deployed")
-        remark("Next: put one into tools/ of the workspace and run caxton deploy, or caxton tool deploy FOLDER")
+        prose("no tools are deployed")
+        remark("Next: caxton tool add csv-tools, or caxton tool init NAME --language javascript; then caxton deploy")
         return
     rows = [
         [
             tool.name,
             tool.version,
-            tool.state if tool.state != "Running" else style(tool.state, "green"),
+            in_words(tool.state) if tool.state != "Running" else style("running", "green"),
             ", ".join(function.name for function in tool.functions),
             success(tool.statistics),
         ]
@@ -69,13 +78,18 @@ def show(name: ToolName) -> None:
     if current().json:
         emit(tool)
         return
-    say(f"{style(tool.name, 'bold')} {tool.version}  {tool.state}{f'  {tool.reason}' if tool.reason else ''}")
+    prose(
+        f"{style(tool.name, 'bold')} {tool.version}  {in_words(tool.state)}{f'  {tool.reason}' if tool.reason else ''}"
+    )
     if tool.description:
-        say(f"  {tool.description}")
+        for line in wrapped(tool.description, indent="  ", everywhere=True):
+            say(line)
     for function in tool.functions:
         say()
         title = style(f"{tool.name}.{function.name}", "bold")
-        say(f"  {title}  {shorten(function.description, columns() - 40)}".rstrip())
+        prose(f"  {title}")
+        for line in wrapped(function.description, indent="    ", everywhere=True) if function.description else ():
+            say(line)
         for line in table(_parameters(function.inputSchema), indent="    "):
             say(line)
     say()
@@ -93,7 +107,12 @@ def call(
     ],
     argument: Annotated[
         list[str] | None,
-        typer.Option("--arg", "-a", metavar="KEY=VALUE", help="An argument; JSON if it can be read so. Repeatable."),
+        typer.Option(
+            "--arg",
+            "-a",
+            metavar="KEY=VALUE",
+            help="An argument; JSON where the function's schema takes it so. Repeatable.",
+        ),
     ] = None,
     args: Annotated[str | None, typer.Option(metavar="JSON", help='All arguments; "-" reads them from stdin.')] = None,
     out: Annotated[
@@ -102,14 +121,24 @@ def call(
     force: Annotated[bool, typer.Option("--force", help="Replace files of the same name.")] = False,
 ) -> None:
     """Call a function of a tool in its sandbox, without an agent."""
-    from caxton.cli.artifacts import shown, write
-    from caxton.domain.errors import ToolError, UsageError
+    from caxton.cli.artifacts import tell_file, write
+    from caxton.cli.tool_arguments import read_arguments
+    from caxton.domain.errors import NotFound, ToolError, UsageError
 
     name, dot, function_name = function.partition(".")
     if not dot:
         raise UsageError(f'"{function}" names no function', f"see them with `caxton tool show {function}`")
     with connect() as caxton:
-        result = caxton.call_tool(name, function_name, _arguments(args, argument or []))
+
+        def schema() -> Mapping[str, Any]:
+            try:
+                functions = caxton.tool(name).functions
+            except NotFound:
+                return {}  # the call says so, in more words
+            return next((each.inputSchema for each in functions if each.name == function_name), dict[str, Any]())
+
+        with told_if_interrupted(f"The call goes on at the server until it ends. See: caxton tool logs {name}"):
+            result = caxton.call_tool(name, function_name, read_arguments(args, argument or [], schema))
         folder = out or Path.cwd()
         files = [write(folder, each.name, caxton.blob(each.digest), force=force) for each in result.artifacts]
     if current().json:
@@ -117,7 +146,7 @@ def call(
     else:
         _show_result(result)
         for file in files:
-            say(f"file: {shown(file)}")
+            tell_file(file)
         remark(style(f"({_usage(result)})", "dim"))
     if result.is_error:
         raise typer.Exit(ToolError.exit_code)
@@ -135,52 +164,23 @@ def logs(
         emit({"lines": lines})
         return
     if not lines:
-        say(f"no agent has called {name} yet")
+        prose(f"no agent has called {name} yet")
     for line in sorted(lines, key=lambda each: each.at):
         outcome = "ok" if line.ok else style(line.error_code or "failed", "red")
         parts = [clock(line.at), line.agent or "–", line.function or "", outcome, milliseconds(line.duration_ms)]
-        say("  ".join([*parts, line.line or "", style(line.execution_id or "", "dim")]).rstrip())
-
-
-def _arguments(text: str | None, pairs: list[str]) -> dict[str, Any]:
-    """The arguments of a call.
-
-    Raises:
-        UsageError: they are not a JSON object, or not KEY=VALUE.
-    """
-    import json
-    import sys
-
-    from caxton.domain.errors import UsageError
-
-    values: Any = {}
-    if text is not None:
-        try:
-            values = json.loads(sys.stdin.read() if text == "-" else text)
-        except ValueError as error:
-            raise UsageError(f"--args is not JSON: {error}", 'for example: --args \'{"text": "a,b"}\'') from None
-        if not isinstance(values, dict):
-            raise UsageError("--args is not a JSON object", 'for example: --args \'{"text": "a,b"}\'')
-    found = cast("dict[str, Any]", values)
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UsageError(f'"{pair}" is no argument', "write -a KEY=VALUE")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
-    return found
+        prose("  ".join([*parts, line.line or "", style(line.execution_id or "", "dim")]).rstrip())
 
 
 def _show_result(result: "ToolCallResult") -> None:
     import json
 
+    from caxton.domain.tool_texts import text_of_parts, whole_text
+
     for line in result.log:
         complain(style(f"log: {line}", "dim"))
-    texts = [str(part.get("text", "")) for part in result.content if part.get("type") == "text"]
-    text = "\n".join(texts)
+    text = text_of_parts(result.content)
     if result.is_error:
+        text = whole_text(result.content, result.structured, is_error=True)
         complain(f"{style('error:', 'bold', 'red')} the tool reported: {text}")
     elif text:
         say(text)
@@ -203,7 +203,7 @@ def _parameters(schema: dict[str, Any]) -> list[list[str]]:
         kind = parameter.get("type", "any")
         kind = "|".join(map(str, cast("list[Any]", kind))) if isinstance(kind, list) else str(kind)
         needed = "required" if name in required else f"default {parameter['default']}" if "default" in parameter else ""
-        rows.append([name, kind, needed, shorten(str(parameter.get("description", "")), columns() - 50)])
+        rows.append([name, kind, needed, str(parameter.get("description", ""))])
     return rows
 
 
@@ -217,12 +217,14 @@ def _facts(tool: "ToolView") -> list[list[str]]:
         "wall time": format_duration(limits["wall_time"]) if "wall_time" in limits else "",
         "message": format_size(limits["message_size"]) if "message_size" in limits else "",
     }
-    granted = [*tool.permissions.get("network", []), *tool.permissions.get("environment", [])]
+    requested = [*tool.permissions.get("network", []), *tool.permissions.get("environment", [])]
     folders: list[dict[str, Any]] = tool.permissions.get("files", [])
-    granted += [f"{folder['at']}{' (write)' if folder.get('write') else ''}" for folder in folders]
+    requested += [f"{folder['at']}{' (write)' if folder.get('write') else ''}" for folder in folders]
     facts = [
         ["limits", ", ".join(f"{name} {value}" for name, value in shown.items() if value)],
-        ["granted", ", ".join(granted) or "nothing: no network, no files, no environment"],
+        ["requests", ", ".join(requested) or "nothing: no network, no files, no environment"],
+        *([["not granted", style(", ".join(tool.ungranted), "yellow")]] if tool.ungranted else []),
+        *([["grant it", tool.grant or ""]] if tool.ungranted else []),
         ["form", tool.form],
         ["used", success(tool.statistics)],
         ["deployed", f"{ago(tool.updated_at)}  {tool.deployment_id or ''}".rstrip()],
@@ -233,5 +235,14 @@ def _facts(tool: "ToolView") -> list[list[str]]:
         more = [f"p95 {milliseconds(statistics.p95_ms)}"] if statistics.p95_ms is not None else []
         more += [f"CPU {milliseconds(statistics.mean_cpu_ms)}"] if statistics.mean_cpu_ms is not None else []
         more += [f"memory {format_size(statistics.peak_memory)}"] if statistics.peak_memory else []
-        facts.insert(4, ["", ", ".join([*more, f"last {ago(statistics.last_used)}"])])
+        used = next(index for index, fact in enumerate(facts) if fact[0] == "used")
+        facts.insert(used + 1, ["", ", ".join([*more, f"last {ago(statistics.last_used)}"])])
     return facts
+
+
+app.command("add")(tool_starters.add)
+app.command("init")(tool_starters.init)
+app.command("wit")(tool_starters.wit)
+app.command("grant")(tool_grants.grant)
+app.command("grants")(tool_grants.grants)
+app.command("revoke-grant")(tool_grants.revoke_grant)

@@ -1,4 +1,4 @@
-"""`caxton trace EXECUTION`"""
+"""`caxton trace [EXECUTION]`"""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,13 +6,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caxton.cli.app import new_app
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import emit, milliseconds, plural, remark, say, style, table
+from caxton.cli.connection import connect
+from caxton.cli.executions import ExecutionId, Last, chosen, head
+from caxton.cli.invocation import current
+from caxton.cli.output import (
+    as_data,
+    columns,
+    cut,
+    emit,
+    in_words,
+    milliseconds,
+    plain,
+    plural,
+    prose,
+    remark,
+    say,
+    style,
+    width,
+)
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from caxton.client import Caxton
     from caxton.domain.events import Event
     from caxton.domain.executions import TurnView
 
@@ -21,43 +39,97 @@ app = new_app()
 
 @app.command()
 def trace(
-    execution_id: Annotated[str, typer.Argument(metavar="EXECUTION", help="As `caxton ask` shows it.")],
+    execution_id: ExecutionId = None,
+    last: Last = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show each step as it happens, to the end.")] = False,
+    contents: Annotated[
+        bool, typer.Option("--contents", help="What was said: messages, answers of models, arguments and results.")
+    ] = False,
     events: Annotated[bool, typer.Option("--events", help="Every event of the log, as it is called there.")] = False,
     replay: Annotated[
         bool, typer.Option("--replay", help="Rebuild the outcome from events alone, and compare it with the record.")
     ] = False,
 ) -> None:
     """Show what happened in a turn, step by step, from the event log."""
-    if replay:
-        _replay(execution_id)
-        return
+    from caxton.domain.errors import UsageError
+
+    if sum((contents, events, replay)) > 1 or (follow and (replay or contents)):
+        raise UsageError("--contents, --events and --replay exclude one another; --follow goes with --events only")
     with connect() as caxton:
-        turn = caxton.execution(execution_id)
-        found = caxton.events(execution_id)
+        identity = chosen(caxton, execution_id, last=last)
+        if replay:
+            _replay(caxton, identity)
+        elif contents:
+            from caxton.cli.contents import show_contents
+
+            show_contents(caxton, identity)
+        elif follow:
+            _follow(caxton, identity, events=events)
+        else:
+            _show(caxton, identity, events=events)
+
+
+def _show(caxton: "Caxton", execution_id: str, *, events: bool) -> None:
+    turn = caxton.execution(execution_id)
+    found = caxton.events(execution_id)
     if current().json:
         emit({"turn": turn, "events": found})
         return
-    _head(turn)
-    rows = _every_event(found) if events else _timeline(found)
-    for line in table(rows, indent="  "):
+    head(turn)
+    for line in table(_every_event(found) if events else _timeline(found), indent="  "):
         say(line)
     _foot(turn, found)
-    if not events:
+    if turn.state == "running":
+        remark(style(f"Follow it: caxton trace {execution_id} --follow", "dim"))
+    elif not events:
         remark(style(f"Every event: caxton trace {execution_id} --events", "dim"))
 
 
-def _replay(execution_id: str) -> None:
-    with connect() as caxton:
-        rebuilt = caxton.replay(execution_id)
+def _follow(caxton: "Caxton", execution_id: str, *, events: bool) -> None:
+    """Shows each step as soon as it is recorded; with --json, each event as a line."""
+    import json
+
+    turn = caxton.execution(execution_id)
+    if not current().json:
+        say(style(execution_id, "bold"))
+    told = 0
+    for step in caxton.stream(execution_id, conversation_id=turn.conversation_id):
+        if step.kind not in ("step", "reply", "error"):
+            continue
+        found = caxton.events(execution_id)
+        if current().json:
+            lines = [json.dumps(as_data(event), ensure_ascii=False) for event in found]
+        else:
+            rows = _every_event(found) if events else _timeline(found)
+            lines = [f"  {_aligned(row)}" for row in rows]
+        for line in lines[told:]:
+            say(line)
+        told = max(told, len(lines))
+    turn = caxton.execution(execution_id)
+    if not current().json:
+        head(turn)
+        _foot(turn, caxton.events(execution_id))
+        remark(style(f"The reply: caxton execution show {execution_id}", "dim"))
+
+
+def _aligned(row: list[str]) -> str:
+    """A row of a table whose other rows are not known yet."""
+    spaces = (9, 18, max(20, min(44, columns() - 44)))
+    cells = [cut(cell, space) + " " * max(0, space - width(cell)) for cell, space in zip(row, spaces, strict=False)]
+    return "  ".join([*cells, *row[len(spaces) :]]).rstrip()
+
+
+def _replay(caxton: "Caxton", execution_id: str) -> None:
+    rebuilt = caxton.replay(execution_id)
     if current().json:
         emit({**rebuilt.model_dump(mode="json"), "agrees": rebuilt.agrees})
     else:
-        say(f"{style(rebuilt.execution_id, 'bold')}  rebuilt from {plural(rebuilt.events, 'event')}")
+        prose(f"{style(rebuilt.execution_id, 'bold')}  rebuilt from {plural(rebuilt.events, 'event')}")
         for each in rebuilt.executions:
             indent = "  " * (each.depth + 1)
             who = f"{each.agent} {each.agent_version}" if each.agent else "nobody"
             error = f" ({each.error_code})" if each.error_code else ""
-            say(f"{indent}{style(who, 'cyan')}  {each.capability or ''}  {each.state}{error}")
+            prose(f"{indent}{style(who, 'cyan')}  {each.capability or ''}  {in_words(each.state)}{error}")
             for approval in each.approvals:
                 by = f" by {approval.decided_by}" if approval.decided_by else ""
                 said = f": {approval.reason}" if approval.reason else ""
@@ -65,11 +137,13 @@ def _replay(execution_id: str) -> None:
                     f"{indent}  approval of {approval.action_type} {approval.name} {approval.decision or 'waits'}{by}{said}"
                 )
             for line in [*each.actions, *each.sla]:
-                say(f"{indent}  {line}")
+                prose(f"{indent}  {line}")
             if each.reply_hash:
                 say(style(f"{indent}  reply {each.reply_bytes} bytes, sha256 {each.reply_hash[:16]}…", "dim"))
-        if rebuilt.agrees:
-            say(f"{style('✓', 'green')} events alone lead to what was recorded")
+        if rebuilt.not_compared:
+            prose(f"{style('·', 'dim')} nothing to compare with: {rebuilt.not_compared}")
+        elif rebuilt.agrees:
+            prose(f"{style('✓', 'green')} events alone lead to what was recorded")
         for difference in rebuilt.differences:
             say(
                 f"{style('✗', 'red')} {difference.execution_id} {difference.field}: events say "
@@ -79,25 +153,21 @@ def _replay(execution_id: str) -> None:
         raise typer.Exit(3)
 
 
-def _head(turn: "TurnView") -> None:
-    colour = {"completed": "green", "failed": "red"}.get(turn.state, "yellow")
-    took = f" in {milliseconds(turn.duration_ms)}" if turn.duration_ms is not None else ""
-    say(f"{style(turn.execution_id, 'bold')}  {style(turn.state, colour)}{took}  conversation {turn.conversation_id}")
-
-
 def _foot(turn: "TurnView", events: "Sequence[Event]") -> None:
     """What the turn used in all: its usage counts its own agent's work, the events also that of the others."""
     usage = turn.usage
     types = [event.event_type for event in events]
     tool_calls = types.count("tool_executed") + types.count("tool_execution_failed")
     parts = [plural(types.count("model_called"), "model call"), plural(tool_calls, "tool call")]
+    if failed := types.count("model_attempt_failed"):
+        parts.append(f"{plural(failed, 'failed attempt')} of a model")
     if usage.tokens:
         parts.append(f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out")
     if usage.cost_usd:
         parts.append(f"${usage.cost_usd:.4f}")
-    say(f"  {', '.join(parts)}")
+    prose(f"  {', '.join(parts)}")
     if turn.error:
-        say(f"{style('error:', 'bold', 'red')} {turn.error.message}")
+        prose(f"{style('error:', 'bold', 'red')} {plain(turn.error.message)}")
 
 
 def _timeline(events: "Sequence[Event]") -> Iterator[list[str]]:
@@ -130,7 +200,13 @@ def _begins(event: "Event") -> str:
 def _model(event: "Event") -> str:
     names: list[str] = event.payload.get("calls") or []
     calls = ", ".join(names)
-    return f"model {event.payload.get('model') or ''}{f' → {calls}' if calls else ''}"
+    waited = event.payload.get("waited_ms")
+    limit = f" (waited {milliseconds(waited)} for the provider's limit)" if waited else ""
+    return f"model {event.payload.get('model') or ''}{f' → {calls}' if calls else ''}{limit}"
+
+
+def _attempt(event: "Event") -> str:
+    return f"model {event.payload.get('model') or ''} failed, attempt {event.payload.get('attempt')}"
 
 
 def _tool(event: "Event") -> str:
@@ -154,6 +230,7 @@ def _limit(event: "Event") -> str:
 _TELL: "dict[str, Callable[[Event], str]]" = {
     "execution_processing": _begins,
     "model_called": _model,
+    "model_attempt_failed": _attempt,
     "tool_executed": _tool,
     "tool_execution_failed": _tool,
     "tool_access_denied": _refused,

@@ -3,13 +3,15 @@
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from caxton.cli.output import columns, is_terminal, plain, say, style, width
+from caxton.cli.output import columns, harmless, is_terminal, say, style, width
+from caxton.cli.tables import packed
 from caxton.domain.errors import CaxtonError, ExecutionFailed
 from caxton.domain.quantities import format_duration
 
 if TYPE_CHECKING:
+    from caxton.cli.markdown import MarkdownStream
     from caxton.client import Caxton
     from caxton.client.sse import StreamEvent
     from caxton.domain.executions import TurnView
@@ -18,13 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class TurnDisplay:
-    """Shows one turn while it streams. In a pipe nothing but the reply is written."""
+    """Shows one turn while it streams; use it in a `with` statement. In a pipe nothing but the reply is written."""
 
     quiet: bool = False
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     text: str = ""
     """What has been shown of the reply so far."""
-    _in_line: bool = False
+    _since_step: str = ""
+    _view: "MarkdownStream | None" = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def is_live(self) -> bool:
@@ -32,25 +41,34 @@ class TurnDisplay:
         return is_terminal() and not self.quiet
 
     def show(self, event: "StreamEvent") -> None:
-        """Shows a step or a piece of text."""
+        """Shows a step or a piece of text, or takes text back."""
         if event.kind == "step":
             self.steps.append(event.data)
+            self._since_step = ""
             line = step_line(event.data)
             if line and self.is_live:
-                self.break_line()
-                say(line)
+                self.line(line)
         elif event.kind == "delta":
             piece = str(event.data.get("text", ""))
             self.text += piece
+            self._since_step += piece
             if self.is_live:
-                say(plain(piece), end="")
-                self._in_line = not self.text.endswith("\n")
+                self._open().feed(piece)
+        elif event.kind == "reset":
+            self._begin_anew(event)
 
-    def break_line(self) -> None:
-        """Begins a new line if text stands on the present one."""
-        if self._in_line:
-            say()
-            self._in_line = False
+    def line(self, text: str) -> None:
+        """Shows a line that is no part of the reply."""
+        self._open().line(harmless(text))
+
+    def _begin_anew(self, event: "StreamEvent") -> None:
+        """What was shown since the last step was said in vain: another model call says it again, or something else."""
+        if not self._since_step:
+            return
+        self.text = self.text[: len(self.text) - len(self._since_step)]
+        self._since_step = ""
+        if self.is_live:
+            self.line(style(f"(the model broke off; attempt {event.data.get('attempt')} begins anew)", "dim"))
 
     def finish(self, reply: str) -> None:
         """Shows of the reply what has not been shown yet.
@@ -62,14 +80,28 @@ class TurnDisplay:
             say(reply.rstrip("\n"))
             return
         shown = self.text
-        if shown and reply.startswith(shown):
-            say(plain(reply[len(shown) :].rstrip("\n")), end="")
-            self._in_line = True
+        if reply.startswith(shown):
+            self._open().feed(reply[len(shown) :])
         elif not shown.endswith(reply):
-            self.break_line()
-            say(plain(reply.rstrip("\n")), end="")
-            self._in_line = True
-        self.break_line()
+            self._open().finish()
+            self._open().feed(reply)
+        self.close()
+
+    def close(self) -> None:
+        """Ends what is shown, so that other lines may follow."""
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+
+    def _open(self) -> "MarkdownStream":
+        from caxton.cli import acknowledgement
+        from caxton.cli.markdown import MarkdownStream
+
+        if self._view is None:
+            acknowledgement.settle()
+            self._view = MarkdownStream()
+            self._view.__enter__()
+        return self._view
 
 
 def step_line(step: dict[str, Any]) -> str | None:
@@ -79,6 +111,8 @@ def step_line(step: dict[str, Any]) -> str | None:
     depth = int(step.get("depth") or 0)
     if kind == "tool":
         what = f"⚙ {step.get('tool')} {step.get('function') or ''}".rstrip()
+    elif kind == "attempt":
+        what = f"↻ {step.get('model')} attempt {step.get('attempt')}"
     elif kind == "open" and step.get("by"):
         what = f"→ {agent} ({step.get('capability')})"
         agent = str(step["by"])
@@ -126,10 +160,19 @@ def with_trace(error: CaxtonError) -> CaxtonError:
     return error.with_hint("see what happened", f"caxton trace {execution_id}") if execution_id else error
 
 
+def in_which_workspace(error: CaxtonError, workspace: str) -> CaxtonError:
+    """`error` with the workspace's name, if nothing at all is deployed there: it may be mistyped."""
+    if error.code != "no_capable_agent" or not any("init" in (hint.command or "") for hint in error.hints):
+        return error
+    return error.with_hint(
+        f'nothing is deployed in the workspace "{workspace}"; another one is named by --workspace, CAXTON_WORKSPACE, or '
+        "`name` in [workspace] of caxton.toml"
+    )
+
+
 def _stream(caxton: "Caxton", execution_id: str, display: TurnDisplay) -> "TurnView":
     for event in caxton.stream(execution_id):
         if event.kind == "error":
-            display.break_line()
             error = event.error()
             error.details.setdefault("execution_id", execution_id)
             raise error
@@ -153,13 +196,42 @@ def fetch_artifacts(caxton: "Caxton", message: "Message", folder: Path, *, force
     return [write(folder, each.name, caxton.blob(each.digest), force=force) for each in message.artifacts]
 
 
+_CUT = {
+    "length": "cut off at the model's limit of tokens (max_tokens in [model_settings])",
+    "content_filter": "cut off by the provider's content filter",
+}
+
+
 def origin(turn: "TurnView", *, scripted: bool) -> str:
     """The line that says where a reply came from: "(scripted model · conversation c_… · caxton trace x_…)"."""
     metadata = turn.reply.metadata if turn.reply else {}
     model = "scripted model" if scripted else str(metadata.get("model") or "")
-    without = "without its memory, which does not answer" if metadata.get("memory") == "unavailable" else ""
-    parts = [model, without, f"conversation {turn.conversation_id}", f"caxton trace {turn.execution_id}"]
-    return style(f"({' · '.join(part for part in parts if part)})", "dim", stream=sys.stdout)
+    without = "without its memory (see caxton health)" if metadata.get("memory") == "unavailable" else ""
+    instead = f"in place of {', '.join(passed)}" if (passed := passed_over(turn)) else ""
+    parts = [
+        model,
+        instead,
+        without,
+        cut_off(turn),
+        f"conversation {turn.conversation_id}",
+        f"caxton trace {turn.execution_id}",
+    ]
+    lines = packed([part for part in parts if part], columns() - 2)
+    return "\n".join(
+        style(f"{' ' if number else '('}{line}{')' if number == len(lines) - 1 else ''}", "dim", stream=sys.stdout)
+        for number, line in enumerate(lines)
+    )
+
+
+def passed_over(turn: "TurnView") -> dict[str, str]:
+    """Models that should have answered and did not, each with why."""
+    passed: list[dict[str, str]] = (turn.reply.metadata.get("fallback_from") or []) if turn.reply else []
+    return {each["model"]: each.get("reason") or each["code"] for each in passed}
+
+
+def cut_off(turn: "TurnView") -> str:
+    """Why the reply is not whole, in words; empty if it is."""
+    return _CUT.get(str(turn.reply.metadata.get("cut_by")), "") if turn.reply else ""
 
 
 def is_scripted(turn: "TurnView", steps: list[dict[str, Any]]) -> bool:

@@ -3,8 +3,9 @@
 import typer
 
 from caxton.cli.app import new_app
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import complain, emit, plural, remark, say
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import complain, emit, plural, prose, remark
 
 app = new_app()
 
@@ -13,19 +14,19 @@ app = new_app()
 def validate() -> None:
     """Check the workspace's files and show everything that is wrong, at once. Exit code 3 if there are errors.
 
-    A running server is asked which tools it has; without one, tools that are not in the folder are taken on trust.
+    A running server is asked which tools and agents it has; without one, tools that are not in the folder are taken on trust.
     """
     from pathlib import Path
 
     from caxton.cli.problems import render
-    from caxton.cli.workspace import known_tools
-    from caxton.definitions.workspace import find_workspace, load_workspace
+    from caxton.cli.workspace import load_against
+    from caxton.definitions.workspace import find_workspace
     from caxton.domain.errors import InvalidDefinitions
 
     folder = find_workspace(Path.cwd())
     current().settings()
     with connect(patience=0) as caxton:
-        workspace = load_workspace(folder, known_tools(caxton))
+        workspace = load_against(folder, caxton)
     if current().json:
         emit({"valid": not workspace.errors, "problems": workspace.problems})
     elif workspace.problems:
@@ -35,6 +36,6 @@ def validate() -> None:
     if current().json:
         return
     found = f"{plural(len(workspace.agents), 'agent')} and {plural(len(workspace.tools), 'tool')}"
-    say(f"{found}: no errors")
+    prose(f"{found}: no errors")
     if workspace.tools:
         remark("The modules of tools are tried when they are deployed.")

@@ -2,8 +2,9 @@
 
 from caxton import __version__
 from caxton.cli.app import new_app
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import emit, say
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import emit, prose
 
 app = new_app()
 
@@ -24,5 +25,5 @@ def version() -> None:
     if current().json:
         emit({"caxton": __version__, "python": platform.python_version(), "server": server})
         return
-    say(f"caxton {__version__} · Python {platform.python_version()}")
-    say(f"server {server}" if server else "no server runs here")
+    prose(f"caxton {__version__} · Python {platform.python_version()}")
+    prose(f"server {server}" if server else "no server runs here")

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from caxton.cli.app import new_app
-from caxton.cli.invocation import connect, current
-from caxton.cli.output import emit, plural, remark, say, style, table
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import emit, plural, prose, remark, say, style
+from caxton.cli.tables import table
 
 if TYPE_CHECKING:
-    from caxton.client.views import ProjectedView
+    from caxton.views.event_log import ProjectedView
 
 app = new_app(help="Views that are made of the event log, and can be made again.", no_args_is_help=True)
 
@@ -47,7 +49,9 @@ def rebuild(view: Name) -> None:
     if current().json:
         _show(found)
         return
-    say(f"{found.view} was made again from {plural(found.as_of, 'event')}: {plural(len(found.documents), 'document')}")
+    prose(
+        f"{found.view} was made again from {plural(found.as_of, 'event')}: {plural(len(found.documents), 'document')}"
+    )
 
 
 def _show(found: "ProjectedView") -> None:
@@ -59,7 +63,7 @@ def _show(found: "ProjectedView") -> None:
         for line in table(list(_facts(document)), indent="  "):
             say(line)
     if not found.documents:
-        say("there is nothing in it yet")
+        prose("there is nothing in it yet")
     behind = f", {plural(found.behind, 'event')} behind" if found.behind else ""
     remark(style(f"as of event {found.as_of}{behind}", "dim"))
 

@@ -12,22 +12,34 @@ if TYPE_CHECKING:
     from caxton.definitions.workspace import Workspace
 
 
-def read_workspace(caxton: "Caxton | None") -> "Workspace":
+def read_workspace(caxton: "Caxton", *, prune: bool = False) -> "Workspace":
     """The workspace that the current folder is, or lies in.
 
     Args:
-        caxton: the server to ask which tools it has, so that agents may name them; None not to ask.
+        caxton: the server to ask for its tools and agents, so that agents may name them.
+        prune: whether what is not in the folder is to leave the server, so that nobody can hand work over to it.
 
     Raises:
         NotFound: this is no workspace.
         InvalidDefinitions: there are errors in its files; warnings are shown and do no harm.
         InvalidSettings: its `caxton.toml` is not valid.
     """
-    from caxton.definitions.workspace import find_workspace, load_workspace
+    from caxton.definitions.workspace import find_workspace
 
     folder = find_workspace(Path.cwd())
     current().settings()
-    return checked(load_workspace(folder, known_tools(caxton) if caxton else None))
+    return checked(load_against(folder, caxton, prune=prune))
+
+
+def load_against(folder: Path, caxton: "Caxton", *, prune: bool = False) -> "Workspace":
+    """What the workspace in `folder` defines, with its problems, given what the server has.
+
+    Raises:
+        NotFound: this is no workspace.
+    """
+    from caxton.definitions.workspace import load_workspace
+
+    return load_workspace(folder, known_tools(caxton), None if prune else known_offers(caxton))
 
 
 def read_tool_folder(folder: Path) -> "Workspace":
@@ -40,6 +52,17 @@ def read_tool_folder(folder: Path) -> "Workspace":
     from caxton.definitions.workspace import load_tool
 
     return checked(load_tool(folder.resolve()))
+
+
+def workspace_around(folder: Path) -> "Workspace | None":
+    """The workspace that `folder` lies in, without its problems; None if it lies in none."""
+    from caxton.definitions.workspace import find_workspace, load_workspace
+    from caxton.domain.errors import NotFound
+
+    try:
+        return load_workspace(find_workspace(folder.resolve()))
+    except NotFound:
+        return None
 
 
 def checked(workspace: "Workspace") -> "Workspace":
@@ -76,3 +99,15 @@ def known_tools(caxton: "Caxton") -> dict[str, list[str] | None] | None:
         return {tool.name: [function.name for function in tool.functions] for tool in caxton.tools()}
     except (ServerUnreachable, NotAuthenticated):
         return None
+
+
+def known_offers(caxton: "Caxton") -> dict[str, list[tuple[str, str]]] | None:
+    """What the server's agents offer: agent and version by capability; None if it does not answer."""
+    offers: dict[str, list[tuple[str, str]]] = {}
+    try:
+        for agent in caxton.agents():
+            for capability in agent.capabilities:
+                offers.setdefault(capability.name, []).append((agent.name, capability.version))
+    except (ServerUnreachable, NotAuthenticated):
+        return None
+    return offers

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from caxton.client.discovery import DEFAULT, KEY_VARIABLE, Connection, is_loopback
 from caxton.domain.errors import CaxtonError, ErrorReport, Hint, NotAuthenticated, ServerUnreachable
+from caxton.domain.extras import install_command, lacks
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -89,15 +90,26 @@ def error_of(response: httpx.Response, connection: Connection) -> CaxtonError:
             error.with_hint(f"the key came from {KEY_VARIABLE}")
         elif connection.key_from:
             error.with_hint(f"the key came from {connection.key_from}; another one can be set in {KEY_VARIABLE}")
+        elif connection.is_of_folder and is_loopback(connection.url):
+            error.with_hint(
+                f"the admin key of this machine is not sent to an address that only {connection.url_from} names; "
+                f"name it yourself with --url or CAXTON_URL, or set a key in {KEY_VARIABLE}"
+            )
         else:
             error.with_hint(f"no key was found to send; set one in {KEY_VARIABLE}")
     return error
 
 
+def _how_to_start() -> Hint:
+    if lacks("server"):  # this is a client: the command would not work
+        return Hint(text="name the server with --url or CAXTON_URL, or install one", command=install_command("server"))
+    return Hint(text="start it", command="caxton serve")
+
+
 def unreachable(connection: Connection, error: Exception | None) -> ServerUnreachable:
     """The error for a server that does not answer."""
     local = is_loopback(connection.url)
-    hints = [Hint(text="start it", command="caxton serve")] if local else []
+    hints = [_how_to_start()] if local else []
     if connection.url_from != DEFAULT:
         hints.append(Hint(text=f"the address came from {connection.url_from}"))
     happened = "took too long to answer" if isinstance(error, httpx.ReadTimeout) else "does not answer"

@@ -14,7 +14,7 @@ class StreamEvent:
 
     id: str
     kind: str
-    """"step", "delta", "reply" or "error"; the last two end the turn."""
+    """"step", "delta", "reset" (the deltas since the last step count no more), "reply" or "error"; the last two end the turn."""
     data: dict[str, Any]
 
     @property

@@ -10,14 +10,20 @@ from typing import Any, Self
 
 import httpx
 
-from caxton.client.discovery import Connection, is_loopback
+from caxton.client.discovery import Connection
 from caxton.client.failures import Attempts, error_of, unreachable
+from caxton.client.lines import LineSplitter
 from caxton.client.sse import EventParser, StreamEvent
+from caxton.domain.surroundings import client_options
 
 READ_TIMEOUT = 30.0
 """Seconds to wait for an ordinary answer."""
 STREAM_SILENCE = 60.0
 """Seconds without a byte after which a stream is taken for dead and opened again."""
+
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+"""The server has limits of its own, and says when they are reached. Fewer connections than requests in hand would let requests
+wait here without a word, and fewer kept than used would open some anew for each request."""
 
 
 class Transport:
@@ -38,11 +44,14 @@ class Transport:
             patience: seconds for which a request that may be repeated is tried again after the connection was lost.
             channel: how the log calls the way that requests come by, such as "cli".
             http: the HTTP client to use instead of one of our own.
+
+        Raises:
+            InvalidSettings: the environment names a proxy or certificates that cannot be used.
         """
         self.connection = connection
         self.patience = patience
         self.channel = channel
-        self._http = http or httpx.Client(trust_env=not is_loopback(connection.url))
+        self._http = http or httpx.Client(limits=_LIMITS, **client_options(connection.url))
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +73,8 @@ class Transport:
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         content: bytes | None = None,
+        content_type: str = "application/octet-stream",
+        headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = READ_TIMEOUT,
         accept: tuple[int, ...] = (),
@@ -79,6 +90,8 @@ class Transport:
             params: query parameters; None leaves one out.
             json: body as data.
             content: body as bytes.
+            content_type: what `content` is.
+            headers: further ones.
             idempotency_key: makes a POST repeatable.
             timeout: seconds to wait for the answer; None waits for ever.
             accept: statuses of failure to return like an answer.
@@ -87,7 +100,9 @@ class Transport:
             ServerUnreachable: there is no server, or the connection was lost for good.
             CaxtonError: what the server answered, as the class of its code.
         """
-        headers = self._headers({"Idempotency-Key": idempotency_key} if idempotency_key else {})
+        sent = self._headers({"Idempotency-Key": idempotency_key} if idempotency_key else {}) | dict(headers or {})
+        if content is not None:
+            sent["Content-Type"] = content_type
         repeatable = method != "POST" or idempotency_key is not None
         attempts = Attempts(self.patience)
         while True:
@@ -98,7 +113,7 @@ class Transport:
                     params=given(params),
                     json=json,
                     content=content,
-                    headers=headers,
+                    headers=sent,
                     timeout=httpx.Timeout(timeout, connect=5.0),
                 )
             except httpx.HTTPError as error:
@@ -131,8 +146,12 @@ class Transport:
                 if not response.is_success:
                     response.read()
                     raise error_of(response, self.connection)
-                for line in response.iter_lines():
-                    yield line
+                splitter = LineSplitter()
+                for block in response.iter_bytes():
+                    for line in splitter.feed(block):
+                        yield line
+                if rest := splitter.rest():
+                    yield rest
         except httpx.HTTPError as error:
             raise unreachable(self.connection, error) from error
 
@@ -178,10 +197,12 @@ class Transport:
             if not response.is_success:
                 response.read()
                 raise error_of(response, self.connection)
-            for line in response.iter_lines():
-                event = parser.feed(line)
-                if event:
-                    yield event
+            splitter = LineSplitter(events=True)
+            for block in response.iter_bytes():
+                for line in splitter.feed(block):
+                    event = parser.feed(line)
+                    if event:
+                        yield event
 
     def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
         headers = {"X-Caxton-Workspace": self.connection.workspace, "X-Caxton-Channel": self.channel, **more}

@@ -10,20 +10,26 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SOURCES = {"transport_async.py": "transport_sync.py", "async_client.py": "sync_client.py"}
+SOURCES = {
+    "transport_async.py": "transport_sync.py",
+    "async_client.py": "sync_client.py",
+    **{
+        f"async_resources/{path.name}": f"sync_resources/{path.name}"
+        for path in sorted((FOLDER / "async_resources").glob("*.py"))
+    },
+}
 
 _RULES = [
     (r"`sync_(\w+)\.py` is generated from this file by", r"Generated from `async_\1.py` by"),
+    (r"`sync_resources/(\w+)\.py` is generated from this file by", r"Generated from `async_resources/\1.py` by"),
     (r"`transport_sync\.py` is generated from this file by", "Generated from `transport_async.py` by"),
     (r"\basync (def|for|with)\b", r"\1"),
     (r"\bawait ", ""),
-    (r"\bAsyncIterator\b", "Iterator"),
-    (r"\bAsyncCaxton\b", "Caxton"),
-    (r"\bAsyncTransport\b", "Transport"),
-    (r"\bAsyncClient\b", "Client"),
+    (r"\bAsync(\w+)", r"\1"),
     (r"__a(enter|exit)__", r"__\1__"),
-    (r"\.a(close|read|iter_lines)\(", r".\1("),
+    (r"\.a(close|read|iter_bytes)\(", r".\1("),
     (r"^from caxton\.client\.transport_async\b", "from caxton.client.transport_sync"),
+    (r"^from caxton\.client\.async_resources\b", "from caxton.client.sync_resources"),
     (r"^import asyncio$", "import time"),
     (r"\basyncio\.sleep\b", "time.sleep"),
 ]
@@ -39,8 +45,10 @@ def convert(source: str, target: str) -> str:
     for pattern, replacement in _RULES:
         source = re.sub(pattern, replacement, source, flags=re.MULTILINE)
     source = re.sub(r"\((\w+(?:\.\w+)*\((?:[^()]|\([^()]*\))*\))\)(?=[.\[])", r"\1", source)
-    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(FOLDER / target), "-"]
-    return subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
+    for command in (["check", "--quiet", "--select", "I", "--fix"], ["format"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(FOLDER / target), "-"]
+        source = subprocess.run(ruff, input=source, capture_output=True, text=True, check=True).stdout
+    return source
 
 
 def main() -> None:

@@ -7,14 +7,17 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from caxton.definitions.literal_secrets import secret_problems
 from caxton.definitions.model_problems import misplaced_key, validate
 from caxton.definitions.reading import Reading, errors_of, sorted_problems
+from caxton.definitions.schedules import check_schedules
 from caxton.definitions.scripts import read_script
 from caxton.definitions.suggestions import did_you_mean, fixed_name, name_hint
 from caxton.definitions.template_check import check_template
 from caxton.definitions.template_language import AGENT_VARIABLES, TemplateScope
 from caxton.definitions.toml_positions import Path
 from caxton.definitions.toml_source import TomlSource, decode_toml, read_toml
+from caxton.definitions.triggers import check_triggers
 from caxton.definitions.values import unfit_values
 from caxton.domain.agents import AgentSpec, AgentVersion
 from caxton.domain.deployments import Bundle
@@ -97,6 +100,7 @@ def read_agent(file: str, files: Mapping[str, bytes], *, folder: str = "agents")
         return Reading(None, [source])
     spec, problems = validate(AgentSpec, source)
     problems += _check_data(source)
+    problems += secret_problems(source)
     doubtful = frozenset(re.split(r"[.[]", problem.path)[0] for problem in errors_of(problems))
     if spec is None:
         spec = _salvaged(source, doubtful, fixed_name(file.partition(".")[0]) or "unnamed")
@@ -141,7 +145,7 @@ def _read_script(
     if isinstance(script_source, Problem):
         return None, None, [script_source]
     reading = read_script(script_source, spec)
-    return reading.value, script_source, list(reading.problems)
+    return reading.value, script_source, [*reading.problems, *secret_problems(script_source)]
 
 
 def _script_name_problem(source: TomlSource, name: str, files: Mapping[str, bytes]) -> Problem | None:
@@ -177,6 +181,8 @@ def _check_data(source: TomlSource) -> Iterator[Problem]:
     yield from _check_capabilities(source)
     yield from _check_tools(source)
     yield from _check_models(source)
+    yield from check_schedules(source)
+    yield from check_triggers(source)
     yield from _check_prompts(source, cast("dict[str, Any]", parameters) if isinstance(parameters, dict) else {})
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from caxton.definitions.agents import AgentSource
 from caxton.definitions.circles import find_circles
 from caxton.definitions.reading import sorted_problems
+from caxton.definitions.starters import included_tools
 from caxton.definitions.suggestions import did_you_mean, listed
 from caxton.definitions.toml_positions import Path
 from caxton.domain.capabilities import CapabilityRequest, version_matches
@@ -15,14 +16,23 @@ from caxton.domain.problems import Problem
 _SEE_TOOLS = "Run `caxton tool list` to see what is deployed."
 
 
+Offers = Mapping[str, Sequence[tuple[str, str]]]
+"""Agent and version of each offer, by the capability's name."""
+
+
 def crosscheck(
-    agents: Sequence[AgentSource], tools: Mapping[str, Collection[str] | None], *, all_tools_known: bool = True
+    agents: Sequence[AgentSource],
+    tools: Mapping[str, Collection[str] | None],
+    *,
+    all_tools_known: bool = True,
+    deployed: Offers | None = None,
 ) -> list[Problem]:
     """Problems between agents and tools.
 
     Args:
         agents: all agents that there will be.
         tools: all tools that there will be: the names of their functions, or None where they are not known yet.
+        deployed: what agents offer that are on the server and stay there; `agents` replace those of the same name.
         all_tools_known: False where the server may have more tools; a missing tool is then a warning.
 
     Returns:
@@ -31,7 +41,7 @@ def crosscheck(
     """
     tools = {**tools, SERVER: [function.name for function in FUNCTIONS]}
     problems: list[Problem] = [*_duplicates(agents)]
-    offers = _offers(agents)
+    offers = _offers(agents, deployed or {})
     all_offers_known = not any("capabilities" in agent.doubtful for agent in agents)
     for agent in agents:
         problems += _check_tools(agent, tools, all_tools_known)
@@ -60,10 +70,14 @@ def _duplicates(agents: Sequence[AgentSource]) -> Iterator[Problem]:
 def _check_tools(
     agent: AgentSource, tools: Mapping[str, Collection[str] | None], all_tools_known: bool
 ) -> Iterator[Problem]:
+    included = included_tools()
     for index, tool in enumerate(agent.version.spec.tools):
         server, _, function = tool.partition(".")
         path: Path = ("tools", index)
-        if server not in tools:
+        if server in included and server not in tools:
+            hint = f"it comes with Caxton: run `caxton tool add {server}`"
+            yield agent.problem(path, f'unknown tool "{server}"', hint, warning=not all_tools_known)
+        elif server not in tools:
             guess = did_you_mean(server, tools)
             if all_tools_known:
                 hint = f"{guess} {_SEE_TOOLS}" if guess else f"put it into tools/{server}. {_SEE_TOOLS}"
@@ -114,25 +128,27 @@ def _no_function(server: str, function: str, functions: Collection[str] | None) 
 
 # --- capabilities ---
 
-_Offers = Mapping[str, Sequence[tuple[str, str]]]
-"""Agent and version of each offer, by the capability's name."""
 
-
-def _offers(agents: Sequence[AgentSource]) -> _Offers:
+def _offers(agents: Sequence[AgentSource], deployed: Offers) -> Offers:
+    replaced = {agent.name for agent in agents}
     offers: dict[str, list[tuple[str, str]]] = {}
+    for name, others in deployed.items():
+        staying = [offer for offer in others if offer[0] not in replaced]
+        if staying:
+            offers[name] = staying
     for agent in agents:
         for capability in () if "capabilities" in agent.doubtful else agent.version.spec.capabilities:
             offers.setdefault(capability.name, []).append((agent.name, capability.version))
     return offers
 
 
-def _takers(request: CapabilityRequest, offers: _Offers) -> list[str]:
+def _takers(request: CapabilityRequest, offers: Offers) -> list[str]:
     """Agents to which the request can go."""
     found = offers.get(request.name, ())
     return [name for name, version in found if version_matches(version, request.version_range)]
 
 
-def _check_delegates(agent: AgentSource, offers: _Offers) -> Iterator[Problem]:
+def _check_delegates(agent: AgentSource, offers: Offers) -> Iterator[Problem]:
     for index, request in enumerate(agent.version.spec.delegates):
         if _takers(request, offers):
             continue
@@ -150,7 +166,7 @@ def _check_delegates(agent: AgentSource, offers: _Offers) -> Iterator[Problem]:
         yield agent.problem(("delegates", index), message, hint, warning=True)
 
 
-def _check_circles(agents: Sequence[AgentSource], offers: _Offers) -> Iterator[Problem]:
+def _check_circles(agents: Sequence[AgentSource], offers: Offers) -> Iterator[Problem]:
     """Circles in which every agent may appear but once: work that goes round can only fail."""
     strict = {agent.name: agent for agent in agents if agent.version.spec.limits.loops == 1}
     followers = {

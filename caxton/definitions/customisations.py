@@ -56,7 +56,7 @@ def convert(customisation: Customisation, value: Any) -> Any:
         raise InvalidInput(f'"{customisation.key}" must be {_KINDS[customisation.type]}', customisation.description)
     if customisation.type == "choice" and made not in customisation.choices:
         guess = closest(made, customisation.choices)
-        hint = f'Did you mean "{guess}"?' if guess else f"Choose one of {listed(customisation.choices, 'or')}"
+        hint = f'did you mean "{guess}"?' if guess else f"choose one of {listed(customisation.choices, 'or')}"
         raise InvalidInput(f'"{customisation.key}" may not be "{made}"', hint)
     return made
 

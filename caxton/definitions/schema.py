@@ -15,7 +15,7 @@ from pydantic_core import core_schema
 from caxton.domain.agents import AgentSpec
 from caxton.domain.capabilities import Capability, CapabilityRequest, check_version, check_version_range
 from caxton.domain.ids import NAME_PATTERN
-from caxton.domain.quantities import parse_duration, parse_size
+from caxton.domain.quantities import parse_duration, parse_rate, parse_size
 from caxton.domain.scripts import Script
 from caxton.domain.tools import ToolManifest
 
@@ -44,6 +44,11 @@ _TEXTS: dict[Any, JsonSchemaValue] = {
         "type": "string",
         "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|min|h|d|MS|S|M|MIN|H|D)\s*$",
         "examples": ["30s", "5m"],
+    },
+    parse_rate: {
+        "type": "string",
+        "pattern": r"^\s*\d+(\.\d+)?\s*/\s*(s|m|min|h|d|S|M|MIN|H|D)\s*$",
+        "examples": ["10/s", "600/m"],
     },
 }
 _EXAMPLES: dict[Any, list[str]] = {check_version: ["1.0.0"], check_version_range: ["^1.0.0", ">=1.2.0 <2.0.0"]}

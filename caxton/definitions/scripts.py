@@ -17,6 +17,9 @@ from caxton.domain.agents import AgentSpec
 from caxton.domain.problems import Problem
 from caxton.domain.scripts import Script, ScriptStep
 
+PATTERN_LENGTH = 2_000
+"""Characters of one regular expression."""
+
 
 def read_script(source: TomlSource, agent: AgentSpec | None) -> Reading[Script]:
     """The script in `source`, checked against the agent that names it.
@@ -101,6 +104,10 @@ def _tables(source: TomlSource, path: Path, key: str) -> Iterator[tuple[Path, Ma
 def _check_pattern(source: TomlSource, path: Path, pattern: str) -> tuple[Collection[str | int] | None, Problem | None]:
     """The groups of a regular expression, or what is wrong with it."""
     import regex  # the library that the scripted model searches with
+
+    if len(pattern) > PATTERN_LENGTH:
+        message = f"the regular expression has more than {PATTERN_LENGTH:,} characters"
+        return None, source.problem(path, message, "make several rules of it")
 
     try:
         compiled = regex.compile(pattern)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from caxton.definitions.suggestions import closest, did_you_mean, listed
 from caxton.definitions.template_language import (
@@ -14,12 +14,15 @@ from caxton.definitions.template_language import (
     TAGS,
     TemplateScope,
 )
+from caxton.definitions.template_values import unknown_fields, unprovided_variables
 from caxton.definitions.toml_positions import Path
 from caxton.definitions.toml_source import TomlSource
 from caxton.domain.problems import Problem
 
 if TYPE_CHECKING:  # Jinja2 takes 0.1 s to import: only when there is a template to check
-    from jinja2 import Environment, TemplateSyntaxError, nodes
+    from jinja2 import TemplateSyntaxError, nodes
+
+    from caxton.definitions.template_code import CheckEnvironment
 
 _Node = TypeVar("_Node")
 
@@ -66,10 +69,10 @@ def check_template(source: TomlSource, path: Path, text: str, scope: TemplateSco
 
 
 @cache
-def _environment() -> "Environment":
-    from jinja2 import Environment
+def _environment() -> "CheckEnvironment":
+    from caxton.definitions.template_code import CheckEnvironment
 
-    return Environment(autoescape=False)  # noqa: S701 - nothing is rendered here, and prompts are no HTML
+    return CheckEnvironment()
 
 
 class _TemplateCheck:
@@ -93,6 +96,7 @@ class _TemplateCheck:
         yield from self._parameters()
         yield from self._results()
         yield from self._groups()
+        yield from self._values(tree)
 
     def _all(self, *kinds: type[_Node]) -> Iterator[_Node]:
         """The nodes of the tree that are of one of `kinds`."""
@@ -123,9 +127,9 @@ class _TemplateCheck:
                 yield self._problem(node.lineno, "recursive", "templates have no recursive loops")
 
     def _names(self, tree: "nodes.Template") -> Iterator[Problem]:
-        from jinja2 import meta, nodes
+        from jinja2 import nodes
 
-        unknown = meta.find_undeclared_variables(tree) - set(self.scope.variables) - set(GLOBALS)
+        unknown = _environment().names_of(tree) - set(self.scope.variables) - set(GLOBALS)
         for node in self._all(nodes.Name):
             if node.name in unknown:
                 unknown.remove(node.name)  # once is enough
@@ -217,6 +221,12 @@ class _TemplateCheck:
                     hint = f"it has the groups 0 to {len(groups) - len(names) - 1}"
                 yield self._problem(node.lineno, str(group), f'the pattern of the rule has no group "{group}"', hint)
 
+    def _values(self, tree: "nodes.Template") -> Iterator[Problem]:
+        """What may not be there when the template is filled in."""
+        for found in (*unknown_fields(tree), *unprovided_variables(tree)):
+            severity = "error" if found.severe else "warning"
+            yield self._problem(found.line, found.word, found.message, found.hint, after=found.after, severity=severity)
+
     def _results_hint(self) -> str:
         if not self.scope.results:
             return "no step that brings a result comes before it"
@@ -286,7 +296,16 @@ class _TemplateCheck:
             start = self.text.find("\n", start) + 1
         return start
 
-    def _problem(self, line: int, word: str, message: str, hint: str | None = None, *, after: str = "") -> Problem:
+    def _problem(
+        self,
+        line: int,
+        word: str,
+        message: str,
+        hint: str | None = None,
+        *,
+        after: str = "",
+        severity: Literal["error", "warning"] = "error",
+    ) -> Problem:
         """A problem with `word`, which stands inside a tag on or below `line`."""
         start = self._line_start(line)
         for tag in re.compile(r"\{[{%].*?[}%]\}", re.DOTALL).finditer(self.text):
@@ -298,12 +317,19 @@ class _TemplateCheck:
             )
             found = found or re.compile(rf"\b{re.escape(word)}(?!\w)").search(self.text, begin, tag.end())
             if found:
-                return self._at(found.end() - len(word), found.end(), message, hint)
-        return self._at(start, start + len(self.text[start:].partition("\n")[0]), message, hint)
+                return self._at(found.end() - len(word), found.end(), message, hint, severity)
+        return self._at(start, start + len(self.text[start:].partition("\n")[0]), message, hint, severity)
 
-    def _at(self, start: int, end: int, message: str, hint: str | None) -> Problem:
+    def _at(
+        self,
+        start: int,
+        end: int,
+        message: str,
+        hint: str | None,
+        severity: Literal["error", "warning"] = "error",
+    ) -> Problem:
         span = self.source.inside_string(self.path, start, end)
-        return self.source.problem_at(span, self.path, message, hint)
+        return self.source.problem_at(span, self.path, message, hint, severity=severity)
 
 
 def _with_self(node: "nodes.Node", kind: type["nodes.Getattr"]) -> Iterator["nodes.Getattr"]:

@@ -12,6 +12,12 @@ AGENT_VARIABLES = ("request", "parameters", "variables", "context", "history", "
 SCRIPT_VARIABLES = ("request", "parameters", "variables", "history", "memories", "agent", "results", "match")
 """Names that the texts of a script see: also the results of its steps so far and the groups of the rule's pattern."""
 
+SCHEDULE_VARIABLES = ("schedule", "parameters", "variables", "agent")
+"""Names that the content of a schedule sees."""
+
+TRIGGER_VARIABLES = ("body", "event", "delivery", "trigger", "parameters", "variables", "agent")
+"""Names that the content of a trigger sees."""
+
 RESULT_ATTRIBUTES = ("text", "json", "is_error", "name")
 """What each entry of `results` has."""
 

@@ -15,14 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.definitions.agents import SCRIPT_SUFFIX
 from caxton.definitions.customisations import Customisation, convert
-from caxton.definitions.suggestions import closest, listed, name_hint
+from caxton.definitions.suggestions import closest, fixed_name, listed, name_hint
 from caxton.definitions.toml_edit import Values, replace_values
 from caxton.definitions.toml_positions import Path as TomlPath
 from caxton.definitions.toml_source import TomlSource, read_toml
 from caxton.definitions.workspace import WORKSPACE_FILE
 from caxton.definitions.written_files import WrittenFiles
 from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound
-from caxton.domain.ids import is_name
+from caxton.domain.ids import DEFAULT_WORKSPACE, is_name, new_id
 from caxton.domain.problems import Problem
 
 DEFAULT_TEMPLATE = "task-automator"
@@ -36,7 +36,10 @@ _WORKSPACE = """\
 # A Caxton workspace: agents/*.toml, tools/*/tool.toml. `caxton deploy` brings it to the server.
 
 [workspace]
-name = "default"
+# The workspace on the server. Folders that have the same name here share one.
+name = "{name}"
+# Copies of this folder keep the id. `caxton deploy` asks before it replaces what another folder deployed.
+id = "{id}"
 """
 
 
@@ -89,9 +92,9 @@ def get_template(template_id: str) -> Template:
     if found is None:
         guess = closest(template_id, _gallery())
         hint = (
-            f'Did you mean "{guess}"?' if guess else f"There are {listed(template.id for template in list_templates())}"
+            f'did you mean "{guess}"?' if guess else f"there are {listed(template.id for template in list_templates())}"
         )
-        raise NotFound(f'There is no template "{template_id}"', hint)
+        raise NotFound(f'there is no template "{template_id}"', hint)
     return found
 
 
@@ -155,7 +158,7 @@ def instantiate(
         raise InvalidState(
             f"{existing[0]} exists already",
             Hint(
-                text="Choose another name, or write over it",
+                text="choose another name, or write over it",
                 command=f"caxton init {name} --template {template_id} --force",
             ),
             details={"existing": existing},
@@ -168,8 +171,14 @@ def instantiate(
     for schema in sorted((_BUNDLED / "schemas").glob("*.schema.json")):
         writing.add_if_different(f"{_SCHEMAS}/{schema.name}", schema.read_bytes())
     if not (folder / WORKSPACE_FILE).exists():
-        writing.add(WORKSPACE_FILE, _WORKSPACE.encode())
+        writing.add(WORKSPACE_FILE, new_workspace_file(folder).encode())
     return writing.write()
+
+
+def new_workspace_file(folder: Path) -> str:
+    """The `caxton.toml` of a new workspace in `folder`: on the server it is called after the folder."""
+    name = fixed_name(folder.absolute().name) or DEFAULT_WORKSPACE
+    return _WORKSPACE.format(name=name, id=new_id("w"))
 
 
 # --- reading the gallery ---
@@ -220,13 +229,13 @@ def _add_tool(writing: WrittenFiles, template: Template, tool: str, values: Mapp
     """The tool's folder, unless the workspace has it: it may have been changed there."""
     bundled = _BUNDLED / "tools" / tool
     if not (bundled / "tool.toml").is_file():
-        raise NotFound(f'The tool "{tool}" is not part of this installation', "Install Caxton again")
+        raise NotFound(f'the tool "{tool}" is not part of this installation', "install Caxton again")
     own = {path: value for (file, path), value in values.items() if file == f"tools/{tool}/tool.toml"}
     if writing.exists(f"tools/{tool}"):
         if own:
             keys = listed(found.key for found in template.customisations if found.place in own)
             raise InvalidState(
-                f"tools/{tool} exists already, so {keys} cannot be chosen", f"Edit tools/{tool}/tool.toml"
+                f"tools/{tool} exists already, so {keys} cannot be chosen", f"edit tools/{tool}/tool.toml"
             )
         return
     for path in sorted(path for path in bundled.rglob("*") if path.is_file()):
@@ -241,7 +250,7 @@ def _chosen(template: Template, given: Mapping[str, Any]) -> Iterator[tuple[tupl
     for key, value in given.items():
         if key not in known:
             guess = closest(key, known)
-            there = f"There are {listed(known)}" if known else "It has none"
-            hint = f'Did you mean "{guess}"?' if guess else there
-            raise InvalidInput(f'The template "{template.id}" has no customisation "{key}"', hint)
+            there = f"there are {listed(known)}" if known else "It has none"
+            hint = f'did you mean "{guess}"?' if guess else there
+            raise InvalidInput(f'the template "{template.id}" has no customisation "{key}"', hint)
         yield (known[key].file, known[key].place), convert(known[key], value)

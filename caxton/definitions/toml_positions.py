@@ -8,6 +8,7 @@ Grammar: https://toml.io/en/v1.0.0. A property test holds it to the paths that `
 import contextlib
 import re
 import tomllib
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 Path = tuple[str | int, ...]
@@ -213,3 +214,25 @@ class _Scanner:
                 self.at += 1
                 self.skip(_BLANK)
         self.at += 1
+
+
+def line_starts(text: str) -> list[int]:
+    """Offset of the first character of each line."""
+    starts = [0]
+    end = text.find("\n")
+    while end >= 0:
+        starts.append(end + 1)
+        end = text.find("\n", end + 1)
+    return starts
+
+
+def locate(starts: list[int], offset: int) -> tuple[int, int]:
+    """Line and column, from 1, of the character at `offset`."""
+    line = bisect_right(starts, offset)
+    return line, offset - starts[line - 1] + 1
+
+
+def marker_width(text: str, span: Span) -> int:
+    """How many characters of `span` stand on its first line; at least one."""
+    line_end = text.find("\n", span.start, span.end)
+    return max(1, (span.end if line_end < 0 else line_end) - span.start)

@@ -1,12 +1,22 @@
 """A TOML file as data whose every part can be pointed at."""
 
 import tomllib
-from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from caxton.definitions.toml_positions import Path, Positions, Span, find_positions, string_offsets
+from caxton.definitions.toml_positions import (
+    Path,
+    Positions,
+    Span,
+    find_positions,
+    line_starts,
+    locate,
+    marker_width,
+    string_offsets,
+)
+from caxton.definitions.toml_syntax import explain_syntax_error
+from caxton.domain.encodings import decoded
 from caxton.domain.problems import Problem
 
 SIZE_LIMIT = 1 << 20
@@ -115,8 +125,6 @@ def read_toml(file: str, text: str) -> TomlSource | Problem:
     try:
         return TomlSource(file, text, tomllib.loads(text))
     except (ValueError, RecursionError) as error:  # ValueError also for a number with too many digits
-        from caxton.definitions.toml_syntax import explain_syntax_error
-
         return explain_syntax_error(file, text, error)
 
 
@@ -129,7 +137,7 @@ def decode_toml(file: str, content: bytes) -> str | Problem:
             hint="keep large data in a tool's folder, and what an agent is in its TOML file",
         )
     try:
-        return content.decode()
+        return decoded(content)
     except UnicodeDecodeError as error:
         before = content[: error.start].decode(errors="replace")
         line, column = locate(line_starts(before), len(before))
@@ -148,25 +156,3 @@ def dotted(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-def line_starts(text: str) -> list[int]:
-    """Offset of the first character of each line."""
-    starts = [0]
-    end = text.find("\n")
-    while end >= 0:
-        starts.append(end + 1)
-        end = text.find("\n", end + 1)
-    return starts
-
-
-def locate(starts: list[int], offset: int) -> tuple[int, int]:
-    """Line and column, from 1, of the character at `offset`."""
-    line = bisect_right(starts, offset)
-    return line, offset - starts[line - 1] + 1
-
-
-def marker_width(text: str, span: Span) -> int:
-    """How many characters of `span` stand on its first line; at least one."""
-    line_end = text.find("\n", span.start, span.end)
-    return max(1, (span.end if line_end < 0 else line_end) - span.start)

@@ -8,8 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caxton.definitions.toml_positions import Span, last_statement
-from caxton.definitions.toml_source import line_starts, locate, marker_width
+from caxton.definitions.toml_positions import Span, last_statement, line_starts, locate, marker_width
 from caxton.domain.problems import Problem
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")

@@ -1,23 +1,29 @@
 """Reading and checking a tool: `tool.toml`, the WebAssembly module beside it, and the folders that travel with it."""
 
 import posixpath
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from caxton.definitions.literal_secrets import secret_problems
 from caxton.definitions.model_problems import validate
 from caxton.definitions.reading import Reading, errors_of, sorted_problems
 from caxton.definitions.suggestions import did_you_mean, listed
 from caxton.definitions.toml_positions import Path
 from caxton.definitions.toml_source import TomlSource, decode_toml, read_toml
 from caxton.domain.deployments import Bundle
+from caxton.domain.given import colliding_paths, wrong_path
 from caxton.domain.ids import Digest
 from caxton.domain.memory_functions import SERVER as MEMORY
+from caxton.domain.origins import checked_origin
 from caxton.domain.problems import Problem
 from caxton.domain.quantities import format_size
 from caxton.domain.tools import ToolManifest, ToolVersion
 
 MANIFEST = "tool.toml"
+
+MANIFEST_LIMIT = 256 << 10
+"""Bytes of a manifest that is looked at before it is deployed."""
 
 MODULE_LIMIT = 64 << 20
 """Bytes of a module. Python components are about 18 MB, Go commands 3 MB."""
@@ -80,6 +86,14 @@ def read_manifest(file: str, content: bytes) -> TomlSource | Problem:
     return text if isinstance(text, Problem) else read_toml(file, text)
 
 
+def manifest_of(content: bytes) -> ToolManifest | None:
+    """The manifest in `content`; None if it is not valid, or larger than any is."""
+    if len(content) > MANIFEST_LIMIT:
+        return None
+    source = read_manifest(MANIFEST, content)
+    return None if isinstance(source, Problem) else validate(ToolManifest, source)[0]
+
+
 def read_tool(
     manifest: TomlSource, files: Mapping[str, ToolFile], *, beside: Collection[str] = ()
 ) -> Reading[ToolSource]:
@@ -94,10 +108,13 @@ def read_tool(
     model, problems = validate(ToolManifest, manifest)
     if manifest.data.get("name") == MEMORY:
         problems.append(manifest.problem(("name",), f'"{MEMORY}" is a built-in tool', "give yours another name"))
+    problems += secret_problems(manifest)
+    problems += _check_network(manifest, problems)
     problems += _check_module(manifest, wanted, files, beside)
     problems += _check_folders(manifest, wanted, files, beside)
     chosen = {path: file for path, file in files.items() if _belongs(path, wanted)}
     problems += _check_sizes(manifest, wanted, chosen)
+    problems += _check_paths(manifest, wanted, chosen)
     problems = sorted_problems(problems)
     if model is None or errors_of(problems):
         return Reading(None, problems)
@@ -122,6 +139,19 @@ def _folders(manifest: TomlSource) -> Iterator[tuple[Path, str, str]]:
         written: Any = cast("dict[str, Any]", grant).get("path") if isinstance(grant, dict) else None
         if isinstance(written, str) and written and not written.startswith("/") and ".." not in written.split("/"):
             yield ("permissions", "files", index, "path"), posixpath.normpath(written), written
+
+
+def _check_network(manifest: TomlSource, known: Sequence[Problem]) -> Iterator[Problem]:
+    """Origins that no call would ever match."""
+    origins = manifest.get(("permissions", "network"))
+    if any(problem.path.startswith("permissions.network") for problem in known):
+        return
+    for index, origin in enumerate(cast("list[Any]", origins) if isinstance(origins, list) else []):
+        try:
+            checked_origin(str(origin))
+        except ValueError as error:
+            message, _, hint = str(error).partition("; ")
+            yield manifest.problem(("permissions", "network", index), message, hint or None)
 
 
 def _check_module(
@@ -177,6 +207,19 @@ def _check_folders(
             general = "create it with at least one file; an absolute path is one on the server"
             hint = did_you_mean(folder, others) or general
             yield manifest.problem(path, f'the folder "{folder}" is missing or empty', hint)
+
+
+def _check_paths(manifest: TomlSource, wanted: Wanted, chosen: Mapping[str, ToolFile]) -> Iterator[Problem]:
+    place = next(iter(wanted.folders), ("module",))
+    for path in chosen:
+        wrong = wrong_path(path)
+        if wrong is not None:
+            yield manifest.problem(place, wrong, "give the file, or its folder, another name")
+            return
+    both = colliding_paths(chosen)
+    if both is not None:
+        message = f'"{both[0]}" and "{both[1]}" cannot be in one folder on every file system'
+        yield manifest.problem(place, message, "give one of them another name")
 
 
 def _check_sizes(manifest: TomlSource, wanted: Wanted, chosen: Mapping[str, ToolFile]) -> Iterator[Problem]:

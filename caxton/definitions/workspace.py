@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from caxton.definitions.agents import SCRIPT_SUFFIX, AgentSource, read_agent
-from caxton.definitions.crosscheck import crosscheck
+from caxton.definitions.crosscheck import Offers, crosscheck
 from caxton.definitions.folder import Folder
 from caxton.definitions.reading import errors_of, sorted_problems
 from caxton.definitions.suggestions import name_hint
@@ -26,6 +26,8 @@ class Workspace:
 
     folder: Path
     name: str = DEFAULT_WORKSPACE
+    id: str | None = None
+    """What its copies have in common, from `id` under `[workspace]`."""
     agents: list[AgentSource] = field(default_factory=list[AgentSource])
     tools: list[ToolSource] = field(default_factory=list[ToolSource])
     problems: list[Problem] = field(default_factory=list[Problem])
@@ -59,7 +61,7 @@ class Workspace:
             content = b""
         if digest_of(content) != digest:
             shown = path.relative_to(self.folder).as_posix()
-            raise InvalidState(f"{shown} was changed while it was being read", "Run the command again")
+            raise InvalidState(f"{shown} was changed while it was being read", "run the command again")
         return content
 
 
@@ -75,13 +77,16 @@ def find_workspace(start: Path) -> Path:
     raise _not_a_workspace(start)
 
 
-def load_workspace(folder: Path, known_tools: Mapping[str, Collection[str] | None] | None = None) -> Workspace:
+def load_workspace(
+    folder: Path, known_tools: Mapping[str, Collection[str] | None] | None = None, deployed: Offers | None = None
+) -> Workspace:
     """Everything that the workspace in `folder` defines, with all problems at once.
 
     Args:
         folder: the folder with `caxton.toml`.
         known_tools: tools that the server has, with the names of their functions (None: not known). Without the mapping
             itself nobody could be asked, and a tool that is not in the folder is a warning only.
+        deployed: what agents offer that the server has, by capability: work can be handed over to them, too.
 
     Raises:
         NotFound: there is no such folder, or it has no `caxton.toml`.
@@ -92,7 +97,7 @@ def load_workspace(folder: Path, known_tools: Mapping[str, Collection[str] | Non
     loader.settings()
     loader.agents()
     loader.tools()
-    return loader.finish(known_tools)
+    return loader.finish(known_tools, deployed)
 
 
 def load_tool(folder: Path) -> Workspace:
@@ -103,7 +108,7 @@ def load_tool(folder: Path) -> Workspace:
     """
     folder = folder.absolute()
     if not (folder / MANIFEST).is_file():
-        hint = Hint(text="A tool is a folder with a tool.toml and a WebAssembly module")
+        hint = Hint(text="a tool is a folder with a tool.toml and a WebAssembly module")
         raise NotFound(f"{folder} is not a tool: it has no {MANIFEST}", hint)
     loader = _Loader(folder.parent)
     loader.tool(folder.name, folder.name)
@@ -112,8 +117,8 @@ def load_tool(folder: Path) -> Workspace:
 
 def _not_a_workspace(folder: Path) -> NotFound:
     if not folder.is_dir():
-        return NotFound(f"There is no folder {folder}")
-    hint = Hint(text="Create a workspace with its first agent", command="caxton init my-agent")
+        return NotFound(f"there is no folder {folder}")
+    hint = Hint(text="create a workspace with its first agent", command="caxton init my-agent")
     return NotFound(f"{folder} is not a workspace: it has no {WORKSPACE_FILE}", hint)
 
 
@@ -134,7 +139,10 @@ class _Loader:
         if not isinstance(table, dict):
             self._add(source.problem(("workspace",), '"workspace" must be a table', "write: [workspace]"))
             return
-        name: Any = cast("dict[str, Any]", table).get("name", DEFAULT_WORKSPACE)
+        values = cast("dict[str, Any]", table)
+        if isinstance(values.get("id"), str) and is_name(values["id"]):  # the settings tell what is wrong with another
+            self.workspace.id = values["id"]
+        name: Any = values.get("name", DEFAULT_WORKSPACE)
         if isinstance(name, str) and is_name(name):
             self.workspace.name = name
         else:
@@ -238,11 +246,13 @@ class _Loader:
             message = f'the tool "{tool.name}" is defined twice, first in {place}'
             self._add(tool.toml.problem(("name",), message, "give one of them another name"))
 
-    def finish(self, known_tools: Mapping[str, Collection[str] | None] | None) -> Workspace:
+    def finish(
+        self, known_tools: Mapping[str, Collection[str] | None] | None, deployed: Offers | None = None
+    ) -> Workspace:
         """The workspace, after the checks between its parts."""
         tools: dict[str, Collection[str] | None] = {**(known_tools or {})}
         tools |= dict.fromkeys((*self.broken_tools, *(tool.name for tool in self.workspace.tools)))
-        found = crosscheck(self.checked, tools, all_tools_known=known_tools is not None)
+        found = crosscheck(self.checked, tools, all_tools_known=known_tools is not None, deployed=deployed)
         if self.incomplete_agents:  # who offers what is not known
             found = [
                 problem for problem in found if not problem.path.startswith("delegates") or problem.severity == "error"

@@ -61,10 +61,10 @@ class WrittenFiles:
 
     def _failure(self, error: OSError) -> CaxtonError:
         if error.errno in _NO_SPACE:
-            return DiskFull(f"{self._folder} has no space left", "Free some space and run the command again")
+            return DiskFull(f"{self._folder} has no space left", "free some space and run the command again")
         place = error.filename2 or error.filename or self._folder
         reason = (error.strerror or "unknown reason").lower()
-        return InvalidState(f"Cannot write {place}: {reason}", "Check who owns the folder and its files")
+        return InvalidState(f"cannot write {place}: {reason}", "check who owns the folder and its files")
 
     def _write_and_move(self, staging: Path, made_folders: list[Path]) -> None:
         for number, content in enumerate(self._contents.values()):

@@ -6,29 +6,53 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.domain.capabilities import Capability, CapabilityRequest, SemanticVersion
+from caxton.domain.flow import MIDDLE, MOST_IN_FLIGHT
 from caxton.domain.governance import ToolPolicy
 from caxton.domain.ids import Digest, Name
 from caxton.domain.lifecycle import StateMachine
 from caxton.domain.memory import ScopeKind
-from caxton.domain.quantities import Seconds, one_of
+from caxton.domain.quantities import Rate, Seconds, one_of
+from caxton.domain.schedules import MOST_SCHEDULES, Schedule
+from caxton.domain.triggers import MOST_TRIGGERS, Trigger
 
 ParameterValue = str | int | float | bool | list[Any] | dict[str, Any]
 
 
 class AgentLimits(BaseModel):
-    """`[limits]`: what one turn of the agent may use."""
+    """`[limits]`: what one turn of the agent may use, and how many calls all of its turns may make."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(default=12, ge=1, le=200, description="Model calls in one turn.")
+    steps: int = Field(default=12, ge=1, le=10_000, description="Model calls in one turn.")
     depth: int = Field(default=5, ge=0, le=20, description="How many hand-overs may be nested below this agent.")
     loops: int = Field(default=1, ge=1, le=10, description="How often the agent may appear in one chain of hand-overs.")
     tokens: int = Field(
         default=200_000, ge=1, description="Tokens (in and out) that all model calls of a turn may use."
     )
-    time: Seconds = Field(default=300.0, gt=0, le=86_400, description='Time for a turn, such as "5m".')
+    time: Seconds = Field(
+        default=300.0,
+        gt=0,
+        le=86_400,
+        description='Time for a turn, such as "5m". To wait for people, or until a limit has room, does not count.',
+    )
     history: int = Field(
         default=40, ge=0, le=500, description="Earlier messages of the conversation that the model sees."
+    )
+    max_in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_IN_FLIGHT,
+        description="Calls of models and tools that the agent may have in flight at the same time, in all of its turns; "
+        "others wait.",
+    )
+    rate: Rate | None = Field(
+        default=None, gt=0, le=1e6, description='Calls that it may begin, such as "10/s", "600/m" or "1000/h".'
+    )
+    priority: int = Field(
+        default=MIDDLE,
+        ge=1,
+        le=5,
+        description="Its share of what several agents wait for: 1 is the largest, 5 the smallest; each step halves it.",
     )
 
 
@@ -44,6 +68,15 @@ class ModelSettings(BaseModel):
     max_tokens: int | None = Field(default=None, ge=1, description="Most tokens that one answer may have.")
     seed: int | None = Field(default=None, description="For providers that can repeat an answer.")
     timeout: Seconds = Field(default=60.0, gt=0, le=3600, description='Time for one model call, such as "60s".')
+    first_token_timeout: Seconds | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="Time until a streamed answer begins (an answer is streamed while somebody listens to the turn).",
+    )
+    chunk_timeout: Seconds = Field(
+        default=30.0, gt=0, le=3600, description='Time that a streamed answer may pause in its midst, such as "30s".'
+    )
 
 
 class MemorySettings(BaseModel):
@@ -105,6 +138,14 @@ class AgentSpec(BaseModel):
         description='What calls need when this agent makes them, by "server.function", or "server" for all of a tool.',
     )
 
+    schedules: list[Schedule] = Field(
+        default=[], max_length=MOST_SCHEDULES, description="When the agent is asked something by the clock, and what."
+    )
+
+    triggers: list[Trigger] = Field(
+        default=[], max_length=MOST_TRIGGERS, description="Signed webhooks by which other systems ask the agent."
+    )
+
     @property
     def models(self) -> list[str]:
         """The models to try, in order."""
@@ -136,6 +177,11 @@ class AgentVersion(BaseModel):
     @property
     def name(self) -> str:
         return self.spec.name
+
+
+def takes_time(agent: AgentVersion) -> bool:
+    """Whether the agent's script imitates a model that takes its time."""
+    return bool((agent.script or {}).get("delay"))
 
 
 class AgentState(StrEnum):

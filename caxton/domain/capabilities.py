@@ -1,21 +1,27 @@
 """Capabilities: what agents offer and how others ask for it."""
 
 from functools import lru_cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from semantic_version import NpmSpec, Version
 
+from caxton.domain.conversations import WhenBusy
 from caxton.domain.governance import ApprovalPolicy, ServiceLevel
 from caxton.domain.ids import Name, is_name
+from caxton.domain.quantities import one_of
+
+VERSION_LENGTH: Final = 200
+"""Characters of a version or a range of versions. They are read by regular expressions, and kept in memory."""
 
 
 def check_version(text: str) -> str:
     """`text` if it is a semantic version.
 
     Raises:
-        ValueError: with the version that was probably meant.
+        ValueError: it is too long, or none; with the version that was probably meant.
     """
+    _check_length(text)
     try:
         Version(text)
     except ValueError:
@@ -28,7 +34,12 @@ def check_version(text: str) -> str:
 
 
 def check_version_range(text: str) -> str:
-    """`text` if it is a version range in npm's notation ("^1.2", ">=1 <3", "*")."""
+    """`text` if it is a version range in npm's notation ("^1.2", ">=1 <3", "*").
+
+    Raises:
+        ValueError: it is too long, or none.
+    """
+    _check_length(text)
     try:
         NpmSpec(text)
     except ValueError:
@@ -36,8 +47,13 @@ def check_version_range(text: str) -> str:
     return text
 
 
-SemanticVersion = Annotated[str, AfterValidator(check_version)]
-VersionRange = Annotated[str, AfterValidator(check_version_range)]
+def _check_length(text: str) -> None:
+    if len(text) > VERSION_LENGTH:
+        raise ValueError(f"a version or a range of versions has {VERSION_LENGTH} characters at most, not {len(text):,}")
+
+
+SemanticVersion = Annotated[str, Field(max_length=VERSION_LENGTH), AfterValidator(check_version)]
+VersionRange = Annotated[str, Field(max_length=VERSION_LENGTH), AfterValidator(check_version_range)]
 
 
 @lru_cache(maxsize=4096)
@@ -58,6 +74,10 @@ class Capability(ApprovalPolicy):
     name: Name = Field(description='What others ask for, such as "analyze-data".')
     version: SemanticVersion = Field(default="1.0.0", description="A semantic version, which requests may narrow.")
     description: str = Field(default="", max_length=2_000, description="One sentence for people and for other agents.")
+    when_busy: Annotated[WhenBusy, one_of(WhenBusy)] = Field(
+        default=WhenBusy.ENQUEUE,
+        description="What happens to a message into a conversation that still works on earlier ones.",
+    )
     sla: ServiceLevel | None = Field(default=None, description="The time within which an answer is promised.")
 
     @model_validator(mode="before")

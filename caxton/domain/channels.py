@@ -9,5 +9,5 @@ class Channel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     url: str
-    secret_env: str | None = None
-    """Name of the environment variable with the secret that notices are signed with."""
+    secret: str | None = None
+    """Reference to the secret that notices are signed with."""

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from caxton.domain.errors import ConversationClosed
 from caxton.domain.ids import ConversationId
@@ -25,6 +25,19 @@ class ConversationState(StrEnum):
 
 
 ENDED = (ConversationState.COMPLETED, ConversationState.FAILED, ConversationState.EXPIRED)
+
+
+class WhenBusy(StrEnum):
+    """What happens to a message into a conversation that still works on earlier ones."""
+
+    ENQUEUE = "enqueue"
+    """It waits for its turn."""
+    REJECT = "reject"
+    """It is refused."""
+    INTERRUPT = "interrupt"
+    """It comes next: what is at work ends at its next step, and stays in the conversation."""
+    REPLACE = "replace"
+    """It comes next, as if what is at work had never been asked."""
 
 
 class EndReason(StrEnum):
@@ -72,6 +85,8 @@ class Conversation(BaseModel):
     agent: str | None = None
     participants: list[str] = []
     message_count: int = 0
+    accepted: int = Field(default=0, exclude=True)
+    """How many messages have been accepted in it: who accepts one says how many there were, so that two cannot at a time."""
     started_at: datetime
     last_activity: datetime
     ended_at: datetime | None = None

@@ -2,11 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from caxton.domain.ids import DeploymentId, Digest, digest_of
+from caxton.domain.errors import Hint, InvalidState
+from caxton.domain.given import GivenDigest, GivenPath, colliding_paths, wrong_path
+from caxton.domain.grants import Missing
+from caxton.domain.ids import DeploymentId, Digest, Name, derived_id, digest_of, is_digest, is_name
 from caxton.domain.lifecycle import StateMachine
 
 
@@ -33,12 +36,33 @@ DEPLOYMENT_LIFECYCLE = StateMachine(
 )
 
 
+UNFINISHED = (DeploymentState.VALIDATING, DeploymentState.DEPLOYING)
+
+
+def deployment_id(customer: str, workspace: str, idempotency_key: str) -> DeploymentId:
+    """The id of the deployment that a request with an idempotency key stands for."""
+    return DeploymentId(derived_id("d", customer, workspace, idempotency_key))
+
+
+LONGEST_MESSAGE = 500
+"""Characters of why something is deployed."""
+
+MOST_FILES = 500
+"""Files of one agent or tool."""
+
+MOST_BUNDLES = 20_000
+"""Agents and tools of one deployment."""
+
+
 class Bundle(BaseModel):
-    """An agent or a tool as files: paths below its folder, and the content address of each."""
+    """An agent or a tool as files: paths below its folder, and the content address of each.
+
+    As it is kept: also what an older version let in can be read. What may come in is a :class:`GivenBundle`.
+    """
 
     kind: Literal["agent", "tool"]
     name: str
-    files: dict[str, Digest] = Field(max_length=500)
+    files: dict[str, Digest] = Field(max_length=MOST_FILES)
     """agent: "NAME.toml" and perhaps its script; tool: "tool.toml", the module, bundled folders."""
 
     @property
@@ -48,15 +72,82 @@ class Bundle(BaseModel):
         return digest_of("\n".join(lines).encode())
 
 
+class GivenBundle(Bundle):
+    """A bundle from outside."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    files: dict[GivenPath, GivenDigest] = Field(max_length=MOST_FILES)
+
+    @model_validator(mode="after")
+    def _files_can_be_together(self) -> Self:
+        found = colliding_paths(self.files)
+        if found is not None:
+            raise ValueError(_colliding(found))
+        return self
+
+
+def wrong_in(bundle: Bundle) -> str | None:
+    """Why `bundle`, which may come from an older version, is none that would be let in today; None if it is."""
+    if not is_name(bundle.name):
+        return f"the name of the {bundle.kind} is not a valid name"
+    for path, digest in bundle.files.items():
+        wrong = wrong_path(path)
+        if wrong is not None:
+            return wrong
+        if not is_digest(digest):
+            return f'what is given as the content of "{path}" is not a SHA-256 in lower-case hexadecimal digits'
+    found = colliding_paths(bundle.files)
+    return None if found is None else _colliding(found)
+
+
+def _colliding(paths: tuple[str, str]) -> str:
+    return f'"{paths[0]}" and "{paths[1]}" cannot be in one folder on every file system'
+
+
+_SHOWN = r"^[^\x00-\x1f\x7f-\x9f]*$"
+
+
+class DeploymentSource(BaseModel):
+    """The folder that definitions are deployed from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(min_length=1, max_length=128, pattern=_SHOWN)
+    """The same for all copies of one folder: `id` under `[workspace]`; else made of machine and path."""
+    place: str = Field(default="", max_length=500, pattern=_SHOWN)
+    """Machine and path, for people."""
+
+
 class DeploymentRequest(BaseModel):
+    """What is to be deployed. Bundles that are not named stay as they are, unless `prune` is set."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bundles: list[Bundle] = Field(max_length=MOST_BUNDLES)
+    prune: bool = False
+    """Remove what the workspace on the server has and the request does not."""
+    message: str = Field(default="", max_length=LONGEST_MESSAGE)
+    source: DeploymentSource | None = None
+
+
+class GivenDeployment(BaseModel):
     """What a client wants deployed. Bundles that are not named stay as they are, unless `prune` is set."""
 
     model_config = ConfigDict(extra="forbid")
 
-    bundles: list[Bundle] = Field(max_length=20_000)
+    bundles: list[GivenBundle] = Field(max_length=MOST_BUNDLES)
     prune: bool = False
     """Remove what the workspace on the server has and the request does not."""
-    message: str = Field(default="", max_length=500)
+    message: str = Field(default="", max_length=LONGEST_MESSAGE, pattern=r"^[^\x00]*$")
+    source: DeploymentSource | None = None
+    """The folder that it comes from: plans tell of each agent and tool where it was deployed from."""
+
+    @property
+    def request(self) -> DeploymentRequest:
+        """What it asks for."""
+        return DeploymentRequest(bundles=[*self.bundles], prune=self.prune, message=self.message, source=self.source)
 
 
 class Change(BaseModel):
@@ -72,7 +163,20 @@ class Change(BaseModel):
     after: str | None = None
     """The version that would be."""
     last_deployed: datetime | None = None
+    deployment_id: DeploymentId | None = None
+    """In a plan: the deployment that made the present version live."""
+    source: DeploymentSource | None = None
+    """In a plan: the folder that the present version comes from, where that is known."""
     capabilities: list[str] = []
+    ungranted: list[str] = []
+    """What a tool requests and nobody has granted: it runs without."""
+    grant: str | None = None
+    """The command by which an operator grants that."""
+
+    def lacks(self, lacking: Missing) -> None:
+        """Tells what is not granted."""
+        self.ungranted = lacking.told()
+        self.grant = lacking.command(self.name) if lacking else None
 
 
 class DeploymentPlan(BaseModel):
@@ -103,8 +207,20 @@ class Deployment(BaseModel):
     error: dict[str, Any] | None = None
     """The :class:`caxton.domain.errors.ErrorReport` of a failed deployment."""
     rollback_of: DeploymentId | None = None
+    source: DeploymentSource | None = None
+    """The folder that it came from, where the client said it."""
     created_at: datetime
     finished_at: datetime | None = None
+
+
+def not_undoable(deployment_id: DeploymentId, state: DeploymentState) -> InvalidState:
+    """The error for a rollback of a deployment that is not in force: it failed, or somebody has undone it."""
+    why = "was undone already" if state is DeploymentState.ROLLED_BACK else f"is {state}"
+    return InvalidState(
+        f'deployment "{deployment_id}" {why}, so there is nothing to undo',
+        Hint(text="see which can be undone", command="caxton deployments"),
+        details={"deployment": deployment_id, "state": state},
+    )
 
 
 def compare(

@@ -6,15 +6,27 @@ recorded in one transaction under (execution, step, call); a step that is alread
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from caxton.domain.conversations import WhenBusy
 from caxton.domain.errors import ErrorReport, IdempotencyConflict
+from caxton.domain.events.origin import Origin
 from caxton.domain.governance import ApprovalMode, ApprovalState, RiskLevel, Verdict
-from caxton.domain.ids import ConversationId, DeploymentId, Digest, ExecutionId, MessageId, Scope
+from caxton.domain.ids import (
+    ConversationId,
+    DeploymentId,
+    Digest,
+    ExecutionId,
+    MessageId,
+    Scope,
+    derived_id,
+    id_near,
+)
 from caxton.domain.messages import Content, Message
 from caxton.domain.tools import Artifact
+from caxton.domain.usage import Usage
 
 
 class RoutingStrategy(StrEnum):
@@ -57,9 +69,22 @@ class TurnRequest(BaseModel):
     """Values for the agent's templates."""
     channel: str | None = None
     """How it came in: "api", "cli" …"""
+    origin: Origin | None = None
+    """From where it came."""
     sent_at: datetime | None = None
     """When it was admitted."""
+    requester: str | None = None
+    """Who asked: `key:NAME`, or the subject of a token."""
     traceparent: str | None = None
+    when_busy: WhenBusy | None = None
+    """Where the message says so; else its capability does."""
+
+    def again(self) -> "TurnRequest":
+        """The same request, to be done anew under the same idempotency key: an execution of its own, always the same one."""
+        execution_id = ExecutionId(derived_id("x", self.execution_id, "again"))
+        conversation_id = ConversationId(id_near("c", execution_id)) if self.one_shot else self.conversation_id
+        new = {"conversation_id": conversation_id, "message_id": MessageId(id_near("m", execution_id, "request"))}
+        return self.model_copy(update={"execution_id": execution_id, **new})
 
     def key_conflict(self) -> IdempotencyConflict:
         """What this one is told when another request has come with the same key."""
@@ -67,31 +92,6 @@ class TurnRequest(BaseModel):
             "the idempotency key was used before, for another request",
             "use a new key for a new request",
             details={"execution_id": self.execution_id},
-        )
-
-
-class Usage(BaseModel):
-    """What model calls used. `cost_usd` is None where the price is not known."""
-
-    model_calls: int = 0
-    tool_calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float | None = None
-
-    @property
-    def tokens(self) -> int:
-        return self.input_tokens + self.output_tokens
-
-    def plus(self, other: "Usage", *, model_calls: int | None = None) -> "Usage":
-        """The sum of both; with `model_calls` the other one counts as so many."""
-        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
-        return Usage(
-            model_calls=self.model_calls + (other.model_calls if model_calls is None else model_calls),
-            tool_calls=self.tool_calls + other.tool_calls,
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cost_usd=sum(costs) if costs else None,
         )
 
 
@@ -133,6 +133,8 @@ class TurnOutcome(BaseModel):
     state: Literal["completed", "failed", "running"]
     reply_id: MessageId | None = None
     error: ErrorReport | None = None
+    others_wait: bool | None = None
+    """Whether the conversation has other turns in hand; None if nobody has looked."""
 
 
 class TurnView(BaseModel):
@@ -196,7 +198,7 @@ class RequestedCall(BaseModel):
     name: str
     """"server.function", or the capability with its version range."""
     fast: bool = False
-    """Whether the call may run inside a batch."""
+    """Whether the call is short and local: then it is a local activity."""
     needs_approval: bool = False
     """Whether a person must agree first."""
     action_type: str = "tool"
@@ -219,7 +221,10 @@ class Decision(BaseModel):
     approval_id: str
     verdict: Verdict
     actor: str = "system"
+    origin: Origin | None = None
     reason: str = ""
+    changed_by: str | None = None
+    """The approver who has changed the arguments; the store has them, with that one's vote."""
 
 
 class Plan(BaseModel):
@@ -231,7 +236,7 @@ class Plan(BaseModel):
     agent_version: str
     agent_digest: Digest
     fast: bool
-    """Whether its model calls may run inside a batch (a script) or need an activity of their own (a provider)."""
+    """Whether its model calls are short and local (a script) or go over the network (a provider)."""
     max_steps: int
     max_depth: int
     max_loops: int
@@ -245,13 +250,21 @@ class Plan(BaseModel):
     approval_mode: ApprovalMode | None = None
     promised: float | None = None
     """Seconds within which the capability promises an answer."""
+    requester: str | None = None
+    """Who asked for the turn."""
     pool: str = "default"
 
 
-class StepInput(BaseModel):
-    """One step to do. Which fields count depends on `kind`."""
+class Ending(BaseModel):
+    """Why a workflow ends an execution: a code and a limit, no text. The text is made where it is recorded."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=False)
+    code: str
+    value: float | None = None
+    """The limit that was reached, where one was."""
+
+
+class StepInput(BaseModel):
+    """One step to do, by ids: contents, variables and error texts are in the store. Which fields count depends on `kind`."""
 
     kind: StepKind
     scope: Scope
@@ -259,33 +272,59 @@ class StepInput(BaseModel):
     root_id: ExecutionId
     step: int = 0
     call: int = 0
-    request: TurnRequest | None = None
-    """open: the request. For a hand-over its content is empty: it stands in the parent's step."""
     parent_id: ExecutionId | None = None
     parent_step: int = 0
     parent_call: int = 0
     chain: list[str] = Field(default_factory=list[str])
-    """open: names of the agents above, outermost first, for the limits on depth and loops."""
+    """Names of the agents above, outermost first, for the limits on depth and loops."""
     chain_limits: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
     """open: (depth, loops) limits of the agents in `chain`."""
     pinned: dict[str, Digest] = Field(default_factory=dict[str, Digest])
     """open: versions that the turn has worked with so far, by agent."""
-    yields: bool = False
-    """open: whether to leave it to the conversation's own workflow while another turn of the conversation is under way.
-    tool: whether to leave a call that takes long to an activity of its own."""
     plan: Plan | None = None
     """model, tool, close: the execution's plan."""
-    error: ErrorReport | None = None
-    """close: why the execution failed."""
+    ending: Ending | None = None
+    """close: why."""
+    refused: bool = False
+    """tool: whether a person did not approve the call, which is to be recorded in place of a result."""
     decision: Decision | None = None
-    """decision: what was said. reply: how the approval ended."""
+    """decision: what was said."""
+    time_left: float | None = None
+    """model: seconds that the execution's time limit still allows."""
     one_shot: bool = False
     traceparent: str | None = None
     """The trace that the turn belongs to."""
 
+    @model_validator(mode="after")
+    def _as_its_kind_wants(self) -> Self:
+        """What a kind of step cannot do without is there, and what only another kind has is not."""
+        missing = [name for name, kinds in _NEEDED.items() if self.kind in kinds and not getattr(self, name)]
+        strange = [name for name, kinds in _ONLY_OF.items() if self.kind not in kinds and getattr(self, name)]
+        if missing or strange:
+            raise ValueError(f"a step of the kind {self.kind} has no {', '.join(missing) or 'place for ' + strange[0]}")
+        return self
+
+
+_OF_A_PLAN = frozenset(StepKind) - {StepKind.OPEN, StepKind.CLOSE}
+"""Kinds of steps that follow from a plan. An execution may be closed before it has one."""
+
+_NEEDED: dict[str, frozenset[StepKind]] = {
+    "plan": _OF_A_PLAN,
+    "step": _OF_A_PLAN,
+    "ending": frozenset({StepKind.CLOSE}),
+    "decision": frozenset({StepKind.DECISION}),
+}
+
+_ONLY_OF: dict[str, frozenset[StepKind]] = {
+    "ending": frozenset({StepKind.CLOSE}),
+    "decision": frozenset({StepKind.DECISION}),
+    "refused": frozenset({StepKind.TOOL}),
+    "time_left": frozenset({StepKind.MODEL}),
+}
+
 
 class StepResult(BaseModel):
-    """What a step brought. An `error` that is retryable may be tried again by workflow policy."""
+    """What a step brought, inside the process that did it."""
 
     plan: Plan | None = None
     """open: the plan."""
@@ -294,30 +333,96 @@ class StepResult(BaseModel):
     calls: list[RequestedCall] = Field(default_factory=list[RequestedCall])
     """model: calls to make before the next model call."""
     usage: Usage = Field(default_factory=Usage)
-    """model: what the whole turn has used so far."""
-    error: ErrorReport | None = None
+    """model: what the execution has used so far."""
     artifacts: list[Artifact] = Field(default_factory=list[Artifact])
     needs_approval: bool = False
     """model: whether the reply that it made waits for a person."""
     approval: ApprovalStatus | None = None
     """approval, decision: how it stands."""
-    must_wait: bool = False
-    """open: another turn of the conversation is under way, so this one was not begun. tool: the call takes long, so it was
-    not made, or was ended."""
-    first: "StepResult | None" = None
-    """open: what the first model call brought, where the agent answers at once."""
+    waited: float = 0.0
+    """model, tool: see :class:`StepDone`."""
+    last: "StepResult | None" = None
+    """open: what the last recorded model call brought, with the calls that are not recorded yet; None before the first."""
+    at: int = 1
+    """The model call that `last` is, counted from 1."""
 
 
-def opening_of(request: TurnRequest, *, pinned: dict[str, Digest] | None = None, yields: bool = False) -> StepInput:
+class StepDone(BaseModel):
+    """What the workflow is told of a step: all that it decides by, and nothing else, for it stays in its history."""
+
+    ended: bool = False
+    """Whether the execution has ended."""
+    cancelled: bool = False
+    """Whether it ended because its turn was cancelled, which ends those above it, too: a worker may know before the workflow."""
+    others_wait: bool | None = None
+    """Whether the conversation had other turns in hand when this one ended; None if nobody has looked."""
+    plan: Plan | None = None
+    calls: list[RequestedCall] = Field(default_factory=list[RequestedCall])
+    tokens: int = 0
+    needs_approval: bool = False
+    approval: ApprovalStatus | None = None
+    last: "StepDone | None" = None
+    at: int = 1
+    waited: float = 0.0
+    """model, tool: seconds that the call waited for its place, in the worker: they do not count as the agent's time."""
+    queued: bool = False
+    """model, tool: whether the call has not been made, for it is not its turn: the workflow is told when it is."""
+
+    @classmethod
+    def of(cls, result: StepResult) -> "StepDone":
+        """What `result` means for the workflow."""
+        if result.outcome is not None:
+            return cls(ended=True, others_wait=result.outcome.others_wait)
+        return cls(
+            plan=result.plan,
+            calls=result.calls,
+            tokens=result.usage.tokens,
+            needs_approval=result.needs_approval,
+            approval=result.approval and result.approval.model_copy(update={"reason": ""}),
+            last=None if result.last is None else cls.of(result.last),
+            waited=round(result.waited, 3),
+            at=result.at,
+        )
+
+
+class Queue(BaseModel):
+    """The turns of one conversation, as its workflow asks for them."""
+
+    scope: Scope
+    conversation_id: ConversationId
+
+
+class NextTurn(BaseModel):
+    """The turn whose turn it is, begun: what its workflow needs to go on with it."""
+
+    execution_id: ExecutionId
+    one_shot: bool
+    opened: StepDone
+    elapsed: float = 0.0
+    """Seconds that it has worked so far, without those in which it waited for people."""
+    traceparent: str | None = None
+
+
+class Accepted(BaseModel):
+    """What became of a request at the door. Unless it is refused, it is in the store."""
+
+    state: Literal["ended", "running", "refused", "failed_before"]
+    """`failed_before`: it came earlier, and failed in a way that may pass: it is to be done :meth:`~TurnRequest.again`."""
+    outcome: TurnOutcome | None = None
+    """How it ended, if it has."""
+    error: ErrorReport | None = None
+    """Why it is refused, if it is: then nothing of it is recorded."""
+    gave_way: list[ExecutionId] = Field(default_factory=list[ExecutionId])
+    """Turns of its conversation that end because of it."""
+
+
+def opening_of(request: TurnRequest) -> StepInput:
     """The first step of the execution that `request` stands for."""
     return StepInput(
         kind=StepKind.OPEN,
         scope=request.scope,
         execution_id=request.execution_id,
         root_id=request.execution_id,
-        request=request,
-        pinned=pinned or {},
-        yields=yields,
         one_shot=request.one_shot,
         traceparent=request.traceparent,
     )
@@ -332,7 +437,16 @@ def step_of(kind: StepKind, opening: StepInput, plan: Plan, number: int, call: i
         root_id=opening.root_id,
         step=number,
         call=call,
+        parent_id=opening.parent_id,
+        parent_step=opening.parent_step,
+        parent_call=opening.parent_call,
+        chain=opening.chain,
         plan=plan,
         one_shot=opening.one_shot,
         traceparent=opening.traceparent,
     )
+
+
+def cancellation_of(root_id: ExecutionId) -> ExecutionId:
+    """Where in the stream whoever works on a turn hears that it is cancelled; apart from what listeners to the turn hear."""
+    return ExecutionId(f"cancel {root_id}")

@@ -28,6 +28,12 @@ class FairQueue(Generic[T]):
         waiting.append(entry)
         self._count += 1
 
+    def put_back(self, kind: Hashable, entry: T) -> None:
+        """Adds an entry that was taken, before all others of its kind."""
+        self.put(kind, entry)
+        waiting = self._entries[kind]
+        waiting.rotate(1)
+
     def take(self) -> T:
         """Takes the entry whose turn it is.
 

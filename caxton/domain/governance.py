@@ -1,12 +1,14 @@
 """Governance as agents declare it: risk, approval, service levels, budgets."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from caxton.domain.ids import ConversationId, ExecutionId, Name, derived_id
+from caxton.domain.matchers import Pattern, may_match, surely_like
 from caxton.domain.quantities import Seconds, one_of
 
 
@@ -78,6 +80,9 @@ class ApprovalPolicy(BaseModel):
         description='Time to wait for a decision, such as "2d"; without one the action is not done.',
     )
 
+    approvals_needed: int = Field(default=1, ge=1, le=10, description="How many different people must agree.")
+    four_eyes: bool = Field(default=False, description="Whether whoever asked for the work may not decide on it.")
+
     @property
     def needs_approval(self) -> bool:
         """Whether a person must agree."""
@@ -88,6 +93,15 @@ class ToolPolicy(ApprovalPolicy):
     """`[tool_policies."server.function"]`: what a tool's calls need, when this agent makes them."""
 
     action_type: Name = Field(default="tool", description="What events and metrics call the action.")
+    when: Pattern = Field(
+        default={},
+        max_length=20,
+        description="Only calls with such arguments need approval: a value, or above, below, like, one_of.",
+    )
+
+    def asks_for(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether a person must agree with a call with these arguments."""
+        return self.needs_approval and may_match(self.when, arguments)
 
 
 class EscalationStep(BaseModel):
@@ -134,6 +148,42 @@ BudgetResource = Literal["tokens", "cost_usd", "requests"]
 BudgetPeriod = Literal["hour", "day", "month", "total"]
 
 
+class Vote(BaseModel):
+    """An approver who agrees, where it takes several, or who agrees with other arguments."""
+
+    approver: str
+    actor: str
+    reason: str = ""
+    made_at: datetime
+    arguments: dict[str, Any] | None = None
+    """The arguments as the approver has changed them."""
+
+
+class RememberedGrant(BaseModel):
+    """Calls that need no further decision for a while, because one like them was approved."""
+
+    id: str
+    agent: str
+    name: str
+    """"server.function"."""
+    arguments: dict[str, Any]
+    """Those of the call that was approved. A call must have the same, but for those that `like` names."""
+    like: Pattern = {}
+    approval_id: str
+    granted_by: str
+    """The actor."""
+    approver: str
+    """As in :attr:`Approval.requested_by`."""
+    reason: str = ""
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None = None
+
+    def covers(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether it is about a call with these arguments."""
+        return surely_like(self.arguments, self.like, arguments)
+
+
 class Approval(BaseModel):
     """An action that waits, or waited, for a person."""
 
@@ -154,6 +204,18 @@ class Approval(BaseModel):
     """What the approver has to judge: the arguments as JSON, or the text of the reply."""
     risk_level: RiskLevel = RiskLevel.LOW
     approval_mode: ApprovalMode = ApprovalMode.OPERATOR
+    requested_by: str | None = None
+    """Whoever asked for the work: `key:NAME`, or the subject of a token; None where that is not known."""
+    four_eyes: bool = False
+    """Whether the requester may not decide."""
+    approvals_needed: int = 1
+    """How many different approvers must agree."""
+    votes: list[Vote] = []
+    """Those who have agreed, where it takes several."""
+    arguments: dict[str, Any] | None = None
+    """The arguments as the approver has changed them; `content` has them as they were asked for."""
+    remembered: str | None = None
+    """The remembered grant that decided."""
     state: ApprovalState = ApprovalState.PENDING
     requested_at: datetime
     expires_at: datetime

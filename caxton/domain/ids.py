@@ -20,6 +20,8 @@ DeploymentId = NewType("DeploymentId", str)
 Digest = NewType("Digest", str)
 """Lower-case hexadecimal SHA-256 of some content (64 characters)."""
 
+DIGEST_PATTERN = r"^[0-9a-f]{64}$"
+
 NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"
 """Names of customers, workspaces, agents, tools and capabilities: safe in URLs, file names, workflow ids and labels."""
 
@@ -33,6 +35,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _NAME = re.compile(NAME_PATTERN)
+_DIGEST = re.compile(DIGEST_PATTERN)
 
 
 class Scope(BaseModel):
@@ -57,6 +60,11 @@ class Scope(BaseModel):
 def is_name(text: str) -> bool:
     """Whether `text` may name a customer, workspace, agent, tool or capability."""
     return _NAME.fullmatch(text) is not None
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` has the form of a content address."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def _base32(number: int) -> str:

@@ -134,6 +134,10 @@ SearchMode = Literal["vector", "text", "hybrid"]
 Scalar = str | int | float | bool | None
 
 
+MOST_SCOPES = 100
+"""Scopes that one search looks into."""
+
+
 class MemoryQuery(BaseModel):
     """What to look for."""
 
@@ -141,9 +145,11 @@ class MemoryQuery(BaseModel):
 
     text: str = Field(min_length=1, max_length=10_000)
     mode: SearchMode = "hybrid"
-    scopes: tuple[MemoryScope, ...] = (MemoryScope(),)
+    scopes: tuple[MemoryScope, ...] = Field(default=(MemoryScope(),), max_length=MOST_SCOPES)
     limit: int = Field(default=10, ge=1, le=200)
-    min_similarity: float = Field(default=0.0, ge=0, le=1, description="Cosine; only for matches by meaning.")
+    min_similarity: float = Field(
+        default=0.0, ge=0, le=1, description="Cosine that a match needs, unless its words are distinctive."
+    )
     where: Mapping[str, Scalar] = Field(default={}, max_length=10, description="Metadata that must be equal.")
     type: str | None = Field(default=None, pattern=TYPE_PATTERN, max_length=64)
     half_life: float | None = Field(default=None, gt=0, description="Seconds after which a memory counts half.")
@@ -166,7 +172,7 @@ class Match(BaseModel):
     score: float
     """Higher is better; comparable within one search only."""
     similarity: float | None = None
-    """Cosine of the meanings; None where it was found by its words alone."""
+    """Cosine of the meanings; None in a search by words, and where its vector is not there yet."""
 
 
 class MemoryPath(BaseModel):

@@ -6,15 +6,22 @@ Vectors are no part of it: they are made again when it is brought in. Format 1.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from caxton.domain.errors import InvalidInput
+from caxton.domain.given import in_utc, is_id
+from caxton.domain.json_text import json_line
 from caxton.domain.memory import Entity, Relation, check_entity, check_json
+from caxton.domain.strict_json import read_json
 
 FORMAT = 1
 """Version of the lines."""
+
+LONGEST_PROVENANCE = 200
+"""Characters of each part of where a memory comes from."""
 
 PIECE_LINES = 1_000
 PIECE_BYTES = 1 << 20
@@ -64,7 +71,7 @@ def end() -> bytes:
 
 def line(data: Mapping[str, Any]) -> bytes:
     """One line."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json_line(data).encode() + b"\n"
 
 
 def resume_point(lines: Iterable[str]) -> tuple[int, str | None]:
@@ -155,13 +162,11 @@ def _read(lines: Iterable[str]) -> Iterator[tuple[int, Entity | Relation | None]
     _check_header(first[1])
     for number, text in numbered:
         try:
-            data = json.loads(text)
+            data = read_json(text, "it")
             if "entity" in data:
                 yield number, _checked(Entity.model_validate(data["entity"]))
             elif "relation" in data:
-                relation = Relation.model_validate(data["relation"])
-                check_json(relation.properties, "properties")
-                yield number, relation
+                yield number, _checked_relation(Relation.model_validate(data["relation"]))
             elif data.get("end"):
                 yield number, None
                 _check_nothing_follows(numbered)
@@ -169,7 +174,10 @@ def _read(lines: Iterable[str]) -> Iterator[tuple[int, Entity | Relation | None]
             elif "page" not in data:
                 raise ValueError("unknown")
         except InvalidInput as error:
-            raise InvalidInput(f"line {number}: {error.message}", "nothing of it was taken") from None
+            raise InvalidInput(
+                f"line {number}: {error.message}",
+                "nothing of it was taken; if the file was cut off or changed, export it again",
+            ) from None
         except (ValueError, ValidationError, AttributeError, TypeError, RecursionError):
             raise InvalidInput(
                 f"line {number} is nothing that an export writes",
@@ -201,7 +209,26 @@ def _check_header(text: str) -> None:
 
 
 def _checked(entity: Entity) -> Entity:
-    if not entity.id.startswith("mem_") or len(entity.id) > 64 or not entity.id.replace("_", "").isalnum():
+    if not entity.id.startswith("mem_") or len(entity.id) > 64 or not is_id(entity.id):
         raise ValueError("no id of a memory")
+    if any(len(text) > LONGEST_PROVENANCE for text in entity.provenance.model_dump(exclude_none=True).values()):
+        raise ValueError("no provenance")
     check_entity(entity)
-    return entity
+    times = {
+        "created_at": _time(entity.created_at),
+        "updated_at": _time(entity.updated_at),
+        "last_accessed": _time(entity.last_accessed) if entity.last_accessed else None,
+    }
+    return entity.model_copy(update=times)
+
+
+def _checked_relation(relation: Relation) -> Relation:
+    if not all(len(each) <= 64 and is_id(each) for each in (relation.id, relation.source, relation.target)):
+        raise ValueError("no id")
+    check_json(relation.properties, "properties")
+    return relation.model_copy(update={"created_at": _time(relation.created_at)})
+
+
+def _time(time: datetime) -> datetime:
+    """In UTC; an export has no time without a zone."""
+    return in_utc(time if time.tzinfo else time.replace(tzinfo=UTC))

@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from caxton.domain.errors import InvalidInput
+from caxton.domain.ids import is_name
 from caxton.domain.memory import (
     Entity,
     Match,
@@ -29,12 +31,26 @@ GLOBAL_PLACE = ".global"
 """The place of a customer's global memories: no workspace can have that name."""
 
 
+def is_place(name: str) -> bool:
+    """Whether `name` may stand for a workspace, or for what a customer's workspaces share."""
+    return name == GLOBAL_PLACE or is_name(name)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Whose memories: a customer's workspace, or all that the customer's workspaces share."""
 
     customer: str
     workspace: str
+
+    def check(self) -> None:
+        """Refuses what is no customer's or no workspace's name. A back end calls it where names become a path or another name.
+
+        Raises:
+            InvalidInput: it is none.
+        """
+        if not is_name(self.customer) or not is_place(self.workspace):
+            raise InvalidInput("memories belong to a customer and a workspace, and this is no name of one")
 
     @classmethod
     def of(cls, customer: str, workspace: str, scope: MemoryScope) -> "Place":
@@ -57,6 +73,8 @@ class MemoryFilter:
     """Not changed since then."""
     where: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
     """Metadata that must be equal."""
+    conversations: Sequence[str] = ()
+    """Of these conversations: in their scope, or made from what was said in one of them."""
     beyond: int | None = None
     """All of those but the newest so many."""
 

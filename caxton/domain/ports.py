@@ -1,13 +1,16 @@
 """Ports: what the core needs of the world. Adapters provide them; `runtime` joins the two."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from caxton.domain.agents import AgentVersion, ModelSettings
-from caxton.domain.executions import Usage
+from caxton.domain.flow import PlaceFor
+from caxton.domain.grants import NOTHING, Rights
 from caxton.domain.ids import Digest, ExecutionId, Scope
 from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolVersion
+from caxton.domain.usage import Usage
 
 # --- models ----------------------------------------------------------------------------------------------------------
 
@@ -30,8 +33,11 @@ class FunctionCall:
     id: str
     """The provider's id of the call; results go back under it."""
     name: str
-    kind: Literal["tool", "capability"]
+    kind: Literal["tool", "capability", "unknown"]
+    """"unknown" when the model made the name up."""
     arguments: Mapping[str, Any]
+    mistake: str = ""
+    """Why the call cannot be made, in words for the model; then it is its result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,10 @@ class PromptPart:
     text: str = ""
     calls: Sequence[FunctionCall] = ()
     results: Sequence[FunctionResult] = ()
+    model: str = ""
+    """The model that made the calls, such as "openai:gpt-5"."""
+    given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What came with an answer and goes back to its model with the calls, such as reasoning that it wants to see again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,8 @@ class ModelRequest:
     variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
     memories: Sequence[Mapping[str, Any]] = ()
     """What was found in memory for this request: text, similarity, where and when it comes from."""
+    place: PlaceFor | None = None
+    """Gives a place for each call of a model that takes its time; None where nothing limits calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +98,29 @@ class ModelReply:
     usage: Usage
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Goes into the reply's metadata; a script puts `{"scripted": True, "rule": …}` here."""
+    waited: float = 0.0
+    """Seconds that the call waited until its provider had room for it."""
+    given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the provider may want back with the calls; see :class:`PromptPart`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """A call of a model that brought no answer of use. It may have cost something all the same."""
+
+    model: str
+    code: str
+    """Of the error; "cancelled" when the caller gave it up."""
+    seconds: float
+    usage: Usage | None = None
+    """What it used, where the provider told."""
 
 
 DeltaSink = Callable[[str], None]
 """Gets each piece of text as it is made."""
+
+FailureSink = Callable[[FailedAttempt], None]
+"""Hears of each call that failed, before another one begins."""
 
 
 class ModelGateway(Protocol):
@@ -103,12 +134,31 @@ class ModelGateway(Protocol):
         """
         ...
 
+    def unusable(self, agent: AgentVersion) -> Sequence[tuple[str, str]]:
+        """Models that the agent should have used and cannot, each with why; "auto" stands for the default."""
+        ...
+
+    def default(self) -> str | None:
+        """The default model, None if there is none.
+
+        Raises:
+            ModelNotConfigured: it cannot be used.
+        """
+        ...
+
     def is_scripted(self, agent: AgentVersion) -> bool:
         """Whether the first model tried is a script (fast and local)."""
         ...
 
-    async def respond(self, request: ModelRequest, on_delta: DeltaSink) -> ModelReply:
+    async def respond(
+        self, request: ModelRequest, on_delta: DeltaSink | None = None, on_failure: FailureSink | None = None
+    ) -> ModelReply:
         """Calls the model, falling back along the list on failures that another model may not have.
+
+        Args:
+            request: what the model sees.
+            on_delta: gets the text as it is made; without it the whole reply is asked for, at a fraction of the work.
+            on_failure: hears of each call of a provider that failed: text that came of it counts no more.
 
         Raises:
             ModelError: one of its subclasses, when no model answered.
@@ -123,7 +173,7 @@ class ToolSandbox(Protocol):
     """Runs tools, each call in a sandbox of its own."""
 
     async def describe(
-        self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest]
+        self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest], rights: Rights = NOTHING
     ) -> Sequence[ToolFunction]:
         """Compiles the module (cached by content) and returns what the server offers.
 
@@ -131,14 +181,31 @@ class ToolSandbox(Protocol):
             customer: whose blobs `files` are.
             manifest: the tool.toml.
             files: every file of the tool's folder by its path, the module included.
+            rights: what is granted to the tool for all of its calls.
 
         Raises:
             InvalidModule: not WebAssembly, not of the form that the manifest says, or its description is not valid.
         """
         ...
 
+    async def check(self, customer: str, tool: ToolVersion, function: str, arguments: Mapping[str, Any]) -> None:
+        """Checks arguments against the function's schema, and calls nothing.
+
+        Raises:
+            ToolInputInvalid: they do not fit.
+            ToolUnavailable: there is no such function.
+        """
+        ...
+
     async def call(
-        self, customer: str, tool: ToolVersion, function: str, arguments: Mapping[str, Any], *, brief: bool = False
+        self,
+        customer: str,
+        tool: ToolVersion,
+        function: str,
+        arguments: Mapping[str, Any],
+        *,
+        rights: Rights = NOTHING,
+        brief: bool = False,
     ) -> ToolResult:
         """Checks the arguments against the schema, and runs one function.
 
@@ -147,10 +214,12 @@ class ToolSandbox(Protocol):
             tool: the version to run.
             function: one that it described.
             arguments: a JSON object.
+            rights: what the call is granted; it gets what the manifest requests of that.
             brief: whether it is expected to end soon: such calls do not wait for those that take long.
 
         Raises:
             ToolInputInvalid: the arguments do not fit the schema.
+            ToolNotGranted: it failed, after it had asked for what its manifest requests and nobody has granted.
             ToolError: a subclass for each limit, trap and protocol violation, with `usage` and `log` of the call. A
                 failure that the tool itself reports is no exception: the result has `is_error` set.
         """
@@ -165,6 +234,22 @@ class BlobStore(Protocol):
 
     async def put(self, customer: str, content: bytes) -> Digest:
         """Stores `content` durably and returns its address. Storing it again changes nothing."""
+        ...
+
+    async def store(self, customer: str, digest: Digest, chunks: AsyncIterator[bytes]) -> None:
+        """Stores durably what comes in `chunks`, which need not fit into memory.
+
+        Raises:
+            InvalidInput: it is not what its address says; nothing is kept.
+        """
+        ...
+
+    async def read(self, customer: str, digest: Digest) -> tuple[int, AsyncGenerator[bytes, None]]:
+        """The content's size, and the content a chunk at a time.
+
+        Raises:
+            NotFound: there is none at that address for that customer.
+        """
         ...
 
     async def get(self, customer: str, digest: Digest) -> bytes:
@@ -183,8 +268,15 @@ class BlobStore(Protocol):
         """Removes content that nothing refers to any more; what is not there is removed already."""
         ...
 
+    async def discard(self, customer: str, digests: Sequence[Digest]) -> list[Digest]:
+        """Removes content that nothing refers to. Returns what was stored a moment ago and stays: somebody may be about to."""
+        ...
+
 
 # --- live deltas -----------------------------------------------------------------------------------------------------
+
+
+StreamKind = Literal["delta", "reset", "step", "end", "reply", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,19 +284,43 @@ class StreamEvent:
     """Something a subscriber sees while a turn runs. Losing one never loses a message."""
 
     id: str
-    kind: Literal["delta", "step", "reply", "error"]
+    kind: StreamKind
     data: Mapping[str, Any]
 
 
 class DeltaStream(Protocol):
-    """Carries deltas of running turns to whoever listens, by the turn's root execution."""
+    """Carries what happens in running turns to whoever listens, by the turn's root execution."""
 
-    def publish(self, execution_id: ExecutionId, kind: str, data: Mapping[str, Any]) -> None:
-        """Hands on an event; never blocks, never raises. A "reply" brings the finished turn as `turn`, as a TurnView."""
+    poll: float
+    """Seconds after which a listener had better look into the store: a safety net for events that got lost."""
+
+    def has_listeners(self, execution_id: ExecutionId) -> bool:
+        """Whether somebody wants the turn's text as it is made, or is about to: then it is worth its price."""
         ...
 
-    def subscribe(self, execution_id: ExecutionId, on_event: Callable[[StreamEvent], None]) -> Callable[[], None]:
-        """Calls `on_event` for what is published from now on; returns a function that ends it."""
+    def expect(self, execution_id: ExecutionId) -> None:
+        """Says that somebody is likely to listen in a moment, so that the text is made in pieces from the beginning."""
+        ...
+
+    def publish(self, execution_id: ExecutionId, kind: str, data: Mapping[str, Any]) -> None:
+        """Hands on an event; never blocks, never raises.
+
+        Args:
+            execution_id: the turn.
+            kind: "delta": a piece of text (`agent`, `text`, `step`, `attempt`); "begin": a model call begins, and what came
+                before was said in vain, so those who heard of it get a "reset"; "step": something was recorded; "end": the
+                turn has ended; "reply": likewise, with the finished `turn` as a TurnView.
+            data: its facts.
+        """
+        ...
+
+    def subscribe(
+        self, execution_id: ExecutionId, on_event: Callable[[StreamEvent], None], *, only_end: bool = False
+    ) -> Callable[[], None]:
+        """Calls `on_event` for what is published from now on; returns a function that ends it.
+
+        With `only_end` it hears of the turn's end alone, and does not count as a listener.
+        """
         ...
 
 
@@ -232,4 +348,8 @@ class TemplateEngine(Protocol):
         Raises:
             InvalidInput: as for `render`.
         """
+        ...
+
+    def new_budget(self) -> AbstractContextManager[object]:
+        """What is rendered within has one budget of time and memory for all."""
         ...

@@ -16,5 +16,7 @@ class Problem(BaseModel):
     message: str
     hint: str | None = None
     severity: Literal["error", "warning"] = "error"
+    concealed: Literal[True] | None = None
+    """The place holds a secret, so nobody is to show what stands there."""
     path: str = ""
     """The dotted path of the value, such as `limits.steps`."""

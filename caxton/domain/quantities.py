@@ -9,6 +9,8 @@ from pydantic import BeforeValidator, PlainSerializer
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)\s*$", re.IGNORECASE)
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)\s*$", re.IGNORECASE)
 
+_RATE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*/\s*(s|m|min|h|d)\s*$", re.IGNORECASE)
+
 _SIZE_FACTORS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
@@ -36,6 +38,26 @@ def parse_duration(value: Any) -> Any:
     return float(number) * _SECONDS[unit.lower()]
 
 
+def parse_rate(value: Any) -> Any:
+    """How many a second of a rate such as "10/s" or "600/m"; numbers and what is not text pass through."""
+    if not isinstance(value, str):
+        return value
+    match = _RATE.match(value)
+    if not match:
+        raise ValueError('a rate is a number in a time, such as "10/s", "600/m" or "1000/h"')
+    number, unit = match.groups()
+    return float(number) / _SECONDS[unit.lower()]
+
+
+def format_rate(rate: float) -> str:
+    """`rate` a second for people: "10/s", "90/m", "1000/h"."""
+    for unit in ("s", "m", "h"):
+        number = rate * _SECONDS[unit]
+        if number >= 1 and abs(number - round(number)) < 1e-6 * number:
+            return f"{round(number)}/{unit}"
+    return f"{rate * 86_400:.4g}/d"
+
+
 def format_size(count: int) -> str:
     """`count` bytes for people: "64 MB"."""
     size = float(count)
@@ -47,18 +69,24 @@ def format_size(count: int) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """`seconds` for people: "18 ms", "1.4 s", "3 min", "2.5 h"."""
+    """`seconds` for people: "18 ms", "1.4 s", "90 s", "3 min", "2 h 30 min"."""
     if seconds < 0.0995:
         return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else f"{seconds * 1000:.1f} ms"
     if seconds < 1:
         return f"{seconds:.2f} s"
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
+    if seconds < 119.5:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    if seconds < 3600:
+        return _in_two(seconds, 60, "min", 1, "s")
     if seconds < 172_800:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86_400:.0f} d"
+        return _in_two(seconds, 3600, "h", 60, "min")
+    return _in_two(seconds, 86_400, "d", 3600, "h")
+
+
+def _in_two(seconds: float, large: int, name: str, small: int, small_name: str) -> str:
+    """In two units, the second one left out where it is none: "2 h 30 min"."""
+    whole, rest = divmod(round(seconds / small), large // small)
+    return f"{whole} {name} {rest} {small_name}" if rest else f"{whole} {name}"
 
 
 def one_of(choices: type[StrEnum]) -> BeforeValidator:
@@ -78,3 +106,22 @@ def one_of(choices: type[StrEnum]) -> BeforeValidator:
 
 ByteSize = Annotated[int, BeforeValidator(parse_size), PlainSerializer(lambda size: size, return_type=int)]
 Seconds = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(lambda s: s, return_type=float)]
+
+
+Rate = Annotated[float, BeforeValidator(parse_rate), PlainSerializer(lambda rate: rate, return_type=float)]
+"""How many a second."""
+
+
+def _plain_seconds(value: Any) -> Any:
+    """Seconds that come as text, as all values of the environment do."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+RateSetting = Annotated[Rate, BeforeValidator(_plain_seconds)]
+"""How many a second, of a setting: the environment may give it without a unit."""
+
+Duration = Annotated[Seconds, BeforeValidator(_plain_seconds)]
+"""Seconds of a setting: the environment may give them without a unit."""

@@ -6,20 +6,26 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from caxton.domain.capabilities import SemanticVersion
+from caxton.domain.flow import MOST_IN_FLIGHT
 from caxton.domain.ids import Digest, Name
 from caxton.domain.lifecycle import StateMachine
-from caxton.domain.quantities import ByteSize, Seconds
+from caxton.domain.quantities import ByteSize, Rate, Seconds
+from caxton.domain.refusals import Refusals
+from caxton.domain.tool_texts import whole_text
+from caxton.domain.usage import ToolUsage
 
 FAST_WALL_TIME = 5.0
 """Seconds. A tool that may take longer, or that may use the network, runs as an activity of its own."""
 
 
 class ToolLimits(BaseModel):
-    """`[limits]` of a tool.toml: what one call may use."""
+    """`[limits]` of a tool.toml: what one call may use, and how many calls there may be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    memory: ByteSize = Field(default=64 << 20, ge=1 << 20, le=4 << 30, description='Linear memory, such as "64MB".')
+    memory: ByteSize = Field(
+        default=64 << 20, ge=1 << 20, le=4 << 30, description='Memory of all kinds, such as "64MB".'
+    )
     fuel: int = Field(
         default=5_000_000_000, ge=1_000, le=10**15, description="WebAssembly instructions; about 10^9 a second of CPU."
     )
@@ -27,6 +33,39 @@ class ToolLimits(BaseModel):
     message_size: ByteSize = Field(
         default=1 << 20, ge=1 << 10, le=16 << 20, description='Arguments and result, each, such as "1MB".'
     )
+    max_in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_IN_FLIGHT,
+        description="Calls of the tool that may be in flight at the same time; others wait.",
+    )
+    rate: Rate | None = Field(
+        default=None, gt=0, le=1e6, description='Calls that may begin, such as "10/s", "600/m" or "1000/h".'
+    )
+
+    @property
+    def of_a_call(self) -> dict[str, float]:
+        """What one call may use, by the limits' names."""
+        return {name: getattr(self, name) for name in ("memory", "fuel", "wall_time", "message_size")}
+
+    def at_most(self, maximum: "ToolLimits") -> "ToolLimits":
+        """These limits, none of them above that of `maximum`."""
+        return ToolLimits.model_construct(
+            max_in_flight=self.max_in_flight,
+            rate=self.rate,
+            memory=min(self.memory, maximum.memory),
+            fuel=min(self.fuel, maximum.fuel),
+            wall_time=min(self.wall_time, maximum.wall_time),
+            message_size=min(self.message_size, maximum.message_size),
+        )
+
+
+BASE_LIMITS = ToolLimits(memory=128 << 20, fuel=5_000_000_000, wall_time=FAST_WALL_TIME, message_size=4 << 20)
+"""What every tool may ask for without a grant, unless the server's settings say otherwise."""
+
+
+MOST_LIMITS = ToolLimits(memory=4 << 30, fuel=10**15, wall_time=600, message_size=16 << 20)
+"""What a manifest can ask for."""
 
 
 class FileGrant(BaseModel):
@@ -189,16 +228,6 @@ TOOL_LIFECYCLE = StateMachine(
 )
 
 
-class ToolUsage(BaseModel):
-    """What one call used."""
-
-    wall_ms: float = 0.0
-    cpu_ms: float = 0.0
-    fuel: int = 0
-    memory: int | None = None
-    """Peak of linear memory in bytes; None for components, where the runtime does not tell."""
-
-
 class Artifact(BaseModel):
     """A file that a tool made for the user."""
 
@@ -216,7 +245,8 @@ class ToolResult(BaseModel):
     is_error: bool = False
     usage: ToolUsage = ToolUsage()
     log: list[str] = []
+    refused: Refusals = Refusals()
 
     def text(self) -> str:
-        """All text parts, joined by newlines."""
-        return "\n".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
+        """What a person reads of it: texts, links and embedded texts, else the structure as JSON."""
+        return whole_text(self.content, self.structured, self.is_error)

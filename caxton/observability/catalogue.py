@@ -37,12 +37,45 @@ CATALOGUE = (
         "caxton_messages_in_flight", "gauge", "Messages that callers of this process are waiting to have answered."
     ),
     MetricInfo(
-        "caxton_batches_opened_total",
+        "caxton_batches_accepted_total",
         "counter",
-        "Batches of requests whose first steps were done: `at_once` in one transaction, without the engine; `prepared` while the "
-        "engine had them; `asked` by the helper process when it was asked; or `here` by the worker itself, as it is while the "
-        "helper starts.",
-        ("how",),
+        "Batches of requests that were accepted, each in one transaction: by the fast-path `worker`, or `here` in the server "
+        "itself, as on PostgreSQL and while that process starts.",
+        ("where",),
+    ),
+    MetricInfo(
+        "caxton_turns_redelivered_total",
+        "counter",
+        "Turns in hand whose workflows were told of them again, because they had not ended by the time when they should.",
+    ),
+    MetricInfo("caxton_retention_removed_total", "counter", "What was deleted because its period was over.", ("kind",)),
+    MetricInfo(
+        "caxton_calls_in_flight",
+        "gauge",
+        "Calls in flight that a limit holds for, by what is limited: provider, model, agent, tool or customer.",
+        ("kind", "name"),
+    ),
+    MetricInfo("caxton_calls_waiting", "gauge", "Calls that wait until a limit has room for them.", ("kind", "name")),
+    MetricInfo(
+        "caxton_calls_oldest_seconds",
+        "gauge",
+        "How long the first of the calls that wait has waited.",
+        ("kind", "name"),
+    ),
+    MetricInfo("caxton_deadlines_due", "gauge", "Deadlines that are due and wait to be dealt with."),
+    MetricInfo(
+        "caxton_deadlines_oldest_seconds", "gauge", "How long the first of the deadlines that wait has been due."
+    ),
+    MetricInfo(
+        "caxton_deadlines_given_up",
+        "gauge",
+        "Deadlines that failed as often as they may: see events of the type deadline_abandoned.",
+    ),
+    MetricInfo(
+        "caxton_deadline_attempts_failed_total",
+        "counter",
+        "Attempts to deal with a deadline that failed; it is tried again later.",
+        ("kind",),
     ),
     MetricInfo(
         "caxton_executions_total",
@@ -79,6 +112,18 @@ CATALOGUE = (
         ("event_type",),
     ),
     MetricInfo("caxton_model_calls_total", "counter", "Model calls that were answered.", ("model",)),
+    MetricInfo(
+        "caxton_model_attempts_failed_total",
+        "counter",
+        "Model calls that brought no answer of use, by the code of the error.",
+        ("model", "code"),
+    ),
+    MetricInfo(
+        "caxton_model_wait_seconds_total",
+        "counter",
+        "Seconds that model calls waited until their provider had room, as its rate limits tell.",
+        ("model",),
+    ),
     MetricInfo("caxton_model_call_seconds", "histogram", "Time until a model had answered.", ("model",), SLOW),
     MetricInfo("caxton_model_tokens_total", "counter", "Tokens that models read and wrote.", ("model", "direction")),
     MetricInfo(
@@ -113,12 +158,32 @@ CATALOGUE = (
         FAST,
     ),
     MetricInfo(
+        "caxton_connections_refused_total",
+        "counter",
+        "Connections that were ended before their request was complete, by the code of the reason.",
+        ("reason",),
+    ),
+    MetricInfo(
         "caxton_deployments_total", "counter", "Deployments that ended, by the state they ended in.", ("state",)
     ),
     MetricInfo("caxton_deployment_seconds", "histogram", "Time that a deployment took.", (), FAST),
+    MetricInfo("caxton_data_folder_bytes", "gauge", "What the data folder takes on the disk."),
+    MetricInfo("caxton_data_folder_limit_bytes", "gauge", "What it may take (limits.data_size); 0 without a limit."),
     MetricInfo("caxton_components", "gauge", "Deployed agents and tools by state.", ("kind", "state")),
     MetricInfo(
         "caxton_component_healthy", "gauge", "Whether a part of the server works (1) or does not (0).", ("component",)
+    ),
+    MetricInfo(
+        "caxton_audit_sink_lag_events", "gauge", "Events that a sink of the audit log has not taken yet.", ("sink",)
+    ),
+    MetricInfo(
+        "caxton_audit_sink_lag_seconds",
+        "gauge",
+        "Age of the first event that a sink of the audit log has not taken yet.",
+        ("sink",),
+    ),
+    MetricInfo(
+        "caxton_audit_sink_events_total", "counter", "Events that a sink of the audit log has taken.", ("sink",)
     ),
     MetricInfo(
         "caxton_engine_restarts_total", "counter", "Times that the embedded workflow engine died and was started again."

@@ -1,6 +1,5 @@
 """What a log line says: time, level, logger, message, the ids of request and trace, and some known facts."""
 
-import json
 import logging
 import traceback
 from contextvars import ContextVar
@@ -8,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from caxton.domain.errors import CaxtonError
+from caxton.domain.json_text import json_line
 from caxton.observability.redaction import MESSAGE_LIMIT, redact
 from caxton.observability.trace_context import current_trace
 
@@ -56,7 +56,7 @@ class JsonFormatter(logging.Formatter):
         raised = traceback_of(record)
         if raised:
             line["exception"] = raised
-        return json.dumps(line, ensure_ascii=False)
+        return json_line(line)
 
 
 class TextFormatter(logging.Formatter):

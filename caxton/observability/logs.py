@@ -1,5 +1,6 @@
 """Logs: JSON lines in a pipe, readable lines on a terminal; with trace ids, without prompts and secrets."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -28,6 +29,17 @@ _FROM_WARNING = (
 
 _FROM_ERROR = (CORE_LOGGER, "opentelemetry")
 """Loggers that warn of every attempt to reach an engine or a collector that restarts."""
+
+
+class _WithoutCancellations(logging.Filter):
+    """Drops what a server says of requests that are cut off when it stops: it is no error of theirs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is told."""
+        return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
+
+
+_WITHOUT_CANCELLATIONS = _WithoutCancellations()
 
 
 def configure_logging(
@@ -60,4 +72,5 @@ def configure_logging(
     for names, least in ((_FROM_WARNING, logging.WARNING), (_FROM_ERROR, logging.ERROR)):
         for name in names:
             logging.getLogger(name).setLevel(max(least, root.level))
+    logging.getLogger("uvicorn.error").addFilter(_WITHOUT_CANCELLATIONS)  # the same one again is not added
     logging.captureWarnings(True)

@@ -36,9 +36,9 @@ def setup_metrics_export(
         return _stop_nothing
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
-    from caxton.observability.otlp import EXPORT_TIMEOUT, describe_service
+    from caxton.observability.otlp import EXPORT_TIMEOUT, describe_service, session_for
 
-    exporter = OTLPMetricExporter(endpoint=url, timeout=EXPORT_TIMEOUT)
+    exporter = OTLPMetricExporter(endpoint=url, timeout=EXPORT_TIMEOUT, session=session_for(url))
     return _Sender(METRICS, exporter, describe_service(service_name, version), interval).stop
 
 

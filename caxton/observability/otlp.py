@@ -5,6 +5,8 @@ import random
 import threading
 from collections.abc import Sequence
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
@@ -14,7 +16,11 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, set_span_in_context
 
+from caxton.domain.surroundings import is_loopback
 from caxton.observability.recorder import Attributes
+
+if TYPE_CHECKING:
+    import requests
 
 EXPORT_TIMEOUT = 5.0
 """Seconds that sending one batch may take."""
@@ -23,6 +29,17 @@ STOP_TIMEOUT = 2.0
 """Seconds that a stop waits for a collector which does not answer."""
 
 _GIVEN_ID: ContextVar[int | None] = ContextVar("given_span_id", default=None)
+
+
+def session_for(url: str) -> "requests.Session | None":
+    """How to reach a collector: on this machine directly, else as the environment says (None)."""
+    import requests
+
+    if not is_loopback(urlsplit(url).hostname or ""):
+        return None
+    session = requests.Session()
+    session.trust_env = False
+    return session
 
 
 class OtlpRecorder:
@@ -46,7 +63,7 @@ class OtlpRecorder:
             id_generator=_GivenIds(),
             shutdown_on_exit=False,
         )
-        self._exporter = _Exporter(OTLPSpanExporter(endpoint=url, timeout=EXPORT_TIMEOUT))
+        self._exporter = _Exporter(OTLPSpanExporter(endpoint=url, timeout=EXPORT_TIMEOUT, session=session_for(url)))
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("caxton", version or None)
 

@@ -29,6 +29,18 @@ _NAMED = re.compile(
     r"(\\?\"[^\"]*\"?|'[^']*'?|(?:(?:bearer|basic|digest|token)\s+)?[^\s\"',;&)\]}]+)"
 )
 
+SHORTEST = 8
+"""Characters of a secret that is known by its text; a shorter one may be part of any word."""
+
+_known: set[str] = set()
+
+
+def never_show(secret: str) -> None:
+    """From now on `secret` is taken out of every text that passes here, whatever stands round it."""
+    if len(secret) >= SHORTEST:
+        _known.add(secret)
+
+
 _IN_URL = re.compile(r"(://)[^\s/@:\"']*:[^\s/@\"']+@")
 
 
@@ -37,6 +49,8 @@ def redact(text: str, limit: int = MESSAGE_LIMIT) -> str:
     # Cut twice: far beyond the limit to bound the work, at the limit only afterwards, so that no secret is cut in half
     # and then no longer looks like one.
     shown = text[: 2 * limit]
+    for secret in _known:
+        shown = shown.replace(secret, REDACTED)
     shown = _IN_URL.sub(rf"\1{REDACTED}@", shown)
     shown = _NAMED.sub(rf"\1{REDACTED}", shown)
     shown = _BEARER.sub(rf"\1{REDACTED}", shown)

@@ -13,7 +13,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span
 
 from caxton.domain.ports import ModelReply
-from caxton.domain.tools import ToolResult, ToolUsage
+from caxton.domain.tools import ToolResult
+from caxton.domain.usage import ToolUsage
 from caxton.observability.recorder import Attributes, error_type, is_sampled, links_of_context, recorder
 from caxton.observability.trace_context import context_with
 

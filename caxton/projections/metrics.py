@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.projections.views import DIMENSIONS
+from caxton.views.event_log import MetricValue
 
 Text = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
 
@@ -37,18 +38,6 @@ class MetricDefinition(BaseModel):
     by: Literal["agent", "capability", "action_type", "tool", "error_code"] | None = None
     """Also for each value of this dimension."""
     description: str = Field(default="", max_length=500)
-
-
-class MetricValue(BaseModel):
-    """A metric over a span of time."""
-
-    name: str
-    description: str = ""
-    value: float | None
-    """None for a ratio of which there is no denominator."""
-    count: int
-    per: int | None = None
-    by: dict[str, float | None] = {}
 
 
 BUILT_IN: dict[str, MetricDefinition] = {

@@ -45,6 +45,8 @@ class Folded:
 def catch_up(transaction: Transaction, customer: str, projection: Projection, batch: int = BATCH) -> int:
     """Folds the next events of the customer's log. Returns how many there were: fewer than `batch` at its end."""
     position = begin_anew(transaction, customer, projection)
+    if position < transaction.detached_to(customer):
+        return 0  # it is built from the archive first
     events = transaction.log(customer, after=position, limit=batch)
     if events:
         _write(transaction, customer, fold(transaction, customer, projection, position, events))
@@ -53,7 +55,7 @@ def catch_up(transaction: Transaction, customer: str, projection: Projection, ba
 
 def begin_anew(transaction: Transaction, customer: str, projection: Projection) -> int:
     """Forgets what another version of the projection made, if one did. Returns the last event that is in it now."""
-    position, version = transaction.document_position(customer, projection.name)
+    position, version = transaction.document_position(customer, projection.name, hold=True)
     if version == projection.version:
         return position
     transaction.drop_documents(customer, projection.name)
@@ -69,9 +71,10 @@ def look_ahead(
     Returns what came of it, and how many events there were. Projections of another version are left out: they begin anew.
     """
     positions: list[tuple[Projection, int]] = []
+    detached = transaction.detached_to(customer)
     for projection in projections:
         position, version = transaction.document_position(customer, projection.name)
-        if version == projection.version:
+        if version == projection.version and position >= detached:
             positions.append((projection, position))
     if not positions:
         return [], 0
@@ -88,7 +91,7 @@ def write(transaction: Transaction, customer: str, found: Iterable[Folded]) -> N
     """Writes what :func:`look_ahead` folded, unless somebody else has brought the projection further meanwhile."""
     for folded in found:
         known = (folded.before, folded.projection.version)
-        if transaction.document_position(customer, folded.projection.name) == known:
+        if transaction.document_position(customer, folded.projection.name, hold=True) == known:
             _write(transaction, customer, folded)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from caxton.domain.agents import AgentState
 from caxton.domain.capabilities import version_matches
@@ -118,17 +119,24 @@ def _no_capable_agent(
         )
     similar = similar_names(name, index.providers)
     hints = [Hint(text=f'did you mean "{similar[0]}"?', command=f'caxton ask {similar[0]} "…"')] if similar else []
+    if name in index.agents:
+        offered = [capability.name for capability in index.agents[name].spec.capabilities]
+        hints = [
+            Hint(text=f'"{name}" is an agent; ask for what it offers', command=f'caxton ask {offered[0]} "…"'),
+            Hint(text="or ask the agent itself", command=f'caxton ask --agent {name} "…"'),
+        ]
+        similar = offered + [each for each in similar if each not in offered]
     if index.providers:
         hints.append(Hint(text="see what is offered", command="caxton capabilities"))
     else:
         hints.append(
             Hint(text="no agent is deployed yet: make one and deploy it", command="caxton init && caxton deploy")
         )
-    described = [
+    described: list[dict[str, Any]] = [
         {
             "capability": other,
-            "agents": len(index.providers[other]),
-            "providers": [p.agent for p in index.providers[other]],
+            "agents": len(index.providers.get(other, ())),
+            "providers": [p.agent for p in index.providers.get(other, ())],
         }
         for other in similar
     ]

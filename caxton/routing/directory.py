@@ -1,9 +1,9 @@
 """Keeps capability indexes current. It asks the records port for the registry's generation and rebuilds when that moved."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 from caxton.domain.agents import AgentSpec, AgentState, AgentVersion
+from caxton.domain.grants import NO_GRANTS, StandingGrants, ToolGrant
 from caxton.domain.ids import DeploymentId, Digest, Scope
 from caxton.domain.memory_functions import MEMORY_TOOL, SERVER
 from caxton.domain.records import Transaction
@@ -21,12 +21,16 @@ class Registry:
         deployments: dict[str, tuple[Digest, DeploymentId | None]] | None = None,
         *,
         has_budgets: bool = False,
+        grants: Mapping[str, Sequence[ToolGrant]] | None = None,
     ) -> None:
-        """Join the capability index with the active versions of tools, and each agent's digest with its deployment."""
+        """Join the capability index with the active versions of tools and what is granted to them, and each agent's digest
+        with its deployment."""
         self.index = index
         self.tools = tools
         self.deployments = deployments or {}
         self.has_budgets = has_budgets
+        self.grants = grants or {}
+        """What operators and settings grant, by tool."""
         """Whether anything that agents of the workspace do counts against a budget."""
 
     def running_tool(self, name: str) -> ToolVersion | None:
@@ -37,44 +41,25 @@ class Registry:
         return version if state is ToolState.RUNNING else None
 
 
-CURRENT_FOR = 0.25
-"""Seconds for which a registry that was found current may be taken for it without another look."""
-
 MOST_VERSIONS = 4_096
 
 
 class Directory:
     """Registries of all workspaces, in memory. Asking costs one indexed read; rebuilding happens only after a change."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start empty."""
-        self._clock = clock
+    def __init__(self, standing: StandingGrants = NO_GRANTS) -> None:
+        """Start empty. `standing` are the grants that the server's settings make."""
+        self._standing = standing
         self._registries: dict[Scope, Registry] = {}
-        self._checked: dict[Scope, float] = {}
-        self._changes = 0
         self._versions: dict[tuple[Scope, Digest], AgentVersion] = {}
 
     def registry(self, transaction: Transaction, scope: Scope) -> Registry:
         """The workspace's registry as of this transaction."""
-        checked, changes = self._clock(), self._changes
         generation = transaction.generation(scope)
         known = self._registries.get(scope)
         if known is None or known.index.generation != generation:
-            known = self._registries[scope] = _read(transaction, scope, generation, known)
-        if changes == self._changes:
-            self._checked[scope] = checked
+            known = self._registries[scope] = _read(transaction, scope, generation, known, self._standing)
         return known
-
-    def changed(self) -> None:
-        """This process has changed a registry: none counts as current any more without a look. On any thread."""
-        self._changes += 1
-        self._checked.clear()
-
-    def recent(self, scope: Scope) -> Registry | None:
-        """The workspace's registry if somebody found it current just now: no read, and good enough to let work in by."""
-        if self._clock() - self._checked.get(scope, -CURRENT_FOR) >= CURRENT_FOR:
-            return None
-        return self._registries.get(scope)
 
     def agent_version(self, transaction: Transaction, scope: Scope, digest: Digest) -> AgentVersion:
         """A version of an agent. Versions never change, so each is read once."""
@@ -87,7 +72,9 @@ class Directory:
         return found
 
 
-def _read(transaction: Transaction, scope: Scope, generation: int, before: Registry | None) -> Registry:
+def _read(
+    transaction: Transaction, scope: Scope, generation: int, before: Registry | None, standing: StandingGrants
+) -> Registry:
     components = transaction.components(scope)
     specs = _specs(transaction, scope, [c.digest for c in components if c.kind == "agent"], before)
     tools = _tools(transaction, scope, [c.digest for c in components if c.kind == "tool"], before)
@@ -101,7 +88,16 @@ def _read(transaction: Transaction, scope: Scope, generation: int, before: Regis
     }
     deployments = {c.name: (c.digest, c.deployment_id) for c in components if c.kind == "agent"}
     limited = bool(transaction.budgets(scope.customer, scope.workspace))
-    return Registry(build_index(generation, deployed), active, deployments, has_budgets=limited)
+    grants = read_grants(transaction, scope, standing)
+    return Registry(build_index(generation, deployed), active, deployments, has_budgets=limited, grants=grants)
+
+
+def read_grants(transaction: Transaction, scope: Scope, standing: StandingGrants) -> dict[str, list[ToolGrant]]:
+    """What operators and settings grant in a workspace, by tool."""
+    grants: dict[str, list[ToolGrant]] = {}
+    for grant in (*standing.of(scope), *transaction.tool_grants(scope)):
+        grants.setdefault(grant.tool, []).append(grant)
+    return grants
 
 
 # Definitions never change, and to read them all again would take most of the time that one agent's start takes.

@@ -1,5 +1,6 @@
 """The data folder: one server at a time, its first key, and where it can be reached."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -8,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from caxton.domain.errors import DataFolderInUse, DataFolderNotWritable, Hint
+
+FOLDERS = ("blobs", "cache", "memory", "logs")
+DATABASES = ("caxton.db*", "temporal.db*")
+"""What is in a data folder besides files that are made for this user alone."""
 
 
 class DataFolder:
@@ -44,6 +49,11 @@ class DataFolder:
         return self.path / "admin.key"
 
     @property
+    def metrics_key(self) -> Path:
+        """The key of the metrics port, readable by the user only."""
+        return self.path / "metrics.key"
+
+    @property
     def server_file(self) -> Path:
         """Where the running server can be reached."""
         return self.path / "server.json"
@@ -59,6 +69,7 @@ class DataFolder:
             probe = self.path / f".probe-{os.getpid()}"
             probe.write_text("")
             probe.unlink()
+            self._make_private()
         except OSError as error:
             raise DataFolderNotWritable(
                 f"the data folder {self.path} cannot be written",
@@ -66,6 +77,27 @@ class DataFolder:
                 reason=f"{type(error).__name__}: {error.strerror}",
                 details={"path": str(self.path)},
             ) from error
+
+    def _make_private(self) -> None:
+        """Takes what is in the folder from the machine's other users, also in a folder that somebody else has made.
+
+        The group keeps it where the folder is one that its group writes to: several servers share it then.
+        """
+        spared = 0o070 if self.path.stat().st_mode & 0o020 else 0
+        for name in FOLDERS:
+            (self.path / name).mkdir(exist_ok=True, mode=0o700)
+        for pattern in (*FOLDERS, *DATABASES):
+            for path in self.path.glob(pattern):
+                mode = path.stat().st_mode & 0o777
+                if mode & ~(0o700 | spared):
+                    with contextlib.suppress(PermissionError):  # it is somebody else's
+                        path.chmod(mode & (0o700 | spared))
+
+    def private_database(self) -> Path:
+        """The SQLite file, made so that this user alone can read it."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(self.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        return self.database
 
     def open(self) -> None:
         """Makes the folder and takes it for this process.

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -28,9 +29,9 @@ DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": 1000,
     "history.timerProcessorMaxPollRPS": 1000,
     "history.visibilityProcessorMaxPollRPS": 100,
-    # Workflows that the engine keeps in memory, runs that have ended among them (for an hour, if there is room): an inbox begins
-    # a new run every few seconds, which takes 250 KB. Others are read from its database when something happens to them.
-    "history.hostLevelCacheMaxSize": 64,
+    # Workflows that the engine keeps in memory: more than are at work at the same time. Others are read from its database when
+    # something happens to them, and what is read again for each step of a turn costs more than the step.
+    "history.hostLevelCacheMaxSize": 3000,
     "matching.numTaskqueueReadPartitions": 1,
     "matching.numTaskqueueWritePartitions": 1,
     "system.enableActivityEagerExecution": True,
@@ -40,6 +41,7 @@ DYNAMIC_CONFIG = {
 }
 
 FIRST_PORT = 7233
+FIRST_UI_PORT = 8233
 START_TIMEOUT = 30.0
 START_ATTEMPTS = 3
 STOP_TIMEOUT = 10.0
@@ -93,6 +95,14 @@ def free_port(host: str, wanted: int, *, exact: bool) -> int:
     raise PortInUse(f"port {wanted} is taken by another program", details={"port": wanted})
 
 
+def _hidden_place() -> tuple[str, int]:
+    """An address of loopback and a port that nobody finds by trying. Only Linux has more than one such address."""
+    address = "127.0.0.1"
+    if sys.platform == "linux":
+        address = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(256)}.{secrets.randbelow(254) + 1}"
+    return address, free_port(address, 0, exact=True)
+
+
 class EmbeddedEngine:
     """Starts the engine, keeps it running, stops it."""
 
@@ -103,7 +113,7 @@ class EmbeddedEngine:
         *,
         namespace: str,
         port: int,
-        ui_port: int,
+        ui: bool,
         synchronous: str,
         log_file: Path,
     ) -> None:
@@ -115,7 +125,10 @@ class EmbeddedEngine:
         self.log_file = log_file
         self.chooses_port = port == 0
         self.port = free_port("127.0.0.1", port or FIRST_PORT, exact=bool(port))
-        self.ui_port = free_port("127.0.0.1", ui_port or 8233, exact=False)
+        self.ui_place = _hidden_place() if ui else None
+        """Where the UI listens, if it does: behind us, for it asks for no key."""
+        self._allowed_host = f"{secrets.token_hex(16)}.invalid"
+        """The only name that the engine's HTTP API answers to: none that anybody knows."""
         self.process: subprocess.Popen[bytes] | None = None
         self.stopping = False
         self._log_begins = 0
@@ -128,9 +141,9 @@ class EmbeddedEngine:
         return f"127.0.0.1:{self.port}"
 
     @property
-    def ui_url(self) -> str:
-        """Where its web interface is."""
-        return f"http://127.0.0.1:{self.ui_port}"
+    def ui_url(self) -> str | None:
+        """Where its web interface is for us; None without one."""
+        return f"http://{self.ui_place[0]}:{self.ui_place[1]}" if self.ui_place else None
 
     def start(self) -> None:
         """Starts the process; :meth:`wait_until_ready` tells when it answers."""
@@ -144,6 +157,8 @@ class EmbeddedEngine:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=self.database.parent,
+                umask=0o077,  # its database is for this user alone
                 start_new_session=True,  # a Ctrl-C on the terminal is for us; we stop the engine last
             )
         self._pid_file.write_text(json.dumps({"pid": self.process.pid}))
@@ -170,7 +185,7 @@ class EmbeddedEngine:
                     # Another program may have taken the port since we found it free.
                     starts -= 1
                     self.port = free_port("127.0.0.1", 0, exact=True)
-                    self.ui_port = free_port("127.0.0.1", 0, exact=True)
+                    self.ui_place = _hidden_place() if self.ui_place else None
                     self.start()
                     continue
                 raise self._failed("the workflow engine ended at its start")
@@ -223,20 +238,24 @@ class EmbeddedEngine:
 
     def _command(self) -> list[str]:
         command = [
-            str(self.binary),
+            str(self.binary.absolute()),
             "server",
             "start-dev",
             "--ip=127.0.0.1",
             f"--port={self.port}",
-            f"--ui-port={self.ui_port}",
             f"--namespace={self.namespace}",
-            f"--db-filename={self.database}",
+            # A name without a folder: the engine makes a URI of it, in which #, ? and % mean something.
+            f"--db-filename={self.database.name}",
             "--sqlite-pragma=journal_mode=wal",
             f"--sqlite-pragma=synchronous={self.synchronous}",
             "--log-level=error",
             "--log-format=json",
-            "--ui-disable-news-fetch",
         ]
+        if self.ui_place is None:
+            command += ["--headless"]
+        else:
+            command += [f"--ui-ip={self.ui_place[0]}", f"--ui-port={self.ui_place[1]}", "--ui-disable-news-fetch"]
+        command += [f'--dynamic-config-value=frontend.httpAllowedHosts=["{self._allowed_host}"]']
         command += [f"--search-attribute={name}=Keyword" for name in SEARCH_ATTRIBUTE_NAMES]
         command += [f"--dynamic-config-value={key}={json.dumps(value)}" for key, value in DYNAMIC_CONFIG.items()]
         return [*LAUNCHER, str(os.getpid()), *command] if sys.platform == "linux" else command
@@ -248,7 +267,8 @@ class EmbeddedEngine:
         try:
             pid = int(json.loads(self._pid_file.read_text())["pid"])
             leftover = psutil.Process(pid)
-            if any(str(self.database) in argument for argument in leftover.cmdline()):
+            of_folder = Path(leftover.cwd()) == self.database.parent.resolve()
+            if of_folder and any(argument.endswith(self.database.name) for argument in leftover.cmdline()):
                 leftover.send_signal(signal.SIGKILL)
                 leftover.wait(5)
         except (OSError, ValueError, KeyError, psutil.Error):

@@ -15,7 +15,7 @@ class Reporter(Protocol):
         ...
 
     def step(self, name: str, detail: str, seconds: float) -> None:
-        """A part runs: "workflow engine", "temporal 1.32 (embedded)", and how long it took to start."""
+        """A part runs: "workflow engine", "temporal 1.32 (embedded)", and how long it took to start; 0 is not told."""
         ...
 
     def failed(self, name: str, error: CaxtonError) -> None:
@@ -27,7 +27,7 @@ class Reporter(Protocol):
 
         Args:
             seconds: since the process began to work.
-            urls: where to find what: any of "api", "docs", "conversations" (the Temporal UI), "metrics".
+            urls: where to find what: any of "api", "docs", "engine" (the page of the workflow engine), "metrics".
         """
         ...
 

@@ -6,21 +6,27 @@ engine needs to get ready.
 
 import asyncio
 import contextlib
+import logging
+import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caxton import __version__
-from caxton.domain.errors import CaxtonError, Hint, InvalidSettings, PortInUse, StartFailed
+from caxton.domain.errors import CaxtonError, Hint, InvalidSettings, StartFailed
+from caxton.runtime.binding import bind
 from caxton.runtime.collector import spare_the_collector
-from caxton.runtime.data_folder import DataFolder, write_private
-from caxton.runtime.engine import EmbeddedEngine, find_engine
+from caxton.runtime.connecting import connect_patiently, engine_version
+from caxton.runtime.data_folder import DataFolder
+from caxton.runtime.engine import FIRST_UI_PORT, EmbeddedEngine, find_engine, free_port
+from caxton.runtime.lifetime import Lifetime
+from caxton.runtime.plaintext import plaintext_problem
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -28,11 +34,17 @@ if TYPE_CHECKING:
 
     from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
     from caxton.api.services import Services
-    from caxton.runtime.opener_process import OpenerProcess
+    from caxton.api.transport.server import BoundedServer
+    from caxton.domain.ports import ModelGateway
+    from caxton.runtime.fast_path_process import FastPathProcess
     from caxton.runtime.reporter import Reporter
     from caxton.runtime.settings import Settings
     from caxton.runtime.wiring import Parts
+    from caxton.service.delivery import Delivery
+    from caxton.service.fast_path import Accept
     from caxton.service.server_log import ServerLog
+
+_logger = logging.getLogger(__name__)
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread hands the interpreter's lock to one that waits for it. A message changes threads several times
@@ -44,46 +56,8 @@ STOP_IS_KNOWN_AFTER = 0.1
 STOP_TIMEOUT = 15.0
 """Seconds for an orderly stop; then the process ends anyway (and nothing is lost)."""
 
-
-@dataclass
-class _Running:
-    """What runs in this process, to be stopped in reverse order."""
-
-    stops: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = field(
-        default_factory=list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]
-    )
-    tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
-    kept: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
-    """All tasks, for the event loop does not keep them."""
-    failed: asyncio.Future[None] | None = None
-
-    def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs `work` until the server begins to stop; its failure stops the server."""
-        task = self.lasting(work)
-        self.tasks.add(task)
-        return task
-
-    def lasting(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs `work`, which one of the stops ends: what is in hand when the server stops needs it."""
-        task = asyncio.create_task(work)
-        self.kept.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self.tasks.discard(task)
-        self.kept.discard(task)
-        if task.cancelled() or task.exception() is None or self.failed is None or self.failed.done():
-            return
-        self.failed.set_exception(task.exception() or RuntimeError())
-
-    async def stop(self) -> None:
-        """Stops everything, last started first."""
-        for task in self.tasks:
-            task.cancel()
-        for _, stop in reversed(self.stops):
-            with contextlib.suppress(Exception):
-                await stop()
+END_TIMEOUT = STOP_TIMEOUT + 5
+"""Seconds after which the process ends even if one of its threads hangs, in a file system that does not answer, say."""
 
 
 def run_serve(settings: "Settings", reporter: "Reporter") -> None:
@@ -123,18 +97,24 @@ class _Server:
         self.embedded = settings.temporal.address is None
         self.engine: EmbeddedEngine | None = None
         self.began = time.perf_counter()
-        self.running = _Running()
+        self.running: Lifetime
         self.stop_wanted: asyncio.Event | None = None
         self.socket: socket.socket | None = None
+        self.metrics_socket: socket.socket | None = None
+        self.ui_socket: socket.socket | None = None
         self.log: ServerLog | None = None
-        self.opener: OpenerProcess | None = None
-        self._opening: asyncio.Task[Any] | None = None
+        self.fast_path: FastPathProcess | None = None
+        self._accepting: asyncio.Task[Any] | None = None
+        self.key_ids: list[str] = []
+        """Of the keys that encrypt what the engine keeps."""
         if self.embedded and not (api and worker):
             raise InvalidSettings(
                 "API and worker apart need a Temporal service that both can reach",
                 Hint(text="name it", command="caxton worker --temporal-address HOST:PORT"),
                 Hint(text="or run everything in one process", command="caxton serve"),
             )
+        if problem := plaintext_problem(settings):
+            raise problem
 
     def prepare(self) -> None:
         """Takes the folder and the ports, and starts the engine's process. Imports nothing heavy."""
@@ -144,18 +124,22 @@ class _Server:
         else:
             self.folder.create()  # several APIs and workers share it
         if self.with_api:
-            self.socket = _bind(self.settings.host, self.settings.port, "port", "CAXTON_PORT")
+            self.socket = bind(self.settings.host, self.settings.port, "port", "CAXTON_PORT")
         if self.settings.metrics_port:
-            # Taken again in a moment: who has it is told before anything has started.
-            _bind(self.settings.metrics_host, self.settings.metrics_port, "metrics-port", "CAXTON_METRICS_PORT").close()
+            self.metrics_socket = bind(
+                self.settings.metrics_host, self.settings.metrics_port, "metrics-port", "CAXTON_METRICS_PORT"
+            )
         if self.embedded:
             settings = self.settings
+            if settings.engine.ui:
+                port = free_port("127.0.0.1", settings.engine.ui_port or FIRST_UI_PORT, exact=False)
+                self.ui_socket = bind("127.0.0.1", port, "engine-ui-port", "CAXTON_ENGINE__UI_PORT")
             self.engine = EmbeddedEngine(
                 find_engine(settings.engine.binary),
                 self.folder.engine_database,
                 namespace=settings.temporal.namespace,
                 port=settings.engine.port,
-                ui_port=settings.engine.ui_port,
+                ui=settings.engine.ui,
                 synchronous=settings.engine.synchronous,
                 log_file=self.folder.path / "logs" / "engine.log",
             )
@@ -165,7 +149,7 @@ class _Server:
         """Starts the rest, waits for a signal, stops."""
         loop = asyncio.get_running_loop()
         self.stop_wanted = asyncio.Event()
-        self.running.failed = loop.create_future()
+        self.running = Lifetime()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop_requested)
         try:
@@ -181,6 +165,7 @@ class _Server:
             if self.running.failed in done:
                 self.running.failed.result()
             self.reporter.stopping()
+            threading.Thread(target=self._end_anyway, name="end-anyway", daemon=True).start()
         finally:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_TIMEOUT):
@@ -194,10 +179,17 @@ class _Server:
         if self.engine is not None and self.engine.process is not None and self.engine.process.poll() is None:
             self.engine.process.kill()
             self.engine.process.wait()
-        if self.socket is not None:
-            self.socket.close()
+        for taken in (self.socket, self.metrics_socket, self.ui_socket):
+            if taken is not None:
+                taken.close()
         if self.embedded:
             self.folder.close()
+
+    def _end_anyway(self) -> None:
+        time.sleep(END_TIMEOUT)
+        _logger.warning("the server did not stop within %g s: its process ends", END_TIMEOUT)
+        self.abandon()
+        os._exit(0)
 
     def _stop_requested(self) -> None:
         assert self.stop_wanted is not None
@@ -207,59 +199,98 @@ class _Server:
         self.stop_wanted.set()
 
     async def _start(self) -> None:
+        from caxton.runtime.footprint import give_back, without
+
+        with without("grpc"):
+            import temporalio.client  # pyright: ignore[reportUnusedImport]
+            import temporalio.worker  # noqa: F401  # pyright: ignore[reportUnusedImport]
         from caxton.observability.metrics_export import setup_metrics_export
         from caxton.observability.tracing import setup_tracing
         from caxton.runtime.schedules import keep_schedules
-        from caxton.runtime.temporal import connect
-        from caxton.runtime.wiring import build_parts, build_server_log, build_services, build_watch, build_worker
+        from caxton.runtime.wiring import (
+            accept_here,
+            build_deadline_worker,
+            build_delivery,
+            build_deployments,
+            build_parts,
+            build_schedule_engine,
+            build_server_log,
+            build_services,
+            build_worker,
+            build_workers,
+        )
 
         telemetry = self.settings.telemetry
         shutdown_tracing = setup_tracing(
             telemetry.otlp_endpoint, telemetry.service_name, telemetry.sample_ratio, __version__
         )
-        self.running.stops.append(("tracing", _in_thread(shutdown_tracing)))
+        self.running.on_stop("tracing", _in_thread(shutdown_tracing))
         shutdown_metrics = setup_metrics_export(telemetry.otlp_endpoint, telemetry.service_name, __version__)
-        self.running.stops.append(("metrics export", _in_thread(shutdown_metrics)))
+        self.running.on_stop("metrics export", _in_thread(shutdown_metrics))
         parts = build_parts(self.settings, self.folder)
-        self.running.stops.append(("parts", parts.close))
+        self.running.on_stop("parts", parts.close)
+        await parts.open()
         self.log = server_log = build_server_log(parts)
+        ready_at: float | None = None
+
+        async def tell_stop() -> None:
+            if ready_at is not None:
+                await server_log.stopped(time.monotonic() - ready_at)
+
+        self.running.on_stop("log", tell_stop)  # after everything but the parts has stopped
         if parts.memories is not None:
             self.running.background(parts.memories.keep_maintained())
-        client, version = await self._start_engine(connect)
+        client, version = await self._start_engine()
+        self._tell_memory(parts)
         queue = self.settings.temporal.task_queue
+        delivery = build_delivery(parts, client, queue)
+        self.running.background(parts.flow.run(delivery.admit, restarted=self.embedded))
         if self.with_worker:
-            opener = self._build_opener(parts)
-            worker = build_worker(parts, client, queue, opener.open_turns if opener else None)
+            worker = build_worker(parts, client, queue, delivery)
             await self._start_worker(worker, parts.sandbox)
-            self.running.background(build_watch(parts, client, queue, server_log).run())
+            self.running.background(build_deadline_worker(parts, client, queue, server_log).run())
+            self.running.background(_deliver(parts, delivery, restarted=self.embedded))
+            self.running.background(build_deployments(parts, client, queue).keep_going())
+            self.running.background(build_schedule_engine(parts, client, queue).keep_applied())
+            from caxton.runtime.audit import build_carriers
+
+            for carrier in build_carriers(self.settings.audit, parts.database, self.folder.path):
+                self.running.background(carrier.run())
         if self.with_api:
-            services = build_services(parts, client, queue, self._facts(version), self.opener)
+            accept = self._build_fast_path(parts) or accept_here(parts)
+            workers = None if self.with_worker else build_workers(parts, client, queue)
+            services = build_services(parts, client, queue, self._facts(version), accept, delivery, workers)
+            services.health.add("worker", workers.check if workers else self._check_worker)
             await self._start_api(parts, client, services, version)
-        metrics_url = self._start_metrics()
+        metrics_url = await self._start_metrics()
         took = time.perf_counter() - self.began
         await server_log.ready(
             role={(True, True): "server", (True, False): "api"}.get((self.with_api, self.with_worker), "worker"),
             port=self.socket.getsockname()[1] if self.socket else None,
             folder=str(self.folder.path),
             seconds=took,
-            settings=_own_settings(self.settings),
+            settings=self._settings_for_the_log(),
         )
-        ready = time.monotonic()
-
-        async def tell_stop() -> None:
-            await server_log.stopped(time.monotonic() - ready)
-
+        ready_at = time.monotonic()
         if self.with_worker and parts.memories is not None:
             self.running.background(keep_schedules(client, queue))
-        self.running.stops.insert(3, ("log", tell_stop))  # after everything but the parts has stopped
-        if self.opener is not None:
+        if self.fast_path is not None:
             # Not before: it would take the time of those who wait.
-            self._opening = self.running.lasting(self.opener.run())
+            self._accepting = self.running.lasting(self.fast_path.run())
         spare_the_collector()
+        give_back()
         sys.setswitchinterval(SWITCH_INTERVAL)
-        self._announce(metrics_url)
+        self._announce(metrics_url, parts.models)
 
-    async def _start_engine(self, connect: Any) -> tuple["Client", str]:
+    def _tell_memory(self, parts: "Parts") -> None:
+        from caxton.runtime.memory import memory_lacks
+
+        if parts.memories is not None:
+            self.reporter.step("memory", f"{parts.memories.name} · {parts.memories.embedder.id}", 0.0)
+        elif self.settings.memory.enabled and (lacking := memory_lacks(self.settings.memory)):
+            self.reporter.notice(f"agents have no memory here, for it is not installed: {lacking.hints[0].command}")
+
+    async def _start_engine(self) -> tuple["Client", str]:
         started = time.perf_counter()
         if self.engine is not None:
             await self.engine.wait_until_ready()
@@ -267,8 +298,17 @@ class _Server:
             self.running.background(self.engine.supervise(self._engine_ended))
         else:
             address = self.settings.temporal.address or ""
-        client = await _connect_patiently(connect, self.settings, address, patient=self.embedded)
-        version = await _engine_version(client)
+        from caxton.runtime.encryption import build_codec
+
+        codec = build_codec(self.settings.engine.encryption)
+        self.key_ids = codec.key_ids if codec else []
+        assert self.log is not None
+        for lost in await self.log.keys_taken_away(self.key_ids):
+            self.reporter.notice(
+                f"the key {lost} is gone from engine.encryption.keys: what the engine keeps under it waits until it is back"
+            )
+        client = await connect_patiently(self.settings, address, codec, patient=self.embedded)
+        version = await engine_version(client)
         if not self.embedded:
             from caxton.runtime.search_attributes import register_search_attributes
 
@@ -283,28 +323,28 @@ class _Server:
         METRICS.engine_restarts()
         self.reporter.notice(f"the workflow engine ended (exit code {code}) and is started again; no work is lost")
 
-    def _build_opener(self, parts: "Parts") -> "OpenerProcess | None":
-        """A process that opens turns, where the database is a file here: other databases are for pools of workers."""
-        if not parts.database.is_sqlite:
+    def _build_fast_path(self, parts: "Parts") -> "Accept | None":
+        """A process that accepts requests, where the database is a file here: other databases are for several servers."""
+        if not parts.database.is_sqlite or self.settings.server.fast_path == "never":
             return None
-        from caxton.runtime.opener_process import OpenerProcess
+        from caxton.runtime.fast_path_process import FastPathProcess
         from caxton.runtime.wiring import step_ports
 
-        self.opener = opener = OpenerProcess(self.settings, step_ports(parts))
+        self.fast_path = process = FastPathProcess(self.settings, step_ports(parts))
 
         async def stop() -> None:
-            if self._opening is not None:
-                self._opening.cancel()
-            await asyncio.to_thread(opener.close)
+            if self._accepting is not None:
+                self._accepting.cancel()
+            await asyncio.to_thread(process.close)
 
-        self.running.stops.append(("opener", stop))
-        return opener
+        self.running.on_stop("fast path", stop)
+        return process.accept
 
     async def _start_worker(self, worker: "Worker", sandbox: "WasmtimeSandbox") -> None:
         started = time.perf_counter()
         self.running.lasting(worker.run())
         while not worker.is_running:
-            if self.running.failed is not None and self.running.failed.done():
+            if self.running.failed.done():
                 self.running.failed.result()
             await asyncio.sleep(0.005)
 
@@ -314,81 +354,68 @@ class _Server:
             sandbox.stop()  # calls that have not begun go back to their workflows, and are made by the next worker
             await stopping
 
-        self.running.stops.append(("worker", stop))
+        self.running.on_stop("worker", stop)
         self.worker = worker
         detail = f"pool default · {self.settings.tools.sandboxes} sandboxes"
         self.reporter.step("worker", detail, time.perf_counter() - started)
 
     async def _start_api(self, parts: "Parts", client: "Client", services: "Services", version: str) -> None:
-        import uvicorn
-
         from caxton.api.app import build_app
+        from caxton.runtime.checks import add_checks
+        from caxton.runtime.first_key import ensure_admin_key
+        from caxton.runtime.listeners import api_server, engine_ui_server, web_access
 
         started = time.perf_counter()
-        await _ensure_admin_key(services, self.folder, self.settings.customer)
-        self._add_checks(parts, client, services, version)
-        config = uvicorn.Config(
-            build_app(services),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=3,
-            server_header=False,
-        )
-        server = _api_server(config)
+        await ensure_admin_key(services, self.folder, self.settings.customer)
+        add_checks(self.settings, parts, client, services, version)
+        server = api_server(build_app(services, web_access(self.settings, self.settings.host)), self.settings)
         assert self.socket is not None
-        serving = self.running.lasting(server.serve(sockets=[self.socket]))
+        await self._serve("API", server, self.socket)
+        if self.ui_socket is not None and self.engine is not None and self.engine.ui_url is not None:
+            ui, close = engine_ui_server(services, self.engine, self.settings)
+            self.running.on_stop("client of the engine's UI", close)
+            await self._serve("engine's UI", ui, self.ui_socket)
+        self.running.background(services.health.watch())
+        self.running.background(services.storage.disk.keep_measured())
+        if self.settings.audit.sinks:
+            await services.audit_lag.look()
+            self.running.background(services.audit_lag.run())
+        self.running.background(services.tallies.run())
+        self.running.background(services.queues.run())
+        self.running.on_stop("counts", services.tallies.close)
+        self.reporter.step("API", self._url(), time.perf_counter() - started)
+
+    async def _serve(self, name: str, server: "BoundedServer", listener: socket.socket) -> None:
+        serving = self.running.lasting(server.serve(sockets=[listener]))
         while not server.started:
             if serving.done():
-                raise StartFailed("the API could not start")
+                raise StartFailed(f"the {name} could not start")
             await asyncio.sleep(0.005)
 
         async def stop() -> None:
             server.should_exit = True
             await asyncio.wait({serving}, timeout=5)
 
-        self.running.stops.append(("API", stop))
-        self.running.background(services.health.watch())
-        self.reporter.step("API", self._url(), time.perf_counter() - started)
+        self.running.on_stop(name, stop)
 
-    def _add_checks(self, parts: "Parts", client: "Client", services: "Services", version: str) -> None:
-        from caxton.observability.metrics import METRICS
+    async def _check_worker(self) -> str:
+        if not self.worker.is_running:
+            raise StartFailed("the worker has stopped")
+        return "pool default"
 
-        async def engine() -> str:
-            if not await client.service_client.check_health():
-                raise StartFailed("the engine says that it is not healthy")
-            return f"temporal {version}"
-
-        async def store() -> str:
-            await asyncio.to_thread(parts.database.ping)
-            METRICS.component_counts(await parts.database.read(lambda transaction: transaction.count_components()))
-            return "sqlite" if parts.database.is_sqlite else "postgresql"
-
-        async def worker() -> str:
-            if not self.worker.is_running:
-                raise StartFailed("the worker has stopped")
-            return "pool default"
-
-        async def disk() -> str:
-            return parts.room.check()
-
-        services.health.add("engine", engine)
-        services.health.add("disk", disk)
-        services.health.add("store", store)
-        if self.with_worker:
-            services.health.add("worker", worker)
-        if parts.memories is not None:  # without it turns go on, and say so
-            services.health.add("memory", parts.memories.check, optional=True)
-
-    def _start_metrics(self) -> str | None:
-        if not self.settings.metrics_port:
+    async def _start_metrics(self) -> str | None:
+        if self.metrics_socket is None:
             return None
-        from caxton.observability.metrics_server import serve_metrics
+        from caxton.runtime.listeners import metrics_server
 
-        server = serve_metrics(self.settings.metrics_host, self.settings.metrics_port)
-        self.running.stops.append(("metrics", _in_thread(server.close)))
+        await self._serve("metrics", metrics_server(self.settings, self.folder), self.metrics_socket)
         return f"http://{self.settings.metrics_host}:{self.settings.metrics_port}/metrics"
+
+    def _ui_url(self) -> str | None:
+        """Where people find the engine's UI."""
+        if self.ui_socket is not None:
+            return f"http://127.0.0.1:{self.ui_socket.getsockname()[1]}"
+        return self.settings.temporal.ui_url
 
     def _facts(self, version: str) -> dict[str, object]:
         temporal = self.settings.temporal
@@ -398,7 +425,7 @@ class _Server:
                 "kind": "embedded" if self.embedded else "external",
                 "version": version,
                 "address": self.engine.address if self.engine else temporal.address,
-                "ui_url": self.engine.ui_url if self.engine else temporal.ui_url,
+                "ui_url": self._ui_url(),
                 "namespace": temporal.namespace,
             },
             "store": "postgresql" if (self.settings.store.url or "").startswith("postgresql") else "sqlite",
@@ -407,19 +434,35 @@ class _Server:
             "model": {"default": self.settings.models.default},
         }
 
-    def _announce(self, metrics_url: str | None) -> None:
+    def _settings_for_the_log(self) -> dict[str, Any]:
+        from caxton.runtime.settings_sources import own_settings
+        from caxton.service.server_log import KEY_IDS
+
+        found = own_settings(self.settings)
+        return found | {KEY_IDS: self.key_ids} if self.key_ids else found
+
+    def _announce(self, metrics_url: str | None, models: "ModelGateway") -> None:
         urls: dict[str, str] = {}
         if self.with_api:
             urls["api"] = self._url()
             urls["docs"] = f"{self._url()}/docs"
-        ui = self.engine.ui_url if self.engine else self.settings.temporal.ui_url
+        ui = self._ui_url()
         if ui:
-            urls["conversations"] = ui
+            urls["engine"] = ui
         if metrics_url:
             urls["metrics"] = metrics_url
         if self.embedded:
             self.folder.announce(_announcement(urls))
+        self._warn_of_model(models)
         self.reporter.ready(time.perf_counter() - self.began, urls)
+
+    def _warn_of_model(self, models: "ModelGateway") -> None:
+        """Says that the default model cannot be used: agents that have a script answer by that."""
+        try:
+            models.default()
+        except CaxtonError as error:
+            hint = f" ({error.hints[0].text})" if error.hints else ""
+            self.reporter.notice(f"{error.message}{hint}; scripts answer instead")
 
     def _url(self) -> str:
         assert self.socket is not None
@@ -428,21 +471,20 @@ class _Server:
         return f"http://{shown}:{self.socket.getsockname()[1]}"
 
 
-def _own_settings(settings: "Settings") -> dict[str, Any]:
-    """Settings that are not the default, secrets masked: what an audit wants to know of a server's start."""
-    from caxton.runtime.settings import Settings as Defaults
-    from caxton.runtime.settings_sources import flatten, mask
+async def _deliver(parts: "Parts", delivery: "Delivery", *, restarted: bool) -> None:
+    from caxton.service.upgrade import take_over
 
-    default = flatten(Defaults().model_dump(mode="json"))
-    found = flatten(settings.model_dump(mode="json"))
-    named = {".".join(path): value for path, value in found.items() if default.get(path) != value}
-    return {name: mask(name, value) for name, value in named.items()}
+    try:
+        await take_over(parts.database, delivery.engine, delivery)
+    except Exception as error:  # the next start does it; what this version accepted does not wait for that
+        _logger.error("work of an older version could not be taken over", extra={"error": type(error).__name__})
+    await delivery.run(restarted=restarted)
 
 
 def _announcement(urls: Mapping[str, str]) -> dict[str, str | None]:
     return {
         "url": urls.get("api"),
-        "ui_url": urls.get("conversations"),
+        "ui_url": urls.get("engine"),
         "metrics_url": urls.get("metrics"),
         "version": __version__,
         "started_at": datetime.now(UTC).isoformat(),
@@ -450,6 +492,9 @@ def _announcement(urls: Mapping[str, str]) -> dict[str, str | None]:
 
 
 def _run(server: _Server) -> None:
+    from caxton.runtime.footprint import few_heaps
+
+    few_heaps()
     try:
         server.prepare()
         import uvloop
@@ -465,72 +510,8 @@ def _run(server: _Server) -> None:
         server.abandon()
 
 
-def _bind(host: str, port: int, setting: str, variable: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise PortInUse(
-            f"{host}:{port} cannot be listened on: {error.strerror}",
-            Hint(text="choose another port", command=f"caxton serve --{setting} {port + 1}"),
-            Hint(text=f"or set {variable}"),
-            details={"host": host, "port": port},
-        ) from error
-    return listener
-
-
-async def _connect_patiently(connect: Any, settings: "Settings", address: str, *, patient: bool) -> "Client":
-    deadline = time.monotonic() + (20 if patient else 5)
-    while True:
-        try:
-            return await connect(settings.temporal, address)
-        except CaxtonError as error:
-            if not error.retryable or time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.05)
-
-
-async def _engine_version(client: "Client") -> str:
-    from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
-
-    info = await client.workflow_service.get_system_info(GetSystemInfoRequest())
-    return info.server_version
-
-
-async def _ensure_admin_key(services: "Services", folder: DataFolder, customer: str) -> None:
-    """Makes the first key. Its file is written before its hash, so that a crash between leaves no key that nobody has."""
-    from caxton.service.context import Role
-    from caxton.service.keys import hash_key, new_key
-
-    path = folder.admin_key
-    text = path.read_text().strip() if path.exists() else ""
-    if not text:
-        text = new_key()
-        write_private(path, text + "\n")
-    known = await services.keys.records.read(lambda transaction: transaction.find_key(hash_key(text)))
-    if known is None:
-        await services.keys.create_for(customer, "admin", Role.ADMIN, text)
-
-
 def _in_thread(stop: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
     async def run() -> None:
         await asyncio.to_thread(stop)
 
     return run
-
-
-def _api_server(config: Any) -> Any:
-    import uvicorn
-
-    class ApiServer(uvicorn.Server):
-        """Leaves signals to us: uvicorn would raise them again after its own stop."""
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Any:
-            yield
-
-    return ApiServer(config)

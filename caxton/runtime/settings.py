@@ -5,11 +5,7 @@ The file is the one that `--config` or `CAXTON_CONFIG` names, else the `caxton.t
 nearest one above.
 """
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -17,16 +13,22 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from caxton.adapters.models.settings import ModelsSettings
 from caxton.domain.ids import DEFAULT_CUSTOMER, DEFAULT_WORKSPACE, Name
+from caxton.domain.secrets import SecretReference
+from caxton.runtime.settings_retention import RetentionSettings
 from caxton.runtime.settings_sections import (
+    AuditSettings,
+    AuthSettings,
     ChannelSettings,
     EngineSettings,
     FilePath,
+    FlowSettings,
     LimitsSettings,
     LogSettings,
     MemorySection,
     Port,
     PortOrZero,
     Section,
+    ServerSettings,
     StoreSettings,
     TelemetrySettings,
     TemporalSettings,
@@ -54,7 +56,16 @@ class _Shared(BaseModel):
     metrics_port: PortOrZero | None = Field(
         default=DEFAULT_METRICS_PORT, description="Port of the Prometheus metrics; 0 for none (the API has them too)."
     )
+    metrics_key: SecretReference | None = Field(
+        default=None,
+        description='Reference to the key that scrapers of the metrics port send, such as "file:/run/secrets/scrape"; without it '
+        "the one in metrics.key of the data folder.",
+    )
+    metrics_open: bool = Field(
+        default=False, description="Lets whoever reaches the metrics port read it without a key; on loopback only."
+    )
     customer: Name = Field(default=DEFAULT_CUSTOMER, description="Customer that the first key belongs to.")
+    server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
     temporal: TemporalSettings = TemporalSettings()
     engine: EngineSettings = EngineSettings()
@@ -62,8 +73,12 @@ class _Shared(BaseModel):
     models: ModelsSettings = ModelsSettings()
     tools: ToolsSettings = ToolsSettings()
     limits: LimitsSettings = LimitsSettings()
+    flow: FlowSettings = FlowSettings()
+    auth: AuthSettings = AuthSettings()
     memory: MemorySection = MemorySection()
+    retention: RetentionSettings = RetentionSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    audit: AuditSettings = AuditSettings()
     channels: dict[Name, ChannelSettings] = Field(
         default={}, max_length=50, description="Where notices of broken promises go, by the name that agents use."
     )
@@ -73,6 +88,10 @@ class WorkspaceTable(Section):
     """`[workspace]`: what a folder with agents and tools is called, and where it is deployed to."""
 
     name: Name = Field(default=DEFAULT_WORKSPACE, description="Workspace on the server that the folder is deployed to.")
+    id: Name | None = Field(
+        default=None,
+        description="Tells this folder and its copies from other folders that deploy to the same workspace.",
+    )
     server: WebAddress = Field(default=None, description='URL of the server, such as "http://127.0.0.1:8080".')
 
 
@@ -122,52 +141,4 @@ class Settings(_Shared, BaseSettings):
         return (init_settings,)
 
 
-@dataclass(frozen=True)
-class LoadedSettings:
-    """Settings, and for each of them by its dotted name where it comes from."""
-
-    settings: Settings
-    origins: dict[str, str]
-    """`"default"`, `"caxton.toml:12"`, `"environment CAXTON_PORT"` or `"flag --port"`."""
-    file: Path | None
-    """The configuration file that was read."""
-
-    def values(self) -> dict[str, Any]:
-        """Every value by its dotted name, secrets masked, ready for JSON."""
-        from caxton.runtime.settings_sources import flatten, mask
-
-        named = {".".join(path): value for path, value in flatten(self.settings.model_dump(mode="json")).items()}
-        return {name: mask(name, value) for name, value in named.items()}
-
-
-def find_config(start: Path) -> Path | None:
-    """The `caxton.toml` of `start` or of the nearest folder above it."""
-    return next((folder / CONFIG_FILE for folder in (start, *start.parents) if (folder / CONFIG_FILE).is_file()), None)
-
-
-def load_settings(
-    flags: Mapping[str, Any] | None = None,
-    start_folder: Path | None = None,
-    *,
-    config: Path | None = None,
-) -> LoadedSettings:
-    """Reads all sources and validates what they say together.
-
-    Args:
-        flags: values of command-line flags by dotted name ("temporal.address"); None stands for a flag not given.
-        start_folder: where the search for `caxton.toml` begins; the current folder if None.
-        config: the file to read instead; it must exist.
-
-    Raises:
-        InvalidSettings: something is wrong; `details["problems"]` lists all of it, in the file with line and column.
-    """
-    from caxton.runtime.settings_sources import load
-
-    named = os.environ.get("CAXTON_CONFIG")
-    file = (
-        config or (Path(named).expanduser() if named else None) or find_config((start_folder or Path.cwd()).absolute())
-    )
-    return load(flags or {}, file)
-
-
-__all__ = ["CONFIG_FILE", "LoadedSettings", "Port", "Settings", "default_data_dir", "find_config", "load_settings"]
+__all__ = ["CONFIG_FILE", "Port", "Settings", "default_data_dir"]

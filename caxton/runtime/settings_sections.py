@@ -1,12 +1,18 @@
 """The sections of `caxton.toml`. Descriptions of fields appear in the reference and in the JSON Schema for editors."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from caxton.domain.messages import CONTENT_LIMIT, INLINE_LIMIT
-from caxton.domain.quantities import ByteSize, Seconds
+from caxton.adapters.oidc_settings import OidcSettings
+from caxton.domain.flow import CustomerFlow, FlowLimit
+from caxton.domain.grants import StandingGrant
+from caxton.domain.ids import Name
+from caxton.domain.messages import CONTENT_LIMIT
+from caxton.domain.quantities import ByteSize, Duration
+from caxton.domain.secrets import EnvironmentName, SecretReference
+from caxton.domain.tools import BASE_LIMITS
 
 Synchronous = Literal["normal", "full"]
 """How SQLite syncs: "normal" survives a killed process, "full" a power cut as well
@@ -17,14 +23,6 @@ def _no_boolean(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("this must be a number, not true or false")
     return value
-
-
-def _plain_seconds(value: Any) -> Any:
-    """Seconds that come as text, as all values of the environment do."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def _path(value: Any) -> Any:
@@ -59,7 +57,6 @@ def _store_url(url: str) -> str:
 Integer = Annotated[int, BeforeValidator(_no_boolean)]
 Port = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=65_535)]
 PortOrZero = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=65_535)]
-Duration = Annotated[Seconds, BeforeValidator(_plain_seconds)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 EngineAddress = Annotated[str, AfterValidator(_engine_address)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
@@ -70,6 +67,89 @@ class Section(BaseModel):
     """A table of `caxton.toml`: unknown keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _host_pattern(host: str) -> str:
+    import re
+
+    if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", host):
+        raise ValueError(f'"{host}" is no name of a host; write "caxton.example.com", "*.example.com", or "*" for any')
+    return host.lower()
+
+
+def _origin(origin: str) -> str:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(origin.lower())
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or f"{parts.scheme}://{parts.netloc}" != origin.lower()
+    ):
+        raise ValueError(f'"{origin}" is not the origin of a page; write for example "https://dashboard.example.com"')
+    return origin.lower()
+
+
+def _network(network: str) -> str:
+    from ipaddress import ip_network
+
+    return str(ip_network(network))
+
+
+def _model_name(name: str) -> str:
+    provider, _, model = name.partition(":")
+    if not provider or not model:
+        raise ValueError(f'"{name[:64]}" names no model of a provider; write for example "openai:gpt-5"')
+    return name
+
+
+ModelName = Annotated[str, AfterValidator(_model_name)]
+Network = Annotated[str, AfterValidator(_network)]
+HostPattern = Annotated[str, AfterValidator(_host_pattern)]
+Origin = Annotated[str, AfterValidator(_origin)]
+
+
+class ServerSettings(Section):
+    """`[server]`: who may call the API, by which name, and what accepts requests."""
+
+    hosts: list[HostPattern] = Field(
+        default=[],
+        max_length=100,
+        description="Names by which the server is called beside loopback's, as requests have them in their Host header: "
+        '"caxton.example.com", "*.example.com", or "*" for any. A server that listens beyond loopback goes by any IP '
+        "address as well.",
+    )
+    cors_origins: list[Origin] = Field(
+        default=[],
+        max_length=100,
+        description='Sites whose pages may call the API with a key, such as "https://dashboard.example.com".',
+    )
+    proxies: list[Network] = Field(
+        default=[],
+        max_length=100,
+        description="Addresses or networks of proxies in front of the server, which are believed when they say for whom they "
+        'ask (X-Forwarded-For and -Proto), such as "10.0.0.0/8". Without one, nobody is.',
+    )
+    connections: Integer = Field(
+        default=4096, ge=16, le=1_000_000, description="Connections that may be open at the same time."
+    )
+    connections_per_address: Integer = Field(
+        default=1024, ge=4, le=1_000_000, description="Of them, from one address that is no proxy's."
+    )
+    header_bytes: ByteSize = Field(
+        default=32 << 10, ge=4 << 10, le=1 << 20, description='Headers of a request, such as "32KB".'
+    )
+    header_timeout: Duration = Field(
+        default=10.0,
+        ge=0.5,
+        le=300,
+        description='Time that a client may take to connect and send all headers of a request, such as "10s".',
+    )
+    fast_path: Literal["busy", "always", "never"] = Field(
+        default="busy",
+        description="When a process of its own accepts requests, on SQLite. busy: while there are many, from a second after they "
+        "begin until five quiet minutes have passed. It takes 90 MB with its writer.",
+    )
 
 
 class LogSettings(Section):
@@ -93,20 +173,43 @@ class TemporalSettings(Section):
     tls_ca: FilePath | None = Field(default=None, description="File with the certificates of the authority to trust.")
     tls_cert: FilePath | None = Field(default=None, description="File with the client's certificate (mTLS).")
     tls_key: FilePath | None = Field(default=None, description="File with the key of the client's certificate.")
-    api_key_env: str | None = Field(
+    api_key: SecretReference | None = Field(
+        default=None, description='Reference to the API key for the Temporal service, such as "env:TEMPORAL_API_KEY".'
+    )
+    api_key_env: EnvironmentName | None = Field(
         default=None, description="Name of the environment variable that holds the API key for the Temporal service."
     )
     ui_url: WebAddress = Field(default=None, description="Where people find the Temporal UI, for links.")
     task_queue: str = Field(default="caxton", min_length=1, max_length=200, description="Prefix of the task queues.")
 
 
+class EncryptionSettings(Section):
+    """`[engine.encryption]`: encryption of what the workflow engine keeps, embedded or elsewhere."""
+
+    keys: list[SecretReference] = Field(
+        default=[],
+        max_length=32,
+        description="References to keys (`caxton encryption generate`). The first encrypts, all of them decrypt.",
+    )
+    allow_plaintext: bool = Field(
+        default=False,
+        description="Start with a Temporal service on another machine although payloads or the connection are not encrypted.",
+    )
+
+
 class EngineSettings(Section):
     """`[engine]`: the Temporal server that `caxton serve` runs itself."""
+
+    encryption: EncryptionSettings = EncryptionSettings()
 
     binary: FilePath | None = Field(
         default=None, description="The `temporal` program; without it: on PATH, or the one that was installed along."
     )
     port: PortOrZero = Field(default=0, description="gRPC port; 0 takes 7233 or the next that is free.")
+    ui: bool = Field(
+        default=True,
+        description="Whether people can look at workflows in Temporal's UI, on this machine and with a key.",
+    )
     ui_port: PortOrZero = Field(default=8233, description="Port of the Temporal UI; if taken, the next that is free.")
     synchronous: Synchronous = Field(
         default="normal", description='"normal" survives a killed process, "full" a power cut as well and is slower.'
@@ -118,10 +221,61 @@ class StoreSettings(Section):
 
     url: StoreUrl | None = Field(
         default=None,
+        repr=False,
         description="SQLAlchemy URL, such as postgresql://caxton@db/caxton; without it SQLite in the data folder.",
+    )
+    password: SecretReference | None = Field(
+        default=None, description='Reference to the password that belongs to the URL, such as "file:/run/secrets/db".'
     )
     synchronous: Synchronous = Field(
         default="normal", description='For SQLite: "normal" survives a killed process, "full" a power cut as well.'
+    )
+    lock_timeout: Duration = Field(
+        default=30.0,
+        gt=0,
+        le=600,
+        description="For SQLite: how long a change waits for another process that writes; then nothing is done (503).",
+    )
+
+
+def _networks(networks: list[str]) -> list[str]:
+    import ipaddress
+
+    for network in networks:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            raise ValueError(
+                f'"{network}" is no address and no network; write for example "10.0.0.0/8" or "203.0.113.7"'
+            ) from None
+    return networks
+
+
+class BaseLimitsSettings(Section):
+    """`[tools.limits]`: what a call of any tool may use without a grant, if its manifest asks for it."""
+
+    memory: ByteSize = Field(default=BASE_LIMITS.memory, ge=1 << 20, le=4 << 30, description='Memory, such as "128MB".')
+    fuel: Integer = Field(
+        default=BASE_LIMITS.fuel, ge=1_000, le=10**15, description="WebAssembly instructions; about 10^9 a second."
+    )
+    wall_time: Duration = Field(
+        default=BASE_LIMITS.wall_time, gt=0, le=600, description='Time on the clock, such as "5s".'
+    )
+    message_size: ByteSize = Field(
+        default=BASE_LIMITS.message_size, ge=1 << 10, le=16 << 20, description="Arguments and result, each."
+    )
+
+
+class ToolLimitsSettings(Section):
+    """`[tools.maximum]`: the most that one call of any tool may use, whatever its manifest asks for and who grants it."""
+
+    memory: ByteSize = Field(default=1 << 30, ge=1 << 20, le=4 << 30, description='Memory, such as "1GB".')
+    fuel: Integer = Field(
+        default=10**12, ge=1_000, le=10**15, description="WebAssembly instructions; about 10^9 a second of CPU."
+    )
+    wall_time: Duration = Field(default=60.0, gt=0, le=600, description='Time on the clock, such as "60s".')
+    message_size: ByteSize = Field(
+        default=16 << 20, ge=1 << 10, le=16 << 20, description='Arguments and result, each, such as "16MB".'
     )
 
 
@@ -135,7 +289,20 @@ class ToolsSettings(Section):
         default=[], description="Folders of this machine that a tool's manifest may ask for; without one, none."
     )
     compile_timeout: Duration = Field(
-        default=180.0, gt=0, le=3600, description='Time to compile a module, such as "3m".'
+        default=300.0, gt=0, le=3600, description='Time to compile a module, such as "5m".'
+    )
+    blocked_networks: Annotated[list[str], AfterValidator(_networks)] = Field(
+        default=[],
+        description='Addresses that no tool reaches whatever is granted, such as "10.0.0.0/8"; '
+        "beside Caxton's own and those of clouds' metadata.",
+    )
+    limits: BaseLimitsSettings = BaseLimitsSettings()
+    maximum: ToolLimitsSettings = ToolLimitsSettings()
+    grants: list[StandingGrant] = Field(
+        default=[],
+        max_length=500,
+        description="Grants of this machine's operator to tools: [[tools.grants]] with tool, and what is granted: network, "
+        "environment, files, limits; for agent, function, arguments, customer, workspace.",
     )
 
 
@@ -151,15 +318,58 @@ class LimitsSettings(Section):
     blob_bytes: ByteSize = Field(
         default=128 << 20, ge=1 << 10, le=4 << 30, description='One file of a deployment, such as "128MB".'
     )
-    inline_bytes: ByteSize = Field(
-        default=INLINE_LIMIT, ge=1 << 10, le=1 << 20, description="Content up to this size travels inside a message."
+    bodies_bytes: ByteSize = Field(
+        default=48 << 20,
+        ge=1 << 20,
+        description="Bodies over 64 KB that are in hand at the same time, half of it for one customer; more are refused for a "
+        'while, such as "48MB".',
     )
     free_disk: ByteSize = Field(
         default=32 << 20,
         ge=0,
         description='New work is refused while less than this is free on the disk, such as "32MB".',
     )
+    data_size: ByteSize | None = Field(
+        default=None,
+        ge=64 << 20,
+        description='New work is refused while the data folder has more than this, such as "50GB"; the log warns from 80 %.',
+    )
+    requests_per_second: float | None = Field(
+        default=None, gt=0, le=1e6, description="Requests a second of one key to one process; without it any number."
+    )
+    request_burst: Integer | None = Field(
+        default=None,
+        ge=1,
+        le=10_000_000,
+        description="Requests that a key may save up; without it those of two seconds.",
+    )
     waiting: Integer = Field(default=10_000, ge=1, description="Requests that may wait; more are refused for a while.")
+    calls: Integer = Field(
+        default=2_500, ge=1, le=20_000, description="Model and tool calls that one worker may have in flight at a time."
+    )
+
+
+class FlowSettings(Section):
+    """`[flow]`: how many calls of models and tools may be in flight, and how many may begin in a time. Others wait."""
+
+    providers: dict[Name, FlowLimit] = Field(
+        default={}, max_length=200, description="By provider, as agents name it: [flow.providers.openai]."
+    )
+    models: dict[ModelName, FlowLimit] = Field(
+        default={}, max_length=1_000, description='By model: [flow.models."openai:gpt-5"].'
+    )
+    customers: dict[Name, CustomerFlow] = Field(
+        default={}, max_length=10_000, description="By customer: [flow.customers.acme]."
+    )
+    each_customer: CustomerFlow = Field(
+        default=CustomerFlow(), description="For each customer that is not named: [flow.each_customer]."
+    )
+
+
+class AuthSettings(Section):
+    """`[auth]`: who may come in besides API keys."""
+
+    oidc: OidcSettings = OidcSettings()
 
 
 class EmbedderSettings(Section):
@@ -172,7 +382,12 @@ class EmbedderSettings(Section):
     model: str | None = Field(default=None, min_length=1, max_length=200, description="Name of the model there.")
     dimensions: Integer | None = Field(default=None, ge=1, le=8192, description="Of its vectors.")
     base_url: WebAddress = Field(default=None, description="Such as http://127.0.0.1:11434/v1; without it OpenAI's.")
-    api_key_env: str | None = Field(default=None, description="Name of the environment variable that holds the key.")
+    api_key: SecretReference | None = Field(
+        default=None, description='Reference to its key, such as "env:OPENAI_API_KEY" or "file:/run/secrets/openai".'
+    )
+    api_key_env: EnvironmentName | None = Field(
+        default=None, description="Name of the environment variable that holds the key."
+    )
 
 
 class MemorySection(Section):
@@ -192,8 +407,55 @@ class ChannelSettings(Section):
     url: Annotated[str, AfterValidator(_web_address)] = Field(
         description="Takes a POST, signed as standardwebhooks.com describes."
     )
-    secret_env: str | None = Field(
+    secret: SecretReference | None = Field(
+        default=None, description='Reference to the secret to sign with, such as "env:OPS_SECRET".'
+    )
+    secret_env: EnvironmentName | None = Field(
         default=None, description="Name of the environment variable that holds the secret to sign with."
+    )
+
+
+class AuditSinkSettings(Section):
+    """`[audit.sinks.NAME]`: a second place for the event log."""
+
+    kind: Literal["file", "syslog", "webhook"] = Field(description="What it is.")
+    folder: FilePath | None = Field(
+        default=None,
+        description="file: where it writes lines of JSON, one file a customer; without it audit in the data folder.",
+    )
+    rotate_bytes: ByteSize = Field(
+        default=100 << 20, ge=1 << 16, description='file: a file is closed after so much, such as "100MB".'
+    )
+    keep: Integer = Field(default=50, ge=1, le=100_000, description="file: closed files of a customer that stay.")
+    address: str | None = Field(default=None, max_length=300, description="syslog: host:port of the server.")
+    transport: Literal["udp", "tcp", "tls"] = Field(default="tls", description="syslog: how it gets there.")
+    tls_ca: FilePath | None = Field(default=None, description="syslog: certificates of the authority to trust.")
+    facility: Integer = Field(default=13, ge=0, le=23, description="syslog: the facility; 13 is log audit.")
+    url: WebAddress = Field(
+        default=None, description="webhook: takes a POST, signed as standardwebhooks.com describes."
+    )
+    secret: SecretReference | None = Field(default=None, description="webhook: reference to the secret to sign with.")
+    required: bool = Field(
+        default=False, description="Whether changes are refused (503) while it is further behind than the limits."
+    )
+    max_lag_events: Integer = Field(default=10_000, ge=1, description="Events that it may be behind.")
+    max_lag: Duration = Field(default=300.0, gt=0, description='Time that it may be behind, such as "5m".')
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> Self:
+        needed = {"file": None, "syslog": "address", "webhook": "url"}[self.kind]
+        if needed is not None and getattr(self, needed) is None:
+            raise ValueError(f'a sink of kind "{self.kind}" needs {needed}')
+        if self.address is not None:
+            _engine_address(self.address)
+        return self
+
+
+class AuditSettings(Section):
+    """`[audit]`"""
+
+    sinks: dict[Name, AuditSinkSettings] = Field(
+        default={}, max_length=10, description="Where the event log goes besides the store, by name."
     )
 
 

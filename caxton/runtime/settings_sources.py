@@ -4,15 +4,18 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
+from caxton.definitions.suggestions import most_similar
 from caxton.domain.errors import InvalidSettings
 from caxton.domain.problems import Problem
-from caxton.runtime.settings import ConfigFile, LoadedSettings, Settings
+from caxton.domain.secrets import literal_secrets
+from caxton.runtime.settings import CONFIG_FILE, ConfigFile, Settings
 
 Path = tuple[str, ...]
 """Way to a setting: the names of its tables and its own."""
@@ -29,7 +32,10 @@ _FLAGS = {
 _IN_FILE: dict[Path, Path] = {("workspace", "name"): ("workspace",), ("workspace", "server"): ("url",)}
 """Settings that the file calls otherwise."""
 
-_NO_SETTINGS = {"CAXTON_CONFIG", "CAXTON_DEBUG"}
+_NOT_FOR_SETTINGS: frozenset[Path] = frozenset({("workspace", "id")})
+"""What only those who read the workspace need."""
+
+_NO_SETTINGS = {"CAXTON_CONFIG", "CAXTON_DEBUG", "CAXTON_ENGINE_KEY"}
 """Variables that commands read themselves."""
 
 _OF_KUBERNETES = re.compile(r"CAXTON_(SERVICE_|PORT_\d)")
@@ -56,7 +62,53 @@ _WORDS = {
 }
 
 
-def load(flags: Mapping[str, Any], file: FilePath | None) -> LoadedSettings:
+@dataclass(frozen=True)
+class LoadedSettings:
+    """Settings, and for each of them by its dotted name where it comes from."""
+
+    settings: Settings
+    origins: dict[str, str]
+    """`"default"`, `"caxton.toml:12"`, `"environment CAXTON_PORT"` or `"flag --port"`."""
+    file: FilePath | None
+    """The configuration file that was read."""
+
+    def values(self) -> dict[str, Any]:
+        """Every value by its dotted name, secrets masked, ready for JSON."""
+        named = {".".join(path): value for path, value in flatten(self.settings.model_dump(mode="json")).items()}
+        return {name: mask(name, value) for name, value in named.items()}
+
+
+def find_config(start: FilePath) -> FilePath | None:
+    """The `caxton.toml` of `start` or of the nearest folder above it."""
+    return next((folder / CONFIG_FILE for folder in (start, *start.parents) if (folder / CONFIG_FILE).is_file()), None)
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None,
+    start_folder: FilePath | None = None,
+    *,
+    config: FilePath | None = None,
+) -> LoadedSettings:
+    """Reads all sources and validates what they say together.
+
+    Args:
+        flags: values of command-line flags by dotted name ("temporal.address"); None stands for a flag not given.
+        start_folder: where the search for `caxton.toml` begins; the current folder if None.
+        config: the file to read instead; it must exist.
+
+    Raises:
+        InvalidSettings: something is wrong; `details["problems"]` lists all of it, in the file with line and column.
+    """
+    named = os.environ.get("CAXTON_CONFIG")
+    file = (
+        config
+        or (FilePath(named).expanduser() if named else None)
+        or find_config((start_folder or FilePath.cwd()).absolute())
+    )
+    return _load(flags or {}, file)
+
+
+def _load(flags: Mapping[str, Any], file: FilePath | None) -> LoadedSettings:
     """Joins flags, environment and file.
 
     Raises:
@@ -96,8 +148,10 @@ def flatten(values: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
 
 
 def mask(name: str, value: Any) -> Any:
-    """`value` without what nobody else may see: keys, and passwords in URLs."""
+    """`value` without what nobody else may see: keys, and passwords in URLs. References to secrets stay."""
     if name == "api_key" and value is not None:
+        return MASK
+    if any(literal_secrets({name.rpartition(".")[2]: value})) and not (isinstance(value, str) and "://" in value):
         return MASK
     if isinstance(value, str) and "://" in value:
         scheme, _, rest = value.partition("://")
@@ -121,6 +175,7 @@ def flag(name: str) -> str:
 
 
 def _read_file(file: FilePath, problems: list[Problem]) -> tuple[dict[str, Any], dict[str, str]]:
+    from caxton.definitions.literal_secrets import SETTINGS_HINT, secret_problems
     from caxton.definitions.model_problems import validate
     from caxton.definitions.toml_source import decode_toml, read_toml
 
@@ -141,14 +196,19 @@ def _read_file(file: FilePath, problems: list[Problem]) -> tuple[dict[str, Any],
         hint = "remove it, and set the environment variable CAXTON_API_KEY"
         problems.append(source.problem(("api_key",), "an API key does not belong in a file", hint, at="key"))
         del source.data["api_key"]
+    found = list(secret_problems(source, SETTINGS_HINT))
+    problems += found
+    concealed = {problem.path for problem in found}
     _, found = validate(ConfigFile, source)
-    problems += [_moved(problem) for problem in found]
+    problems += [_moved(problem) for problem in found if problem.path not in concealed]
     problems.sort(key=lambda problem: (problem.line, problem.column))
     if any(problem.severity == "error" for problem in problems):
         return {}, {}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for path, value in flatten(source.data).items():
+        if path in _NOT_FOR_SETTINGS:
+            continue
         target = _IN_FILE.get(path, path)
         origins[".".join(target)] = f"{file.name}:{source.line_of(path)}"
         _put(values, target, _below(file.parent, value) if _is_path(target) else value)
@@ -197,8 +257,6 @@ def _variable_that_is_no_json(name: str) -> str:
 
 def _misspelt_variables() -> Iterator[Problem]:
     """Variables that were surely meant as settings. Others may belong to somebody else."""
-    from rapidfuzz import fuzz, process
-
     known = {variable(".".join(path)) for path in flatten(Settings().model_dump(mode="json"))} | _NO_SETTINGS
     sections = tuple(f"{variable(name)}__" for name in Settings.model_fields)
     for given in os.environ:
@@ -209,13 +267,13 @@ def _misspelt_variables() -> Iterator[Problem]:
             or _OF_KUBERNETES.match(given)
         ):
             continue
-        found = process.extractOne(given, known, scorer=fuzz.ratio, score_cutoff=_SURELY_MEANT)
-        if found:
+        found = most_similar(given, sorted(known), _SURELY_MEANT)
+        if found is not None:
             yield Problem(
                 file=f"environment {given}",
                 width=0,
                 message=f'unknown setting "{given}"',
-                hint=f'did you mean "{found[0]}"?',
+                hint=f'did you mean "{found}"?',
             )
 
 
@@ -284,6 +342,14 @@ def _unknown(name: str, origin: str) -> Problem:
 def _inconsistencies(settings: Settings, origins: Mapping[str, str]) -> Iterator[Problem]:
     """Values that are right by themselves, but not together."""
     temporal = settings.temporal
+    references = {"temporal": temporal, "memory.embedder": settings.memory.embedder}
+    references |= {f"channels.{name}": channel for name, channel in settings.channels.items()}
+    for name, section in references.items():
+        for key in ("api_key", "secret"):
+            if getattr(section, key, None) and getattr(section, f"{key}_env", None):
+                yield _together(f"{name}.{key}", f"and {key}_env say the same; give one of them", origins)
+    if settings.store.password and not settings.store.url:
+        yield _together("store.password", "needs store.url as well", origins)
     for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
         if getattr(temporal, name) and not getattr(temporal, other):
             yield _together(f"temporal.{name}", f"needs temporal.{other} as well", origins)
@@ -325,6 +391,8 @@ def _annotation(path: Path) -> Any:
 
 
 def _is_secret(name: str) -> bool:
+    if name.rpartition(".")[2] in ("api_key", "api_key_env", "secret", "secret_env", "password", "keys"):
+        return True
     annotation = _annotation(tuple(name.split(".")))
     return SecretStr in (annotation, *get_args(annotation))
 
@@ -361,3 +429,11 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> None:
             _merge(cast("dict[str, Any]", present), cast("Mapping[str, Any]", value))
         else:
             below[key] = value
+
+
+def own_settings(settings: Settings) -> dict[str, Any]:
+    """Settings that are not the default, secrets masked: what an audit wants to know of a server's start."""
+    default = flatten(Settings().model_dump(mode="json"))
+    found = flatten(settings.model_dump(mode="json"))
+    named = {".".join(path): value for path, value in found.items() if default.get(path) != value}
+    return {name: mask(name, value) for name, value in named.items()}

@@ -1,6 +1,5 @@
 """One wiring of Temporal for client, worker and replayer: converter, sandbox, failure types, error translation."""
 
-import os
 from typing import Any
 
 from temporalio.client import Client, GrpcCompression, TLSConfig
@@ -12,10 +11,13 @@ from temporalio.worker import (
     UnsandboxedWorkflowRunner,
 )
 
+from caxton.adapters.secrets import SECRETS
 from caxton.client.discovery import is_loopback
-from caxton.domain.errors import CaxtonError, EngineUnavailable, Hint, InvalidSettings
+from caxton.domain.errors import CaxtonError, EngineUnavailable, Hint, InvalidSettings, SecretMissing
+from caxton.domain.secrets import one_reference
 from caxton.observability.logs import core_runtime
 from caxton.observability.tracing import temporal_interceptors
+from caxton.runtime.encryption import EncryptionCodec, with_codec
 from caxton.runtime.payloads import data_converter
 from caxton.runtime.settings_sections import TemporalSettings
 from caxton.workflows.failures import to_failure
@@ -24,11 +26,11 @@ from caxton.workflows.failures import to_failure
 class CaxtonPlugin(SimplePlugin):
     """Everything that client, worker and replayer must agree on."""
 
-    def __init__(self) -> None:
-        """Create the one plugin."""
+    def __init__(self, codec: EncryptionCodec | None = None) -> None:
+        """Create the one plugin; with `codec`, what the engine keeps is encrypted."""
         super().__init__(
             "caxton",
-            data_converter=data_converter,
+            data_converter=with_codec(data_converter, codec),
             # Not Temporal's sandbox, which costs half of a turn's workflow time: import-linter and a test keep workflow code
             # from anything that is not deterministic (docs/decisions/0004).
             workflow_runner=UnsandboxedWorkflowRunner(),
@@ -52,28 +54,27 @@ class _ActivityErrors(ActivityInboundInterceptor):
             raise to_failure(error) from None
 
 
-async def connect(settings: TemporalSettings, address: str, *, lazy: bool = False) -> Client:
+async def connect(
+    settings: TemporalSettings, address: str, codec: EncryptionCodec | None = None, *, lazy: bool = False
+) -> Client:
     """A client for the engine at `address`.
 
     Raises:
         EngineUnavailable: nothing answers there.
         InvalidSettings: the TLS files or the key's name are wrong.
     """
-    api_key: str | None = None
-    if settings.api_key_env:
-        api_key = os.environ.get(settings.api_key_env)
-        if not api_key:
-            raise InvalidSettings(
-                f"temporal.api_key_env names {settings.api_key_env}, which is not set",
-                "set it, or take the setting out",
-            )
+    reference = one_reference(settings.api_key, settings.api_key_env)
+    try:
+        api_key = SECRETS.get(reference).get_secret_value() if reference else None
+    except SecretMissing as error:
+        raise InvalidSettings(f"temporal.api_key: {error.message}", "set it, or take the setting out") from None
     try:
         return await Client.connect(
             address,
             namespace=settings.namespace,
             tls=_tls(settings),
             api_key=api_key,
-            plugins=[CaxtonPlugin()],
+            plugins=[CaxtonPlugin(codec)],
             runtime=core_runtime(),
             grpc_compression=_compression(address),
             lazy=lazy,

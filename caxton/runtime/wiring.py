@@ -1,8 +1,9 @@
 """Joins ports and adapters: the parts of a server, built from settings."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,70 +12,104 @@ from temporalio.worker import Worker
 
 from caxton import __version__
 from caxton.activities.agents import AgentActivities
-from caxton.activities.auto_store import AutoStore
-from caxton.activities.batch import do_steps
 from caxton.activities.conversations import ConversationActivities
 from caxton.activities.deployments import DeploymentActivities
-from caxton.activities.memories import Memories
-from caxton.activities.memory_bulk import BulkMemory
 from caxton.activities.notices import NoticeActivities
 from caxton.activities.retention import RetentionActivities
-from caxton.activities.short_calls import AT_ONCE
-from caxton.activities.step import StepPorts
-from caxton.activities.steps import OpenTurns, StepActivities
+from caxton.activities.schedules import ScheduleActivities
+from caxton.activities.steps import StepActivities
 from caxton.adapters import templates, webhooks
+from caxton.adapters.archive import FileArchive
 from caxton.adapters.blobs import FileBlobs
+from caxton.adapters.definitions import DefinitionReader
 from caxton.adapters.models import Models
+from caxton.adapters.oidc import Oidc
+from caxton.adapters.sandbox.guard import Guard
 from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
-from caxton.adapters.store.database import AtOnceRecords, Database, sqlite_url
-from caxton.adapters.store.migrate import migrate
-from caxton.adapters.streams import LocalStream
+from caxton.adapters.secrets import SECRETS
+from caxton.adapters.store.database import Database, InlineReads
+from caxton.adapters.store.migrate import migrate_apart
+from caxton.adapters.streams import LocalStream, PostgresStream
 from caxton.api.services import ApiLimits, Services
 from caxton.domain.channels import Channel
 from caxton.domain.errors import Hint, InvalidSettings
+from caxton.domain.records import Records
+from caxton.domain.secrets import one_reference
+from caxton.governance.flow import Flow
+from caxton.memory.auto_store import AutoStore
+from caxton.memory.bulk import BulkMemory
+from caxton.memory.memories import Memories
+from caxton.projections.views import PROJECTIONS
 from caxton.routing.directory import Directory
+from caxton.runtime.audit import build_lag
 from caxton.runtime.data_folder import DataFolder
-from caxton.runtime.memory import build_backend, build_embedder
+from caxton.runtime.encryption import build_codec
+from caxton.runtime.fast_path_ports import flow_rules, open_database
+from caxton.runtime.guard import base_limits, build_guard, standing_grants
+from caxton.runtime.hook_secrets import hook_secret_problem
+from caxton.runtime.memory import build_backend, build_embedder, memory_lacks
 from caxton.runtime.settings import Settings
 from caxton.service.agents import Agents
 from caxton.service.approvals import Approvals
-from caxton.service.at_once import Opener
+from caxton.service.archive import Archive
+from caxton.service.audit_sinks import sink_view
+from caxton.service.authentication import Authentication
+from caxton.service.automatic_requests import AutomaticRequests
 from caxton.service.budgets import Budgets
+from caxton.service.call_statistics import CallStatistics
+from caxton.service.codec import Codec
 from caxton.service.conversations import Conversations
+from caxton.service.deadline_worker import DeadlineWorker
+from caxton.service.deletion import Deletions
+from caxton.service.delivery import Delivery
 from caxton.service.deployments import Deployments
+from caxton.service.disk_guard import DiskGuard
 from caxton.service.engine import Engine
 from caxton.service.event_log import EventLog
-from caxton.service.forsaken import Forsaken
-from caxton.service.inbox import InboxSender
+from caxton.service.fast_path import Accept, FastPath
+from caxton.service.hooks import Hooks
 from caxton.service.keys import Keys
+from caxton.service.listening import Listening
 from caxton.service.memory import MemoryAdministration
 from caxton.service.onboarding import Onboarding
 from caxton.service.projections import Projections
-from caxton.service.room import DiskRoom
+from caxton.service.queues import Queues
+from caxton.service.rates import Rates
+from caxton.service.refusals import Refusals
+from caxton.service.retention import Retention
+from caxton.service.schedule_engine import ScheduleEngine
+from caxton.service.schedule_runs import ScheduleRuns
+from caxton.service.schedules import Schedules
 from caxton.service.server_log import ServerLog
-from caxton.service.system import Health
+from caxton.service.storage import Storage
+from caxton.service.system import HealthChecks
+from caxton.service.tallies import Tallies
+from caxton.service.tool_grants import ToolGrants
 from caxton.service.tools import Tools
+from caxton.service.triggers import Triggers
 from caxton.service.turns import Turns
-from caxton.service.watch import Watch
+from caxton.service.workers import Workers
+from caxton.turns.accept import accept
+from caxton.turns.step import StepPorts
 from caxton.workflows.agent import AgentWorkflow
 from caxton.workflows.conversation import ConversationWorkflow
 from caxton.workflows.deployment import DeploymentWorkflow
-from caxton.workflows.inbox import InboxWorkflow
 from caxton.workflows.notice import NoticeWorkflow
 from caxton.workflows.policies import GRACEFUL_STOP, HEARTBEAT_EVERY, STICKY_TIMEOUT
 from caxton.workflows.retention import MemoryRetentionWorkflow
+from caxton.workflows.schedule import ScheduledRunWorkflow
 
-CACHED_WORKFLOWS = 800
-"""Workflows that a worker keeps in memory, some 55 KB each: more than can be at work at the same time (a worker does a hundred
-activities at once). Others, such as agents that nobody starts or stops, are replayed when something happens to them."""
+CACHED_WORKFLOWS = 3_000
+"""Workflows that a worker keeps in memory, some 55 KB each: more than are at work at the same time. Others, such as agents that
+nobody starts or stops, are replayed when something happens to them."""
 
 WORKFLOWS = (
     ConversationWorkflow,
-    InboxWorkflow,
     AgentWorkflow,
     DeploymentWorkflow,
     NoticeWorkflow,
     MemoryRetentionWorkflow,
+    ScheduledRunWorkflow,
 )
 
 
@@ -84,20 +119,35 @@ class Parts:
 
     settings: Settings
     database: Database
+    near: Records
+    """The same, for reads of a turn."""
     blobs: FileBlobs
+    archive: FileArchive
+    guard: Guard
     sandbox: WasmtimeSandbox
     models: Models
-    stream: LocalStream
+    stream: LocalStream | PostgresStream
     directory: Directory
-    room: DiskRoom
+    disk: DiskGuard
     memories: Memories | None
+    flow: Flow
+    reader: DefinitionReader = field(default_factory=DefinitionReader)
+
+    async def open(self) -> None:
+        """Begins to hear of turns in other processes."""
+        if isinstance(self.stream, PostgresStream):
+            await self.stream.start()
 
     async def close(self) -> None:
         """Gives everything up."""
+        await self.flow.aclose()
         if self.memories is not None:
             self.memories.close()
         await self.models.aclose()
-        self.sandbox.close()
+        if isinstance(self.stream, PostgresStream):
+            await self.stream.aclose()
+        await asyncio.to_thread(self.sandbox.close)
+        await asyncio.to_thread(self.reader.close)
         self.database.close()
 
 
@@ -107,25 +157,32 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
     Raises:
         StoreUnavailable: the database does not answer, or is of a newer version.
     """
-    database = Database(settings.store.url or sqlite_url(folder.database), synchronous=settings.store.synchronous)
-    migrate(database)
-    directory = Directory()
-    database.on_registry_change = directory.changed
+    database = open_database(settings, folder)
+    migrate_apart(database)
+    directory = Directory(standing=standing_grants(settings))
     blobs = FileBlobs(folder.blobs)
+    guard = build_guard(settings, folder)
+    stream = LocalStream() if database.is_sqlite else PostgresStream(database.engine.url)
     return Parts(
+        flow=Flow(database, stream),
+        guard=guard,
         settings=settings,
         database=database,
+        near=InlineReads(database) if database.is_sqlite else database,
         blobs=blobs,
+        archive=FileArchive(settings.retention.archive or folder.path / "archive"),
         sandbox=WasmtimeSandbox(
             blobs,
             folder.cache / "tools",
             size=settings.tools.sandboxes,
             allowed_paths=[Path(path) for path in settings.tools.allowed_paths],
+            guard=guard,
+            compile_timeout=settings.tools.compile_timeout,
         ),
         models=Models(settings.models, templates),
-        stream=LocalStream(),
+        stream=stream,
         directory=directory,
-        room=DiskRoom(folder.path, settings.limits.free_disk),
+        disk=DiskGuard(folder.path, settings.limits.free_disk, settings.limits.data_size),
         memories=_memories(settings, folder, database),
     )
 
@@ -133,24 +190,33 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
 def _memories(settings: Settings, folder: DataFolder, database: Database) -> Memories | None:
     if not settings.memory.enabled:
         return None
+    if lacking := memory_lacks(settings.memory):
+        if settings.memory.model_fields_set:  # somebody counts on it
+            raise lacking
+        return None
     embedder = build_embedder(settings.memory.embedder)
     root = folder.path / "memory"
-    used_before = root.is_dir()
+    used_before = any(root.glob("[!.]*/*"))  # somebody's place; else nothing is loaded before memory is used
     found = Memories(settings.memory.backend, build_backend(settings.memory, root, embedder), embedder, database)
     if used_before:
         found.warm()
     return found
 
 
-def build_worker(parts: Parts, client: Client, task_queue: str, open_turns: OpenTurns | None = None) -> Worker:
-    """A worker for workflows and activities; `open_turns` opens turns for it."""
+def build_worker(parts: Parts, client: Client, task_queue: str, delivery: Delivery) -> Worker:
+    """A worker for workflows and activities; `delivery` tells workflows of what schedules ask."""
     parts.database.start_writer()
     engine = Engine(client, task_queue)
     ports = step_ports(parts)
-    agents = Agents(parts.database, parts.models, parts.directory, engine)
-    steps = StepActivities(ports, open_turns)
+    statistics = CallStatistics(parts.database, Projections(parts.database, parts.archive))
+    agents = Agents(parts.database, parts.models, parts.directory, engine, statistics)
+    steps = StepActivities(ports)
     lifecycle = AgentActivities(parts.database, parts.models, parts.directory)
     channels = _channels(parts.settings)
+    schedules = build_schedule_engine(parts, client, task_queue)
+    fast_path = FastPath(accept_here(parts), most_waiting=parts.settings.limits.waiting)
+    turns = Turns(parts.near, parts.blobs, parts.stream, fast_path, delivery, parts.disk)
+    runs = ScheduleActivities(ScheduleRuns(AutomaticRequests(parts.database, templates, turns), schedules).begin)
     deployments = DeploymentActivities(
         parts.database,
         parts.blobs,
@@ -158,15 +224,23 @@ def build_worker(parts: Parts, client: Client, task_queue: str, open_turns: Open
         parts.models,
         agents.notify,
         channels,
+        standing_grants(parts.settings),
+        base_limits(parts.settings),
         parts.memories.warm if parts.memories else None,
+        parts.reader.read,
+        schedules.apply,
+        partial(hook_secret_problem, parts.settings.customer),
     )
     notices = NoticeActivities(parts.database, channels, webhooks.post)
     conversations = ConversationActivities(parts.database)
     activities: list[Any] = [
-        steps.run_fast_steps,
+        steps.next_turn,
+        steps.refuse_waiting,
+        steps.open_execution,
+        steps.close_execution,
+        steps.run_step,
         steps.call_model,
         steps.call_tool,
-        steps.open_turns,
         lifecycle.load_agent,
         lifecycle.project_agent_state,
         lifecycle.count_work_in_hand,
@@ -177,6 +251,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str, open_turns: Open
         conversations.end_conversation,
         notices.deliver_notice,
         notices.record_notice,
+        runs.begin_scheduled_run,
     ]
     if parts.memories is not None:
         retention = RetentionActivities(BulkMemory(parts.memories, parts.database, parts.blobs))
@@ -189,7 +264,26 @@ def build_worker(parts: Parts, client: Client, task_queue: str, open_turns: Open
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=GRACEFUL_STOP,
         max_cached_workflows=CACHED_WORKFLOWS,
+        max_concurrent_activities=parts.settings.limits.calls,
+        max_concurrent_local_activities=parts.settings.limits.calls,
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_EVERY),
+    )
+
+
+def build_schedule_engine(parts: Parts, client: Client, task_queue: str) -> ScheduleEngine:
+    """Brings schedules to the engine."""
+    return ScheduleEngine(parts.database, Engine(client, task_queue))
+
+
+def build_deployments(parts: Parts, client: Client, task_queue: str) -> Deployments:
+    """Deployments, for those that a server left behind."""
+    return Deployments(
+        parts.database,
+        parts.blobs,
+        Engine(client, task_queue),
+        parts.disk,
+        standing_grants(parts.settings),
+        base_limits(parts.settings),
     )
 
 
@@ -198,25 +292,34 @@ def build_server_log(parts: Parts) -> ServerLog:
     return ServerLog(parts.database, parts.settings.customer, __version__)
 
 
-def build_watch(parts: Parts, client: Client, task_queue: str, server_log: ServerLog) -> Watch:
+def build_deadline_worker(parts: Parts, client: Client, task_queue: str, server_log: ServerLog) -> DeadlineWorker:
     """What happens because time passes. Every worker has one."""
     engine = Engine(client, task_queue)
-    ports = step_ports(parts)
-    forsaken = Forsaken(parts.database, engine, lambda steps: do_steps(ports, steps))
-    projections = Projections(parts.database)
+    projections = Projections(parts.database, parts.archive)
 
     async def follow() -> None:
         await projections.follow_all()
         await server_log.milestones()
 
     remember = AutoStore(parts.memories, parts.database, parts.blobs).remember if parts.memories else None
-    return Watch(parts.database, engine, forsaken.sweep, follow, remember)
+    deletions = Deletions(parts.database, engine, parts.blobs, parts.memories)
+    retention = build_retention(parts, deletions)
+    handlers = {**deletions.handlers, **retention.handlers}
+    return DeadlineWorker(parts.database, engine, follow, remember, handlers, retention.ensure)
+
+
+def build_retention(parts: Parts, deletions: Deletions) -> Retention:
+    """How long things are kept."""
+    settings = parts.settings
+    readers = [*PROJECTIONS, *(sink_view(name) for name in settings.audit.sinks)]
+    archive = Archive(parts.database, parts.archive, settings.retention.events, readers)
+    return Retention(parts.database, deletions, settings.retention.periods, archive)
 
 
 def step_ports(parts: Parts) -> StepPorts:
     """The world, as steps see it."""
     return StepPorts(
-        records=parts.database,
+        records=parts.near,
         blobs=parts.blobs,
         sandbox=parts.sandbox,
         models=parts.models,
@@ -224,32 +327,10 @@ def step_ports(parts: Parts) -> StepPorts:
         stream=parts.stream,
         directory=parts.directory,
         memories=parts.memories,
+        base_limits=base_limits(parts.settings),
+        flow=parts.flow,
+        flow_rules=flow_rules(parts.settings),
     )
-
-
-def build_opener_ports(settings: Settings) -> tuple[StepPorts, Callable[[], None]]:
-    """What opening turns needs, in a process of its own; and what gives it up again."""
-    folder = DataFolder(Path(settings.data_dir))
-    database = Database(settings.store.url or sqlite_url(folder.database), synchronous=settings.store.synchronous)
-    database.start_writer()
-    blobs = FileBlobs(folder.blobs)
-    sandbox = WasmtimeSandbox(blobs, folder.cache / "tools", size=1, brief=AT_ONCE, allowed_paths=[])
-    ports = StepPorts(
-        records=AtOnceRecords(database),
-        blobs=blobs,
-        sandbox=sandbox,
-        models=Models(settings.models, templates),
-        templates=templates,
-        stream=LocalStream(),
-        directory=Directory(),
-        only_opens=True,
-    )
-
-    def close() -> None:
-        sandbox.close()
-        database.close()
-
-    return ports, close
 
 
 def _channels(settings: Settings) -> dict[str, Channel]:
@@ -258,40 +339,111 @@ def _channels(settings: Settings) -> dict[str, Channel]:
     Raises:
         InvalidSettings: notices of one could not be signed: better told now than when something has gone wrong.
     """
-    found = {name: Channel(url=each.url, secret_env=each.secret_env) for name, each in settings.channels.items()}
+    found = {
+        name: Channel(url=each.url, secret=one_reference(each.secret, each.secret_env))
+        for name, each in settings.channels.items()
+    }
     for name, channel in found.items():
         problem = webhooks.secret_problem(channel)
         if problem is not None:
+            variable = (channel.secret or "").removeprefix("env:")
             raise InvalidSettings(
                 f"channel {name}: {problem}",
-                Hint(text="make a secret", command=f"export {channel.secret_env}=whsec_$(openssl rand -base64 24)"),
+                Hint(text="make a secret", command=f"export {variable}=whsec_$(openssl rand -base64 24)"),
             )
     return found
 
 
+def accept_here(parts: Parts) -> Accept:
+    """Accepts requests in this process."""
+    return partial(accept, step_ports(parts))
+
+
+def build_delivery(parts: Parts, client: Client, task_queue: str) -> Delivery:
+    """Tells workflows of the turns that the store has in hand."""
+    return Delivery(parts.database, Engine(client, task_queue))
+
+
+def build_workers(parts: Parts, client: Client, task_queue: str) -> Workers:
+    """Sees workers of other processes."""
+    return Workers(parts.database, Engine(client, task_queue))
+
+
 def build_services(
-    parts: Parts, client: Client, task_queue: str, facts: dict[str, object], opener: Opener | None
+    parts: Parts,
+    client: Client,
+    task_queue: str,
+    facts: dict[str, object],
+    accept: Accept,
+    delivery: Delivery,
+    workers: Workers | None = None,
 ) -> Services:
-    """The use cases, for the API; `opener` answers at once what can be."""
+    """The use cases, for the API.
+
+    Args:
+        parts: what they use.
+        client: reaches the engine.
+        task_queue: where its workers ask for work.
+        facts: what the server tells of itself.
+        accept: accepts requests.
+        delivery: tells workflows of them.
+        workers: knows of those in other processes, where none is in this one.
+    """
     engine = Engine(client, task_queue)
-    limits = parts.settings.limits
-    inbox = InboxSender(engine, most_waiting=limits.waiting, opener=opener)
-    turns = Turns(parts.database, parts.blobs, parts.stream, parts.directory, inbox, parts.room)
+    limits, home = parts.settings.limits, parts.settings.customer
+    refusals, oidc = Refusals(parts.database, home), parts.settings.auth.oidc
+    fast_path = FastPath(accept, most_waiting=limits.waiting)
+    turns = Turns(parts.near, parts.blobs, parts.stream, fast_path, delivery, parts.disk, workers)
+    tallies = Tallies(parts.database, parts.settings.customer)
+    deletions = Deletions(parts.database, engine, parts.blobs, parts.memories)
+    retention = build_retention(parts, deletions)
+    schedules = build_schedule_engine(parts, client, task_queue)
+    automatic = AutomaticRequests(parts.database, templates, turns)
+    projections = Projections(parts.database, parts.archive)
+    statistics = CallStatistics(parts.database, projections)
     return Services(
+        schedules=Schedules(parts.database, schedules, ScheduleRuns(automatic)),
+        triggers=Triggers(parts.database),
+        hooks=Hooks(automatic, SECRETS.get, tallies),
+        tallies=tallies,
+        codec=Codec(build_codec(parts.settings.engine.encryption), tallies),
+        audit_lag=build_lag(parts.settings.audit, parts.database),
         turns=turns,
-        conversations=Conversations(parts.database, parts.directory, engine, turns),
-        agents=Agents(parts.database, parts.models, parts.directory, engine),
-        deployments=Deployments(parts.database, parts.blobs, engine, parts.room),
-        approvals=Approvals(parts.database, engine),
+        listening=Listening(parts.database, parts.stream, turns),
+        conversations=Conversations(parts.database, parts.directory, engine, turns, deletions),
+        agents=Agents(parts.database, parts.models, parts.directory, engine, statistics, tallies),
+        deployments=build_deployments(parts, client, task_queue),
+        approvals=Approvals(parts.database, engine, parts.sandbox),
         budgets=Budgets(parts.database),
-        memory=MemoryAdministration(parts.memories, parts.database, parts.blobs),
+        memory=MemoryAdministration(parts.memories, parts.database, parts.blobs, tallies),
         event_log=EventLog(parts.database),
-        projections=Projections(parts.database),
+        projections=projections,
         onboarding=Onboarding(parts.database),
-        tools=Tools(parts.database, parts.blobs, parts.sandbox),
-        keys=Keys(parts.database, home_customer=parts.settings.customer),
-        health=Health(),
+        tools=Tools(
+            parts.database,
+            parts.blobs,
+            parts.sandbox,
+            parts.directory,
+            base_limits(parts.settings),
+            parts.flow,
+            flow_rules(parts.settings),
+            statistics,
+        ),
+        tool_grants=ToolGrants(parts.database, parts.guard, standing_grants(parts.settings)),
+        keys=Keys(parts.database, home_customer=home),
+        authentication=Authentication(
+            parts.database,
+            parts.database.access_changes,
+            refusals,
+            home_customer=home,
+            tokens=Oidc(oidc) if oidc.issuer else None,
+        ),
+        retention=retention,
+        storage=Storage(parts.database, parts.disk, retention, parts.memories, parts.blobs.root),
+        queues=Queues(parts.database, fast_path),
+        rates=Rates(limits.requests_per_second, limits.request_burst),
+        health=HealthChecks(),
         blobs=parts.blobs,
         facts=facts,
-        limits=ApiLimits(limits.request_bytes, limits.content_bytes, limits.blob_bytes),
+        limits=ApiLimits(limits.request_bytes, limits.content_bytes, limits.blob_bytes, limits.bodies_bytes),
     )

@@ -1,25 +1,30 @@
 """Agents: what is deployed, in which state, and how it does."""
 
 import time
+from datetime import datetime
 
-from pydantic import BaseModel
 from temporalio.common import WorkflowIDConflictPolicy
 
-from caxton.activities import journal
-from caxton.domain.agents import AgentLimits, AgentState, AgentVersion
-from caxton.domain.capabilities import Capability
+from caxton.domain.agents import AgentState, AgentVersion, Capability
 from caxton.domain.errors import CaxtonError, Hint, InvalidState, NotFound
 from caxton.domain.events.conversations import SkillsDiscovered
 from caxton.domain.events.deployments import DeploymentResumed
-from caxton.domain.ids import Digest, Scope, new_id
+from caxton.domain.events.origin import current_origin
+from caxton.domain.ids import Digest, Scope
 from caxton.domain.ports import ModelGateway
-from caxton.domain.records import CallStatistics, Component, Records, Transaction
+from caxton.domain.records import Component, Records, Transaction
+from caxton.recording import journal
+from caxton.routing import index as routing
 from caxton.routing.directory import Directory
-from caxton.routing.index import CapabilityIndex, Provider
+from caxton.routing.index import CapabilityIndex
 from caxton.routing.similar import similar_names
-from caxton.service.context import Caller, Role
+from caxton.service.call_statistics import CallStatistics
+from caxton.service.changes import request_change
+from caxton.service.context import Caller
 from caxton.service.engine import Engine
-from caxton.service.views import StatisticsView, statistics_view
+from caxton.service.tallies import Tallies
+from caxton.views.agents import AgentView, CapabilityView, ModelChoice, Provider
+from caxton.views.statistics import Statistics
 from caxton.workflows.agent import (
     DEFAULT_GRACE,
     AgentInput,
@@ -32,74 +37,34 @@ from caxton.workflows.names import agent_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
 
 
-class ModelView(BaseModel):
-    """Which model an agent uses."""
-
-    configured: list[str]
-    resolved: list[str]
-    scripted: bool
-    note: str | None = None
-
-
-class AgentView(BaseModel):
-    """An agent as callers see it."""
-
-    name: str
-    version: str
-    digest: Digest
-    state: AgentState
-    reason: str | None = None
-    suspended: str | None = None
-    """Why it takes no work until an operator resumes it."""
-    description: str
-    capabilities: list[Capability]
-    tools: list[str]
-    delegates: list[str]
-    model: ModelView
-    deployment_id: str | None = None
-    updated_at: str
-    statistics: StatisticsView | None = None
-    running: int = 0
-    documentation: str | None = None
-    limits: AgentLimits | None = None
-
-
-class ProviderView(BaseModel):
-    """An agent that offers a capability."""
-
-    agent: str
-    version: str
-    state: AgentState
-
-
-class CapabilityView(BaseModel):
-    """A capability as callers see it."""
-
-    name: str
-    versions: list[str]
-    description: str
-    providers: list[ProviderView]
-    statistics: StatisticsView | None = None
-
-
 class Agents:
     """Use cases on agents and capabilities."""
 
-    def __init__(self, records: Records, models: ModelGateway, directory: Directory, engine: Engine) -> None:
-        """Join what agents need."""
+    def __init__(
+        self,
+        records: Records,
+        models: ModelGateway,
+        directory: Directory,
+        engine: Engine,
+        statistics: CallStatistics,
+        tallies: Tallies | None = None,
+    ) -> None:
+        """Join what agents need; `statistics` say how calls of them went, `tallies` counts who looked."""
+        self.tallies = tallies
         self.records = records
         self.models = models
         self.directory = directory
         self.engine = engine
+        self.statistics = statistics
 
     async def list_agents(self, caller: Caller) -> list[AgentView]:
         """All agents of the workspace."""
         scope = caller.scope
+        statistics = await self.statistics.of_agents(scope)
 
         def read(transaction: Transaction) -> list[AgentView]:
             components = transaction.components(scope, "agent")
             versions = transaction.agent_versions(scope, [component.digest for component in components])
-            statistics = {found.name: found for found in transaction.agent_statistics(scope)}
             work = transaction.work_in_hand(scope)
             return [
                 self._view(component, versions[component.digest], statistics.get(component.name), work)
@@ -115,13 +80,18 @@ class Agents:
             NotFound: there is none of that name.
         """
         scope = caller.scope
+        statistics = await self.statistics.of_agents(scope)
 
         def read(transaction: Transaction) -> AgentView:
             component = self._component(transaction, scope, name)
             version = transaction.agent_versions(scope, [component.digest])[component.digest]
-            statistics = {found.name: found for found in transaction.agent_statistics(scope)}
             view = self._view(component, version, statistics.get(name), transaction.work_in_hand(scope))
-            return view.model_copy(update={"documentation": version.spec.documentation, "limits": version.spec.limits})
+            return view.model_copy(
+                update={
+                    "documentation": version.spec.documentation,
+                    "limits": version.spec.limits.model_dump(mode="json"),
+                }
+            )
 
         return await self.records.read(read)
 
@@ -144,7 +114,6 @@ class Agents:
             NotFound: there is none of that name.
             InvalidState: it is not suspended.
         """
-        caller.require(Role.OPERATOR)
         scope = caller.scope
 
         def lift(transaction: Transaction) -> None:
@@ -170,22 +139,21 @@ class Agents:
         """What can be asked for; with `query`, what it resembles by name or description."""
         scope = caller.scope
 
-        def read(transaction: Transaction) -> tuple[CapabilityIndex, dict[str, CallStatistics]]:
-            statistics = {found.name: found for found in transaction.capability_statistics(scope)}
-            return self.directory.registry(transaction, scope).index, statistics
-
         started = time.perf_counter()
-        index, statistics = await self.records.read(read)
-        names = _matching(index, query) if query else index.capabilities
-        discovered = SkillsDiscovered(
-            capability_filter=query,
-            discovered=names[:100],
-            count=len(names),
-            query_time_ms=round((time.perf_counter() - started) * 1000, 3),
-        )
-        event = journal.note(scope, discovered, new_id("discovery"), actor=caller.actor)
-        await self.records.write(lambda transaction: transaction.add_events(scope, [event]))
-        return [_capability(index, name, index.providers[name], statistics.get(name)) for name in names]
+        index = await self.records.read(lambda transaction: self.directory.registry(transaction, scope).index)
+        statistics = await self.statistics.of_capabilities(scope)
+        offers = _Offers(index)
+        names = _matching(index, offers, query) if query else index.capabilities
+        took = round((time.perf_counter() - started) * 1000, 3)
+
+        def discovered(count: int, _first: datetime, _last: datetime) -> SkillsDiscovered:
+            return SkillsDiscovered(
+                capability_filter=query, discovered=names[:100], count=len(names), query_time_ms=took, times=count
+            )
+
+        if self.tallies is not None and self.tallies.read(caller, "capabilities", discovered):
+            await self.tallies.soon()
+        return [_capability(offers, name, index.providers[name], statistics.get(name)) for name in names]
 
     async def notify(self, scope: Scope, name: str, digest: Digest | None) -> None:
         """Tells an agent's lifecycle workflow that it was deployed (`digest`) or removed (None)."""
@@ -203,14 +171,15 @@ class Agents:
         )
 
     async def _command(self, caller: Caller, name: str, command: str, grace: float | None) -> AgentView:
-        caller.require(Role.OPERATOR)
         scope = caller.scope
         component = await self.records.read(lambda transaction: self._component(transaction, scope, name))
         from temporalio.client import WithStartWorkflowOperation
 
-        request = StartRequest(actor=caller.actor)
+        request = StartRequest(actor=caller.actor, origin=current_origin())
         if command != "start":
-            request = StopRequest(actor=caller.actor, grace=DEFAULT_GRACE if grace is None else grace)
+            request = StopRequest(
+                actor=caller.actor, origin=current_origin(), grace=DEFAULT_GRACE if grace is None else grace
+            )
 
         async def update() -> AgentStatus:
             start = WithStartWorkflowOperation(
@@ -227,6 +196,7 @@ class Agents:
                 command, request, start_workflow_operation=start, result_type=AgentStatus
             )
 
+        await request_change(self.records, caller, f"agent.{command}", name, before=component.state)
         await self.engine.call(update)
         return await self.show(caller, name)
 
@@ -245,7 +215,7 @@ class Agents:
         )
 
     def _view(
-        self, component: Component, version: AgentVersion, statistics: CallStatistics | None, work: dict[str, int]
+        self, component: Component, version: AgentVersion, statistics: Statistics | None, work: dict[str, int]
     ) -> AgentView:
         spec = version.spec
         return AgentView(
@@ -261,31 +231,51 @@ class Agents:
             delegates=[str(request) for request in spec.delegates],
             model=self._model(version),
             deployment_id=component.deployment_id,
-            updated_at=component.updated_at.isoformat(),
-            statistics=statistics_view(statistics),
+            updated_at=component.updated_at,
+            statistics=statistics,
             running=work.get(component.name, 0),
         )
 
-    def _model(self, version: AgentVersion) -> ModelView:
+    def _model(self, version: AgentVersion) -> ModelChoice:
         try:
             resolved = list(self.models.resolve(version))
         except CaxtonError as error:
-            return ModelView(configured=version.spec.models, resolved=[], scripted=False, note=error.message)
+            return ModelChoice(configured=version.spec.models, resolved=[], scripted=False, warning=error.message)
         scripted = resolved[:1] == ["scripted"]
-        note = None
-        if scripted and version.spec.models == ["auto"]:
+        note = warning = None
+        if unusable := self.models.unusable(version):
+            instead = "The agent's script" if scripted else resolved[0]
+            warning = f"{'; '.join(why for _, why in unusable)}. {instead} answers instead"
+        elif scripted and version.spec.models == ["auto"]:
             note = "no model is configured, so the agent's script answers"
-        return ModelView(configured=version.spec.models, resolved=resolved, scripted=scripted, note=note)
+        return ModelChoice(
+            configured=version.spec.models, resolved=resolved, scripted=scripted, note=note, warning=warning
+        )
 
 
-def _matching(index: CapabilityIndex, query: str) -> list[str]:
+class _Offers:
+    """What agents offer, by name: an agent may offer a hundred capabilities."""
+
+    def __init__(self, index: CapabilityIndex) -> None:
+        self._index = index
+        self._of = dict[str, dict[str, Capability]]()
+
+    def __call__(self, agent: str, name: str) -> Capability | None:
+        known = self._of.get(agent)
+        if known is None:
+            offered = self._index.agents[agent].spec.capabilities
+            known = self._of[agent] = {each.name: each for each in reversed(offered)}
+        return known.get(name)
+
+
+def _matching(index: CapabilityIndex, offers: _Offers, query: str) -> list[str]:
     wanted = query.lower()
     found: list[str] = []
     for name in index.capabilities:
         described = " ".join(
             offered.description
             for provider in index.providers[name]
-            if (offered := index.agents[provider.agent].spec.offers(name)) is not None
+            if (offered := offers(provider.agent, name)) is not None
         )
         if wanted in name or wanted in described.lower():
             found.append(name)
@@ -293,15 +283,15 @@ def _matching(index: CapabilityIndex, query: str) -> list[str]:
 
 
 def _capability(
-    index: CapabilityIndex, name: str, providers: tuple[Provider, ...], statistics: CallStatistics | None
+    offers: _Offers, name: str, providers: tuple[routing.Provider, ...], statistics: Statistics | None
 ) -> CapabilityView:
-    offered = index.agents[providers[0].agent].spec.offers(name)
+    offered = offers(providers[0].agent, name)
     return CapabilityView(
         name=name,
         versions=list(dict.fromkeys(provider.version for provider in providers)),
         description=offered.description if offered else "",
         providers=[
-            ProviderView(agent=provider.agent, version=provider.version, state=provider.state) for provider in providers
+            Provider(agent=provider.agent, version=provider.version, state=provider.state) for provider in providers
         ],
-        statistics=statistics_view(statistics),
+        statistics=statistics,
     )

@@ -1,32 +1,62 @@
 """Approvals: what waits for a person, and the decision."""
 
 import asyncio
+import json
 import time
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from caxton.domain.errors import Hint, InvalidState, NotFound, NotPermitted
+from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound, NotPermitted
+from caxton.domain.events.governance import RememberedGrantCreated, RememberedGrantRevoked, VoteCast
+from caxton.domain.events.origin import current_origin
 from caxton.domain.executions import ApprovalStatus, Decision
-from caxton.domain.governance import Approval, ApprovalMode, ApprovalState, Verdict
-from caxton.domain.records import Records
-from caxton.service.context import RANK, Caller, Role
+from caxton.domain.governance import Approval, ApprovalMode, ApprovalState, RememberedGrant, Verdict, Vote
+from caxton.domain.ids import new_id
+from caxton.domain.matchers import Pattern
+from caxton.domain.permissions import Permission
+from caxton.domain.ports import ToolSandbox
+from caxton.domain.records import Records, Transaction
+from caxton.domain.tools import ToolVersion
+from caxton.recording.contents import hash_of
+from caxton.recording.journal import note
+from caxton.service.changes import request_change
+from caxton.service.context import Caller
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.workflows.conversation import ConversationWorkflow
 from caxton.workflows.names import conversation_workflow_id
-
-NEEDED = {ApprovalMode.OPERATOR: Role.OPERATOR, ApprovalMode.FOUNDER: Role.ADMIN, ApprovalMode.AUTO: Role.OPERATOR}
-"""The role that a decision needs."""
 
 PATIENCE = 10.0
 """Seconds that a decision waits for a workflow that is between recording an approval and waiting for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """For how long calls like the one that is approved need no decision."""
+
+    seconds: float
+    like: Pattern = field(default_factory=dict[str, Any])
+    """Arguments that may differ within a pattern; all others must be the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What goes along with a decision."""
+
+    reason: str = ""
+    arguments: dict[str, Any] | None = None
+    """The arguments to call with, in place of those that were asked for."""
+    remember: Remember | None = None
+
+
 class Approvals:
     """Use cases on approvals."""
 
-    def __init__(self, records: Records, engine: Engine) -> None:
+    def __init__(self, records: Records, engine: Engine, sandbox: ToolSandbox) -> None:
         """Join what approvals need."""
         self.records = records
         self.engine = engine
+        self.sandbox = sandbox
 
     async def list_approvals(
         self, caller: Caller, *, state: ApprovalState | None, before: datetime | None, limit: int
@@ -51,39 +81,196 @@ class Approvals:
             )
         return found
 
-    async def decide(self, caller: Caller, approval_id: str, verdict: Verdict, reason: str) -> Approval:
+    async def decide(self, caller: Caller, approval_id: str, verdict: Verdict, wanted: Wanted) -> Approval:
         """Records a decision and lets the work go on. The same decision again changes nothing.
+
+        Where several must agree, a grant is a vote until there are enough; one refusal is enough.
 
         Raises:
             NotFound: there is no approval of that id.
-            NotPermitted: the caller's role is not the one that the approval asks for.
+            NotPermitted: the approval is for the founder, and the caller may not decide for that one; or the caller asked
+                for the work.
             InvalidState: it was decided otherwise, or is no longer needed.
+            ToolInputInvalid: the changed arguments do not fit the tool's schema.
         """
-        caller.require(Role.OPERATOR)
         approval = await self.show(caller, approval_id)
-        was_pending = approval.state is ApprovalState.PENDING
-        needed = NEEDED[approval.approval_mode]
-        if RANK[caller.role] < RANK[needed]:
-            raise NotPermitted(
-                f'this approval is for the {approval.approval_mode}: it needs the role "{needed}", '
-                f'and the key "{caller.name}" has the role "{caller.role}"',
-                "use another key",
-                details={"needed": needed, "role": caller.role},
-            )
-        if approval.state is ApprovalState.PENDING:
-            decision = Decision(approval_id=approval_id, verdict=verdict, actor=caller.actor, reason=reason)
-            await self._tell(approval, caller, decision)
-            approval = await self.show(caller, approval_id)
-        wanted = ApprovalState.GRANTED if verdict is Verdict.GRANT else ApprovalState.REJECTED
-        repeated = not was_pending and reason not in ("", approval.reason)
-        if approval.state is not wanted or approval.decided_by != caller.actor or repeated:
-            by = f" by {approval.decided_by}" if approval.decided_by not in (None, "system") else ""
-            raise InvalidState(
-                f"the approval is {approval.state}{by} already: the first decision stands",
-                Hint(text="see it", command=f"caxton approvals show {approval_id}"),
-                details={"approval": approval_id, "state": approval.state},
-            )
+        if approval.approval_mode is ApprovalMode.FOUNDER:
+            caller.require(Permission.APPROVALS_DECIDE_FOUNDER)
+        if approval.state is not ApprovalState.PENDING:
+            _repeated(caller, approval, verdict, wanted)
+            if wanted.remember is not None and verdict is Verdict.GRANT:
+                await self._check_wanted(caller, approval, Wanted(remember=wanted.remember))
+                await self._remember(caller, approval, wanted.remember)
+            return approval
+        _check_eyes(caller, approval, verdict)
+        await self._check_wanted(caller, approval, wanted)
+        if verdict is Verdict.GRANT and approval.approvals_needed > 1:
+            approval = await self._vote(caller, approval, wanted.reason)
+            if approval.state is ApprovalState.PENDING and len(approval.votes) < approval.approvals_needed:
+                return approval
+        changes = wanted.arguments is not None and verdict is Verdict.GRANT
+        decision = Decision(
+            approval_id=approval_id,
+            verdict=verdict,
+            actor=caller.actor,
+            origin=current_origin(),
+            reason=wanted.reason,
+            changed_by=caller.principal if changes else None,
+        )
+        await request_change(
+            self.records, caller, f"approval.{verdict}", approval_id, before=approval.state, after=str(verdict)
+        )
+        if changes:
+            await self._keep_changes(caller, approval, wanted)
+        await self._tell(approval, caller, decision)
+        approval = _decided(caller, await self.show(caller, approval_id), verdict)
+        if verdict is Verdict.GRANT and approval.arguments != wanted.arguments:
+            raise _stands(approval)  # the same person has just granted it with others
+        if wanted.remember is not None and verdict is Verdict.GRANT:
+            await self._remember(caller, approval, wanted.remember)
         return approval
+
+    async def _check_wanted(self, caller: Caller, approval: Approval, wanted: Wanted) -> None:
+        if wanted.arguments is None and wanted.remember is None:
+            return
+        if not approval.call:
+            raise InvalidInput(
+                "this approval is of a reply", "only arguments of a tool call can be changed or remembered"
+            )
+        if approval.approvals_needed > 1:
+            raise InvalidInput(
+                "several people must agree with this call as it is",
+                "reject it with a reason, so that the agent asks anew",
+            )
+        if wanted.arguments is None:
+            return
+        server, _, function = approval.name.partition(".")
+
+        def find(transaction: Transaction) -> ToolVersion | None:
+            component = transaction.component(caller.scope, "tool", server)
+            if component is None:
+                return None
+            return transaction.tool_versions(caller.scope, [component.digest]).get(component.digest)
+
+        tool = await self.records.read(find)
+        if tool is None:
+            raise InvalidState(f'the tool "{server}" is not deployed', "its arguments cannot be checked now")
+        await self.sandbox.check(caller.scope.customer, tool, function, wanted.arguments)
+
+    async def _vote(self, caller: Caller, approval: Approval, reason: str) -> Approval:
+        vote = Vote(approver=caller.principal, actor=caller.actor, reason=reason, made_at=datetime.now(UTC))
+
+        def cast(transaction: Transaction) -> Approval:
+            found = transaction.approval(caller.scope, approval.id)
+            assert found is not None
+            if found.state is not ApprovalState.PENDING or _voted(caller, found):
+                return found
+            transaction.put_vote(caller.scope, approval.id, vote)
+            votes = [*found.votes, vote]
+            told = VoteCast(
+                approval_id=approval.id,
+                action_id=f"{approval.step}.{approval.call}",
+                action_type=approval.action_type,
+                name=approval.name,
+                count=len(votes),
+                needed=approval.approvals_needed,
+                reason=reason,
+            )
+            event = note(caller.scope, told, approval.id, vote.approver, actor=caller.actor, agent=approval.agent)
+            transaction.add_events(caller.scope, [event])
+            return found.model_copy(update={"votes": votes})
+
+        return await self.records.write(cast)
+
+    async def _keep_changes(self, caller: Caller, approval: Approval, wanted: Wanted) -> None:
+        """Keeps changed arguments: workflows carry no contents."""
+        vote = Vote(
+            approver=caller.principal,
+            actor=caller.actor,
+            reason=wanted.reason,
+            made_at=datetime.now(UTC),
+            arguments=wanted.arguments,
+        )
+
+        def keep(transaction: Transaction) -> None:
+            found = transaction.approval(caller.scope, approval.id)
+            if found is not None and found.state is ApprovalState.PENDING:
+                transaction.put_vote(caller.scope, approval.id, vote)
+
+        await self.records.write(keep)
+
+    async def _remember(self, caller: Caller, approval: Approval, wanted: Remember) -> None:
+        """Remembers a decision for calls like it; asked for again, it is remembered once."""
+        now = datetime.now(UTC)
+        lasting = timedelta(seconds=wanted.seconds)
+
+        def keep(transaction: Transaction) -> None:
+            for known in transaction.remembered(caller.scope, now):
+                same = known.approval_id == approval.id and known.like == wanted.like
+                if same and known.expires_at - known.created_at == lasting:
+                    return
+            step = transaction.step(caller.scope, approval.execution_id, approval.step, 0)
+            assert step is not None, "an approval belongs to a recorded step"
+            asked: dict[str, Any] = step.payload["calls"][approval.call - 1]["arguments"]
+            grant = RememberedGrant(
+                id=new_id("ag"),
+                agent=approval.agent,
+                name=approval.name,
+                arguments=approval.arguments if approval.arguments is not None else asked,
+                like=wanted.like,
+                approval_id=approval.id,
+                granted_by=caller.actor,
+                approver=caller.principal,
+                reason=approval.reason,
+                created_at=now,
+                expires_at=now + lasting,
+            )
+            transaction.add_remembered(caller.scope, grant)
+            told = RememberedGrantCreated(
+                approval_id=approval.id,
+                action_type=approval.action_type,
+                name=approval.name,
+                grant_id=grant.id,
+                until=grant.expires_at,
+                like=sorted(wanted.like),
+                arguments_hash=hash_of(json.dumps(grant.arguments, ensure_ascii=False, sort_keys=True)),
+            )
+            event = note(caller.scope, told, grant.id, actor=caller.actor, agent=approval.agent)
+            transaction.add_events(caller.scope, [event])
+
+        await self.records.write(keep)
+
+    async def list_remembered(self, caller: Caller) -> list[RememberedGrant]:
+        """Remembered grants of the workspace that hold now, those first that end first."""
+        now = datetime.now(UTC)
+        return await self.records.read(lambda transaction: transaction.remembered(caller.scope, now))
+
+    async def forget(self, caller: Caller, grant_id: str) -> None:
+        """Ends a remembered grant.
+
+        Raises:
+            NotFound: the workspace has none of that id that holds.
+        """
+        now = datetime.now(UTC)
+
+        def revoke(transaction: Transaction) -> bool:
+            known = {grant.id: grant for grant in transaction.remembered(caller.scope, now)}
+            if grant_id not in known or not transaction.revoke_remembered(caller.scope, grant_id):
+                return False
+            grant = known[grant_id]
+            told = RememberedGrantRevoked(
+                approval_id=grant.approval_id, action_type="tool", name=grant.name, grant_id=grant_id
+            )
+            event = note(caller.scope, told, grant_id, "revoked", actor=caller.actor, agent=grant.agent)
+            transaction.add_events(caller.scope, [event])
+            return True
+
+        if not await self.records.write(revoke):
+            raise NotFound(
+                f'there is no remembered grant "{grant_id[:64]}"',
+                Hint(text="see them", command="caxton approvals remembered"),
+                details={"grant": grant_id[:64]},
+            )
 
     async def _tell(self, approval: Approval, caller: Caller, decision: Decision) -> None:
         handle = self.engine.client.get_workflow_handle_for(
@@ -107,3 +294,51 @@ class Approvals:
                 await asyncio.sleep(0.2)
             else:
                 return
+
+
+def _check_eyes(caller: Caller, approval: Approval, verdict: Verdict) -> None:
+    """Whoever asked for the work may refuse it, and not approve it."""
+    if not approval.four_eyes or verdict is not Verdict.GRANT:
+        return
+    if approval.requested_by is None:
+        caller.require(Permission.APPROVALS_DECIDE_FOUNDER)  # who asked is not known: it was before that was kept
+    elif approval.requested_by == caller.principal:
+        raise NotPermitted(
+            "four eyes: whoever asked for the work may not approve it",
+            "let somebody else decide, with a key of their own",
+            details={"needed": str(Permission.APPROVALS_DECIDE), "role": caller.role},
+        )
+
+
+def _repeated(caller: Caller, approval: Approval, verdict: Verdict, wanted: Wanted) -> None:
+    """Checks that the caller has decided just so before.
+
+    Raises:
+        InvalidState: somebody else has decided, or the caller has decided otherwise.
+    """
+    another = verdict is Verdict.GRANT and wanted.arguments != approval.arguments
+    if another or (wanted.reason not in ("", approval.reason) and not _voted(caller, approval)):
+        raise _stands(approval)
+    _decided(caller, approval, verdict)
+
+
+def _decided(caller: Caller, approval: Approval, verdict: Verdict) -> Approval:
+    granted = verdict is Verdict.GRANT
+    state = ApprovalState.GRANTED if granted else ApprovalState.REJECTED
+    own = approval.decided_by == caller.actor or (granted and _voted(caller, approval))
+    if approval.state is not state or not own:
+        raise _stands(approval)
+    return approval
+
+
+def _voted(caller: Caller, approval: Approval) -> bool:
+    return any(vote.approver == caller.principal for vote in approval.votes)
+
+
+def _stands(approval: Approval) -> InvalidState:
+    by = f" by {approval.decided_by}" if approval.decided_by not in (None, "system") else ""
+    return InvalidState(
+        f"the approval is {approval.state}{by} already: the first decision stands",
+        Hint(text="see it", command=f"caxton approvals show {approval.id}"),
+        details={"approval": approval.id, "state": approval.state},
+    )

@@ -2,20 +2,24 @@
 
 from datetime import UTC, datetime
 
-from caxton.activities import journal
-from caxton.activities.budgets import current_budgets
 from caxton.domain.errors import NotFound
 from caxton.domain.events import Event
 from caxton.domain.events.executions import ExecutionProcessing, ModelCalled
 from caxton.domain.events.governance import BudgetSet
 from caxton.domain.governance import WARN_AT, Budget, BudgetPeriod, BudgetResource, period_of
 from caxton.domain.ids import Scope, new_id
+from caxton.domain.permissions import Permission
 from caxton.domain.records import EventFilter, Records, Transaction
+from caxton.governance.budgets import current_budgets
+from caxton.recording import journal
 from caxton.routing.similar import similar_names
-from caxton.service.context import Caller, Role
+from caxton.service.context import Caller
 
 BATCH = 5_000
 """Events read at once when the use so far is counted."""
+
+FEW = 1_000
+"""Events that may be counted while nobody else can write: what comes while the others are counted."""
 
 
 class Budgets:
@@ -26,8 +30,11 @@ class Budgets:
         self.records = records
 
     async def list_budgets(self, caller: Caller) -> list[Budget]:
-        """All budgets of the customer, with what their running period has used."""
-        return await self.records.read(lambda transaction: current_budgets(transaction, caller.scope.customer))
+        """Budgets of the customer with what their running period has used: of all workspaces that the caller may see."""
+        found = await self.records.read(lambda transaction: current_budgets(transaction, caller.scope.customer))
+        if Permission.BUDGETS_READ in caller.everywhere:
+            return found
+        return [budget for budget in found if budget.workspace in ("", caller.scope.workspace)]
 
     async def set(
         self,
@@ -39,20 +46,17 @@ class Budgets:
         workspace: str = "",
         agent: str = "",
     ) -> Budget:
-        """Sets a budget, from now on. Raising one lets refused work pass at once.
-
-        Raises:
-            NotPermitted: the caller is no administrator.
-        """
-        caller.require(Role.ADMIN)
+        """Sets a budget, from now on. Raising one lets refused work pass at once."""
         customer = caller.scope.customer
+        budget = _budget(resource, period, limit, workspace, agent, caller.actor)
+        counted = await self._count(customer, budget)
 
         def put(transaction: Transaction) -> Budget:
             _check_subject(transaction, customer, workspace, agent)
             transaction.lock_budgets(customer)
-            wanted = _budget(resource, period, limit, workspace, agent, caller.actor)
+            wanted = budget
             known = _same(current_budgets(transaction, customer), wanted)
-            used = known.used if known else _used_so_far(transaction, caller.scope, wanted)
+            used = known.used if known else counted.go_on(transaction)
             wanted = wanted.model_copy(update={"used": used, "warned": used >= WARN_AT * limit})
             transaction.put_budget(customer, wanted)
             transaction.bump_generations(customer)
@@ -61,16 +65,30 @@ class Budgets:
 
         return await self.records.write(put)
 
+    async def _count(self, customer: str, budget: Budget) -> "_UseSoFar":
+        """Counts the use so far, but for the last few events: a batch at a time, while others write."""
+        counted = _UseSoFar(customer, budget)
+
+        def read(transaction: Transaction) -> bool:
+            if _same(current_budgets(transaction, customer), budget) is not None:
+                return True  # the budget knows what it has used
+            if transaction.event_head(customer).sequence - counted.position <= FEW:
+                return True
+            counted.batch(transaction)
+            return False
+
+        while not await self.records.read(read):
+            pass
+        return counted
+
     async def remove(
         self, caller: Caller, resource: BudgetResource, period: BudgetPeriod, *, workspace: str = "", agent: str = ""
     ) -> None:
         """Removes a budget.
 
         Raises:
-            NotPermitted: the caller is no administrator.
             NotFound: there is no such budget.
         """
-        caller.require(Role.ADMIN)
         customer = caller.scope.customer
 
         def remove(transaction: Transaction) -> bool:
@@ -133,21 +151,45 @@ def _same(budgets: list[Budget], wanted: Budget) -> Budget | None:
     return next((budget for budget in budgets if key(budget) == key(wanted)), None)
 
 
-def _used_so_far(transaction: Transaction, scope: Scope, budget: Budget) -> float:
+class _UseSoFar:
     """What the running period has used before the budget was set, from the log."""
-    kind = ExecutionProcessing.event_type if budget.resource == "requests" else ModelCalled.event_type
-    wanted = EventFilter(types=frozenset({kind}), agent=budget.agent or None, since=budget.starts_at)
-    workspaces = [budget.workspace] if budget.workspace else transaction.workspaces(scope.customer)
-    total = 0.0
-    for workspace in workspaces:
-        inside, position = Scope(customer=scope.customer, workspace=workspace), 0
-        while True:
-            batch = transaction.events(inside, wanted, after=position, limit=BATCH)
-            total += sum(_amount(event, budget.resource, of_agent=bool(budget.agent)) for event in batch)
-            if len(batch) < BATCH:
-                break
-            position = batch[-1].sequence or position
-    return round(total, 9)
+
+    def __init__(self, customer: str, budget: Budget) -> None:
+        kind = ExecutionProcessing.event_type if budget.resource == "requests" else ModelCalled.event_type
+        self.customer = customer
+        self.budget = budget
+        self.wanted = EventFilter(types=frozenset({kind}), agent=budget.agent or None, since=budget.starts_at)
+        self.position = 0
+        """The last event of the customer's log that is counted."""
+        self.total = 0.0
+
+    def go_on(self, transaction: Transaction) -> float:
+        """Counts to the end of the log. Returns what was used."""
+        while self.batch(transaction):
+            pass
+        return round(self.total, 9)
+
+    def batch(self, transaction: Transaction) -> bool:
+        """Counts some events, or all that are left. Returns whether there are more."""
+        head = transaction.event_head(self.customer).sequence
+        found = {name: self._events(transaction, name, head) for name in self._workspaces(transaction)}
+        cut = [events[-1].sequence or 0 for events in found.values() if len(events) == BATCH]
+        until = min(cut, default=head)
+        self.total += sum(
+            _amount(event, self.budget.resource, of_agent=bool(self.budget.agent))
+            for events in found.values()
+            for event in events
+            if (event.sequence or 0) <= until
+        )
+        self.position = until
+        return until < head
+
+    def _workspaces(self, transaction: Transaction) -> list[str]:
+        return [self.budget.workspace] if self.budget.workspace else transaction.workspaces(self.customer)
+
+    def _events(self, transaction: Transaction, workspace: str, head: int) -> list[Event]:
+        inside = Scope(customer=self.customer, workspace=workspace)
+        return transaction.events(inside, self.wanted, after=self.position, before=head + 1, limit=BATCH)
 
 
 def _amount(event: Event, resource: BudgetResource, *, of_agent: bool) -> float:

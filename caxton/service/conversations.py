@@ -1,34 +1,39 @@
 """Conversations: start, write, end, look."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-
-from caxton.activities import journal
-from caxton.activities.contents import hash_of
 from caxton.activities.conversations import ended_event
 from caxton.domain.conversations import ENDED, IDLE_TIMEOUT, Conversation, ConversationState, EndReason
-from caxton.domain.errors import Hint, NotFound
+from caxton.domain.errors import ConversationClosed, Hint, IdempotencyConflict, NotFound
 from caxton.domain.events.conversations import ConversationStarted
 from caxton.domain.events.executions import CancellationRequested
-from caxton.domain.executions import ExecutionState, RoutingStrategy, Target, TurnRequest, TurnView
-from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id, new_id
+from caxton.domain.events.origin import current_origin
+from caxton.domain.executions import RoutingStrategy, Target, TurnView, cancellation_of
+from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id, digest_of, new_id
+from caxton.domain.json_text import compact_encoder
 from caxton.domain.messages import Message
 from caxton.domain.records import Records, Transaction
+from caxton.recording import journal
+from caxton.recording.contents import hash_of
 from caxton.routing.decision import route
 from caxton.routing.directory import Directory
-from caxton.service.context import Caller, Role
+from caxton.service.changes import request_change
+from caxton.service.context import Caller
+from caxton.service.deletion import Deletions, active
+from caxton.service.delivery import Talk
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.service.turns import Ask, Turns
-from caxton.workflows.conversation import ConversationInput, ConversationWorkflow, EndInput
-from caxton.workflows.names import conversation_workflow_id, search_attributes
-from caxton.workflows.policies import TASK_TIMEOUT
+from caxton.views.deletion import Deletion
+from caxton.workflows.conversation import ConversationWorkflow, EndInput
+from caxton.workflows.names import conversation_workflow_id
 
 MOST_ADDRESSES = 10_000
 """Conversations whose target is remembered."""
+
+_sorted_json = compact_encoder(sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,11 @@ class Start:
 class Conversations:
     """Use cases on conversations."""
 
-    def __init__(self, records: Records, directory: Directory, engine: Engine, turns: Turns) -> None:
+    def __init__(
+        self, records: Records, directory: Directory, engine: Engine, turns: Turns, deletions: Deletions
+    ) -> None:
         """Join what conversations need."""
+        self.deletions = deletions
         self.records = records
         self.directory = directory
         self.engine = engine
@@ -60,7 +68,6 @@ class Conversations:
         Raises:
             RoutingFailed: nobody could answer in it.
         """
-        caller.require(Role.DEVELOPER)
         scope, key = caller.scope, start.idempotency_key
         identity = derived_id("c", scope.customer, scope.workspace, key) if key else new_id("c")
         conversation_id = ConversationId(identity)
@@ -72,9 +79,10 @@ class Conversations:
                 route(index, start.target, start.strategy, key=conversation_id)
             return found
 
+        fingerprint = _fingerprint(start)
         found = await self.records.read(check)
         if found is not None:
-            return found
+            return _same(found, fingerprint)
         moment = datetime.now(UTC)
         conversation = Conversation(
             id=conversation_id,
@@ -87,13 +95,19 @@ class Conversations:
             last_activity=moment,
             metadata={
                 **(start.metadata or {}),
-                "routing": {"version_range": start.target.version_range, "strategy": start.strategy},
+                "routing": {
+                    "version_range": start.target.version_range,
+                    "strategy": start.strategy,
+                    "fingerprint": fingerprint,
+                },
                 "idle_timeout": start.idle_timeout,
             },
         )
-        await self.engine.call(lambda: self._start_workflow(scope, conversation))
-        await self.records.write(lambda transaction: _record_start(transaction, scope, conversation, caller.actor))
-        return conversation
+        await self.turns.delivery.start(Talk.of_conversation(scope, conversation))
+        found = await self.records.write(
+            lambda transaction: _record_start(transaction, scope, conversation, caller.actor)
+        )
+        return conversation if found is None else _same(found, fingerprint)
 
     async def send(self, caller: Caller, conversation_id: ConversationId, ask: Ask, *, wait: float | None) -> TurnView:
         """Sends a message into a conversation; its `target` is the conversation's.
@@ -109,37 +123,13 @@ class Conversations:
             ConversationClosed: it has ended.
             IdempotencyConflict: the key was used for another message.
         """
-        caller.require(Role.DEVELOPER)
         scope = caller.scope
-        self.turns.inbox.admission.check(scope.customer)
+        self.turns.fast_path.check(scope.customer)
         target, strategy = await self._address(scope, conversation_id)
-        ask = Ask(target, ask.content, strategy, ask.variables, ask.idempotency_key, ask.traceparent)
+        ask = replace(ask, target=target, strategy=strategy)
         execution_id = self.turns.execution_id(scope, conversation_id, ask.idempotency_key)
         request = await self.turns.request(caller, ask, execution_id, conversation_id, one_shot=False)
-        known = None
-        if ask.idempotency_key is not None:
-            known = await self.turns.find(scope, request, check_route=False)
-        if known is None or known.execution.state is ExecutionState.RUNNING:
-            # A running one is sent again: its steps are recorded, so that is harmless, and it may never have been accepted.
-            # Whether the conversation has ended is seen where the turn is opened.
-            view = await self.turns.submit(request)
-            if view is not None:
-                return view
-            if ask.idempotency_key is not None and known is None:
-                await self._refuse_other(request)
-        return await self.turns.reply(scope, execution_id, conversation_id, wait)
-
-    async def _refuse_other(self, request: TurnRequest) -> None:
-        """Another message may have come with the same key, and wait for its turn: then this one was not taken.
-
-        Raises:
-            IdempotencyConflict: so it is.
-        """
-        waiting = await self.turns.inbox.waiting(request.scope, request.conversation_id, request.execution_id)
-        if waiting is None:  # it has begun, or ended: the store has it
-            await self.turns.find(request.scope, request, check_route=False)
-        elif waiting not in ("", request.fingerprint):  # versions before kept none
-            raise request.key_conflict()
+        return await self.turns.submit(request, wait=wait)
 
     async def _address(self, scope: Scope, conversation_id: ConversationId) -> tuple[Target, RoutingStrategy]:
         """Whom a conversation's messages are for: settled by its start, so it is read once."""
@@ -165,11 +155,20 @@ class Conversations:
             NotFound: there is no such conversation.
             ConversationClosed: it has ended.
         """
-        caller.require(Role.DEVELOPER)
         conversation = await self.show(caller.scope, conversation_id)
         if conversation.state in ENDED:
             raise conversation.closed()
-        request = EndInput(scope=caller.scope, conversation_id=conversation_id, reason=reason, actor=caller.actor)
+        request = EndInput(
+            scope=caller.scope,
+            conversation_id=conversation_id,
+            reason=reason,
+            actor=caller.actor,
+            origin=current_origin(),
+        )
+        if reason is not EndReason.CANCELLED:  # that is told below
+            await request_change(
+                self.records, caller, "conversation.end", conversation_id, before=conversation.state, after=str(reason)
+            )
         handle = self.engine.client.get_workflow_handle_for(
             ConversationWorkflow.run, conversation_workflow_id(caller.scope, conversation_id)
         )
@@ -183,26 +182,44 @@ class Conversations:
             await self.records.write(lambda transaction: _record_end(transaction, request))
         return await self.show(caller.scope, conversation_id)
 
-    async def cancel_turn(
-        self, caller: Caller, execution_id: ExecutionId, conversation_id: ConversationId | None = None
-    ) -> TurnView:
-        """Ends a turn; the conversation goes on. A turn that has ended stays as it is.
+    async def delete(self, caller: Caller, conversation_id: ConversationId, *, cancel: bool) -> Deletion:
+        """Deletes a conversation with its messages, executions, steps, and all that it left in memory, content and engine.
 
-        One that waits behind others of its conversation is found when `conversation_id` names that.
+        Args:
+            caller: who wants it.
+            conversation_id: which.
+            cancel: end it first, if it goes on; the turn in hand is cancelled.
+
+        Raises:
+            NotFound: there is no such conversation.
+            ConversationActive: it goes on.
+        """
+        conversation = await self.show(caller.scope, conversation_id)
+        if conversation.state not in ENDED:
+            if not cancel:
+                raise active(conversation)
+            with contextlib.suppress(ConversationClosed):
+                conversation = await self.end(caller, conversation_id, EndReason.CANCELLED)
+        done = await self.deletions.delete(caller, conversation)
+        self._addresses.pop((caller.scope, conversation_id), None)
+        return done
+
+    async def cancel_turn(self, caller: Caller, execution_id: ExecutionId) -> TurnView:
+        """Ends a turn, in hand or waiting; the conversation goes on. A turn that has ended stays as it is.
 
         Raises:
             NotFound: there is no such turn.
         """
-        caller.require(Role.DEVELOPER)
-        turn = await self.turns.show(caller.scope, execution_id, conversation_id)
+        turn = await self.turns.show(caller.scope, execution_id)
         if turn.state == "running":
             handle = self.engine.client.get_workflow_handle_for(
                 ConversationWorkflow.run, conversation_workflow_id(caller.scope, turn.conversation_id)
             )
             await self._tell_cancellation(caller, turn.conversation_id, execution_id)
-            with contextlib.suppress(WorkflowMissingError):  # a quick one, in an inbox: it ends by itself
+            self.turns.stream.publish(cancellation_of(execution_id), "end", {})
+            with contextlib.suppress(WorkflowMissingError):  # then it is due, and ends when it is told of again
                 await self.engine.call(lambda: handle.signal(ConversationWorkflow.cancel_turn, execution_id))
-            turn = await self.turns.reply(caller.scope, execution_id, turn.conversation_id, 10.0)
+            turn = await self.turns.reply(caller.scope, execution_id, 10.0)
         return turn
 
     async def _tell_cancellation(
@@ -219,7 +236,13 @@ class Conversations:
             execution_id=execution_id,
             correlation_id=execution_id,
         )
-        await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
+
+        def tell(transaction: Transaction) -> None:
+            transaction.add_events(caller.scope, [event])
+            if execution_id is not None:
+                transaction.cancel_turn(caller.scope, execution_id)
+
+        await self.records.write(tell)
 
     async def show(self, scope: Scope, conversation_id: ConversationId) -> Conversation:
         """A conversation.
@@ -272,43 +295,36 @@ class Conversations:
             ConversationWorkflow.run, conversation_workflow_id(scope, conversation_id)
         )
         status = await self.engine.call(lambda: handle.query(ConversationWorkflow.status))
-        return status.running is not None or status.waiting > 0
+        return status.running is not None
 
-    async def _start_workflow(self, scope: Scope, conversation: Conversation) -> None:
-        await self.engine.client.start_workflow(
-            ConversationWorkflow.run,
-            _input(scope, conversation),
-            id=conversation_workflow_id(scope, conversation.id),
-            task_queue=self.engine.task_queue,
-            task_timeout=TASK_TIMEOUT,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            search_attributes=_attributes(scope, conversation),
-            static_summary=_summary(conversation),
+
+def _fingerprint(start: Start) -> str:
+    """What tells a start from another one under the same idempotency key."""
+    facts = [start.target.model_dump(), start.topic, start.idle_timeout, start.strategy, start.metadata or {}]
+    return digest_of(_sorted_json(facts).encode())
+
+
+def _same(found: Conversation, fingerprint: str) -> Conversation:
+    """The conversation that the idempotency key stands for.
+
+    Raises:
+        IdempotencyConflict: it was begun by another request.
+    """
+    if found.metadata.get("routing", {}).get("fingerprint") not in (None, fingerprint):
+        raise IdempotencyConflict(
+            "the idempotency key was used before, for another conversation",
+            "use a new key for a new conversation",
+            details={"conversation_id": found.id},
         )
+    return found
 
 
-def _input(scope: Scope, conversation: Conversation) -> ConversationInput:
-    idle = float(conversation.metadata.get("idle_timeout", IDLE_TIMEOUT))
-    return ConversationInput(scope=scope, conversation_id=conversation.id, idle_timeout=idle)
-
-
-def _attributes(scope: Scope, conversation: Conversation) -> Any:
-    return search_attributes(
-        scope,
-        agent=conversation.agent,
-        capability=conversation.capability,
-        state=ConversationState.IN_PROGRESS,
-    )
-
-
-def _summary(conversation: Conversation) -> str:
-    return f"conversation about {conversation.capability or conversation.agent}"
-
-
-def _record_start(transaction: Transaction, scope: Scope, conversation: Conversation, actor: str) -> None:
+def _record_start(
+    transaction: Transaction, scope: Scope, conversation: Conversation, actor: str
+) -> Conversation | None:
+    """Records the start. If somebody else has with the same key, returns that conversation."""
     if not transaction.add_conversation(scope, conversation, one_shot=False):
-        return
+        return transaction.conversation(scope, conversation.id)
     started = ConversationStarted(
         initiator="user",
         participants=conversation.participants,
@@ -327,6 +343,7 @@ def _record_start(transaction: Transaction, scope: Scope, conversation: Conversa
             )
         ],
     )
+    return None
 
 
 def _record_end(transaction: Transaction, request: EndInput) -> None:

@@ -33,7 +33,7 @@ def read_cursor(scope: Scope, cursor: str, wanted: str) -> int:
         found = int(position)
     except (ValueError, binascii.Error, UnicodeDecodeError):
         raise _invalid() from None
-    if version != _VERSION or found < 0 or check != _check(scope, found, wanted):
+    if version != _VERSION or not 0 <= found < 2**63 or check != _check(scope, found, wanted):
         raise _invalid()
     return found
 

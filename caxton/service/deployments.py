@@ -1,60 +1,195 @@
 """Deployments: plan, deploy, roll back."""
 
-from datetime import timedelta
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from caxton.activities.deployment_events import DeploymentNotes
-from caxton.activities.releases import read_release
-from caxton.domain.deployments import Deployment, DeploymentPlan, DeploymentRequest, DeploymentState
-from caxton.domain.errors import CaxtonError, ErrorReport, Hint, InvalidInput, InvalidState, NotFound, PayloadTooLarge
-from caxton.domain.ids import DeploymentId, Digest, derived_id, digest_of, new_id
+from caxton.definitions.tools import MANIFEST, MANIFEST_LIMIT, manifest_of
+from caxton.deploying.events import DeploymentNotes
+from caxton.deploying.releases import Release, read_release
+from caxton.domain.deployments import (
+    UNFINISHED,
+    Deployment,
+    DeploymentPlan,
+    DeploymentRequest,
+    DeploymentSource,
+    DeploymentState,
+    not_undoable,
+)
+from caxton.domain.deployments import deployment_id as derived_deployment_id
+from caxton.domain.errors import (
+    CaxtonError,
+    ErrorReport,
+    Hint,
+    IdempotencyConflict,
+    InvalidInput,
+    InvalidState,
+    NotFound,
+    PayloadTooLarge,
+)
+from caxton.domain.events.origin import current_origin
+from caxton.domain.fair_lock import FairLock
+from caxton.domain.grants import NO_GRANTS, StandingGrants, ToolGrant, for_any_call, missing
+from caxton.domain.ids import DeploymentId, Digest, Scope, new_id
+from caxton.domain.permissions import Permission
 from caxton.domain.ports import BlobStore
 from caxton.domain.quantities import format_size
-from caxton.domain.records import Records, Transaction
-from caxton.service.context import Caller, Role
-from caxton.service.engine import Engine
-from caxton.service.room import DiskRoom
+from caxton.domain.records import BegunDeployment, Records, Transaction
+from caxton.domain.tools import BASE_LIMITS, ToolLimits, ToolManifest
+from caxton.routing.directory import read_grants
+from caxton.service.changes import request_change
+from caxton.service.context import Caller
+from caxton.service.disk_guard import DiskGuard
+from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.workflows.deployment import DeploymentInput, DeploymentWorkflow
 from caxton.workflows.names import deployment_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
 
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0
+"""Seconds between looks for deployments that nobody has begun."""
+
+AT_A_TIME = 100
+
+NOT_BEGUN_AFTER = timedelta(seconds=10)
+"""After so long a deployment that has not ended is looked after: its workflow may never have been started."""
+
+Grants = Mapping[str, Sequence[ToolGrant]]
+Sources = Mapping[tuple[str, str], DeploymentSource]
+
+MANIFESTS_READ = 50
+"""Manifests of changed tools that a plan looks into; a deployment tells of all."""
+
+LARGE = 1_000
+"""Agents, tools and their files above which plans take turns: together they would leave the interpreter to nobody else."""
+
 DEPLOYMENT_MEMO = "deployment_id"
 """Under which a workflow says which deployment it is: all of a workspace's have one workflow id."""
+
+CHECK_EVERY = 8 << 20
+"""Bytes of an upload after which the disk is looked at again."""
 
 
 class Deployments:
     """Use cases on deployments."""
 
-    def __init__(self, records: Records, blobs: BlobStore, engine: Engine, room: DiskRoom) -> None:
-        """Join what deployments need."""
-        self.room = room
+    def __init__(
+        self,
+        records: Records,
+        blobs: BlobStore,
+        engine: Engine,
+        disk: DiskGuard,
+        standing: StandingGrants = NO_GRANTS,
+        base_limits: ToolLimits = BASE_LIMITS,
+    ) -> None:
+        """Join what deployments need, and what tools are granted by the server's settings."""
+        self.standing = standing
+        self.base_limits = base_limits
+        self.disk = disk
         self.records = records
         self.blobs = blobs
         self.engine = engine
+        self._large_plans = FairLock()
 
     async def plan(self, caller: Caller, request: DeploymentRequest) -> DeploymentPlan:
         """What `request` would change, and which content the server lacks for it."""
-        _check(request)
-        release = await self.records.read(lambda transaction: read_release(transaction, caller.scope, request))
-        digests = [digest for bundle in release.changed for digest in bundle.files.values()]
-        missing = await self.blobs.missing(caller.scope.customer, digests)
-        return DeploymentPlan(changes=release.changes, missing=missing)
+        if sum(1 + len(bundle.files) for bundle in request.bundles) <= LARGE:
+            return await self._plan(caller, request)
+        async with self._large_plans.turn(caller.scope.customer):
+            return await self._plan(caller, request)
 
-    async def put_blob(self, caller: Caller, digest: Digest, content: bytes) -> None:
-        """Stores content of a deployment.
+    async def _plan(self, caller: Caller, request: DeploymentRequest) -> DeploymentPlan:
+        _check(request)
+
+        def read(tx: Transaction) -> tuple[Release, Grants, Sources, set[Digest]]:
+            release = read_release(tx, caller.scope, request)
+            return (
+                release,
+                read_grants(tx, caller.scope, self.standing),
+                tx.component_sources(caller.scope),
+                tx.own_contents(caller.scope, release.contents),
+            )
+
+        release, grants, sources, own = await self.records.read(read)
+        for change in release.changes:
+            change.source = sources.get((change.kind, change.name))
+        # Content of another workspace is as missing as what nobody has: a plan tells nobody what there is elsewhere.
+        absent = set(await self.blobs.missing(caller.scope.customer, sorted(own)))
+        lacking = [digest for digest in release.contents if digest not in own or digest in absent]
+        changes = {change.name: change for change in release.changes if change.kind == "tool"}
+        tools = [bundle for bundle in release.changed if bundle.kind == "tool" and MANIFEST in bundle.files]
+        for bundle in tools[:MANIFESTS_READ]:
+            manifest = bundle.files[MANIFEST]
+            tool = await self._manifest(caller, manifest) if manifest in own else None
+            if tool is not None:
+                rights = for_any_call(grants.get(bundle.name, ()), datetime.now(UTC))
+                changes[bundle.name].lacks(missing(tool, rights, self.base_limits))
+        return DeploymentPlan(changes=release.changes, missing=lacking)
+
+    async def _manifest(self, caller: Caller, digest: Digest) -> ToolManifest | None:
+        """The manifest at `digest`, if it is there already and is one."""
+        try:
+            size, chunks = await self.blobs.read(caller.scope.customer, digest)
+        except NotFound:
+            return None
+        content = bytearray()
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                if size > MANIFEST_LIMIT:
+                    return None
+                content += chunk
+        return manifest_of(bytes(content))
+
+    async def put_blob(self, caller: Caller, digest: Digest, chunks: AsyncIterator[bytes]) -> None:
+        """Stores content of a deployment as it comes, for the caller's workspace. Whoever sends all of it has it, also where
+        another workspace has it already. Nothing of it is read before it is known that it may be stored.
 
         Raises:
             InvalidInput: it is not what its address says.
+            DiskFull: there is no room, or it has become short.
         """
-        caller.require(Role.DEVELOPER)
-        self.room.check()
-        if digest_of(content) != digest:
-            raise InvalidInput("the content is not what its address says", "send it again")
-        await self.blobs.put(caller.scope.customer, content)
+        self.disk.check()
+        scope = caller.scope
+        known = await self.records.read(lambda transaction: transaction.own_contents(scope, [digest]))
+        if not known or await self.blobs.missing(scope.customer, [digest]):
+            await request_change(self.records, caller, "content.store", digest)
+        await self.blobs.store(scope.customer, digest, self._while_there_is_room(chunks))
+        if not known:
+            await self.records.write(lambda transaction: transaction.add_contents(scope, [digest]))
+
+    async def _while_there_is_room(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        unchecked = 0
+        async for chunk in chunks:
+            unchecked += len(chunk)
+            if unchecked > CHECK_EVERY:
+                self.disk.check()
+                unchecked = 0
+            yield chunk
+
+    async def content(self, caller: Caller, digest: Digest) -> tuple[int, AsyncIterator[bytes]]:
+        """The size of a content by its address, and the content a chunk at a time.
+
+        Raises:
+            NotFound: the customer has no such content, or it is not of the caller's workspace.
+        """
+
+        def has_it(transaction: Transaction) -> bool:
+            if Permission.MESSAGES_READ in caller.everywhere:
+                return not transaction.unused_contents(caller.scope.customer, [digest])
+            return transaction.has_content(caller.scope, digest)
+
+        if not await self.records.read(has_it):
+            raise NotFound(f'there is no content "{digest}"', details={"digest": digest})
+        return await self.blobs.read(caller.scope.customer, digest)
 
     async def deploy(
         self,
@@ -70,23 +205,70 @@ class Deployments:
             InvalidDefinitions: something is wrong; nothing was changed.
             InvalidState: another deployment of the workspace is under way.
         """
-        caller.require(Role.DEVELOPER)
-        self.room.check()
+        self.disk.check()
         _check(request)
         scope = caller.scope
-        key = (scope.customer, scope.workspace, idempotency_key or "")
-        deployment_id = DeploymentId(derived_id("d", *key) if idempotency_key else new_id("d"))
+        deployment_id = (
+            derived_deployment_id(scope.customer, scope.workspace, idempotency_key)
+            if idempotency_key
+            else DeploymentId(new_id("d"))
+        )
         deployment = DeploymentInput(
             scope=scope,
             deployment_id=deployment_id,
             request=request,
             actor=caller.actor,
+            origin=current_origin(),
             rollback_of=rollback_of,
         )
-        begun = await self.records.write(lambda transaction: _begin(transaction, deployment))
-        if begun or (await self.show(caller, deployment_id)).state is DeploymentState.VALIDATING:
-            await self._run(deployment)
+        known = await self.records.write(lambda transaction: _begin(transaction, deployment))
+        if known is not None and (
+            known.request.model_dump() != request.model_dump() or known.rollback_of != rollback_of
+        ):
+            raise IdempotencyConflict(
+                "the idempotency key was used before, for another deployment",
+                "use a new key for a new deployment",
+                details={"deployment": deployment_id},
+            )
+        if known is None or (await self.show(caller, deployment_id)).state in UNFINISHED:
+            handle = await self._start(deployment)
+            await self.engine.call(lambda: handle.result(rpc_timeout=timedelta(minutes=15)))
         return await self._finished(caller, deployment_id)
+
+    async def keep_going(self) -> None:
+        """Goes on with deployments that were asked of a server that is gone, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                await self._look()
+            except CaxtonError as error:
+                log.warning("deployments wait: %s", error.message)
+            except Exception as error:
+                log.exception("looking after deployments failed, and goes on", extra={"error": type(error).__name__})
+
+    async def _look(self) -> None:
+        before = datetime.now(UTC) - NOT_BEGUN_AFTER
+        for begun in await self.records.read(lambda transaction: transaction.unfinished_deployments(before, AT_A_TIME)):
+            with contextlib.suppress(InvalidState):  # it is told by the deployment
+                await self._go_on(begun)
+
+    async def _go_on(self, begun: BegunDeployment) -> None:
+        deployment = DeploymentInput(
+            scope=begun.scope,
+            deployment_id=begun.id,
+            request=begun.request,
+            actor=begun.actor,
+            rollback_of=begun.rollback_of,
+        )
+        if begun.is_latest:
+            await self._start(deployment)
+        elif await self._at_work(begun.scope) is None:
+            error = InvalidState(
+                "the server was stopped before the deployment began, and another one came after it",
+                Hint(text="deploy again if it is still wanted", command="caxton deploy"),
+                details={"deployment": begun.id},
+            )
+            await self.records.write(lambda transaction: _fail(transaction, deployment, error.report()))
 
     async def rollback(self, caller: Caller, deployment_id: DeploymentId) -> Deployment:
         """Deploys what was there before `deployment_id`.
@@ -95,14 +277,9 @@ class Deployments:
             NotFound: there is no such deployment.
             InvalidState: it did not change anything.
         """
-        caller.require(Role.DEVELOPER)
         present = await self.show(caller, deployment_id)
         if present.state is not DeploymentState.RUNNING:
-            raise InvalidState(
-                f'deployment "{deployment_id}" is {present.state}, so there is nothing to undo',
-                Hint(text="see which can be undone", command="caxton deployments"),
-                details={"deployment": deployment_id, "state": present.state},
-            )
+            raise not_undoable(deployment_id, present.state)
         before = await self.records.read(lambda tx: tx.deployment_before(caller.scope, deployment_id))
         request = DeploymentRequest(bundles=before or [], prune=True, message=f"rollback of {deployment_id}")
         return await self.deploy(caller, request, rollback_of=deployment_id)
@@ -126,10 +303,15 @@ class Deployments:
         """The latest deployments, newest first."""
         return await self.records.read(lambda transaction: transaction.deployments(caller.scope, limit))
 
-    async def _run(self, deployment: DeploymentInput) -> None:
+    async def _start(self, deployment: DeploymentInput) -> WorkflowHandle[Any, Any]:
+        """Starts the workflow, or finds it started.
+
+        Raises:
+            InvalidState: another deployment of the workspace is under way; this one has failed.
+        """
         scope = deployment.scope
         try:
-            handle = await self.engine.call(
+            return await self.engine.call(
                 lambda: self.engine.client.start_workflow(
                     DeploymentWorkflow.run,
                     deployment,
@@ -146,8 +328,7 @@ class Deployments:
             )
         except WorkflowAlreadyStartedError:
             # Perhaps it is this very deployment: its server was killed, and the client asks again.
-            handle = self.engine.client.get_workflow_handle_for(DeploymentWorkflow.run, deployment_workflow_id(scope))
-            holder = await self.engine.call(lambda: _holder(handle))
+            holder = await self._at_work(scope)
             if holder != deployment.deployment_id:
                 busy = InvalidState(
                     f"another deployment of workspace {scope} is under way: {holder or 'it just began'}",
@@ -156,7 +337,20 @@ class Deployments:
                 )
                 await self.records.write(lambda transaction: _fail(transaction, deployment, busy.report()))
                 raise busy from None
-        await self.engine.call(lambda: handle.result(rpc_timeout=timedelta(minutes=15)))
+            return self._handle(scope)
+
+    async def _at_work(self, scope: Scope) -> str | None:
+        """Which deployment of a workspace is under way, if one is."""
+        try:
+            found = await self.engine.call(self._handle(scope).describe)
+        except WorkflowMissingError:
+            return None
+        if found.status is not WorkflowExecutionStatus.RUNNING:
+            return None
+        return (await found.memo()).get(DEPLOYMENT_MEMO)
+
+    def _handle(self, scope: Scope) -> WorkflowHandle[Any, Any]:
+        return self.engine.client.get_workflow_handle_for(DeploymentWorkflow.run, deployment_workflow_id(scope))
 
     async def _finished(self, caller: Caller, deployment_id: DeploymentId) -> Deployment:
         done = await self.show(caller, deployment_id)
@@ -165,11 +359,8 @@ class Deployments:
         return done
 
 
-async def _holder(handle: WorkflowHandle[Any, Any]) -> str | None:
-    return (await (await handle.describe()).memo()).get(DEPLOYMENT_MEMO)
-
-
-def _begin(transaction: Transaction, deployment: DeploymentInput) -> bool:
+def _begin(transaction: Transaction, deployment: DeploymentInput) -> BegunDeployment | None:
+    """Records the beginning. If it has begun before, returns what was asked for then."""
     request = deployment.request
     begun = transaction.add_deployment(
         deployment.scope,
@@ -178,16 +369,17 @@ def _begin(transaction: Transaction, deployment: DeploymentInput) -> bool:
         actor=deployment.actor,
         rollback_of=deployment.rollback_of,
     )
-    if begun:
-        notes = DeploymentNotes(deployment.scope, deployment.deployment_id, deployment.actor)
-        notes.created(request, deployment.rollback_of)
-        transaction.add_events(deployment.scope, notes.events)
-    return begun
+    if not begun:
+        return transaction.begun_deployment(deployment.scope, deployment.deployment_id)
+    notes = DeploymentNotes(deployment.scope, deployment.deployment_id, deployment.actor, deployment.origin)
+    notes.created(request, deployment.rollback_of)
+    transaction.add_events(deployment.scope, notes.events)
+    return None
 
 
 def _fail(transaction: Transaction, deployment: DeploymentInput, error: ErrorReport) -> None:
     transaction.set_deployment(deployment.scope, deployment.deployment_id, DeploymentState.FAILED, error=error)
-    notes = DeploymentNotes(deployment.scope, deployment.deployment_id, deployment.actor)
+    notes = DeploymentNotes(deployment.scope, deployment.deployment_id, deployment.actor, deployment.origin)
     notes.failed(error)
     transaction.add_events_once(deployment.scope, notes.events)
 
@@ -203,8 +395,6 @@ def _check(request: DeploymentRequest) -> None:
         if key in seen:
             raise InvalidInput(f'{bundle.kind} "{bundle.name}" is given twice')
         seen.add(key)
-        if any(path.startswith("/") or ".." in path.split("/") for path in bundle.files):
-            raise InvalidInput(f'{bundle.kind} "{bundle.name}" names a file outside of its folder')
     size = len(request.model_dump_json())
     if size > REQUEST_BYTES:
         raise PayloadTooLarge(

@@ -2,39 +2,59 @@
 
 import asyncio
 import contextlib
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
-
-from caxton.activities.contents import content_hash
-from caxton.activities.journal import note
-from caxton.domain.errors import CaxtonError, Hint, InvalidInput, NotFound
+from caxton.domain.audit import event_line
+from caxton.domain.errors import CaxtonError, EventsDetached, Hint, InvalidInput, NotFound
 from caxton.domain.events import CATALOGUE, Event
 from caxton.domain.events.chain import ChainCheck, EventHead
 from caxton.domain.events.invariants import InvariantChecker, Violation
-from caxton.domain.events.replay import Replay, compare, replay
-from caxton.domain.events.system import ChangeRefused, ErrorOccurred, EventsExported, SystemInspected
-from caxton.domain.executions import Execution, ExecutionState
+from caxton.domain.events.retention import SegmentDetached
+from caxton.domain.events.segments import SegmentHead
+from caxton.domain.events.system import ErrorOccurred, EventsExported, SystemInspected
+from caxton.domain.executions import Execution
+from caxton.domain.fair_lock import FairLock
 from caxton.domain.ids import ExecutionId, Scope, new_id
 from caxton.domain.messages import Message
-from caxton.domain.records import EventFilter, Records, Transaction
+from caxton.domain.permissions import Permission
+from caxton.domain.records import EventFilter, Records, Segment, Transaction
+from caxton.domain.replay import Replay, compare, replay
+from caxton.domain.sealing import GENESIS
+from caxton.recording.contents import content_hash
+from caxton.recording.journal import note
 from caxton.routing.similar import similar_names
-from caxton.service.context import Caller, Role
+from caxton.service.at_once import AtOnce
+from caxton.service.context import Caller
 from caxton.service.cursors import read_cursor, write_cursor
+from caxton.views.event_log import Verification
 
 TAIL_POLL = 0.1
 """Seconds between looks at the end of the log while somebody follows it: an event is seen within twice that."""
 
-BATCH = 2_000
-"""Events read at once, by exports and verification."""
+BATCH = 500
+"""Events read at once, by exports and verification: some ten milliseconds of a thread, which wants the interpreter."""
+
+LONG_PAGE = 100
+"""Events of a page above which it is read like an export, when no other one is."""
 
 TRACE_LIMIT = 20_000
 """Events of one turn that a trace shows."""
 
 MOST_VIOLATIONS = 100
+
+MOST_EXPORTS = 8
+"""Exports of the log that a customer may have under way; each holds a batch while it is sent."""
+
+MOST_VERIFICATIONS = 2
+"""Verifications of the log that a customer may have under way: each reads all of it."""
+
+APPLIED = 50
+"""Of the latest deletions by a period, those that are looked through for why a turn is gone: periods hardly ever change."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +66,25 @@ class EventPage:
     """Cursor of the next page; None at the end of the list."""
 
 
-class Verification(BaseModel):
-    """Whether the log is what was written."""
-
-    ok: bool
-    checked: int
-    """Events whose place in the chain was recomputed."""
-    head_sequence: int
-    head_hash: str
-    broken_at: int | None = None
-    """Position of the first broken link."""
-    problem: str | None = None
-    violations: list[dict[str, Any]] = []
-    """Broken invariants (the first 100)."""
-    open_executions: int = 0
-
-
 class EventLog:
     """Use cases on the event log."""
 
     def __init__(self, records: Records) -> None:
         """Read from `records`."""
         self.records = records
+        self._long_reads = FairLock()
+        """Long reads take turns, a batch each: together their threads would leave the interpreter to nobody else."""
+        self._exports = AtOnce(MOST_EXPORTS, "exports of the log")
+        self._verifications = AtOnce(MOST_VERIFICATIONS, "verifications of the log")
+
+    async def _read_long(self, customer: str, work: Callable[[Transaction], T]) -> T:
+        async with self._long_reads.turn(customer):
+            return await self.records.read(work)
+
+    async def do_long(self, customer: str, work: Callable[[], T]) -> T:
+        """Does what takes long with many events, such as to write them as JSON: in a thread, in turn with long reads."""
+        async with self._long_reads.turn(customer):
+            return await asyncio.to_thread(work)
 
     async def page(
         self, caller: Caller, wanted: EventFilter, *, cursor: str | None, newest: bool, limit: int
@@ -87,7 +104,7 @@ class EventLog:
             before = place if newest else None
             return transaction.events(scope, wanted, after=after, before=before, newest=newest, limit=limit + 1)
 
-        found = await self.records.read(read)
+        found = await (self._read_long(scope.customer, read) if limit > LONG_PAGE else self.records.read(read))
         more = len(found) > limit
         found = found[:limit]
         following = write_cursor(scope, found[-1].sequence or 0, described) if more else None
@@ -98,12 +115,6 @@ class EventLog:
         identity = ExecutionId(execution_id)
         found = await self.records.read(lambda transaction: transaction.executions(caller.scope, [identity]))
         return found[identity].execution.root_id if found else execution_id
-
-    async def refused(self, caller: Caller, operation: str, needed: str) -> None:
-        """Tells that a key asked for what its role does not allow."""
-        told = ChangeRefused(operation=operation, needed=needed, role=caller.role)
-        event = note(caller.scope, told, new_id("refused"), actor=caller.actor, error_code="not_permitted")
-        await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
 
     async def failed(self, caller: Caller, error_id: str, context: str, reason: str) -> None:
         """Tells a fault of Caxton itself; `reason` is the error's type, never its text."""
@@ -183,59 +194,77 @@ class EventLog:
         """The log as lines of JSON, up to its end as of now.
 
         Args:
-            caller: an operator; the export itself is an event.
+            caller: who asks; each part of the export is an event, which is told before the part is sent.
             wanted: which events of the workspace.
             after: begin behind this position.
             everything: the customer's whole log over all workspaces, unfiltered, so that the chain can be verified offline.
 
         Raises:
-            NotPermitted: the caller is no operator.
+            NotPermitted: the caller may not have the whole log.
             InvalidInput: the filter does not fit.
+            Overloaded: the customer has too many exports under way.
         """
-        caller.require(Role.OPERATOR)
+        if everything:
+            caller.require(Permission.EVENTS_AUDIT)
         check_types(wanted)
         if everything and wanted != EventFilter():
             raise InvalidInput("the whole log is exported without filters", "leave out either")
         scope = caller.scope
         end = (await self.records.read(lambda transaction: transaction.event_head(scope.customer))).sequence
-        return self._export(caller, wanted, after, end, everything=everything)
+        parts = self._export(caller, wanted, after, end, everything=everything)
+        return self._exports.counted(scope.customer, parts)
 
     async def _export(
         self, caller: Caller, wanted: EventFilter, after: int, end: int, *, everything: bool
-    ) -> AsyncIterator[bytes]:
-        scope, position, count, first = caller.scope, after, 0, None
+    ) -> AsyncGenerator[bytes]:
+        scope, position = caller.scope, after
 
-        def read(transaction: Transaction) -> list[Event]:
+        def read(transaction: Transaction) -> tuple[list[Event], bytes]:
             if everything:
-                found = transaction.log(scope.customer, after=position, limit=BATCH)
-                return [event for event in found if (event.sequence or 0) <= end]
-            return transaction.events(scope, wanted, after=position, before=end + 1, limit=BATCH)
+                log = transaction.log(scope.customer, after=position, limit=BATCH)
+                found = [event for event in log if (event.sequence or 0) <= end]
+            else:
+                found = transaction.events(scope, wanted, after=position, before=end + 1, limit=BATCH)
+            return found, b"".join(map(event_line, found))  # in the store's thread, for it takes longer than reading
 
-        while batch := await self.records.read(read):
-            first = first or batch[0].sequence
-            position, count = batch[-1].sequence or end, count + len(batch)
-            yield b"".join(export_line(event) for event in batch)
+        while True:
+            batch, lines = await self._read_long(scope.customer, read)
+            if batch or position == after:
+                # First: what a client takes and then closes the connection is a copy, too.
+                await self._exported(caller, batch)
+            if batch:
+                position = batch[-1].sequence or end
+                yield lines
             if len(batch) < BATCH:
-                break
-        exported = EventsExported(count=count, first_sequence=first, last_sequence=position if count else None)
-        event = note(scope, exported, new_id("export"), actor=caller.actor)
-        await self.records.write(lambda transaction: transaction.add_events(scope, [event]))
+                return
+
+    async def _exported(self, caller: Caller, batch: list[Event]) -> None:
+        """Tells that a part of the log is about to be copied."""
+        first, last = (batch[0].sequence, batch[-1].sequence) if batch else (None, None)
+        exported = EventsExported(count=len(batch), first_sequence=first, last_sequence=last)
+        event = note(caller.scope, exported, new_id("export"), actor=caller.actor)
+        await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
 
     async def verify(self, caller: Caller, expected: EventHead | None) -> Verification:
         """Recomputes the chain of the customer's whole log, and checks its invariants and that filters find every event.
 
         Args:
-            caller: an operator.
+            caller: who asks.
             expected: a position and its hash that were written down earlier.
 
         Raises:
-            NotPermitted: the caller is no operator.
+            Overloaded: the customer has too many verifications under way.
         """
-        caller.require(Role.OPERATOR)
+        with self._verifications.one(caller.scope.customer):
+            return await self._verify(caller, expected)
+
+    async def _verify(self, caller: Caller, expected: EventHead | None) -> Verification:
         customer = caller.scope.customer
-        head = await self.records.read(lambda transaction: transaction.event_head(customer))
-        chain, invariants = ChainCheck(customer, expected), InvariantChecker(customer)
-        position = 0
+        head, detached, untold = await self.records.read(lambda transaction: _beginning(transaction, customer))
+        behind = detached[-1].head if detached else None
+        chain = ChainCheck(customer, expected, behind=behind.place if behind else None)
+        invariants = InvariantChecker(customer, behind.open_executions if behind else ())
+        position = behind.last if behind else 0
         hidden: tuple[int, str] | None = None
 
         def step(transaction: Transaction) -> bool:
@@ -249,9 +278,10 @@ class EventLog:
                 position = batch[-1].sequence or position
             return bool(batch) and position < head.sequence and chain.problem is None
 
-        while await self.records.read(step):
+        while await self._read_long(customer, step):
             pass
         chain.end(head)
+        _check_segments(chain, detached, untold, expected)
         beyond = await self.records.read(lambda transaction: transaction.event_beyond_head(customer))
         if beyond is not None:
             chain.fail(
@@ -262,7 +292,7 @@ class EventLog:
         if hidden is not None:  # last, for it can be mended, and what is wrong with the log itself cannot
             place, field = hidden
             chain.fail(place, f"event {place} is missing in the index of the log: a filter by {field} does not find it")
-        found = _verification(chain, invariants, head)
+        found = _verification(chain, invariants, head, behind)
         inspected = SystemInspected(
             component="event log",
             state="whole" if found.ok else "broken",
@@ -287,46 +317,78 @@ class EventLog:
         Raises:
             NotFound: there is no execution of that id.
         """
-        root, events = await self._turn(caller.scope, execution_id)
-        rebuilt = replay(root, events)
 
-        def read(transaction: Transaction) -> list[tuple[Execution, Message | None]]:
-            return [
+        def read(
+            transaction: Transaction,
+        ) -> tuple[ExecutionId, list[Event], list[tuple[Execution, Message | None]], str | None]:
+            root, events = _turn(transaction, caller.scope, execution_id)
+            recorded = [
                 (
                     record.execution,
                     transaction.message(caller.scope, record.reply_id) if record.reply_id else None,
                 )
                 for record in transaction.executions_of_turn(caller.scope, root)
             ]
+            return root, events, recorded, None if recorded else why_gone(transaction, caller.scope, events)
 
-        recorded = await self.records.read(read)
-        if any(execution.state is ExecutionState.RUNNING for execution, _ in recorded):
-            # It went on between the two reads: what the log lacks is not missing.
-            recorded = await self.records.read(read)
-            rebuilt = replay(root, (await self._turn(caller.scope, execution_id))[1])
+        # In one transaction: what is recorded and what the log tells are of the same moment, also of a turn that goes on.
+        root, events, recorded, gone = await self.records.read(read)
+        rebuilt = replay(root, events)
+        if gone is not None:
+            return rebuilt.model_copy(update={"not_compared": gone})
         hashes = {message.id: content_hash(message.content) for _, message in recorded if message is not None}
         differences = compare(rebuilt, recorded, hashes)
         return rebuilt.model_copy(update={"differences": differences})
 
     async def _turn(self, scope: Scope, execution_id: ExecutionId) -> tuple[ExecutionId, list[Event]]:
-        def read(transaction: Transaction) -> tuple[ExecutionId, list[Event]]:
-            record = transaction.executions(scope, [execution_id]).get(execution_id)
-            root = record.execution.root_id if record else execution_id
-            found = transaction.events(scope, EventFilter(correlation_id=root), limit=TRACE_LIMIT)
-            if not found:
-                raise NotFound(
-                    f'there is no execution "{execution_id[:64]}"',
-                    Hint(text="see the latest", command="caxton events list --type execution_triggered"),
-                    details={"execution": execution_id[:64]},
-                )
-            return root, found
-
-        return await self.records.read(read)
+        return await self.records.read(lambda transaction: _turn(transaction, scope, execution_id))
 
 
-def export_line(event: Event) -> bytes:
-    """An event as one line of an export."""
-    return json.dumps(event.model_dump(mode="json"), ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+def _turn(transaction: Transaction, scope: Scope, execution_id: ExecutionId) -> tuple[ExecutionId, list[Event]]:
+    """The root of an execution's turn, and the turn's events."""
+    record = transaction.executions(scope, [execution_id]).get(execution_id)
+    root = record.execution.root_id if record else execution_id
+    found = transaction.events(scope, EventFilter(correlation_id=root), limit=TRACE_LIMIT)
+    if not any(event.execution_id == root and event.event_type == "execution_triggered" for event in found):
+        _check_detached(transaction, scope, record.execution if record else None, found)
+    if not found:
+        raise NotFound(
+            f'there is no execution "{execution_id[:64]}"',
+            Hint(text="see the latest", command="caxton events list --type execution_triggered"),
+            details={"execution": execution_id[:64]},
+        )
+    return root, found
+
+
+def _check_detached(transaction: Transaction, scope: Scope, execution: Execution | None, found: list[Event]) -> None:
+    """Says where the beginning of a turn is that is not in the database.
+
+    Raises:
+        EventsDetached: in a segment.
+    """
+    moment = execution.started_at if execution else found[0].timestamp if found else None
+    segment = transaction.segment_of(scope.customer, moment) if moment else None
+    if segment is not None:
+        raise EventsDetached(
+            f"the events of this turn, or the first of them, left the database with {segment.file}",
+            Hint(text="verify the file", command=f"caxton events verify --archive {segment.file}"),
+            details={"file": segment.file, "first": segment.head.first, "last": segment.head.last},
+        )
+
+
+def why_gone(transaction: Transaction, scope: Scope, events: list[Event]) -> str | None:
+    """Why nothing is recorded of a turn of which there are `events`; None if nobody deleted it."""
+    conversation = next((event.conversation_id for event in events if event.conversation_id), None)
+    wanted = EventFilter(conversation_id=conversation, types=frozenset({"conversation_deleted"}))
+    if conversation is not None and transaction.events(scope, wanted, limit=1):
+        return "its conversation was deleted"
+    applied = EventFilter(types=frozenset({"retention_applied"}))
+    ended = max((event.timestamp for event in events), default=None)
+    for event in transaction.events(scope, applied, newest=True, limit=APPLIED):
+        whole = event.payload["kind"] in ("conversations", "executions")
+        if whole and ended is not None and datetime.fromisoformat(event.payload["before"]) > ended:
+            return "its period of retention was over"
+    return None
 
 
 def check_types(wanted: EventFilter) -> None:
@@ -351,7 +413,39 @@ def _described(wanted: EventFilter) -> str:
     return repr(replace(wanted, types=frozenset())) + repr(sorted(wanted.types))
 
 
-def _verification(chain: ChainCheck, invariants: InvariantChecker, head: EventHead) -> Verification:
+def _beginning(transaction: Transaction, customer: str) -> tuple[EventHead, list[Segment], list[Segment]]:
+    """The head of a log, its segments, and those of which no event tells."""
+    segments = transaction.segments(customer)
+    told = {segment.event_id: transaction.event(customer, segment.event_id) for segment in segments}
+    untold = [segment for segment in segments if not _tells(told[segment.event_id], segment)]
+    return transaction.event_head(customer), segments, untold
+
+
+def _tells(event: Event | None, segment: Segment) -> bool:
+    if event is None or event.event_type != SegmentDetached.event_type:
+        return False
+    return event.payload.get("root_hash") == segment.head.root_hash
+
+
+def _check_segments(
+    chain: ChainCheck, detached: list[Segment], untold: list[Segment], expected: EventHead | None
+) -> None:
+    """Checks that segments follow one another, as the database follows the last one, and that the log tells of them."""
+    for segment in untold:
+        first, last = segment.head.first, segment.head.last
+        chain.fail(first, f"events {first} to {last} are hidden by a segment of which no event tells")
+    place = EventHead(0, GENESIS)
+    for segment in detached:
+        if segment.head.behind != place:
+            chain.fail(segment.head.first, f"the segment that begins with event {segment.head.first} does not follow")
+        place = segment.head.place
+        if expected is not None and place.sequence == expected.sequence and place != expected:
+            chain.fail(place.sequence, f"event {place.sequence} has another hash than the one written down: rewritten")
+
+
+def _verification(
+    chain: ChainCheck, invariants: InvariantChecker, head: EventHead, behind: SegmentHead | None
+) -> Verification:
     def told(violation: Violation) -> dict[str, Any]:
         return {
             "invariant": violation.invariant,
@@ -370,4 +464,6 @@ def _verification(chain: ChainCheck, invariants: InvariantChecker, head: EventHe
         problem=chain.problem,
         violations=[told(violation) for violation in violations[:MOST_VIOLATIONS]],
         open_executions=len(invariants.open),
+        detached=behind.last if behind else 0,
+        detached_hash=behind.root_hash if behind else None,
     )

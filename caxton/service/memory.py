@@ -1,20 +1,14 @@
 """Memory for people: look, add, correct, relate, remove, take out and bring in."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-
-from caxton.activities import journal
-from caxton.activities.memories import Memories, Noticed
-from caxton.activities.memory_bulk import PAGE, Brought, BulkMemory, PageResult
 from caxton.domain import memory_export as export_lines
 from caxton.domain.errors import Hint, InvalidInput, MemoryUnavailable, NotFound
-from caxton.domain.events.memory import MemoryEdited, RelationRemoved, RetentionSet
+from caxton.domain.events.memory import MemoriesFound, MemoryEdited, RelationRemoved, RetentionSet
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.memory import (
-    TYPE_PATTERN,
     Entity,
     Match,
     MemoryId,
@@ -25,143 +19,40 @@ from caxton.domain.memory import (
     Relation,
     RelationId,
     Retention,
-    Scalar,
     ScopeKind,
     check_entity,
     check_json,
 )
 from caxton.domain.memory import memory_id as identity_of
 from caxton.domain.memory_port import MemoryFilter, Place, places_of
+from caxton.domain.permissions import Permission
 from caxton.domain.ports import BlobStore
-from caxton.domain.records import Records
-from caxton.service.context import Caller, Role
+from caxton.domain.records import Records, Transaction
+from caxton.memory.bulk import PAGE, BulkMemory
+from caxton.memory.memories import Memories, Noticed
+from caxton.recording import journal
+from caxton.service.at_once import AtOnce
+from caxton.service.context import Caller
+from caxton.service.memory_requests import BulkChanges, Edit, NewMemory, Selection
+from caxton.service.tallies import Tallies
+from caxton.views.memory import BulkPreview, Imported, MemoryCounts, PageResult, PurgePreview, RetentionView, UndoView
+
+MOST_EXPORTS = 8
+"""Exports that a customer may have under way; each holds a page while it is sent."""
 
 SECONDS_A_CALL = 10.0
 """For which one call undoes or embeds; more is left for the next."""
 
 
-class NewMemory(BaseModel):
-    """A memory to add."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: str = Field(min_length=1, max_length=64 << 10)
-    scope: MemoryScope = MemoryScope()
-    name: str = Field(default="", max_length=200)
-    type: str = Field(default="note", min_length=1, max_length=64, pattern=TYPE_PATTERN)
-    metadata: dict[str, Any] = {}
-
-
-class Edit(BaseModel):
-    """What to change of a memory; what is None stays."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str | None = Field(default=None, max_length=200)
-    observations: list[str] | None = Field(default=None, min_length=1, max_length=100)
-    metadata: dict[str, Any] | None = Field(
-        default=None, description="All of its metadata from now on: what is left out here is removed."
-    )
-
-
-class MemoryCounts(BaseModel):
-    """How much there is in a workspace, or in what all workspaces share."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    entities: int
-    relations: int
-    by_scope: dict[str, int]
-    bytes: int
-    indexed: int
-    stale: int = 0
-    """Found by their words only, for another embedder made their vectors."""
-
-
-class Selection(BaseModel):
-    """Which memories are meant; all of the workspace's if nothing is given."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    scope: str | None = Field(
-        default=None, min_length=1, max_length=90, description="Without it: everything of the workspace."
-    )
-    type: str | None = Field(default=None, min_length=1, max_length=64)
-    before: AwareDatetime | None = Field(default=None, description="Only what was not changed since then.")
-    where: dict[str, Scalar] = Field(default={}, max_length=10, description="Metadata that must be equal.")
-
-    @property
-    def named_scope(self) -> MemoryScope | None:
-        """The scope.
-
-        Raises:
-            InvalidInput: there is none of that name.
-        """
-        return scope_named(self.scope) if self.scope else None
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether it is everything of a place."""
-        scope = self.named_scope
-        everywhere = scope is None or scope.kind is ScopeKind.GLOBAL
-        return everywhere and self.type is None and self.before is None and not self.where
-
-    @property
-    def scope_name(self) -> str:
-        """For events."""
-        return str(self.named_scope or MemoryScope())
-
-
-class BulkChanges(BaseModel):
-    """What to change of many memories."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    set: dict[str, Any] = Field(default={}, description="Metadata to set.")
-    unset: list[str] = Field(default=[], max_length=50, description="Metadata to remove.")
-    type: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[\w.-]+$")
-
-
-class BulkPreview(BaseModel):
-    """What an operation on many memories does, or has done."""
-
-    count: int
-    dry_run: bool
-    examples: list[str] = []
-    """Beginnings of the first texts."""
-
-
-class PurgePreview(BulkPreview):
-    """What a purge removes, or has removed."""
-
-    can_be_undone: bool = True
-
-
-class UndoView(BaseModel):
-    """What undoing does, or has done."""
-
-    dry_run: bool
-    operation: str | None = None
-    """"purge", "edit" or "import"; None when there is nothing to undo."""
-    by: str | None = None
-    at: datetime | None = None
-    done: int = 0
-    left: int = 0
-
-
-class RetentionView(BaseModel):
-    """How long, and how much, is remembered."""
-
-    retention: Retention
-    outside: int
-    """Memories that go when it is applied."""
-
-
 class MemoryAdministration:
     """Use cases on memory."""
 
-    def __init__(self, memories: Memories | None, records: Records, blobs: BlobStore) -> None:
-        """Work on `memories`; None where the server has none."""
+    def __init__(
+        self, memories: Memories | None, records: Records, blobs: BlobStore, tallies: Tallies | None = None
+    ) -> None:
+        """Work on `memories`; None where the server has none. `tallies` counts searches."""
+        self._tallies = tallies
+        self._exports = AtOnce(MOST_EXPORTS, "exports of memories")
         self._memories = memories
         self._records = records
         self._blobs = blobs
@@ -175,7 +66,9 @@ class MemoryAdministration:
         """
         if self._memories is None:
             raise MemoryUnavailable(
-                "this server has no memory", Hint(text="set enabled = true in [memory] of its caxton.toml")
+                "this server has no memory",
+                Hint(text="its operator installs it with `pip install 'caxton[memory]'`, where that is not done"),
+                Hint(text="or sets enabled = true in [memory] of its caxton.toml"),
             )
         return self._memories
 
@@ -186,7 +79,8 @@ class MemoryAdministration:
 
     async def add(self, caller: Caller, memory: NewMemory) -> Entity:
         """Adds a memory; equal content in the same scope is kept once."""
-        caller.require(Role.DEVELOPER)
+        if memory.scope.kind is ScopeKind.GLOBAL:
+            caller.require(Permission.MEMORY_SHARE)
         noticed = Noticed(
             memory.text, memory.scope, memory.name, memory.type, memory.metadata, Provenance(actor=caller.actor)
         )
@@ -195,7 +89,18 @@ class MemoryAdministration:
 
     async def search(self, caller: Caller, query: MemoryQuery) -> list[Match]:
         """The best matches, best first."""
-        return await self.memories.recall(caller.scope, query, caller.actor)
+        tallies = self._tallies
+        if tallies is None:
+            return await self.memories.recall(caller.scope, query, caller.actor)
+
+        async def count(found: MemoriesFound) -> None:
+            def told(times: int, _first: datetime, _last: datetime) -> MemoriesFound:
+                return found.model_copy(update={"times": times})
+
+            if tallies.read(caller, "memory", told):
+                await tallies.soon()
+
+        return await self.memories.recall(caller.scope, query, caller.actor, count=count)
 
     async def show(self, caller: Caller, memory_id: str) -> tuple[Entity, list[Relation]]:
         """A memory with its relations.
@@ -205,7 +110,7 @@ class MemoryAdministration:
         """
         place, entity = await self._find(caller.scope, memory_id)
         memories = self.memories
-        relations = await memories.run(lambda: memories.backend.relations(place, [entity.id]))
+        relations = await memories.run(place.customer, lambda: memories.backend.relations(place, [entity.id]))
         return entity, relations
 
     async def list_memories(
@@ -216,7 +121,8 @@ class MemoryAdministration:
         wanted = MemoryFilter(scope=scope, type=type_)
         memories, start = self.memories, MemoryId(after) if after else None
         return await memories.run(
-            lambda: memories.backend.get(place, memories.backend.ids(place, wanted, after=start, limit=limit))
+            place.customer,
+            lambda: memories.backend.get(place, memories.backend.ids(place, wanted, after=start, limit=limit)),
         )
 
     async def edit(self, caller: Caller, memory_id: str, edit: Edit) -> Entity:
@@ -226,8 +132,7 @@ class MemoryAdministration:
             NotFound: there is none of that id.
             InvalidInput: the change is not possible.
         """
-        caller.require(Role.DEVELOPER)
-        place, entity = await self._find(caller.scope, memory_id)
+        place, entity = await self._find_to_change(caller, memory_id)
         changes: dict[str, Any] = edit.model_dump(exclude_none=True)
         memories = self.memories
 
@@ -252,7 +157,8 @@ class MemoryAdministration:
                 memories.backend.put(place, [after], vectors)
             return known[0], after
 
-        before, after = await memories.run(work)
+        await memories.intend(caller.scope, caller.actor, "edit", [str(entity.id)])
+        before, after = await memories.run(place.customer, work)
         told = MemoryEdited(memory_id=entity.id, before_hash=before.state_hash, after_hash=after.state_hash)
         await self._tell(caller, told)
         return after
@@ -263,16 +169,14 @@ class MemoryAdministration:
         Raises:
             NotFound: there is none of that id.
         """
-        caller.require(Role.DEVELOPER)
-        await self._find(caller.scope, memory_id)
+        await self._find_to_change(caller, memory_id)
         await self.memories.forget(caller.scope, [MemoryId(memory_id)], caller.actor, "UserInitiated")
 
     async def relate(
         self, caller: Caller, source: str, relation_type: str, target: str, properties: Mapping[str, Any]
     ) -> Relation:
         """Relates two memories of the same place."""
-        caller.require(Role.DEVELOPER)
-        place, _ = await self._find(caller.scope, source)
+        place, _ = await self._find_to_change(caller, source)
         shared = place.workspace != caller.scope.workspace
         return await self.memories.relate(
             caller.scope,
@@ -285,15 +189,17 @@ class MemoryAdministration:
         )
 
     async def unrelate(self, caller: Caller, relation_id: str) -> None:
-        """Removes a relation.
+        """Removes a relation. Who may not change what all workspaces share has none of its relations to remove.
 
         Raises:
             NotFound: there is none of that id.
         """
-        caller.require(Role.DEVELOPER)
         memories = self.memories
-        for place in _places(caller.scope):
-            if await memories.run(lambda place=place: memories.backend.unrelate(place, [RelationId(relation_id)])):
+        await memories.intend(caller.scope, caller.actor, "unrelate", [relation_id])
+        for place in _places(caller.scope)[: 1 + (Permission.MEMORY_SHARE in caller.permissions)]:
+            if await memories.run(
+                place.customer, lambda place=place: memories.backend.unrelate(place, [RelationId(relation_id)])
+            ):
                 return await self._tell(caller, RelationRemoved(relation_id=relation_id))
         raise NotFound(f'there is no relation "{relation_id[:64]}"', details={"relation": relation_id[:64]})
 
@@ -328,7 +234,7 @@ class MemoryAdministration:
         memories = self.memories
         found: dict[str, MemoryCounts] = {}
         for name, place in zip(("workspace", "shared"), _places(caller.scope), strict=True):
-            stats = await memories.run(lambda place=place: memories.backend.statistics(place))
+            stats = await memories.run(place.customer, lambda place=place: memories.backend.statistics(place))
             found[name] = MemoryCounts.model_validate(stats)
         return found
 
@@ -340,10 +246,9 @@ class MemoryAdministration:
         All of a workspace goes at once, with indices, retention and copies, and cannot be undone.
 
         Raises:
-            NotPermitted: the caller is no operator.
+            NotPermitted: it is shared by all workspaces, and the caller may not change that.
         """
-        caller.require(Role.OPERATOR)
-        place, wanted = self._selected(caller.scope, selection)
+        place, wanted = self._selected(caller, selection)
         everything = selection.is_everything
         if dry_run:
             count, examples = await self.bulk.count(place, wanted)
@@ -365,13 +270,11 @@ class MemoryAdministration:
         """Changes the memories of a selection.
 
         Raises:
-            NotPermitted: the caller is no operator.
             InvalidInput: there is nothing to change, or the metadata would become too large.
         """
-        caller.require(Role.OPERATOR)
         if changes.type is None and not changes.set and not changes.unset:
             raise InvalidInput("nothing to change", "give metadata to set or unset, or a type")
-        place, wanted = self._selected(caller.scope, selection)
+        place, wanted = self._selected(caller, selection)
         moment = journal.now()
 
         def change(entity: Entity) -> Entity:
@@ -391,11 +294,9 @@ class MemoryAdministration:
         """Undoes the last bulk operation, or a part of it: what is left is done with the next call.
 
         Raises:
-            NotPermitted: the caller is no operator.
             NotFound: there is nothing to undo.
         """
-        caller.require(Role.OPERATOR)
-        place = _places(caller.scope)[shared]
+        place = _place_to_change(caller, shared=shared)
         pages = await self.bulk.last(place)
         if not pages and dry_run:
             return UndoView(dry_run=True)
@@ -417,10 +318,9 @@ class MemoryAdministration:
         """Embeds memories again after a change of the embedder, or some of them: the rest with the next call.
 
         Raises:
-            NotPermitted: the caller is no operator.
+            NotPermitted: it is shared by all workspaces, and the caller may not change that.
         """
-        caller.require(Role.OPERATOR)
-        return await self.bulk.reembed(_places(caller.scope)[shared], caller.actor, seconds=SECONDS_A_CALL)
+        return await self.bulk.reembed(_place_to_change(caller, shared=shared), caller.actor, seconds=SECONDS_A_CALL)
 
     async def retention(self, caller: Caller, *, shared: bool) -> RetentionView:
         """How long, and how much, is remembered, and how many memories are outside of that now."""
@@ -433,60 +333,68 @@ class MemoryAdministration:
         """Decides how long, and how much, is remembered; it is applied daily.
 
         Raises:
-            NotPermitted: the caller is no operator.
+            NotPermitted: it is shared by all workspaces, and the caller may not change that.
         """
-        caller.require(Role.OPERATOR)
-        place = _places(caller.scope)[shared]
-        await self._records.write(lambda transaction: transaction.put_retention(place, retention))
-        told = RetentionSet(
-            scope="global" if shared else "workspace",
-            max_age_seconds=retention.max_age,
-            max_entities=retention.max_entities,
-        )
-        await self._tell(caller, told)
+        place = _place_to_change(caller, shared=shared)
+
+        def put(transaction: Transaction) -> None:
+            before = transaction.retention(place)
+            transaction.put_retention(place, retention)
+            told = RetentionSet(
+                scope="global" if shared else "workspace",
+                max_age_seconds=retention.max_age,
+                max_entities=retention.max_entities,
+                max_age_seconds_before=before.max_age,
+                max_entities_before=before.max_entities,
+            )
+            event = journal.note(caller.scope, told, new_id("memory"), actor=caller.actor)
+            transaction.add_events(caller.scope, [event])
+
+        await self._records.write(put)
         return await self.retention(caller, shared=shared)
 
     async def apply_retention(self, caller: Caller, *, shared: bool) -> PurgePreview:
         """Removes now what is not to be remembered any more.
 
         Raises:
-            NotPermitted: the caller is no operator.
+            NotPermitted: it is shared by all workspaces, and the caller may not change that.
         """
-        caller.require(Role.OPERATOR)
-        place = _places(caller.scope)[shared]
+        place = _place_to_change(caller, shared=shared)
         retention = await self._records.read(lambda transaction: transaction.retention(place))
-        count = await self.bulk.apply_retention(place, retention)
+        count = await self.bulk.apply_retention(place, retention, actor=caller.actor)
         return PurgePreview(count=count, dry_run=False, can_be_undone=False)
 
     async def stale(self, caller: Caller, scopes: Sequence[MemoryScope]) -> int:
         """How many memories of the places of these scopes are found by their words only."""
         memories = self.memories
         places = {Place.of(caller.scope.customer, caller.scope.workspace, scope) for scope in scopes}
-        counts = [await memories.run(lambda place=place: memories.backend.stale_count(place)) for place in places]
+        counts = [
+            await memories.run(place.customer, lambda place=place: memories.backend.stale_count(place))
+            for place in places
+        ]
         return sum(counts)
 
     async def export(self, caller: Caller, *, shared: bool = False, after: str | None = None) -> AsyncIterator[bytes]:
         """The workspace's memories as lines of JSON, from behind a memory: a header, memories, relations, marks, an end.
 
         Raises:
-            NotPermitted: the caller is no operator.
+            Overloaded: the customer has too many exports under way.
         """
-        caller.require(Role.OPERATOR)
         place, memories = _places(caller.scope)[shared], self.memories
         behind = MemoryId(after) if after else None
-        ids = await memories.run(lambda: memories.backend.ids(place, MemoryFilter(), after=behind))
+        ids = await memories.run(place.customer, lambda: memories.backend.ids(place, MemoryFilter(), after=behind))
         if ids:  # what is damaged is told before the answer begins
-            await memories.run(lambda: memories.backend.get(place, ids[:PAGE]))
-        return self._export(place, ids, with_header=after is None)
+            await memories.run(place.customer, lambda: memories.backend.get(place, ids[:PAGE]))
+        return self._exports.counted(place.customer, self._export(place, ids, with_header=after is None))
 
-    async def _export(self, place: Place, ids: Sequence[MemoryId], *, with_header: bool) -> AsyncIterator[bytes]:
+    async def _export(self, place: Place, ids: Sequence[MemoryId], *, with_header: bool) -> AsyncGenerator[bytes]:
         memories = self.memories
         if with_header:
             yield export_lines.header(memories.embedder.id)
         for start in range(0, len(ids), PAGE):
             part = ids[start : start + PAGE]
-            batch = await memories.run(lambda part=part: memories.backend.get(place, part))
-            relations = await memories.run(lambda part=part: memories.backend.relations(place, part))
+            batch = await memories.run(place.customer, lambda part=part: memories.backend.get(place, part))
+            relations = await memories.run(place.customer, lambda part=part: memories.backend.relations(place, part))
             own = set(part)
             if batch:
                 yield export_lines.page(batch, [relation for relation in relations if relation.source in own])
@@ -494,14 +402,12 @@ class MemoryAdministration:
 
     async def bring_in(
         self, caller: Caller, text: str, *, shared: bool = False, operation: str | None = None, more: bool = False
-    ) -> Brought:
+    ) -> Imported:
         """Takes what an export wrote, or a part of it; what is there already is skipped, so that it can be done again.
 
         Raises:
-            NotPermitted: the caller is no operator.
             InvalidInput: a line is not what an export writes, or the end is missing: nothing was taken then.
         """
-        caller.require(Role.OPERATOR)
         found = export_lines.parse(text.split("\n"))  # and at nothing else that Python takes for the end of a line
         if not found.ended:
             raise InvalidInput("the file was cut off: its last line is missing", "nothing was taken; export it again")
@@ -510,18 +416,26 @@ class MemoryAdministration:
                 "these are memories of all workspaces" if not shared else "these are memories of one workspace",
                 "nothing was taken; bring them in with --scope global" if not shared else "leave out --scope global",
             )
-        place = _places(caller.scope)[shared]
+        place = _place_to_change(caller, shared=shared)
         relations = dict(zip(found.relation_lines, found.relations, strict=True))
         return await self.bulk.bring_in(
             place, found.entities, relations, operation or new_id("op"), caller.actor, more=more
         )
 
-    def _selected(self, scope: Scope, selection: Selection) -> tuple[Place, MemoryFilter]:
+    def _selected(self, caller: Caller, selection: Selection) -> tuple[Place, MemoryFilter]:
         named = selection.named_scope
-        place = Place.of(scope.customer, scope.workspace, named or MemoryScope())
+        if named is not None and named.kind is ScopeKind.GLOBAL:
+            caller.require(Permission.MEMORY_SHARE)
+        place = Place.of(caller.scope.customer, caller.scope.workspace, named or MemoryScope())
         # Global memories have a place to themselves.
         own = None if named is None or named.kind is ScopeKind.GLOBAL else named
         return place, MemoryFilter(scope=own, type=selection.type, before=selection.before, where=selection.where)
+
+    async def _find_to_change(self, caller: Caller, memory_id: str) -> tuple[Place, Entity]:
+        place, entity = await self._find(caller.scope, memory_id)
+        if place.workspace != caller.scope.workspace:
+            caller.require(Permission.MEMORY_SHARE)
+        return place, entity
 
     async def _find(self, scope: Scope, memory_id: str) -> tuple[Place, Entity]:
         found = await self.memories.find(scope, MemoryId(memory_id))
@@ -529,23 +443,15 @@ class MemoryAdministration:
             raise _unknown(memory_id)
         return found
 
-    async def _tell(self, caller: Caller, payload: MemoryEdited | RetentionSet | RelationRemoved) -> None:
+    async def _tell(self, caller: Caller, payload: MemoryEdited | RelationRemoved) -> None:
         event = journal.note(caller.scope, payload, new_id("memory"), actor=caller.actor)
         await self._records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
 
 
-def scope_named(text: str) -> MemoryScope:
-    """The scope of that name.
-
-    Raises:
-        InvalidInput: there is none.
-    """
-    try:
-        return MemoryScope.parse(text)
-    except ValueError:
-        raise InvalidInput(
-            f'"{text[:64]}" is no scope', 'write "workspace", "global", "agent:NAME" or "conversation:ID"'
-        ) from None
+def _place_to_change(caller: Caller, *, shared: bool) -> Place:
+    if shared:
+        caller.require(Permission.MEMORY_SHARE)
+    return _places(caller.scope)[shared]
 
 
 def _places(scope: Scope) -> tuple[Place, Place]:

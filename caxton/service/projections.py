@@ -1,24 +1,38 @@
 """Views of the log, and metrics that derive from it."""
 
 import asyncio
+import logging
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydantic import BaseModel
-
-from caxton.activities.journal import note
-from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound
-from caxton.domain.events import CATALOGUE
+from caxton.domain.errors import (
+    DiskFull,
+    EventsDetached,
+    Hint,
+    InvalidInput,
+    InvalidState,
+    NotFound,
+    StoreUnavailable,
+)
+from caxton.domain.events import CATALOGUE, Event
 from caxton.domain.events.governance import MetricDefined
+from caxton.domain.events.system import ViewRebuilt
+from caxton.domain.fair_lock import FairLock
 from caxton.domain.ids import Scope, is_name, new_id
-from caxton.domain.records import EventFilter, Records, Transaction
-from caxton.projections.metrics import BUILT_IN, MetricDefinition, MetricValue, Selector, evaluate
-from caxton.projections.projection import BATCH, Projection, begin_anew, catch_up, look_ahead, write
+from caxton.domain.records import EventFilter, Records, Segment, Transaction
+from caxton.projections.metrics import BUILT_IN, MetricDefinition, Selector, evaluate
+from caxton.projections.projection import BATCH, Projection, begin_anew, catch_up, fold, look_ahead, write
 from caxton.projections.statistics import summary
 from caxton.projections.views import ACTIVITY, DIMENSIONS, PROJECTIONS
+from caxton.recording.journal import note
 from caxton.routing.similar import similar_names
-from caxton.service.context import Caller, Role
+from caxton.service.archive import ArchiveFiles
+from caxton.service.at_once import AtOnce
+from caxton.service.context import Caller
+from caxton.views.event_log import MetricValue, ProjectedView
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 5.0
 """Seconds that a reader waits for a view to catch up with the log; then it sees how far the view is."""
@@ -39,24 +53,18 @@ LONGEST = timedelta(days=400)
 """The longest span of time that a metric is computed over."""
 
 
-class ProjectedView(BaseModel):
-    """A view of the log."""
-
-    view: str
-    description: str
-    as_of: int
-    """The last event of the log that is in it."""
-    behind: int
-    """Events that are not in it yet."""
-    documents: dict[str, Any]
-
-
 class Projections:
     """Use cases on views and metrics."""
 
-    def __init__(self, records: Records) -> None:
-        """Keep views in `records`."""
+    def __init__(self, records: Records, files: ArchiveFiles | None = None) -> None:
+        """Keep views in `records`. Where one is built anew, events that have left the database are read from `files`.
+
+        Without files such a view stays as it is, until a process that has them builds it.
+        """
         self.records = records
+        self._metrics = FairLock()
+        self._rebuilding = AtOnce(1, "rebuilds of a view")
+        self._files = files
         self._seen: dict[str, int] = {}
         """How long each customer's log was when all views had it."""
 
@@ -91,20 +99,40 @@ class Projections:
 
         Raises:
             NotFound: there is no such view.
-            NotPermitted: the caller is no operator.
+            Overloaded: the customer has another one rebuilt.
         """
-        caller.require(Role.OPERATOR)
         projection = _projection(name)
-        customer = caller.scope.customer
-        await self.records.write(lambda transaction: transaction.drop_documents(customer, projection.name))
-        return await self.show(caller, name)
+        await self._require_archive(caller.scope.customer, behind=0)
+        with self._rebuilding.one(caller.scope.customer):
+            await self._drop(caller, projection)
+            return await self.show(caller, name)
+
+    async def _drop(self, caller: Caller, projection: Projection) -> None:
+        name, customer = projection.name, caller.scope.customer
+
+        def drop(transaction: Transaction) -> None:
+            position, _ = transaction.document_position(customer, projection.name, hold=True)
+            transaction.drop_documents(customer, projection.name)
+            told = ViewRebuilt(view=name, dropped_at=position)
+            transaction.add_events(caller.scope, [note(caller.scope, told, new_id("view"), actor=caller.actor)])
+
+        await self.records.write(drop)
 
     async def follow(self, customer: str, projection: Projection, patience: float = PATIENCE) -> None:
-        """Lets a view catch up with the log, for so many seconds at the most."""
+        """Lets a view catch up with the log, for so many seconds at the most.
+
+        A store that takes no writes just now keeps nobody from reading: the view stays as it is.
+        """
         deadline = time.monotonic() + patience
-        while await self.records.write(lambda transaction: catch_up(transaction, customer, projection)) == BATCH:
-            if time.monotonic() > deadline:
-                return
+        if not await self.records.read(lambda transaction: _is_behind(transaction, customer, projection)):
+            return
+        try:
+            await self._from_archive(customer, projection)
+            while await self.records.write(lambda transaction: catch_up(transaction, customer, projection)) == BATCH:
+                if time.monotonic() > deadline:
+                    return
+        except (StoreUnavailable, DiskFull) as error:
+            log.warning("the view %s stays behind the log: %s", projection.name, error.message)
 
     async def follow_all(self) -> None:
         """Lets all views of all customers catch up, so that readers do not have to wait. Messages go first.
@@ -140,10 +168,62 @@ class Projections:
 
         found = await self.records.read(old)
         for projection in found:
+            try:
+                await self._from_archive(customer, projection)
+            except EventsDetached as error:
+                log.warning("the view %s is not built anew: %s", projection.name, error.message)
+                return False
             await self.records.write(
                 lambda transaction, projection=projection: begin_anew(transaction, customer, projection)
             )
         return bool(found)
+
+    async def _require_archive(self, customer: str, behind: int) -> list[Segment]:
+        """Segments that a view is built from which has read the log up to `behind`.
+
+        Raises:
+            EventsDetached: files of some are not in the archive.
+        """
+        if self._files is None:
+            return []
+        segments = await self.records.read(lambda transaction: transaction.segments(customer))
+        wanted = [segment for segment in segments if segment.head.last > behind]
+        missing = self._files.missing(customer, [segment.file for segment in wanted])
+        if missing:
+            raise EventsDetached(
+                f"the view is built from events that left the database with {len(wanted)} segments, and of those "
+                f"{len(missing)} are not in {self._files.root / customer}: {', '.join(missing[:3])}"
+                + (" …" if len(missing) > 3 else ""),
+                "bring the files back to that folder",
+                details={"files": missing[:100]},
+            )
+        return wanted
+
+    async def _from_archive(self, customer: str, projection: Projection) -> None:
+        """Folds events that have left the database into a view that has not read them.
+
+        Raises:
+            EventsDetached: their files are not in the archive; then the view stays as it is.
+        """
+
+        def look(transaction: Transaction) -> tuple[int, int]:
+            position, version = transaction.document_position(customer, projection.name)
+            return position if version == projection.version else 0, transaction.detached_to(customer)
+
+        position, detached = await self.records.read(look)
+        if position >= detached or self._files is None:
+            return
+        segments = await self._require_archive(customer, position)
+        position = await self.records.write(lambda transaction: begin_anew(transaction, customer, projection))
+        for segment in segments:
+            while position < segment.head.last:
+                events = await asyncio.to_thread(self._files.read, customer, segment.file, position, BATCH)
+
+                def go_on(transaction: Transaction, position: int = position, events: list[Event] = events) -> int:
+                    write(transaction, customer, [fold(transaction, customer, projection, position, events)])
+                    return transaction.document_position(customer, projection.name)[0]
+
+                position = await self.records.write(go_on)
 
     # --- metrics ---
 
@@ -168,7 +248,8 @@ class Projections:
             definitions = {**BUILT_IN, **_definitions(transaction, scope)}
             return [evaluate(name, definition, hours) for name, definition in definitions.items()]
 
-        return await self.records.read(read)
+        async with self._metrics.turn(scope.customer):
+            return await self.records.read(read)
 
     async def define(self, caller: Caller, name: str, definition: MetricDefinition) -> MetricDefinition:
         """Defines a metric of the workspace, from all events that there are. The definition is in the log.
@@ -177,7 +258,6 @@ class Projections:
             InvalidInput: the name or an event type is not possible.
             InvalidState: there are too many.
         """
-        caller.require(Role.OPERATOR)
         if name in BUILT_IN:
             raise InvalidInput(f'"{name}" is built in', "take another name")
         if not is_name(name):
@@ -209,7 +289,6 @@ class Projections:
         Raises:
             NotFound: the workspace has no such metric.
         """
-        caller.require(Role.OPERATOR)
 
         def drop(transaction: Transaction) -> bool:
             if name not in _definitions(transaction, caller.scope):
@@ -232,6 +311,11 @@ def _check_dimensions(selector: Selector, by: str | None) -> None:
             raise InvalidInput(
                 f'events of type "{selector.type}" have no {name}', "leave it out, or count another type"
             )
+
+
+def _is_behind(transaction: Transaction, customer: str, projection: Projection) -> bool:
+    position, version = transaction.document_position(customer, projection.name)
+    return version != projection.version or position < transaction.event_head(customer).sequence
 
 
 def _projection(name: str) -> Projection:

@@ -1,10 +1,9 @@
 """What the server tells of itself: that it was installed, is ready, has other settings than before, or has stopped."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from caxton.activities.journal import note
 from caxton.domain.errors import CaxtonError
 from caxton.domain.events import Event
 from caxton.domain.events.system import (
@@ -18,6 +17,10 @@ from caxton.domain.events.system import (
 )
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.records import EventFilter, Records, Transaction
+from caxton.recording.journal import note
+
+KEY_IDS = "engine.encryption.key_ids"
+"""As which the event of a server's start tells the ids of the keys that encrypt what the engine keeps."""
 
 MILESTONES = (
     ("FirstAgentCreated", "agent_initialized"),
@@ -41,6 +44,18 @@ class ServerLog:
         self._reached: set[tuple[Scope, str]] = set()
         self._seen: dict[str, int] = {}
         """How long each customer's log was when its milestones had been told."""
+
+    async def keys_taken_away(self, key_ids: Sequence[str]) -> list[str]:
+        """Ids of keys for the engine's payloads that the last server had and this one does not."""
+
+        def read(transaction: Transaction) -> list[str]:
+            wanted = EventFilter(types=frozenset({CaxtonReady.event_type}))
+            latest = transaction.events(self.scope, wanted, newest=True, limit=1)
+            settings: Mapping[str, Any] = latest[0].payload.get("settings", {}) if latest else {}
+            known: Sequence[str] = settings.get(KEY_IDS, [])
+            return [each for each in known if each not in key_ids]
+
+        return await self.records.read(read)
 
     async def ready(
         self, *, role: str, port: int | None, folder: str, seconds: float, settings: Mapping[str, Any]

@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Literal
-
-from pydantic import BaseModel
 
 from caxton.domain.errors import CaxtonError
 from caxton.observability.metrics import METRICS
+from caxton.views.system import ComponentHealth, Readiness
 
 log = logging.getLogger(__name__)
 
@@ -24,24 +23,7 @@ Check = Callable[[], Awaitable[str]]
 """Returns a detail such as "temporal 1.32"; raises when the component does not work."""
 
 
-class ComponentHealth(BaseModel):
-    """How a component does."""
-
-    status: Literal["ok", "degraded", "failed"]
-    """Degraded: it does not work, but the server goes on without it."""
-    detail: str = ""
-    latency_ms: float = 0.0
-
-
-class Readiness(BaseModel):
-    """How the whole system does."""
-
-    status: Literal["ready", "degraded"]
-    components: dict[str, ComponentHealth]
-    checked_at: datetime
-
-
-class Health:
+class HealthChecks:
     """Checks components."""
 
     def __init__(self) -> None:
@@ -64,7 +46,6 @@ class Health:
         for name in self._optional:
             if components[name].status == "failed":
                 components[name] = components[name].model_copy(update={"status": "degraded"})
-        unwell = [name for name, result in components.items() if result.status != "ok"]
         failed = any(result.status == "failed" for result in components.values())
         for name, result in components.items():
             METRICS.component_health(name, result.status == "ok")
@@ -72,10 +53,7 @@ class Health:
         self.latest = Readiness(
             status="degraded" if failed else "ready", components=components, checked_at=datetime.now(UTC)
         )
-        if unwell:
-            log.warning("components do not work: %s", ", ".join(unwell))
-        elif before is not None and any(result.status != "ok" for result in before.components.values()):
-            log.info("all components work again")
+        _log_changes(before.components if before else {}, components)
         return self.latest
 
     async def watch(self) -> None:
@@ -83,6 +61,21 @@ class Health:
         while True:
             await asyncio.sleep(CHECK_EVERY)
             await self.check()
+
+
+def _log_changes(before: Mapping[str, ComponentHealth], now: Mapping[str, ComponentHealth]) -> None:
+    """Logs each component once when it fails, when the reason becomes another one, and when it works again."""
+    for name, result in now.items():
+        known = before.get(name)
+        if result.status != "ok" and (known is None or _kind(known) != _kind(result)):
+            log.warning("component %s is %s: %s", name, result.status, result.detail)
+        elif result.status == "ok" and known is not None and known.status != "ok":
+            log.warning("component %s works again", name)
+
+
+def _kind(health: ComponentHealth) -> tuple[str, str]:
+    """Status and reason, without the numbers in it, which differ each time."""
+    return health.status, re.sub(r"[\d.,]+", "0", health.detail or "")
 
 
 async def _run(check: Check) -> ComponentHealth:
@@ -96,7 +89,8 @@ async def _run(check: Check) -> ComponentHealth:
     except TimeoutError:
         return ComponentHealth(status="failed", detail=f"no answer within {CHECK_TIMEOUT:g} s", latency_ms=took())
     except CaxtonError as error:
-        return ComponentHealth(status="failed", detail=error.message, latency_ms=took())
+        hint = f" ({error.hints[0].text})" if error.hints else ""
+        return ComponentHealth(status="failed", detail=f"{error.message}{hint}", latency_ms=took())
     except Exception as error:
         return ComponentHealth(status="failed", detail=type(error).__name__, latency_ms=took())
     return ComponentHealth(status="ok", detail=detail, latency_ms=took())

@@ -107,7 +107,10 @@ def _step(execution: Execution, step: StepRecord) -> Entry:
         "error_code": step.error_code,
         "duration_ms": None if step.duration_ms is None else round(step.duration_ms, 3),
     }
-    if step.kind == "model":
+    if step.kind == "attempt":
+        data["model"] = step.payload.get("model")
+        data["attempt"] = -step.call
+    elif step.kind == "model":
         data["model"] = step.payload.get("model")
         data["scripted"] = bool(step.payload.get("metadata", {}).get("scripted"))
         data["calls"] = [call["name"] for call in step.payload.get("calls", [])]

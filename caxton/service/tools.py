@@ -1,91 +1,80 @@
 """Tools: what is deployed, what it did, and calling it by hand."""
 
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel
-
-from caxton.activities.journal import note
-from caxton.activities.tool_step import extract_artifacts, resources
 from caxton.domain.errors import Hint, NotFound, ToolError, ToolUnavailable
+from caxton.domain.events import Payload
 from caxton.domain.events.system import ToolCalledDirectly
+from caxton.domain.flow import FlowControl, FlowRules
+from caxton.domain.grants import Asked, Missing, ToolGrant, for_any_call, missing
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.ports import BlobStore, ToolSandbox
-from caxton.domain.records import CallStatistics, Component, Records, StepRecord, Transaction
-from caxton.domain.tools import (
-    Artifact,
-    ToolFunction,
-    ToolLimits,
-    ToolPermissions,
-    ToolState,
-    ToolUsage,
-    ToolVersion,
-)
+from caxton.domain.records import Component, Records, StepRecord, Transaction
+from caxton.domain.tools import ToolLimits, ToolResult, ToolState, ToolVersion
 from caxton.observability.metrics import METRICS
+from caxton.recording.journal import note
+from caxton.routing.directory import Directory
 from caxton.routing.similar import similar_names
-from caxton.service.context import Caller, Role
-from caxton.service.views import StatisticsView, statistics_view
-
-
-class ToolView(BaseModel):
-    """A tool server as callers see it."""
-
-    name: str
-    version: str
-    digest: str
-    state: ToolState
-    reason: str | None = None
-    description: str
-    form: str
-    functions: list[ToolFunction]
-    limits: ToolLimits
-    permissions: ToolPermissions
-    deployment_id: str | None = None
-    updated_at: str
-    statistics: StatisticsView | None = None
-
-
-class ToolCallView(BaseModel):
-    """What a call by hand brought."""
-
-    content: list[dict[str, Any]]
-    structured: Any = None
-    is_error: bool
-    usage: ToolUsage
-    log: list[str]
-    artifacts: list[Artifact]
-
-
-class ToolLogLine(BaseModel):
-    """A call of a tool, or a line that it logged in that call."""
-
-    at: str
-    execution_id: str
-    agent: str | None
-    function: str | None
-    ok: bool
-    error_code: str | None = None
-    duration_ms: float | None = None
-    line: str | None = None
+from caxton.service.call_statistics import CallStatistics
+from caxton.service.changes import request_change
+from caxton.service.context import Caller
+from caxton.turns.flow_calls import direct_call
+from caxton.turns.tool_rights import refusals_told, take_rights
+from caxton.turns.tool_step import EXCEEDED, extract_artifacts, limit_told, resources
+from caxton.views.statistics import Statistics
+from caxton.views.tools import ToolCallResult, ToolLogLine, ToolView
 
 
 class Tools:
     """Use cases on tools."""
 
-    def __init__(self, records: Records, blobs: BlobStore, sandbox: ToolSandbox) -> None:
-        """Join what tools need."""
+    def __init__(
+        self,
+        records: Records,
+        blobs: BlobStore,
+        sandbox: ToolSandbox,
+        directory: Directory,
+        base_limits: ToolLimits,
+        flow: FlowControl,
+        flow_rules: FlowRules,
+        statistics: CallStatistics,
+    ) -> None:
+        """Join what tools need.
+
+        Args:
+            records: what is deployed, and the log.
+            blobs: their files, and those that they make.
+            sandbox: runs them.
+            directory: what is granted to them.
+            base_limits: what each may use without a grant.
+            flow: lets calls begin when it is their turn.
+            flow_rules: the limits that the server's settings name.
+            statistics: how calls of them went.
+        """
+        self.flow = flow
+        self.flow_rules = flow_rules
+        self.directory = directory
+        self.base_limits = base_limits
         self.records = records
+        self.statistics = statistics
         self.blobs = blobs
         self.sandbox = sandbox
 
     async def list_tools(self, caller: Caller) -> list[ToolView]:
         """All tools of the workspace."""
         scope = caller.scope
+        statistics = await self.statistics.of_tools(scope)
 
         def read(transaction: Transaction) -> list[ToolView]:
             components = transaction.components(scope, "tool")
             versions = transaction.tool_versions(scope, [component.digest for component in components])
-            statistics = {found.name: found for found in transaction.tool_statistics(scope)}
-            return [_view(c, versions[c.digest], statistics.get(c.name)) for c in components]
+            grants = self.directory.registry(transaction, scope).grants
+            return [
+                _view(c, versions[c.digest], statistics.get(c.name), self._lacking(versions[c.digest], grants))
+                for c in components
+            ]
 
         return await self.records.read(read)
 
@@ -96,23 +85,29 @@ class Tools:
             NotFound: there is none of that name.
         """
         scope = caller.scope
+        statistics = await self.statistics.of_tools(scope)
 
         def read(transaction: Transaction) -> ToolView:
             component, version = _tool(transaction, scope, name)
-            statistics = transaction.tool_statistics(scope, name)
-            return _view(component, version, statistics[0] if statistics else None)
+            lacking = self._lacking(version, self.directory.registry(transaction, scope).grants)
+            return _view(component, version, statistics.get(name), lacking)
 
         return await self.records.read(read)
 
-    async def call(self, caller: Caller, name: str, function: str, arguments: dict[str, Any]) -> ToolCallView:
+    def _lacking(self, version: ToolVersion, grants: Mapping[str, Sequence[ToolGrant]]) -> Missing:
+        rights = for_any_call(grants.get(version.name, ()), datetime.now(UTC))
+        return missing(version.manifest, rights, self.base_limits)
+
+    async def call(self, caller: Caller, name: str, function: str, arguments: dict[str, Any]) -> ToolCallResult:
         """Calls a function by hand, under the tool's own limits and permissions.
 
         Raises:
             NotFound: there is no such tool or function.
             ToolError: the call failed; a subclass says how.
         """
-        caller.require(Role.DEVELOPER)
-        component, version = await self.records.read(lambda tx: _tool(tx, caller.scope, name))
+        (component, version), grants = await self.records.read(
+            lambda tx: (_tool(tx, caller.scope, name), self.directory.registry(tx, caller.scope).grants)
+        )
         if component.state != ToolState.RUNNING:
             raise ToolUnavailable(f'tool "{name}" is {component.state} and takes no calls')
         if version.function(function) is None:
@@ -124,17 +119,28 @@ class Tools:
                 *hints,
                 details={"tool": name, "function": function, "functions": offered},
             )
+        await request_change(self.records, caller, "tool.call", f"{name}.{function}")
+        call_id = new_id("call")
+        asked = Asked(version.manifest, function, arguments, (None,))
+        granted = grants.get(name, ())
+        rights = await take_rights(
+            self.records, caller.scope, asked, granted, self.base_limits, call_id, actor=caller.actor
+        )
         try:
-            result = await self.sandbox.call(caller.scope.customer, version, function, arguments)
+            limited = direct_call(self.flow_rules, caller.scope, call_id, version.manifest)
+            async with self.flow.place(limited, may_queue=False):
+                result = await self.sandbox.call(caller.scope.customer, version, function, arguments, rights=rights)
         except ToolError as error:
             METRICS.tool_call(name, error.code, None)
-            await self._record_call(caller, component, version, function, error.usage, error.code)
+            await self._record_call(caller, component, version, function, call_id, error)
             raise
         METRICS.tool_call(name, "tool_error" if result.is_error else "ok", result.usage)
-        code = "tool_error" if result.is_error else None
-        await self._record_call(caller, component, version, function, result.usage, code)
+        await self._record_call(caller, component, version, function, call_id, result)
         result, artifacts = await extract_artifacts(self.blobs, caller.scope, result)
-        return ToolCallView(
+        if artifacts:
+            made = [artifact.digest for artifact in artifacts]
+            await self.records.write(lambda transaction: transaction.add_contents(caller.scope, made))
+        return ToolCallResult(
             content=result.content,
             structured=result.structured,
             is_error=result.is_error,
@@ -149,23 +155,34 @@ class Tools:
         component: Component,
         version: ToolVersion,
         function: str,
-        usage: ToolUsage | None,
-        error_code: str | None,
+        call_id: str,
+        outcome: ToolResult | ToolError,
     ) -> None:
         """A call by hand belongs to no execution: the log alone has it."""
+        usage, refused = outcome.usage, outcome.refused
+        error_code = outcome.code if isinstance(outcome, ToolError) else "tool_error" if outcome.is_error else None
+        told: list[Payload] = []
+        if refused:
+            told.append(refusals_told(version.name, function, refused))
+        if isinstance(outcome, ToolError) and outcome.code in EXCEEDED:
+            told.append(limit_told(version.name, function, outcome.report()))
         called = ToolCalledDirectly(
             tool=version.name, function=function, ok=error_code is None, **(resources(usage) if usage else {})
         )
-        event = note(
-            caller.scope,
-            called,
-            new_id("call"),
-            actor=caller.actor,
-            deployment_id=component.deployment_id,
-            error_code=error_code,
-            latency_ms=round(usage.wall_ms, 3) if usage else None,
-        )
-        await self.records.write(lambda transaction: transaction.add_events(caller.scope, [event]))
+        told.append(called)
+        events = [
+            note(
+                caller.scope,
+                payload,
+                call_id,
+                actor=caller.actor,
+                deployment_id=component.deployment_id,
+                error_code=error_code,
+                latency_ms=round(usage.wall_ms, 3) if usage and payload is called else None,
+            )
+            for payload in told
+        ]
+        await self.records.write(lambda transaction: transaction.add_events(caller.scope, events))
 
     async def logs(self, caller: Caller, name: str, limit: int) -> list[ToolLogLine]:
         """The latest calls of a tool with what it logged, oldest first.
@@ -197,7 +214,7 @@ def _tool(transaction: Transaction, scope: Scope, name: str) -> tuple[Component,
     return component, transaction.tool_versions(scope, [component.digest])[component.digest]
 
 
-def _view(component: Component, version: ToolVersion, statistics: CallStatistics | None) -> ToolView:
+def _view(component: Component, version: ToolVersion, statistics: Statistics | None, lacking: Missing) -> ToolView:
     manifest = version.manifest
     return ToolView(
         name=component.name,
@@ -208,18 +225,20 @@ def _view(component: Component, version: ToolVersion, statistics: CallStatistics
         description=manifest.description,
         form=manifest.form,
         functions=version.functions,
-        limits=manifest.limits,
-        permissions=manifest.permissions,
+        limits=manifest.limits.model_dump(mode="json"),
+        permissions=manifest.permissions.model_dump(mode="json"),
+        ungranted=lacking.told(),
+        grant=lacking.command(component.name) if lacking else None,
         deployment_id=component.deployment_id,
-        updated_at=component.updated_at.isoformat(),
-        statistics=statistics_view(statistics),
+        updated_at=component.updated_at,
+        statistics=statistics,
     )
 
 
 def _lines(step: StepRecord) -> list[ToolLogLine]:
     assert step.created_at is not None
     call = ToolLogLine(
-        at=step.created_at.isoformat(),
+        at=step.created_at,
         execution_id=step.execution_id,
         agent=step.agent,
         function=step.function,

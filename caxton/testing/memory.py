@@ -106,6 +106,37 @@ class MemoryBackendTests:
         assert texts(backend, "the weather", mode="hybrid", min_similarity=0.9) == []
         assert len(texts(backend, "anything", mode="vector", limit=2)) == 2
 
+    def test_a_match_by_words_is_not_dissimilar_because_others_are_nearer(self, backend: MemoryBackend) -> None:
+        nearer = [f"There is a problem with the bill of customer {number}." for number in range(60)]
+        wanted = "Somebody on the harbour spoke of zx4417, and then it rained for the whole weekend."
+        put(backend, entity(wanted), *(entity(text) for text in nearer))
+        query = "Is there a problem with the bill of a customer? zx4417"
+        assert wanted not in texts(backend, query, mode="vector", limit=50)
+        # Its word is distinctive, so it is found however far its meaning is; and how far that is, is known.
+        [match] = backend.search(HERE, MemoryQuery(text=query, min_similarity=0.99), MODEL.embed([query])[0])
+        assert match.entity.text == wanted
+        assert match.similarity is not None
+        assert match.similarity < 0.9
+        common = "What is the problem?"
+        assert wanted not in texts(backend, common, mode="hybrid", limit=60, min_similarity=0.9)
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [("绿茶", 0), ("厨房", 1), ("寿司", 2), ("東京", 2), ("ชาเขียว", 3), ("김치를", 4), ("चाय", 5), ("CAFE", 6)],
+    )
+    def test_words_of_languages_without_spaces_are_found(self, backend: MemoryBackend, query: str, found: int) -> None:
+        told = [
+            "安娜喜欢喝绿茶",
+            "我们的厨房星期五关闭",
+            "東京都に住んでいる友人は寿司が好きです",
+            "แอนนาชอบดื่มชาเขียว",
+            "한국어 사용자는 김치를 좋아합니다",
+            "अन्ना को चाय पसंद है",
+            "le café d'Anna",
+        ]
+        put(backend, *(entity(text) for text in told))
+        assert texts(backend, query, mode="text") == [told[found]]
+
     @pytest.mark.parametrize(
         "value", ["a", "it's", 'quo"te', "100%", "_", "\\", "🦉", 7, 7.5, True, None, "'; DROP TABLE x; --"]
     )
@@ -235,6 +266,14 @@ class MemoryBackendTests:
         assert backend.ids(HERE, MemoryFilter(where={"kind": "it"})) == []
         backend.delete(HERE, [marked.id])
         assert backend.statistics(HERE).by_scope == {"agent:a": 7, "workspace": 13}
+        of_one = MemoryScope(kind=ScopeKind.CONVERSATION, owner="c_1")
+        within = entity("in the conversation", of_one)
+        made = entity("made from it").model_copy(update={"provenance": Provenance(conversation_id="c_1")})
+        other = entity("of another").model_copy(update={"provenance": Provenance(conversation_id="c_12")})
+        put(backend, within, made, other)
+        assert backend.ids(HERE, MemoryFilter(conversations=["c_1"])) == sorted([within.id, made.id])
+        assert backend.ids(HERE, MemoryFilter(conversations=["c_1", "c_12"])) == sorted([within.id, made.id, other.id])
+        assert backend.ids(HERE, MemoryFilter(conversations=["c_"])) == []
 
     def test_what_is_forgotten_is_in_no_file(self, backend: MemoryBackend, tmp_path: Path) -> None:
         put(backend, entity("the secret word is xylophagous"), place=HERE)

@@ -1,7 +1,6 @@
 """An agent's lifecycle: it owns the state that the registry shows and routers read."""
 
 import asyncio
-from datetime import timedelta
 
 from pydantic import BaseModel
 from temporalio import workflow
@@ -9,6 +8,7 @@ from temporalio.exceptions import ActivityError
 
 from caxton.domain.agents import AGENT_LIFECYCLE, AgentState
 from caxton.domain.errors import CaxtonError, ErrorReport
+from caxton.domain.events.origin import Origin
 from caxton.domain.ids import Digest, Scope
 from caxton.workflows.failures import report_of, to_failure
 from caxton.workflows.names import STATE
@@ -18,8 +18,12 @@ PROJECT_AGENT_STATE = "project_agent_state"
 LOAD_AGENT = "load_agent"
 COUNT_WORK_IN_HAND = "count_work_in_hand"
 
-DRAIN_POLL = timedelta(milliseconds=500)
-"""How often a draining agent's work in hand is counted."""
+FIRST_DRAIN_POLL = 0.5
+"""Seconds between the first counts of a draining agent's work in hand."""
+
+DRAIN_POLL_SHARE = 0.1
+"""Later it is counted after a tenth of the time that it has taken so far: the end of an hour's drain is noticed six minutes
+late at the most, and the history has some hundred counts, not thousands."""
 
 DEFAULT_GRACE = 30.0
 """Seconds that work in hand gets to finish."""
@@ -53,12 +57,14 @@ class AgentChange(BaseModel):
     state: AgentState
     reason: str | None = None
     actor: str = "system"
+    origin: Origin | None = None
 
 
 class StartRequest(BaseModel):
-    """Who starts it."""
+    """Who starts it, and from where."""
 
     actor: str = "system"
+    origin: Origin | None = None
 
 
 class StopRequest(StartRequest):
@@ -66,6 +72,11 @@ class StopRequest(StartRequest):
 
     grace: float = DEFAULT_GRACE
     """Seconds that work in hand gets to finish."""
+
+
+def pause_of_drain(seconds: float) -> float:
+    """Seconds until work in hand is counted again, when an agent has been draining for `seconds`."""
+    return max(FIRST_DRAIN_POLL, DRAIN_POLL_SHARE * seconds)
 
 
 @workflow.defn(name="Agent")
@@ -142,9 +153,11 @@ class AgentWorkflow:
         if self.agent.state is AgentState.STOPPED:
             return
         await self._change(AgentState.DRAINING, by=request)
-        deadline = workflow.time() + request.grace
+        began = workflow.time()
+        deadline = began + request.grace
         while (waiting := await self._work_in_hand()) and workflow.time() < deadline:
-            await workflow.sleep(min(DRAIN_POLL, timedelta(seconds=max(0.01, deadline - workflow.time()))))
+            pause = pause_of_drain(workflow.time() - began)
+            await workflow.sleep(min(pause, max(0.01, deadline - workflow.time())))
         left = f"stopped with {waiting} executions in hand" if waiting else None
         await self._change(AgentState.STOPPED, left, by=request)
 
@@ -188,6 +201,7 @@ class AgentWorkflow:
                 state=state,
                 reason=reason,
                 actor=by.actor,
+                origin=by.origin,
             ),
             start_to_close_timeout=RECORD_TIMEOUT,
             retry_policy=RECORDS_RETRY,

@@ -22,6 +22,10 @@ class TurnClock:
             self._paused_at = workflow.time()
         self._pauses += 1
 
+    def leave_out(self, seconds: float) -> None:
+        """Does not count so many seconds that have passed."""
+        self._waited += seconds
+
     def resume(self) -> None:
         """Something has waited long enough."""
         self._pauses -= 1

@@ -7,6 +7,7 @@ from temporalio.exceptions import ActivityError
 
 from caxton.domain.deployments import DeploymentRequest, DeploymentState
 from caxton.domain.errors import ErrorReport
+from caxton.domain.events.origin import Origin
 from caxton.domain.ids import DeploymentId, Scope
 from caxton.workflows.failures import report_of
 from caxton.workflows.names import STATE
@@ -25,6 +26,7 @@ class DeploymentInput(BaseModel):
     deployment_id: DeploymentId
     request: DeploymentRequest
     actor: str = ""
+    origin: Origin | None = None
     rollback_of: DeploymentId | None = None
 
 

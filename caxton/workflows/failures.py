@@ -9,8 +9,9 @@ from temporalio.exceptions import (
     ChildWorkflowError,
     FailureError,
 )
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
-from caxton.domain.errors import CaxtonError, ErrorReport
+from caxton.domain.errors import CaxtonError, ErrorReport, StepTimedOut
 
 
 def to_failure(error: CaxtonError | ErrorReport) -> ApplicationError:
@@ -35,6 +36,12 @@ def report_of(error: BaseException) -> ErrorReport:
         return cause.report()
     if isinstance(cause, ApplicationError) and cause.details:
         return ErrorReport.model_validate(cause.details[0])
+    if isinstance(cause, TemporalTimeoutError):
+        return StepTimedOut(
+            "a step of the work took longer than it may, or found no worker in time",
+            "raise `timeout` in [model_settings] or `time` in [limits] of the agent, or start more workers",
+            reason=f"{cause.type.name if cause.type else 'TIMEOUT'}: {cause}"[:500],
+        ).report()
     kind = cause.type if isinstance(cause, ApplicationError) else type(cause).__name__
     text = str(cause) if isinstance(cause, FailureError) else type(cause).__name__
     return ErrorReport(code="internal", message="something went wrong inside Caxton", reason=f"{kind}: {text}"[:500])

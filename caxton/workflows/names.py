@@ -1,7 +1,5 @@
 """Ids of workflows: derived from what they stand for, so that starting one twice finds the first."""
 
-import zlib
-
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from caxton.domain.ids import ConversationId, ExecutionId, Scope
@@ -21,38 +19,6 @@ def conversation_workflow_id(scope: Scope, conversation_id: ConversationId) -> s
     return f"conversation/{scope.customer}/{scope.workspace}/{conversation_id}"
 
 
-def inbox_workflow_id(customer: str, shard: int) -> str:
-    """The workflow of one shard of a customer's inbox."""
-    return f"inbox/{customer}/{shard}"
-
-
-SHARDS = 2
-"""Inbox workflows a customer for requests that stand alone: one keeps a core busy, two hide each other's commits."""
-
-CONVERSATION_SHARDS = 1
-"""Inbox workflows a customer for messages of conversations, numbered behind those. Who holds a conversation waits for each
-reply, so fewer come at a time than stand-alone requests, and together in one batch they cost least."""
-
-SLOW_SHARDS = 2
-"""Inbox workflows a customer for requests that stand alone and always take long, numbered behind those."""
-
-SLOW_FROM = SHARDS + CONVERSATION_SHARDS
-"""The number of their first."""
-
-INBOXES = SLOW_FROM + SLOW_SHARDS
-"""Inbox workflows a customer in all."""
-
-
-def inbox_shard(execution_id: ExecutionId, conversation_id: ConversationId | None) -> int:
-    """The shard of a request that has to meet others: the same request again, or messages of the same conversation.
-
-    Any of the :data:`SHARDS` will do for others.
-    """
-    if conversation_id is None:
-        return zlib.crc32(execution_id.encode()) % SHARDS
-    return SHARDS + zlib.crc32(conversation_id.encode()) % CONVERSATION_SHARDS
-
-
 def agent_workflow_id(scope: Scope, agent: str) -> str:
     """The workflow of an agent's lifecycle."""
     return f"agent/{scope.customer}/{scope.workspace}/{agent}"
@@ -61,6 +27,16 @@ def agent_workflow_id(scope: Scope, agent: str) -> str:
 def deployment_workflow_id(scope: Scope) -> str:
     """The workflow of a workspace's deployment: one id a workspace, so that there is one at a time."""
     return f"deployment/{scope.customer}/{scope.workspace}"
+
+
+def schedule_id(scope: Scope, agent: str, name: str) -> str:
+    """The engine's schedule of an agent's schedule."""
+    return f"schedule/{scope.customer}/{scope.workspace}/{agent}/{name}"
+
+
+def scheduled_run_workflow_id(scope: Scope, agent: str, name: str) -> str:
+    """The workflow of a due time; the engine puts the time behind it."""
+    return f"scheduled-run/{scope.customer}/{scope.workspace}/{agent}/{name}"
 
 
 def notice_workflow_id(scope: Scope, execution_id: ExecutionId, cause: str, level: int) -> str:

@@ -14,11 +14,24 @@ from caxton.domain.executions import StepKind
 CONTINUE_AS_NEW_EVENTS = 400
 """History events after which a workflow continues as new: a replay after a kill then stays under a second or so."""
 
-TASK_TIMEOUT = timedelta(seconds=10)
-"""Temporal's default. Near the replay time, replays would be thrown away and begun again."""
+TASK_TIMEOUT = timedelta(seconds=5)
+"""How long a workflow stands still whose worker was killed in the middle of a task. Near the replay time of 400 events, about
+half a second, replays would be thrown away and begun again."""
 
-FAST_BATCH_TIMEOUT = timedelta(seconds=60)
-"""For one attempt of a batch of fast steps (each is bounded by its own limits)."""
+SHORT_STEP_TIMEOUT = timedelta(minutes=10)
+"""For one attempt of a short step. It ends far sooner, unless it waits for a store that is away."""
+
+CALL_GRACE = 120.0
+"""Seconds that a call may take beyond its own limits, which hold inside: to wait for its place, and to record what came of it."""
+
+QUEUED_AGAIN = timedelta(minutes=30)
+"""A call that has queued for so long asks again whether it is its turn, should it not have heard so."""
+
+LONGEST_TOOL_CALL = 600.0 + CALL_GRACE
+"""Seconds: the longest that a manifest may allow, and the same grace."""
+
+WORKERS_LOST = 50
+"""How often a call is begun again because its worker died, over and above the attempts that its policy allows."""
 
 RECORD_TIMEOUT = timedelta(seconds=30)
 """For activities that only read or write records."""
@@ -26,14 +39,11 @@ RECORD_TIMEOUT = timedelta(seconds=30)
 HEARTBEAT_TIMEOUT = timedelta(seconds=15)
 """A worker that died is noticed after this much silence; workers beat three times as often."""
 
-HEARTBEAT_EVERY = 1.0
-"""Seconds between heartbeats: how long a cancelled call may go on before it hears of it."""
+HEARTBEAT_EVERY = 4.0
+"""Seconds between heartbeats. Each costs the engine a write, so a call that ends sooner makes none."""
 
 DEPLOY_TIMEOUT = timedelta(minutes=10)
 """For validating a deployment: compiling a large module takes half a minute of CPU."""
-
-IDLE_INBOX = timedelta(minutes=10)
-"""An inbox without messages completes after this time; the next message starts it again."""
 
 
 @dataclass(frozen=True, slots=True)

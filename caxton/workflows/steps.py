@@ -1,10 +1,7 @@
-"""Runs the steps of turns: fast ones together as one local activity, slow ones as activities of their own.
-
-Whatever turns of one workflow want done at the same moment travels in one batch, so the cost of a step falls as load
-rises (docs/architecture.md, "Natural batching").
-"""
+"""Has activities do the steps of turns: short ones as local activities, calls over the network as activities of their own."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 from temporalio import workflow
@@ -12,151 +9,172 @@ from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType, 
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 from temporalio.workflow import ActivityCancellationType
 
-from caxton.domain.errors import ErrorReport
-from caxton.domain.executions import StepInput, StepKind, StepResult
-from caxton.workflows.failures import report_of
+from caxton.domain.executions import NextTurn, Queue, StepDone, StepInput, StepKind
+from caxton.workflows.clock import TurnClock
 from caxton.workflows.policies import (
-    FAST_BATCH_TIMEOUT,
+    CALL_GRACE,
     HEARTBEAT_TIMEOUT,
-    RECORDS_RETRY,
+    LONGEST_TOOL_CALL,
+    QUEUED_AGAIN,
+    SHORT_STEP_TIMEOUT,
     STEP_POLICIES,
+    WORKERS_LOST,
 )
 
-RUN_FAST_STEPS = "run_fast_steps"
-OPEN_TURNS = "open_turns"
+NEXT_TURN = "next_turn"
+OPEN_EXECUTION = "open_execution"
+RUN_STEP = "run_step"
+CLOSE_EXECUTION = "close_execution"
 CALL_MODEL = "call_model"
 CALL_TOOL = "call_tool"
 
-BATCH_STEPS = 200
-"""Steps in one batch at the most, so that history stays far below its limit of 2 MB a payload."""
-
-CONCURRENT_BATCHES = 4
-"""Batches of one workflow under way at once: a batch that takes long does not hold up the next."""
-
+Called = tuple[str, int, int]
+"""Execution, step and call."""
 
 WORKER_STOPS = "worker_stops"
-"""Type of the failure by which a stopping worker gives a step back."""
-
-WORKERS_LOST = 50
-"""How often a step is begun again because its worker died, over and above the attempts that its policy allows."""
+"""Type of the failure by which a stopping worker gives a call back."""
 
 
-class WorkerLostError(Exception):
-    """Nothing was heard any more of the worker that had the step in hand."""
-
-
-class NeedsOwnWorkflowError(Exception):
-    """A turn reached a slow step in a workflow that only does fast ones."""
+class CallLostError(Exception):
+    """A call came to no end that a step could record: workers died at it again and again, or it hung."""
 
 
 class StepRunner:
-    """Does steps for all turns of one workflow."""
+    """Does steps for the turns of one workflow."""
 
-    def __init__(self, *, fast_only: bool = False) -> None:
-        """Create the runner; with `fast_only` a slow step raises :class:`NeedsOwnWorkflowError`."""
-        self.fast_only = fast_only
-        self._waiting: list[tuple[StepInput, asyncio.Future[StepResult]]] = []
-        self._batches = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self) -> None:
+        """Create the runner."""
+        self._restarts = 0
+        self._told: set[Called] = set()
+        """Calls of which it has been said that it is their turn."""
 
-    async def run(self, step: StepInput, *, fast: bool) -> StepResult:
-        """Does a step, again as often as its policy allows while it fails in a way that may pass.
+    def workers_restarted(self) -> None:
+        """The workers of this workflow are gone, and others are there: what those had in hand is begun again at once."""
+        self._restarts += 1
 
-        Raises:
-            NeedsOwnWorkflowError: the step is slow and this workflow does only fast ones.
-        """
-        if not fast:
-            if self.fast_only:
-                raise NeedsOwnWorkflowError
-            return await self._run_alone(step)
-        policy = STEP_POLICIES[step.kind]
-        attempt = 1
-        while True:
-            result = await self._run_in_batch(step)
-            if result.error is None or not result.error.retryable or attempt >= policy.attempts:
-                return result
-            wait = policy.wait(attempt)
-            if result.error.retry_after is not None:
-                wait = timedelta(seconds=result.error.retry_after)
-            if wait:
-                await workflow.sleep(wait)
-            attempt += 1
+    def call_admitted(self, execution_id: str, step: int, call: int) -> None:
+        """It is the turn of a call that has queued."""
+        self._told.add((execution_id, step, call))
 
-    async def open_together(self, openings: list[StepInput]) -> list[StepResult]:
-        """Does first steps as one batch, without a task for each: their results, also of those that may be tried again.
-
-        The batch has to be small enough for one activity (:data:`BATCH_STEPS`).
-        """
-        return await self._send(openings, OPEN_TURNS)
-
-    async def _run_in_batch(self, step: StepInput) -> StepResult:
-        done: asyncio.Future[StepResult] = asyncio.get_running_loop().create_future()
-        self._waiting.append((step, done))
-        if self._batches < CONCURRENT_BATCHES:
-            self._batches += 1
-            # The new task runs after all turns that are ready now, so it finds the steps of all of them.
-            task = asyncio.create_task(self._send_batches())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return await done
-
-    async def _send_batches(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:BATCH_STEPS], self._waiting[BATCH_STEPS:]
-                try:
-                    results = await self._send([step for step, _ in batch])
-                except BaseException as error:
-                    for _, done in batch:
-                        if not done.done():
-                            done.set_exception(error)
-                    raise
-                for (_, done), result in zip(batch, results, strict=True):
-                    if not done.done():
-                        done.set_result(result)
-        finally:
-            self._batches -= 1
-
-    async def _send(self, batch: list[StepInput], name: str = RUN_FAST_STEPS) -> list[StepResult]:
+    async def next_turn(self, queue: Queue) -> NextTurn | None:
+        """The conversation's next turn, begun; None if it has none in hand."""
         return await workflow.execute_local_activity(
-            name,
-            batch,
-            result_type=list[StepResult],
-            start_to_close_timeout=FAST_BATCH_TIMEOUT,
-            retry_policy=RECORDS_RETRY,
-            summary=_batch_summary(batch),
+            NEXT_TURN,
+            queue,
+            result_type=NextTurn | None,  # type: ignore[arg-type] # the SDK takes it, its stubs do not
+            start_to_close_timeout=SHORT_STEP_TIMEOUT,
+            retry_policy=STEP_POLICIES[StepKind.OPEN].retry_policy(),
+            summary="next turn",
         )
 
-    async def _run_alone(self, step: StepInput) -> StepResult:
-        # A worker that dies is nobody's failed attempt: what it had in hand is begun again, however often that happens.
-        for _ in range(WORKERS_LOST):
-            try:
-                return await self._attempt(step)
-            except WorkerLostError:
-                workflow.logger.info("a worker was lost; its step is begun again")
-        return StepResult(error=ErrorReport(code="internal", message="workers died again and again at this step"))
+    async def begin(self, step: StepInput) -> StepDone:
+        """Opens an execution below another one."""
+        return await self._short(OPEN_EXECUTION, step)
 
-    async def _attempt(self, step: StepInput) -> StepResult:
-        plan = step.plan
-        timeout = plan.model_timeout + 30 if plan and step.kind is StepKind.MODEL else 630
+    async def close(self, step: StepInput) -> StepDone:
+        """Ends an execution with a failure."""
+        return await self._short(CLOSE_EXECUTION, step)
+
+    async def run(self, step: StepInput, *, fast: bool, clock: TurnClock | None = None) -> StepDone:
+        """Does a step. While a call waits until it is its turn, `clock` stands still.
+
+        Raises:
+            CallLostError: a call came to no end.
+        """
+        return await (self._short(RUN_STEP, step) if fast else self._call(step, clock))
+
+    async def _short(self, name: str, step: StepInput) -> StepDone:
         try:
-            return await workflow.execute_activity(
-                CALL_MODEL if step.kind is StepKind.MODEL else CALL_TOOL,
+            return await workflow.execute_local_activity(
+                name,
                 step,
-                result_type=StepResult,
-                start_to_close_timeout=timedelta(seconds=timeout),
-                schedule_to_close_timeout=timedelta(seconds=max(plan.max_time, timeout)) if plan else None,
-                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                result_type=StepDone,
+                start_to_close_timeout=SHORT_STEP_TIMEOUT,
                 retry_policy=STEP_POLICIES[step.kind].retry_policy(),
-                cancellation_type=_cancellation(step),
                 summary=_summary(step),
             )
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error
+            raise CallLostError(_kind(error)) from error
+
+    async def _call(self, step: StepInput, clock: TurnClock | None) -> StepDone:
+        # A worker that dies is nobody's failed attempt: what it had in hand is begun again, however often that happens.
+        lost = 0
+        while lost < WORKERS_LOST:
+            done = await self._attempt(step)
+            if done is None:
+                lost += 1
+                workflow.logger.info("a worker was lost; its call is begun again")
+                continue
+            if clock is not None:
+                clock.leave_out(done.waited)
+            if done.queued:
+                await self._wait_for_turn(step, clock)
+            else:
+                return done
+        raise CallLostError("worker_lost")
+
+    async def _wait_for_turn(self, step: StepInput, clock: TurnClock | None) -> None:
+        """Waits until somebody says that it is the call's turn. The store knows; the time is for news that got lost."""
+        key, restarts = (step.execution_id, step.step, step.call), self._restarts
+        if clock is not None:
+            clock.pause()
+        try:
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: key in self._told or self._restarts != restarts,
+                    timeout=QUEUED_AGAIN,
+                    timeout_summary=f"queued: {_summary(step)}",
+                )
+        finally:
+            self._told.discard(key)
+            if clock is not None:
+                clock.resume()
+
+    async def _attempt(self, step: StepInput) -> StepDone | None:
+        """Makes a call, as often as its policy allows; None if the worker that made it is gone."""
+        restarts = self._restarts
+        timeout = LONGEST_TOOL_CALL
+        if step.plan is not None and step.kind is StepKind.MODEL:
+            timeout = step.plan.model_timeout + CALL_GRACE
+        total = timeout if step.time_left is None else max(step.time_left, 0.0) + CALL_GRACE
+        call = workflow.start_activity(
+            CALL_MODEL if step.kind is StepKind.MODEL else CALL_TOOL,
+            step,
+            result_type=StepDone,
+            start_to_close_timeout=timedelta(seconds=timeout),
+            schedule_to_close_timeout=timedelta(seconds=max(total, timeout)),
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=STEP_POLICIES[step.kind].retry_policy(),
+            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=_summary(step),
+        )
+        try:
+            await workflow.wait_condition(lambda: call.done() or self._restarts != restarts)
+        except asyncio.CancelledError:
+            _let_go(call)
+            if step.kind is StepKind.TOOL:  # it is waited for, to record what it did
+                with contextlib.suppress(ActivityError):
+                    await call
+            raise
+        if not call.done():
+            _let_go(call)  # so that the engine does not begin it again as well
+            return None
+        try:
+            return await call
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from error
             if _worker_was_lost(error):
-                raise WorkerLostError from error
-            return StepResult(error=report_of(error))
+                return None
+            raise CallLostError(_kind(error)) from error
+
+
+def _let_go(call: "workflow.ActivityHandle[StepDone]") -> None:
+    """Cancels a call for whose end nobody waits; how it ends is looked at, or the log would have it as an error."""
+    call.cancel()
+    call.add_done_callback(lambda done: None if done.cancelled() else done.exception())
 
 
 def _worker_was_lost(error: ActivityError) -> bool:
@@ -166,18 +184,11 @@ def _worker_was_lost(error: ActivityError) -> bool:
     return isinstance(cause, TemporalTimeoutError) and cause.type is TimeoutType.HEARTBEAT
 
 
-def _cancellation(step: StepInput) -> ActivityCancellationType:
-    """A model call is given up at once: it changes nothing. A tool call is waited for, to record what it did."""
-    if step.kind is StepKind.MODEL:
-        return ActivityCancellationType.TRY_CANCEL
-    return ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+def _kind(error: ActivityError) -> str:
+    cause = error.cause
+    return (cause.type if isinstance(cause, ApplicationError) else None) or type(cause).__name__
 
 
 def _summary(step: StepInput) -> str:
-    agent = step.plan.agent if step.plan else step.request and str(step.request.target)
     what = f"{step.kind} {step.step}" + (f".{step.call}" if step.call else "")
-    return f"{agent or 'hand-over'}: {what}"
-
-
-def _batch_summary(batch: list[StepInput]) -> str:
-    return _summary(batch[0]) if len(batch) == 1 else f"{len(batch)} steps"
+    return f"{step.plan.agent if step.plan else 'hand-over'}: {what}"

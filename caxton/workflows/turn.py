@@ -1,16 +1,12 @@
-"""The turn: an agent answers a request, with tools and with the help of other agents. Conversations and inboxes share it."""
+"""The turn: an agent answers a request, with tools and with the help of other agents."""
 
 import asyncio
 
 from temporalio import workflow
 
 from caxton.domain.errors import (
-    ApprovalRejected,
-    ApprovalTimedOut,
-    CaxtonError,
-    ConversationClosed,
-    ErrorReport,
     ExecutionCancelled,
+    NotFound,
     StepLimitReached,
     TimeLimitReached,
     TokenLimitReached,
@@ -18,20 +14,20 @@ from caxton.domain.errors import (
 from caxton.domain.executions import (
     ApprovalStatus,
     Decision,
+    Ending,
+    NextTurn,
     Plan,
     RequestedCall,
+    StepDone,
     StepInput,
     StepKind,
-    StepResult,
-    TurnOutcome,
-    TurnRequest,
-    opening_of,
     step_of,
 )
 from caxton.domain.governance import ApprovalState, Verdict
-from caxton.domain.ids import Digest, ExecutionId, derived_id
+from caxton.domain.ids import Digest, ExecutionId, Scope, derived_id
 from caxton.workflows.clock import TurnClock
-from caxton.workflows.steps import NeedsOwnWorkflowError, StepRunner
+from caxton.workflows.policies import CONTINUE_AS_NEW_EVENTS
+from caxton.workflows.steps import CallLostError, StepRunner
 
 
 def child_execution_id(parent: ExecutionId, step: int, call: int) -> ExecutionId:
@@ -39,54 +35,56 @@ def child_execution_id(parent: ExecutionId, step: int, call: int) -> ExecutionId
     return ExecutionId(derived_id("x", parent, str(step), str(call)))
 
 
-class Turn:
-    """One turn. All that it learns is recorded by its steps, so it can be begun again at any time without harm."""
+class HistoryFullError(Exception):
+    """The workflow's history is long: the turn goes on in its next run, from its last recorded step."""
 
-    def __init__(self, request: TurnRequest, steps: StepRunner) -> None:
-        """Prepare a turn.
+
+class _EndedError(Exception):
+    def __init__(self, ending: Ending) -> None:
+        self.ending = ending
+
+
+class _TurnCancelledError(Exception):
+    """A step heard that the turn is cancelled before the workflow did."""
+
+
+class Turn:
+    """One turn. All that it learns is recorded by its steps, so it can be gone on with from there at any time."""
+
+    def __init__(self, scope: Scope, begun: NextTurn, steps: StepRunner) -> None:
+        """Prepare to go on with a turn that has begun.
 
         Args:
-            request: what was admitted.
-            steps: does the steps, together with those of other turns of the workflow.
+            scope: whose turn.
+            begun: which, and where it stands.
+            steps: does its steps.
         """
-        self.request = request
+        self.begun = begun
         self.steps = steps
+        self.opening = StepInput(
+            kind=StepKind.OPEN,
+            scope=scope,
+            execution_id=begun.execution_id,
+            root_id=begun.execution_id,
+            one_shot=begun.one_shot,
+            traceparent=begun.traceparent,
+        )
         self.pinned: dict[str, Digest] = {}
         """Versions of agents that have worked on it."""
         self.clock = TurnClock()
         self.waiting: dict[str, asyncio.Future[ApprovalStatus]] = {}
         """Approvals that the turn waits for, by id."""
         self._asked: dict[str, StepInput] = {}
+        self.others_wait: bool | None = None
+        """Whether the conversation had other turns in hand when this one ended; None if nobody has looked."""
 
-    @property
-    def opening(self) -> StepInput:
-        """Its first step.
-
-        What the conversation's earlier turns settled (versions, the agent that it is with) the step finds in the store.
-        """
-        return opening_of(self.request, pinned=self.pinned, yields=self.steps.fast_only)
-
-    async def run(self, opened: StepResult | None = None) -> TurnOutcome:
-        """Answers the request. Failures of the work are an outcome, not an exception.
-
-        Args:
-            opened: what the first step brought, where it has been done.
+    async def run(self) -> None:
+        """Goes on with the turn until it has ended. Failures of the work are recorded, and no exception.
 
         Raises:
-            NeedsOwnWorkflowError: from a runner that does fast steps only.
+            HistoryFullError: the next run of the workflow has to go on with it.
         """
-        return await self._execute(self.opening, opened)
-
-    async def refuse(self, error: ErrorReport) -> TurnOutcome:
-        """Ends a turn that never began."""
-        opening = StepInput(
-            kind=StepKind.OPEN,
-            scope=self.request.scope,
-            execution_id=self.request.execution_id,
-            root_id=self.request.execution_id,
-            request=self.request,
-        )
-        return await self._close(opening, error)
+        await self._execute(self.opening, self.begun.opened, self.begun.elapsed)
 
     async def decide(self, decision: Decision) -> ApprovalStatus:
         """Records what a person, or the clock, decided, and lets the work go on. The first decision stands.
@@ -97,79 +95,64 @@ class Turn:
         asked = self._asked[decision.approval_id]
         step = asked.model_copy(update={"kind": StepKind.DECISION, "decision": decision})
         result = await self.steps.run(step, fast=True)
-        if result.error is not None:
-            raise CaxtonError.from_report(result.error)
-        assert result.approval is not None, "a decision always has a status"
+        if result.approval is None:  # the turn has ended meanwhile
+            raise NotFound("nothing waits for this approval")
         waiting = self.waiting.get(decision.approval_id)
         if waiting is not None and not waiting.done():
             waiting.set_result(result.approval)
         return result.approval
 
-    async def _execute(self, opening: StepInput, opened: StepResult | None = None) -> TurnOutcome:
-        if opened is None:
-            opened = await self.steps.run(opening, fast=True)
-        if opened.outcome is not None:
-            return opened.outcome
-        if opened.must_wait:
-            raise NeedsOwnWorkflowError
-        if opened.plan is None:
-            if self._is_refused(opened.error):
-                return self._outcome(opened.error)
-            return await self._close(opening, opened.error)
+    async def _execute(self, opening: StepInput, opened: StepDone, elapsed: float = 0.0) -> None:
+        if opened.ended:
+            return
         plan = opened.plan
+        assert plan is not None, "what is open has a plan"
         self.pinned.setdefault(plan.agent, plan.agent_digest)
         opening = opening.model_copy(update={"plan": plan})
         try:
-            return await self._work(opening, plan, opened.first)
-        except CaxtonError as error:
-            return await self._close(opening, error.report())
+            await self._work(opening, plan, opened, elapsed)
+        except _EndedError as error:
+            await self._close(opening, error.ending)
+        except CallLostError as error:
+            await self._close(opening, Ending(code=str(error)))
+        except _TurnCancelledError:
+            await self._close(opening, Ending(code=ExecutionCancelled.code))
+            if opening.parent_id is not None:
+                raise
         except asyncio.CancelledError:
-            await self._close(opening, ExecutionCancelled("the work was cancelled").report())
+            await self._close(opening, Ending(code=ExecutionCancelled.code))
             raise
 
-    def _is_refused(self, error: ErrorReport | None) -> bool:
-        """Whether the conversation has ended and nobody was told that the message is accepted: then nothing is recorded."""
-        return self.steps.fast_only and error is not None and error.code == ConversationClosed.code
+    async def _work(self, opening: StepInput, plan: Plan, opened: StepDone, elapsed: float) -> None:
+        deadline = self.clock.time() + plan.max_time - elapsed
+        last, first = opened.last, opened.at if opened.last is not None else 1
+        for number in range(first, plan.max_steps + 1):
+            if last is None:
+                step = step_of(StepKind.MODEL, opening, plan, number)
+                left = deadline - self.clock.time()
+                step = step.model_copy(update={"time_left": round(left, 3)})
+                last = await self.steps.run(step, fast=plan.fast, clock=self.clock)
+            if last.cancelled:
+                raise _TurnCancelledError
+            if last.ended:
+                self.others_wait = last.others_wait
+                return
+            if last.needs_approval:
+                await self._reply_when_approved(opening, plan, number)
+                return
+            if last.tokens > plan.max_tokens:
+                raise _EndedError(Ending(code=TokenLimitReached.code, value=plan.max_tokens))
+            if self.clock.time() > deadline:
+                raise _EndedError(Ending(code=TimeLimitReached.code, value=plan.max_time))
+            await self._make_calls(opening, plan, number, last.calls)
+            last = None
+            self._check_history()
+        raise _EndedError(Ending(code=StepLimitReached.code, value=plan.max_steps))
 
-    def _outcome(self, error: ErrorReport | None) -> TurnOutcome:
-        request = self.request
-        return TurnOutcome(
-            execution_id=request.execution_id, conversation_id=request.conversation_id, state="failed", error=error
-        )
-
-    async def _work(self, opening: StepInput, plan: Plan, first: StepResult | None) -> TurnOutcome:
-        deadline = self.clock.time() + plan.max_time
-        for number in range(1, plan.max_steps + 1):
-            result = first if number == 1 and first is not None else None
-            if result is None:
-                result = await self.steps.run(step_of(StepKind.MODEL, opening, plan, number), fast=plan.fast)
-            if result.outcome is not None:
-                return result.outcome
-            if result.error is not None:
-                raise CaxtonError.from_report(result.error)
-            if result.needs_approval:
-                return await self._reply_when_approved(opening, plan, number)
-            self._check_limits(plan, result, deadline)
-            await self._make_calls(opening, plan, number, result.calls)
-        raise StepLimitReached(
-            f'agent "{plan.agent}" did not finish within {plan.max_steps} steps',
-            f'raise `steps` in [limits] of agent "{plan.agent}", or make its task smaller',
-            details={"limit": "steps", "value": plan.max_steps, "agent": plan.agent},
-        )
-
-    def _check_limits(self, plan: Plan, result: StepResult, deadline: float) -> None:
-        if result.usage.tokens > plan.max_tokens:
-            raise TokenLimitReached(
-                f'agent "{plan.agent}" used {result.usage.tokens} tokens of {plan.max_tokens}',
-                f'raise `tokens` in [limits] of agent "{plan.agent}"',
-                details={"limit": "tokens", "value": plan.max_tokens, "agent": plan.agent},
-            )
-        if self.clock.time() > deadline:
-            raise TimeLimitReached(
-                f'agent "{plan.agent}" did not finish within {plan.max_time:g} s',
-                f'raise `time` in [limits] of agent "{plan.agent}"',
-                details={"limit": "time", "value": plan.max_time, "agent": plan.agent},
-            )
+    def _check_history(self) -> None:
+        info = workflow.info()
+        if info.get_current_history_length() > CONTINUE_AS_NEW_EVENTS or info.is_continue_as_new_suggested():
+            raise HistoryFullError
 
     async def _make_calls(self, opening: StepInput, plan: Plan, number: int, calls: list[RequestedCall]) -> None:
         # All calls end before any failure goes on: a turn that is begun again elsewhere must not meet them still running.
@@ -188,32 +171,22 @@ class Turn:
         if call.needs_approval:
             status = await self._approval(opening, plan, number, call.call)
             if status.state is not ApprovalState.GRANTED:
-                # The model gets to see it, as the call's result, and can tell the user or find another way.
-                refused = step.model_copy(update={"error": _not_approved(call.name, status)})
-                await self.steps.run(refused, fast=True)
+                await self.steps.run(step.model_copy(update={"refused": True}), fast=True)
                 return
-        result = await self.steps.run(step.model_copy(update={"yields": call.fast}), fast=call.fast)
-        if result.must_wait:  # a batch must not be held up by it
-            result = await self.steps.run(step, fast=False)
-        if result.error is not None:
-            # The model gets to see the failure: it is recorded as the call's result.
-            await self.steps.run(step.model_copy(update={"error": result.error}), fast=True)
+        done = await self.steps.run(step, fast=call.fast, clock=self.clock)
+        if done.cancelled:
+            raise _TurnCancelledError
 
-    async def _reply_when_approved(self, opening: StepInput, plan: Plan, number: int) -> TurnOutcome:
+    async def _reply_when_approved(self, opening: StepInput, plan: Plan, number: int) -> None:
         await self._approval(opening, plan, number, 0)
-        result = await self.steps.run(step_of(StepKind.REPLY, opening, plan, number), fast=True)
-        if result.outcome is None:
-            raise CaxtonError.from_report(result.error or _unexplained())
-        return result.outcome
+        await self.steps.run(step_of(StepKind.REPLY, opening, plan, number), fast=True)
 
     async def _approval(self, opening: StepInput, plan: Plan, number: int, call: int) -> ApprovalStatus:
         """Asks a person, and waits as long as the policy allows. The wait does not count as the agent's time."""
-        if self.steps.fast_only:
-            raise NeedsOwnWorkflowError
         step = step_of(StepKind.APPROVAL, opening, plan, number, call)
         result = await self.steps.run(step, fast=True)
         if result.approval is None:
-            raise CaxtonError.from_report(result.error or _unexplained())
+            raise _EndedError(Ending(code=ExecutionCancelled.code))  # the execution has ended meanwhile
         status = result.approval
         if status.state is not ApprovalState.PENDING:
             return status
@@ -237,33 +210,16 @@ class Turn:
             scope=opening.scope,
             execution_id=child_execution_id(opening.execution_id, number, call.call),
             root_id=opening.root_id,
-            request=opening.request,
             parent_id=opening.execution_id,
             parent_step=number,
             parent_call=call.call,
             chain=[*opening.chain, plan.agent],
             chain_limits=[*opening.chain_limits, (plan.max_depth, plan.max_loops)],
             pinned=self.pinned,
+            one_shot=opening.one_shot,
             traceparent=opening.traceparent,
         )
-        await self._execute(child)
+        await self._execute(child, await self.steps.begin(child))
 
-    async def _close(self, opening: StepInput, error: ErrorReport | None) -> TurnOutcome:
-        closing = opening.model_copy(update={"kind": StepKind.CLOSE, "error": error or _unexplained()})
-        closed = await self.steps.run(closing, fast=True)
-        assert closed.outcome is not None, "closing an execution always ends it"
-        return closed.outcome
-
-
-def _not_approved(name: str, status: ApprovalStatus) -> ErrorReport:
-    details = {"approval_id": status.id, "decided_by": status.decided_by}
-    if status.state is ApprovalState.REJECTED:
-        why = f": {status.reason}" if status.reason else ""
-        return ApprovalRejected(f'{status.decided_by} refused the call of "{name}"{why}', details=details).report()
-    return ApprovalTimedOut(
-        f'the call of "{name}" needed approval, and nobody decided in time', details=details
-    ).report()
-
-
-def _unexplained() -> ErrorReport:
-    return ErrorReport(code="internal", message="the work ended without a result")
+    async def _close(self, opening: StepInput, ending: Ending) -> None:
+        await self.steps.close(opening.model_copy(update={"kind": StepKind.CLOSE, "ending": ending}))

@@ -104,12 +104,11 @@ def test_a_message_that_waits_for_its_turn_is_found_where_its_answer_says(api: h
         assert found.status_code == 200, found.text
         assert (found.json()["state"], found.json()["execution_id"]) == ("running", sent.json()["execution_id"])
     path = f"/v1/executions/{third.json()['execution_id']}"
-    assert api.get(path, params={"conversation_id": "c_other"}).status_code == 404
-    assert api.get("/v1/executions/x_other", params={"conversation_id": conversation}).status_code == 404
+    assert api.get("/v1/executions/x_other").status_code == 404
     assert api.get(second.headers["Location"], headers={"X-Caxton-Workspace": "elsewhere"}).status_code == 404
-    told = api.post(f"{path}/cancel", params={"conversation_id": conversation})
+    told = api.post(f"{path}/cancel")
     assert told.status_code == 200, told.text
-    streamed = api.get(f"{path}/stream", params={"conversation_id": conversation}).text
+    streamed = api.get(f"{path}/stream").text
     assert "execution_cancelled" in streamed
     assert api.get(second.headers["Location"]).json()["state"] == "completed"
 

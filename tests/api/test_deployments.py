@@ -70,6 +70,40 @@ def test_one_bad_file_changes_nothing(api: httpx.Client, deploy: Deploy, tmp_pat
     assert api.get("/v1/deployments").json()["deployments"][0]["state"] == "Failed"
 
 
+@pytest.mark.requirement("SEC-4")
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("agents/b.toml", '[parameters]\nheader = "Bearer {secret}"\n'),
+        ("agents/b.toml", '[parameters]\ndatabase = {{ password = "hunter2hunter2" }}\n'),
+        ("agents/b.script.toml", '# the last\n[[rules]]\n[[rules.steps]]\nreply = "use {secret}"\n'),
+    ],
+)
+def test_a_literal_secret_is_not_deployed_and_not_repeated(
+    api: httpx.Client, tmp_path: Path, file: str, line: str
+) -> None:
+    secret = "sk-proj-" + "A1b2" * 10
+    files = {"agents/b.toml": "", "agents/b.script.toml": "", **agent("b", rules=replies("b"))}
+    files[file] += "\n" + line.format(secret=secret)
+    folder = write_files(tmp_path / "workspace", files)
+    found = load_workspace(folder).errors
+    assert [problem.file for problem in found] == [file], "`caxton deploy` says it before anything is sent"
+    assert found[0].concealed
+    assert found[0].hint
+    contents = {name: (folder / name).read_bytes() for name in files if name.startswith("agents/b.")}
+    digests = {name.removeprefix("agents/"): hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    for content in contents.values():
+        api.put(f"/v1/blobs/{hashlib.sha256(content).hexdigest()}", content=content).raise_for_status()
+    refused = api.post("/v1/deployments", json={"bundles": [{"kind": "agent", "name": "b", "files": digests}]})
+    assert refused.status_code == 422, refused.text
+    assert secret not in refused.text
+    assert "hunter2" not in refused.text
+    assert {problem["file"] for problem in refused.json()["details"]["problems"]} == {file}
+    events = api.get("/v1/events", params={"limit": 1000}).text
+    assert secret not in events
+    assert "hunter2" not in events
+
+
 def test_prune_removes_what_the_workspace_lacks(api: httpx.Client, deploy: Deploy, tmp_path: Path) -> None:
     deploy({**agent("a", rules=replies("a")), **agent("b", rules=replies("b"))})
     folder = write_files(tmp_path / "smaller", agent("a", rules=replies("a")))

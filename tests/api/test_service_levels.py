@@ -19,6 +19,8 @@ from tests.conftest import RunningServer, start_server, stop_server
 from tests.support.agents import agent, replies
 from tests.support.deploying import deploy_files, deploy_folder, write_files
 
+pytestmark = pytest.mark.xdist_group("service-levels")  # one worker makes what they share
+
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 

@@ -57,8 +57,32 @@ def test_a_stream_goes_on_behind_the_last_event(api: httpx.Client, deploy: Deplo
     assert kinds == ["open", "model", "open", "model", "handover", "model"]
     for position, (identity, _, _) in enumerate(everything[:-1]):
         assert read(api, turn["execution_id"], identity) == everything[position + 1 :]
-    for odd in ("x", "x+", "x+9" + "9" * 5000, "x+\u00b2".encode("latin-1")):
+    for odd in ("x", "x+", "x+9" + "9" * 200, "x+\u00b2".encode("latin-1")):
         assert read(api, turn["execution_id"], odd)[-1] == everything[-1]
+    too_long = {"Last-Event-ID": "x" * 301}
+    assert api.get(f"/v1/executions/{turn['execution_id']}/stream", headers=too_long).status_code == 400
+
+
+@pytest.mark.requirement("MSG-7")
+def test_what_was_handed_over_has_a_stream_that_ends(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(
+        {
+            **agent("first", rules=hands_over("second"), more='delegates = ["second"]\n'),
+            **agent("second", rules=hands_over("third"), more='delegates = ["third"]\n'),
+            **agent("third", rules=replies("deep")),
+        }
+    )
+    turn = api.post("/v1/messages", json={"capability": "first", "content": "x"}).json()
+    told = api.get(f"/v1/executions/{turn['execution_id']}/events").json()["events"]
+    parts = {event["agent"]: event["execution_id"] for event in told if event["event_type"] == "execution_processing"}
+    assert set(parts) == {"first", "second", "third"}
+    seen = {name: read(api, execution) for name, execution in parts.items()}
+    for name, events in seen.items():
+        assert events[-1][1] == "reply", name
+        assert "deep" in str(events[-1][2]), name
+        assert {str(data["agent"]) for _, kind, data in events if kind == "step"} >= {name}
+    assert [data["kind"] for _, kind, data in seen["third"] if kind == "step"] == ["open", "model", "handover"]
+    assert {str(data["agent"]) for _, kind, data in seen["third"] if data.get("kind") == "model"} == {"third"}
 
 
 def test_the_stream_of_a_failed_turn_ends_with_its_error(api: httpx.Client, deploy: Deploy) -> None:

@@ -13,15 +13,19 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pyte
+
 
 class Terminal:
-    """A process whose input and output is a terminal of 100 columns."""
+    """A process whose input and output is a terminal."""
 
-    def __init__(self, *command: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
-        """Start `caxton` with the arguments `command`."""
+    def __init__(self, *command: str, cwd: Path, env: Mapping[str, str] | None = None, columns: int = 100) -> None:
+        """Start `caxton` with the arguments `command`, on a terminal of so many columns."""
         self._main, side = pty.openpty()
-        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        self.columns = columns
         environment = {**os.environ, "TERM": "xterm-256color", **(env or {})}
+        environment = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "caxton", *command],
             stdin=side,
@@ -30,6 +34,7 @@ class Terminal:
             cwd=cwd,
             env=environment,
             start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C interrupts
         )
         os.close(side)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -52,6 +57,16 @@ class Terminal:
         code = self.process.wait(seconds)
         os.close(self._main)
         return code
+
+    def lines(self) -> list[str]:
+        """What stands on the terminal, as if it were wider and higher: lines that are too long show."""
+        screen = pyte.Screen(500, 1000)
+        pyte.Stream(screen).feed(self.text)
+        return "\n".join(line.rstrip() for line in screen.display).rstrip().split("\n")
+
+    def too_wide(self) -> list[str]:
+        """Lines that are broken at the edge of the terminal."""
+        return [line for line in self.lines() if len(line) > self.columns]
 
     def _read(self, enough: Callable[[], bool], seconds: float, expected: str | None) -> None:
         deadline = time.monotonic() + seconds

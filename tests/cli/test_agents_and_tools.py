@@ -21,11 +21,11 @@ def charts(run_cli: RunCli) -> RunCli:
 
 @pytest.mark.requirement("AGT-4")
 def test_an_agent_is_stopped_started_and_restarted(echo: RunCli) -> None:
-    assert echo("agent", "stop", "echo", "--grace", "1s").out == "echo is Stopped\n"
+    assert echo("agent", "stop", "echo", "--grace", "1s").out == "echo is stopped\n"
     assert echo("agent", "show", "echo", "--json").data["state"] == "Stopped"
-    assert "Stopped" in echo("agent", "list").out
-    assert echo("agent", "start", "echo").out == "echo is Running\n"
-    assert echo("agent", "restart", "echo", "--grace", "0").out == "echo is Running\n"
+    assert "stopped" in echo("agent", "list").out
+    assert echo("agent", "start", "echo").out == "echo is running\n"
+    assert echo("agent", "restart", "echo", "--grace", "0").out == "echo is running\n"
     assert echo("agent", "show", "echo", "--json").data["state"] == "Running"
 
 
@@ -34,7 +34,7 @@ def test_a_transition_that_is_not_legal_is_refused(echo: RunCli) -> None:
     echo("agent", "stop", "echo", "--grace", "0")
     outcome = echo("agent", "stop", "echo")
     assert outcome.code in (0, 7)
-    assert "Stopped" in outcome.out + outcome.err
+    assert "stopped" in outcome.out + outcome.err
 
 
 def test_an_unknown_agent_brings_the_one_that_was_meant(echo: RunCli) -> None:

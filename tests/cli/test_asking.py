@@ -11,6 +11,8 @@ from tests.cli.conftest import RunCli
 from tests.cli.terminal import Terminal
 from tests.support.deploying import write_files
 
+pytestmark = pytest.mark.xdist_group("asking")  # one worker makes what they share
+
 FAILING = {
     "agents/failing.toml": """
 name = "failing"
@@ -64,10 +66,13 @@ def test_on_a_terminal_the_steps_of_both_agents_appear(pair: RunCli, folder: Pat
     order = ["Asking …", "⚙ csv-tools read_csv", "→ data-analyzer (analyze-data)", "⚙ chart-generator", "Revenue grew"]
     places = [terminal.text.index(part) for part in order]
     assert places == sorted(places)
-    last = terminal.text.rstrip().splitlines()[-1]
+    last = " ".join(terminal.text.rstrip().splitlines()[-2:])
     for part in ("scripted model", "conversation c_", "caxton trace x_"):
         assert part in last
     assert "\x1b[36m" in terminal.text
+    assert (
+        f"\x1b]8;;{(folder / 'revenue-by-month.svg').resolve().as_uri()}\x1b\\" in terminal.text
+    )  # a click opens the chart
 
 
 def test_no_color_is_respected(pair: RunCli, folder: Path) -> None:

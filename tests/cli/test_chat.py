@@ -47,7 +47,7 @@ def test_a_conversation_that_was_left_goes_on_until_it_is_ended(echo: RunCli, ty
     assert "you said: two" in echo("chat", "--resume", left["id"]).out
     shown = echo("conversation", "show", left["id"])
     assert shown.out.index("you said: one") < shown.out.index("you said: two")
-    assert echo("conversation", "end", left["id"]).out == f"{left['id']} is Completed\n"
+    assert echo("conversation", "end", left["id"]).out == f"{left['id']} is completed\n"
     typed("three")
     closed = echo("chat", "--resume", left["id"])
     assert closed.code == 7
@@ -96,5 +96,37 @@ def test_on_a_terminal_one_talks_and_sees_the_history(echo: RunCli, folder: Path
     terminal.wait_for("you ›")
     terminal.type("/end\r")
     assert terminal.finish() == 0
-    assert "The conversation is Completed" in terminal.text
+    assert "The conversation is completed" in terminal.text
     assert "Traceback" not in terminal.text
+
+
+PASTE = "\x1b[200~first line\nsecond line\n\x1b[201~"
+
+
+@pytest.mark.requirement("MSG-7")
+@pytest.mark.parametrize(
+    ("keys", "sent"),
+    [
+        (f"{PASTE}and more\r", "first line\nsecond line\nand more"),
+        ("one\rtwo\rthree\r", "one\ntwo\nthree"),  # pasted into a terminal that does not mark it
+        ("one\x1b\rtwo\r", "one\ntwo"),
+        ("one\\\rtwo\r", "one\ntwo"),
+    ],
+    ids=["bracketed paste", "paste", "alt-enter", "backslash"],
+)
+def test_lines_that_belong_together_are_one_message(echo: RunCli, folder: Path, keys: str, sent: str) -> None:
+    terminal = Terminal("chat", "echo", cwd=folder, env=dict(os.environ))
+    terminal.wait_for("you ›")
+    if keys == "one\\\rtwo\r":
+        for key in ("one\\", "\r", "two", "\r"):
+            terminal.type(key)
+            terminal.wait_for(key.strip() or "…")
+    else:
+        terminal.type(keys)
+    terminal.wait_for("you said: ")
+    terminal.wait_for("you ›")
+    terminal.type("\x04")
+    assert terminal.finish() == 0
+    (conversation,) = echo("conversation", "list", "--json").data["conversations"]
+    messages = echo("conversation", "show", conversation["id"], "--json").data["messages"]
+    assert [each["content"]["text"] for each in messages if each["sender"] == "user"] == [sent]

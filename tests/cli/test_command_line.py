@@ -170,3 +170,35 @@ def test_json_output_is_one_document_and_nothing_else(echo: RunCli) -> None:
         assert outcome.code == 0, outcome.err
         assert outcome.err == ""
         json.loads(outcome.out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["budgets", "set", "tokens", "many"], "must be a number"),
+        (["budgets", "set", "tokens", "--", "-5"], "must be at least 0"),
+        (["conversation", "list", "-n", "0"], "must be at least 1"),
+        (["conversation", "show", "c bad id"], "has characters that are not allowed in it"),
+        (["memory", "add", ""], "must not be empty"),
+    ],
+)
+def test_what_is_not_valid_is_told_in_plain_words(run_cli: RunCli, arguments: list[str], said: str) -> None:
+    outcome = run_cli(*arguments)
+    assert outcome.code in (2, 3)
+    assert said in outcome.err
+    for raw in ("Input should", "String should", "pydantic"):
+        assert raw not in outcome.err
+
+
+def test_a_closed_output_is_no_traceback(run_cli: RunCli) -> None:
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        command = f"{sys.executable} -m caxton capabilities {closed}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env={**os.environ}, check=False)
+        assert done.returncode == 0
+        assert "Traceback" not in done.stderr
+
+
+def test_a_long_reason_of_a_deployment_is_refused_before_it_travels(echo: RunCli) -> None:
+    refused = echo("deploy", "-m", "x" * 501)
+    assert refused.code == 2
+    assert "500 are allowed" in refused.err

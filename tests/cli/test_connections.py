@@ -1,6 +1,7 @@
 """Finding the server, and what is told when it is not there or does not let one in."""
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import RunCli
+from tests.cli.terminal import Terminal
 from tests.conftest import RunningServer
 
 
@@ -128,3 +130,71 @@ def test_what_a_server_that_is_gone_left_behind_is_not_believed(
     outcome = offline_cli("agent", "list")
     assert outcome.code == 5
     assert "caxton serve" in outcome.err
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[str]]]:
+    """A server that keeps the keys that it is sent."""
+    keys: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            keys.append(self.headers.get("Authorization", ""))
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", keys
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.requirement("SEC-4")
+def test_a_folder_that_names_a_server_does_not_get_the_admin_key(
+    offline_cli: RunCli,
+    folder: Path,
+    collector: tuple[str, list[str]],
+    caxton_server: RunningServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, keys = collector
+    (folder / "caxton.toml").write_text(
+        f'data_dir = "{caxton_server.data_dir}"\n[workspace]\nname = "x"\nserver = "{url}"\n'
+    )
+    monkeypatch.delenv("CAXTON_DATA_DIR")
+    outcome = offline_cli("agent", "list")
+    assert outcome.code == 5
+    assert keys == [""]
+
+
+@pytest.mark.requirement("SEC-4")
+def test_a_key_goes_to_a_server_that_only_a_file_names_after_the_user_has_agreed(
+    folder: Path, tmp_path: Path, collector: tuple[str, list[str]]
+) -> None:
+    url, keys = collector
+    (folder / "caxton.toml").write_text(f'[workspace]\nname = "x"\nserver = "{url}"\n')
+    env = {**os.environ, "CAXTON_API_KEY": "cx_mine", "XDG_STATE_HOME": str(tmp_path / "state"), "HOME": str(tmp_path)}
+    refusing = Terminal("agent", "list", cwd=folder, env=env)
+    refusing.wait_for("Send it the key?")
+    refusing.type("\r")
+    assert refusing.finish() == 1
+    assert "Nothing was sent." in refusing.text
+    assert not keys
+    agreeing = Terminal("agent", "list", cwd=folder, env=env)
+    assert url in agreeing.wait_for("Send it the key?")
+    agreeing.type("y\r")
+    agreeing.finish()
+    assert keys == ["Bearer cx_mine"]
+    again = Terminal("agent", "list", cwd=folder, env=env)
+    again.finish()
+    assert "Send it the key?" not in again.text
+    named = Terminal("agent", "list", "--url", url.replace("127.0.0.1", "localhost"), cwd=folder, env=env)
+    named.finish()
+    assert "Send it the key?" not in named.text, "the user has named it"
+    assert keys[1:] == ["Bearer cx_mine"] * 2

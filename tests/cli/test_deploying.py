@@ -1,12 +1,16 @@
 """`caxton deploy`, `status`, `deployments`, `rollback`."""
 
+import os
 import shutil
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.cli.conftest import RunCli
+from tests.cli.terminal import Terminal
 from tests.support.deploying import ECHO, write_files
+from tests.support.waiting import until
 
 
 def edit(file: Path, old: str, new: str) -> None:
@@ -183,3 +187,74 @@ def test_files_are_found_when_the_workspace_was_moved(
     shutil.copytree(folder, moved)
     monkeypatch.chdir(moved)
     assert "= 1 unchanged" in echo("status").out
+
+
+def slow(folder: Path) -> None:
+    """Adds tools that take seconds to be checked: each has a module of its own to compile."""
+    from caxton.definitions.templates import instantiate
+
+    instantiate("data-analyzer", "slow", folder, {})
+    module = next((folder / "tools/csv-tools").glob("*.wasm"))
+    # An empty custom section of a random name: the same module under another digest, so that it is compiled.
+    name = os.urandom(8).hex().encode()
+    section = bytes([len(name)]) + name
+    module.write_bytes(module.read_bytes() + b"\x00" + bytes([len(section)]) + section)
+
+
+@pytest.mark.requirement("DEP-1")
+def test_ctrl_c_while_the_server_deploys_says_that_it_is_live(run_cli: RunCli, folder: Path, api: httpx.Client) -> None:
+    slow(folder)
+    terminal = Terminal("deploy", cwd=folder, env=dict(os.environ))
+    terminal.wait_for("Deploying")
+    until(lambda: api.get("/v1/deployments").json()["deployments"] != [])
+    terminal.type("\x03")
+    assert terminal.finish() == 130
+    assert "the deployment was under way, and it is live." in terminal.text
+    assert "✓" in terminal.text, terminal.text
+    (deployment,) = run_cli("deployments", "list", "--json").data["deployments"]
+    assert deployment["state"] == "Running"
+    assert run_cli("rollback").code == 0
+
+
+def test_two_ctrl_c_leave_a_deployment_to_the_server_and_say_where_to_look(
+    run_cli: RunCli, folder: Path, api: httpx.Client
+) -> None:
+    slow(folder)
+    terminal = Terminal("deploy", cwd=folder, env=dict(os.environ))
+    terminal.wait_for("Deploying")
+    until(lambda: api.get("/v1/deployments").json()["deployments"] != [])
+    terminal.type("\x03")
+    terminal.wait_for("Ctrl-C again leaves it alone")
+    terminal.type("\x03")
+    code = terminal.finish()
+    assert code == 130
+    assert "caxton deployments" in terminal.text or "it is live" in terminal.text
+    assert "Traceback" not in terminal.text
+
+
+@pytest.mark.requirement("DEP-1")
+def test_watching_deploys_each_change_and_survives_mistakes(run_cli: RunCli, folder: Path) -> None:
+    write_files(folder, dict(ECHO))
+    terminal = Terminal("deploy", "--watch", cwd=folder, env=dict(os.environ))
+    terminal.wait_for("Deployed 1")
+    terminal.wait_for("Watching agents/")
+    edit(folder / "agents/echo.toml", "1.0.0", "1.1.0")
+    terminal.wait_for("1.0.0 → 1.1.0")
+    terminal.wait_for("Watching agents/")
+    edit(folder / "agents/echo.toml", '"1.1.0"', '"1.2"')
+    terminal.wait_for("is not a semantic version")
+    terminal.wait_for("Watching agents/")
+    edit(folder / "agents/echo.toml", '"1.2"', '"1.2.0"')
+    terminal.wait_for("1.1.0 → 1.2.0")
+    terminal.wait_for("Watching agents/")
+    terminal.type("\x03")
+    assert terminal.finish() == 0
+    assert "Stopped watching." in terminal.text
+    assert "Traceback" not in terminal.text
+
+
+def test_after_a_deployment_one_can_ask(run_cli: RunCli, folder: Path) -> None:
+    write_files(folder, dict(ECHO))
+    terminal = Terminal("deploy", cwd=folder, env=dict(os.environ))
+    assert terminal.finish() == 0
+    assert 'Next: caxton ask echo "…"' in "\n".join(terminal.lines())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from caxton.runtime.data_folder import DataFolder
 from tests.cli.terminal import Terminal
 from tests.conftest import RunningServer
 
@@ -64,16 +65,20 @@ def test_serve_shows_each_step_and_where_things_are_and_stops_cleanly(serve: Ser
     lines: list[str] = []
     for line in process.stdout:
         lines.append(line.rstrip())
-        if line.startswith("Ready"):
+        if "caxton conversation list" in line:
             break
     assert lines[0].startswith("Caxton ")
     assert lines[0].endswith(f"starting in {tmp_path}/data") or "starting in ~/data" in lines[0]
-    for step, line in zip(("workflow engine", "worker", "API"), lines[1:], strict=False):
+    for step, line in zip(("workflow engine", "memory", "worker", "API"), lines[1:], strict=False):
         assert line.startswith(f"  ✓ {step}")
-        assert line.endswith((" s", " ms"))
+        assert line.endswith((" s", " ms")) or step == "memory"
+    assert "lancedb" in lines[2]
     facts = json.loads((tmp_path / "data/server.json").read_text())
-    assert f"docs {facts['url']}/docs" in lines[-1]
-    assert f"Conversations: {facts['ui_url']}" in lines[-1]
+    assert any(line.startswith("Ready in ") for line in lines)
+    places = {line[4:23].strip(): line[24:] for line in lines[-4:]}
+    assert places["API, to try out"] == f"{facts['url']}/docs"
+    assert places["workflow engine"].split()[0] == facts["ui_url"]  # it shows workflows: conversations are in the log
+    assert places["conversations"] == "caxton conversation list"
     assert (tmp_path / "data/admin.key").stat().st_mode & 0o777 == 0o600
     process.send_signal(signal.SIGINT)
     rest, err = process.communicate(timeout=30)
@@ -98,7 +103,7 @@ def test_on_a_terminal_the_log_does_not_drown_the_screen(
     terminal.finish()
     assert acknowledged < 1  # benchmarks/cli.py measures it; here other tests run beside it
     assert "caxton init" in terminal.text
-    assert len(terminal.text.splitlines()) <= 10, terminal.text
+    assert len(terminal.text.splitlines()) <= 14, terminal.text
 
 
 @pytest.mark.requirement("SRV-2")
@@ -110,7 +115,7 @@ def test_with_json_every_line_is_an_event(serve: Serve) -> None:
         events.append(json.loads(line))
         if events[-1]["event"] == "ready":
             break
-    assert [event["event"] for event in events] == ["starting", "step", "step", "step", "ready"]
+    assert [event["event"] for event in events] == ["starting", "step", "step", "step", "step", "ready"]
     assert events[-1]["urls"]["api"].startswith("http://")
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=30)
@@ -151,6 +156,38 @@ def test_a_data_folder_that_cannot_be_written_is_told(serve: Serve, tmp_path: Pa
         assert f"the data folder {place} cannot be written" in err
         assert "caxton serve --data-dir" in err
     assert file.read_text() == "not a folder"
+
+
+@pytest.mark.requirement("SEC-4")
+def test_what_is_in_a_data_folder_is_for_one_user(caxton_server: RunningServer) -> None:
+    found = list(caxton_server.data_dir.iterdir())
+    assert {"caxton.db", "temporal.db", "blobs"} <= {path.name for path in found}
+    private = ("caxton.db", "temporal.db", "blobs", "cache", "memory", "logs")
+    for path in found:
+        if path.name.startswith(private):
+            assert path.stat().st_mode & 0o077 == 0, path.name
+
+
+@pytest.mark.requirement("SEC-4")
+def test_what_an_older_version_left_open_becomes_private(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "blobs").mkdir(parents=True)
+    for name in ("caxton.db", "caxton.db-wal", "temporal.db", "notes.txt"):
+        (folder / name).write_text("")
+        (folder / name).chmod(0o644)
+    for each in (folder, folder / "blobs"):
+        each.chmod(0o755)
+    opened = DataFolder(folder)
+    opened.open()
+    opened.close()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert {modes[name] for name in ("caxton.db", "caxton.db-wal", "temporal.db")} == {0o600}
+    assert {modes[name] for name in ("blobs", "cache", "memory", "logs")} == {0o700}
+    assert modes["notes.txt"] == 0o644, "what is not Caxton's stays as it is"
+    folder.chmod(0o770)
+    (folder / "caxton.db").chmod(0o664)
+    opened.create()
+    assert (folder / "caxton.db").stat().st_mode & 0o777 == 0o660, "a folder that a group shares stays the group's"
 
 
 @pytest.mark.requirement("SRV-2")

@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from caxton.activities.journal import note
 from caxton.adapters.store import events as store_events
 from caxton.adapters.store.database import Database, sqlite_url
 from caxton.adapters.store.migrate import migrate
@@ -24,12 +23,11 @@ from caxton.domain.events import Event
 from caxton.domain.events.chain import GENESIS, ChainCheck, EventHead
 from caxton.domain.events.system import KeyCreated, KeyRevoked
 from caxton.domain.ids import DeploymentId, Scope, new_id
+from caxton.domain.permissions import BUILT_IN, Role
 from caxton.domain.records import EventFilter
-from caxton.service.context import Caller, Role
+from caxton.recording.journal import note
+from caxton.service.context import Caller
 from caxton.service.event_log import EventLog
-from tests.conformance.test_records import database
-
-__all__ = ["database"]
 
 HERE = Scope(customer="acme", workspace="here")
 THERE = Scope(customer="acme", workspace="there")
@@ -303,7 +301,7 @@ def test_every_filter_narrows_and_pages_meet(database: Database) -> None:
 
 async def test_an_event_that_filters_do_not_find_is_named(database: Database) -> None:
     append(database, *(event(agent=f"a{number}") for number in range(4)))
-    auditor = Caller(HERE, Role.OPERATOR, "k", "auditor")
+    auditor = Caller(HERE, Role.OPERATOR, "k", "auditor", permissions=BUILT_IN[Role.OPERATOR])
     assert (await EventLog(database).verify(auditor, None)).ok
     with database.engine.begin() as connection:
         if database.is_sqlite:

@@ -89,3 +89,28 @@ def test_an_index_of_another_kind_is_replaced(tmp_path: Path, monkeypatch: pytes
 
 def test_the_client_of_the_databases_cloud_is_not_loaded(tmp_path: Path) -> None:
     assert run(IMPORTED, str(tmp_path)) == ""
+
+
+OLD_INDEX = """
+import sys, lancedb
+from lancedb.index import FTS
+table = lancedb.connect(sys.argv[1]).open_table("entities")
+for index in table.list_indices():
+    if index.columns == ["text"]:
+        table.drop_index(index.name)
+table.create_index("text", config=FTS())
+print([index.name for index in table.list_indices() if index.columns == ["text"]])
+"""
+
+
+def test_an_index_of_words_of_an_earlier_version_is_built_anew(tmp_path: Path) -> None:
+    memory = LanceMemory(MemoryConfig(tmp_path, "test", 4))
+    memory.put(HERE, [entity("安娜喜欢喝绿茶")], [[1.0, 0.0, 0.0, 0.0]])
+    folder = next(path.parent for path in tmp_path.rglob("entities.lance"))
+    memory.close()
+    assert run(OLD_INDEX, str(folder)) == "['text_idx']"
+    memory = LanceMemory(MemoryConfig(tmp_path, "test", 4))
+    assert [match.entity.text for match in memory.search(HERE, MemoryQuery(text="绿茶", mode="text"), None)] == [
+        "安娜喜欢喝绿茶"
+    ]
+    memory.close()

@@ -16,7 +16,7 @@ from caxton.adapters.memory import qdrant_collections
 from caxton.adapters.memory.qdrant import QdrantMemory, qdrant_memory
 from caxton.adapters.memory.qdrant_points import point_id
 from caxton.adapters.memory.words import asked, weights
-from caxton.domain.errors import InvalidSettings, MemoryUnavailable
+from caxton.domain.errors import InvalidInput, InvalidSettings, MemoryUnavailable
 from caxton.domain.memory import MemoryId, MemoryQuery, memory_id
 from caxton.domain.memory_port import GLOBAL_PLACE, MemoryConfig, MemoryFilter, Place
 from caxton.runtime.memory import build_backend
@@ -70,7 +70,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(__import__("sys").modules, "qdrant_client.models", None)
     with pytest.raises(InvalidSettings, match="cannot be loaded") as raised:
         build_backend(MemorySection(backend="qdrant"), tmp_path, MODEL)
-    assert raised.value.hints[0].command == "pip install 'caxton[qdrant]'"
+    assert str(raised.value.hints[0].command).endswith("[qdrant]'")
 
 
 @pytest.mark.requirement("MEM-8")
@@ -157,7 +157,7 @@ def test_each_place_has_collections_of_its_own(server: StandIn, tmp_path: Path) 
     memory.forget(Place("acme", "shop"))
     assert texts(other, "password", Place("acme", "shop"), mode="vector") == [LOGIN]
     for place in (Place("acme.shop", "x"), Place("acme", "a.b")):
-        with pytest.raises(AssertionError):
+        with pytest.raises(InvalidInput):
             memory.get(place, [MemoryId("x")])
     for each in (memory, other):
         each.close()

@@ -1,26 +1,31 @@
 """The store keeps the same promises over SQLite and over PostgreSQL."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
+from caxton.adapters.store import migrate as migrate_module
 from caxton.adapters.store.database import Database, sqlite_url
-from caxton.adapters.store.migrate import HEAD, migrate
+from caxton.adapters.store.migrate import HEAD, migrate, migrate_apart
 from caxton.adapters.store.schema import metadata
 from caxton.domain.agents import AgentSpec, AgentVersion
 from caxton.domain.conversations import Conversation, ConversationState, EndReason
-from caxton.domain.deployments import Bundle
+from caxton.domain.deployments import Bundle, DeploymentRequest, DeploymentSource
 from caxton.domain.errors import StoreUnavailable
-from caxton.domain.executions import Execution, ExecutionState, Usage
-from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
+from caxton.domain.executions import Execution, ExecutionState
+from caxton.domain.ids import ConversationId, DeploymentId, Digest, ExecutionId, MessageId, Scope
 from caxton.domain.messages import Content, Message, MessageType
-from caxton.domain.records import ApiKey, ExecutionRecord, HistoryWanted, StepRecord, TurnsSoFar
+from caxton.domain.permissions import KeyGrant
+from caxton.domain.records import ApiKey, ExecutionRecord, HistoryWanted, StepRecord
+from caxton.domain.usage import Usage
 
 HERE = Scope(customer="acme", workspace="here")
 ELSEWHERE = [
@@ -29,16 +34,6 @@ ELSEWHERE = [
     Scope(customer="other", workspace="here"),
 ]
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    on_sqlite = request.param == "sqlite"
-    url = sqlite_url(tmp_path / "caxton.db") if on_sqlite else request.getfixturevalue("postgres").new_database()
-    database = Database(url)
-    migrate(database)
-    yield database
-    database.close()
 
 
 def conversation(number: int, **more: Any) -> Conversation:
@@ -92,11 +87,66 @@ def test_the_migrations_make_exactly_the_tables_of_the_schema(database: Database
     migrate(database)
 
 
+@pytest.mark.requirement("SEC-1")
+def test_an_old_key_keeps_its_role_in_all_workspaces(database: Database) -> None:
+    config = Config()
+    folder = Path(migrate_module.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    with database.engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0005")
+        connection.execute(
+            text(
+                "INSERT INTO api_keys (hash, id, customer, name, role, created_at) "
+                "VALUES ('h1', 'k_1', 'acme', 'old', 'operator', 1), ('h2', 'k_2', 'acme', 'boss', 'admin', 2)"
+            )
+        )
+        command.upgrade(config, "head")
+        connection.commit()
+    found = database.read_now(lambda transaction: transaction.keys("acme"))
+    assert [key.grants for key in found] == [(KeyGrant(role="operator"),), (KeyGrant(role="admin"),)]
+    known = database.read_now(lambda transaction: transaction.find_key("h1"))
+    assert known is not None
+    assert known.revoked_at is None
+
+
 def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
     with database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreUnavailable, match=r'newer version of Caxton \(schema "9999"\)'):
         migrate(database)
+
+
+@pytest.mark.requirement("DEP-5")
+def test_components_come_from_the_folder_that_deployed_them_also_after_a_rollback(database: Database) -> None:
+    ours, theirs = DeploymentSource(id="ours", place="a:/x"), DeploymentSource(id="theirs")
+    bundles = {
+        name: Bundle(kind="agent", name=name, files={f"{name}.toml": Digest("a" * 64)}) for name in ("a", "b", "c")
+    }
+
+    def fill(transaction: Any) -> None:
+        made = {"d_1": ours, "d_2": theirs, "d_3": None}
+        for number, source in made.items():
+            request = DeploymentRequest(bundles=[], source=source)
+            transaction.add_deployment(HERE, DeploymentId(number), request, actor="me", rollback_of=None)
+        for name, first, live in (("a", "d_1", "d_1"), ("b", "d_1", "d_2"), ("c", "d_2", "d_3")):
+            bundle = bundles[name]
+            transaction.put_version(HERE, "agent", bundle, agent_version(name, bundle.digest), DeploymentId(first))
+            transaction.put_component(
+                HERE,
+                "agent",
+                name,
+                digest=bundle.digest,
+                version="1.0.0",
+                state="Running",
+                deployment_id=DeploymentId(live),
+            )
+
+    database.write_now(fill)
+    found = database.read_now(lambda transaction: transaction.component_sources(HERE))
+    assert found == {("agent", "a"): ours, ("agent", "b"): theirs, ("agent", "c"): theirs}
+    for scope in ELSEWHERE:
+        assert database.read_now(lambda transaction, scope=scope: transaction.component_sources(scope)) == {}
 
 
 @pytest.mark.requirement("AGT-4")
@@ -111,7 +161,7 @@ def test_nothing_is_found_from_another_scope(database: Database) -> None:
         transaction.put_component(
             HERE, "agent", "analyst", digest=bundle.digest, version="1.0.0", state="Running", deployment_id=None
         )
-        transaction.add_key("h" * 64, ApiKey("k_1", "acme", "mine", "admin", BEGIN))
+        transaction.add_key("h" * 64, ApiKey("k_1", "acme", "mine", (KeyGrant(role="admin"),), BEGIN))
 
     database.write_now(fill)
 
@@ -132,7 +182,6 @@ def test_nothing_is_found_from_another_scope(database: Database) -> None:
             dict(transaction.steps(scope, [x_1])),
             transaction.recorded(scope, [x_1]),
             transaction.tool_steps(scope, "chart", 10),
-            transaction.tool_statistics(scope),
             transaction.components(scope),
             transaction.component(scope, "agent", "analyst"),
             transaction.agent_versions(scope, [bundle.digest]),
@@ -317,99 +366,41 @@ def test_lists_are_paged_from_the_newest(database: Database) -> None:
     assert [each.id for each in shown] == ["m_16", "m_17", "m_19"]
 
 
-@pytest.mark.requirement("TOL-8")
-def test_statistics_are_those_of_the_calls(database: Database) -> None:
-    def fill(transaction: Any) -> None:
-        for number in range(1, 101):
-            ok = number % 10 != 0
-            transaction.add_step(
-                HERE,
-                step(
-                    number, tool="chart", ok=ok, duration_ms=float(number), cpu_ms=2.0, memory=number << 20, fuel=2**40
-                ),
-            )
-            finished = BEGIN + timedelta(seconds=number, milliseconds=number)
-            state = ExecutionState.COMPLETED if ok else ExecutionState.FAILED
-            transaction.add_execution(HERE, execution(number, state, finished_at=finished))
-        transaction.add_execution(HERE, execution(101))
-
-    database.write_now(fill)
-    (chart,) = database.read_now(lambda transaction: transaction.tool_statistics(HERE))
-    assert (chart.name, chart.calls, chart.succeeded, chart.peak_memory) == ("chart", 100, 90, 100 << 20)
-    assert (chart.mean_ms, chart.p95_ms, chart.mean_cpu_ms) == (50.5, 96.0, 2.0)
-    assert chart.last_used is not None
-    for statistics in (
-        database.read_now(lambda transaction: transaction.agent_statistics(HERE)),
-        database.read_now(lambda transaction: transaction.capability_statistics(HERE)),
-    ):
-        (found,) = statistics
-        assert (found.calls, found.succeeded, found.mean_ms, found.p95_ms) == (100, 90, 50.5, 96.0)
-    assert database.read_now(lambda transaction: transaction.work_in_hand(HERE)) == {"analyst": 1}
-
-
 def test_a_key_is_found_by_its_hash_until_it_is_revoked(database: Database) -> None:
     database.write_now(
-        lambda transaction: transaction.add_key("h" * 64, ApiKey("k_1", "acme", "ci", "operator", BEGIN))
+        lambda transaction: transaction.add_key(
+            "h" * 64, ApiKey("k_1", "acme", "ci", (KeyGrant(role="operator"),), BEGIN)
+        )
     )
     assert database.read_now(lambda transaction: transaction.find_key("g" * 64)) is None
     found = database.read_now(lambda transaction: transaction.find_key("h" * 64))
     assert found is not None
-    assert (found.id, found.customer, found.role, found.created_at) == ("k_1", "acme", "operator", BEGIN)
+    assert (found.id, found.customer, found.grants, found.created_at) == (
+        "k_1",
+        "acme",
+        (KeyGrant(role="operator"),),
+        BEGIN,
+    )
     assert database.write_now(lambda transaction: transaction.revoke_key("acme", "k_1"))
     assert not database.write_now(lambda transaction: transaction.revoke_key("acme", "k_1"))
     revoked = database.read_now(lambda transaction: transaction.find_key("h" * 64))
     assert revoked is None or revoked.revoked_at is not None
 
 
-def test_a_turn_is_told_what_those_before_it_settled(database: Database) -> None:
-    talk, other = ConversationId("c_1"), ConversationId("c_2")
-    first, later = Digest("a" * 64), Digest("b" * 64)
-
-    def fill(transaction: Any) -> None:
-        done = ExecutionState.COMPLETED
-        transaction.add_execution(HERE, execution(1, ExecutionState.FAILED, agent=None))
-        transaction.add_execution(HERE, execution(2, done, agent="analyst", agent_digest=first))
-        transaction.add_execution(HERE, execution(3, done, agent="helper", agent_digest=first, depth=1))
-        transaction.add_execution(HERE, execution(4, done, agent="analyst", agent_digest=later))
-        transaction.add_execution(HERE, execution(5, agent="analyst", agent_digest=later))
-        transaction.add_execution(HERE, execution(6, agent="helper", agent_digest=later, depth=1))
-        transaction.add_execution(HERE, execution(7, done, conversation_id=other, agent="other", agent_digest=later))
-
-    database.write_now(fill)
-    none = [ConversationId(f"c_{number}") for number in range(10, 150)]
-    so_far = database.read_now(lambda transaction: transaction.turns_so_far(HERE, [*none, talk, other]))
-    assert so_far == {
-        talk: TurnsSoFar("analyst", first, ExecutionId("x_5")),
-        other: TurnsSoFar("other", later),
-    }
-    assert database.read_now(lambda transaction: transaction.first_version(HERE, talk, "helper")) == first
-    assert database.read_now(lambda transaction: transaction.first_version(HERE, talk, "other")) is None
-
-
-@pytest.mark.parametrize("is_prepared", [True, False])
-async def test_a_conversation_that_has_ended_takes_no_message(database: Database, *, is_prepared: bool) -> None:
-    talk = ConversationId("c_1")
-    database.write_now(lambda transaction: transaction.add_conversation(HERE, conversation(1), one_shot=False))
-
-    def count(transaction: Any, *, active: bool) -> bool:
-        found = [
-            transaction.touch_conversation(HERE, talk, messages=1, participants=(), active=each)
-            for each in (active, False)
-        ]
-        return bool(found[0])
-
-    async def write(*, active: bool) -> bool:
-        if not is_prepared:
-            return await database.write(lambda transaction: count(transaction, active=active))
-        prepared = database.prepare(lambda transaction: count(transaction, active=active))
-        assert prepared is not None
-        return await database.commit(prepared)
-
-    assert await write(active=True)
-    database.write_now(lambda transaction: transaction.end_conversation(HERE, talk, EndReason.COMPLETED))
-    assert not await write(active=True)
-    assert await write(active=False)
-    found = database.read_now(lambda transaction: transaction.conversation(HERE, talk))
-    # Prepared writes are made together or not at all.
-    assert found.message_count == (4 if is_prepared else 5)
-    assert found.last_activity > BEGIN + timedelta(days=1)
+def test_a_server_migrates_in_a_process_of_its_own_and_tells_what_keeps_it_from_that(tmp_path: Path) -> None:
+    database = Database(sqlite_url(tmp_path / "a #1.db"))
+    migrate_apart(database)
+    with database.engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == HEAD
+    migrate_apart(database)
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreUnavailable, match=r'newer version of Caxton \(schema "9999"\)') as raised:
+        migrate_apart(database)
+    assert raised.value.hints
+    database.close()
+    (tmp_path / "none.db").write_bytes(b"this is no database" * 100)
+    none = Database(sqlite_url(tmp_path / "none.db"))
+    with pytest.raises(StoreUnavailable, match="is not a database of Caxton"):
+        migrate_apart(none)
+    none.close()

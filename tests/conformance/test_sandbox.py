@@ -4,62 +4,29 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from caxton.adapters.blobs import FileBlobs
 from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
 from caxton.domain.errors import InvalidModule, ToolFuelExhausted, ToolInputInvalid, ToolTimeout
-from caxton.domain.ids import digest_of
-from caxton.domain.tools import ToolManifest, ToolResult, ToolVersion
+from tests.support import modules
+from tests.support.bench import WASM, Bench
 
 ROOT = Path(__file__).resolve().parents[2]
-WASM = ROOT / "tests" / "fixtures" / "wasm"
 
-
-@dataclass
-class Bench:
-    """A sandbox with its blobs, and how to get a tool into it."""
-
-    sandbox: WasmtimeSandbox
-    blobs: FileBlobs
-    folder: Path
-
-    async def tool(
-        self, module: bytes, form: str = "component", files: dict[str, bytes] | None = None, **more: Any
-    ) -> ToolVersion:
-        """A deployed tool."""
-        described = {"name": "tool", "version": "1.0.0", "module": "m.wasm", "form": form, **more}
-        manifest = ToolManifest.model_validate(described)
-        contents = {"m.wasm": module, "tool.toml": b"", **(files or {})}
-        digests = {path: await self.blobs.put("test", content) for path, content in contents.items()}
-        functions = await self.sandbox.describe("test", manifest, digests)
-        return ToolVersion(manifest=manifest, files=digests, functions=list(functions), digest=digest_of(b"x"))
-
-    async def hostile(self, **more: Any) -> ToolVersion:
-        """The hostile tool server."""
-        limits = {"fuel": 200_000_000, "wall_time": 1.0, "memory": 16 << 20} | more.pop("limits", {})
-        return await self.tool((WASM / "hostile.wasm").read_bytes(), limits=limits, **more)
-
-    async def call(self, tool: ToolVersion, function: str, **arguments: Any) -> ToolResult:
-        """One call."""
-        return await self.sandbox.call("test", tool, function, arguments)
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    """A sandbox of its own."""
-    blobs = FileBlobs(tmp_path / "blobs")
-    environment = {"GRANTED": "yes", "SECRET": "no"}
-    sandbox = WasmtimeSandbox(blobs, tmp_path / "cache", environment=environment)
-    yield Bench(sandbox, blobs, tmp_path)
-    sandbox.close()
+CHARSETS = {
+    "ISO-8859-1": b"caf\xe9",
+    "windows-1252": b"caf\xe9",
+    "Shift_JIS": "日本".encode("shift_jis"),
+    "utf8": "é".encode(),
+}
+"""What the web server answers in each character set; in all others Chinese as Punycode."""
 
 
 @pytest.fixture
@@ -76,6 +43,10 @@ def origin() -> Iterator[str]:
                 return
             body = b"x" * 5_000_000 if self.path == "/huge" else b"hello"
             self.send_response(200)
+            if self.path.startswith("/charset/"):
+                charset = self.path.removeprefix("/charset/")
+                body = CHARSETS.get(charset, ("\u4e2d\u6587" * 20_000).encode("punycode"))
+                self.send_header("Content-Type", f"text/plain; charset={charset}")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -87,6 +58,22 @@ def origin() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
+
+
+async def test_an_answer_is_read_in_the_charset_that_it_declares(bench: Bench, origin: str) -> None:
+    tool = await bench.hostile(permissions={"network": [origin]}, limits={"message_size": 4 << 20})
+    for charset, content in CHARSETS.items():
+        assert content.decode(charset) in (await bench.call(tool, "fetch", url=f"{origin}/charset/{charset}")).text()
+
+
+@pytest.mark.requirement("TOL-5")
+async def test_a_charset_of_the_far_server_takes_no_time(bench: Bench, origin: str) -> None:
+    tool = await bench.hostile(permissions={"network": [origin]}, limits={"message_size": 4 << 20})
+    for charset in ("punycode", "idna", "undefined", "unicode_escape", "utf-7", "rot13", "zlib", "x" * 500, "\u00e9"):
+        begun = time.process_time()
+        answered = await bench.call(tool, "fetch", url=f"{origin}/charset/{quote(charset)}")
+        assert not answered.is_error, (charset, answered.text()[:200])
+        assert time.process_time() - begun < 1, charset  # it was 3 s
 
 
 @pytest.mark.requirement("TOL-4")
@@ -250,7 +237,7 @@ async def test_a_compiled_module_that_somebody_changed_is_not_loaded(bench: Benc
     [("c", "component"), ("javascript", "component"), ("rust", "command"), ("go", "command"), ("python", "component")],
 )
 async def test_modules_of_each_language_run(bench: Bench, language: str, form: str) -> None:
-    folder = ROOT / "examples" / "tools" / language
+    folder = ROOT / "examples/tools/c" if language == "c" else ROOT / "caxton/bundled/starters" / language
     modules = list(folder.glob("*.wasm"))
     if not modules:
         pytest.skip(
@@ -261,3 +248,12 @@ async def test_modules_of_each_language_run(bench: Bench, language: str, form: s
     )
     result = await bench.call(tool, "word_count", text="to be or not to be")
     assert "6" in json.dumps(result.content) + json.dumps(result.structured)
+
+
+@pytest.mark.requirement("TOL-1")
+@pytest.mark.parametrize("cursor", ['""', "null"])
+async def test_an_empty_cursor_is_no_further_page(bench: Bench, cursor: str) -> None:
+    result = f'{{"tools":[{{"name":"one","inputSchema":{{"type":"object"}}}}],"nextCursor":{cursor}}}'
+    module = modules.command_that_prints(f'{{"jsonrpc":"2.0","id":2,"result":{result}}}\n')
+    tool = await bench.tool(module, form="command")
+    assert [function.name for function in tool.functions] == ["one"]

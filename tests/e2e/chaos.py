@@ -28,6 +28,8 @@ from tests.support.agents import agent, hands_over, replies
 from tests.support.deploying import deploy_files
 
 CLIENTS = 12
+PATIENCE = 120.0
+"""Seconds until a request counts as not answered: it may meet several kills, each followed by a start on a busy machine."""
 TOOLS = 'tools = ["hostile"]\n'
 
 
@@ -115,7 +117,7 @@ class Chaos:
     async def send(
         self, http: httpx.AsyncClient, method: str, path: str, body: Any, key: str | None
     ) -> httpx.Response | None:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + PATIENCE
         headers = {**self.headers, **({"Idempotency-Key": key} if key else {})}
         while time.monotonic() < deadline:
             try:
@@ -147,9 +149,12 @@ class Chaos:
                         await http.post(path, json={"reason": "chaos"}, headers=self.headers)
 
     async def killer(self, pauses: tuple[float, float]) -> None:
-        """Kills something now and then."""
+        """Kills something now and then, once some work was done since the last time, however long that takes."""
         while True:
+            before = self.outcomes.total()
             await asyncio.sleep(self.random.uniform(*pauses))
+            while not self.stopping and self.outcomes.total() < before + CLIENTS:
+                await asyncio.sleep(0.1)
             if self.stopping:
                 return
             kill = self.random.choice([kill_server, kill_engine])

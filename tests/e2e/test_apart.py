@@ -1,20 +1,23 @@
 """API and worker as processes of their own, against a Temporal service: the same parts, and the same promises."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from caxton.adapters.store.database import sqlite_url
-from caxton.runtime.engine import EmbeddedEngine, find_engine
-from tests.conftest import RunningServer, stop_server
+from tests.api.test_schedules import RUN, events, pause, scheduled
+from tests.api.test_triggers import github, triggered
+from tests.conftest import HOOK_SECRETS, stop_server
 from tests.e2e.test_durability import (
     AGENTS,
     Bookings,
@@ -22,54 +25,18 @@ from tests.e2e.test_durability import (
     bookings,
     check_answers,
     check_retries,
+    grant,
     http_client_tool,
 )
 from tests.support.agents import agent, replies
+from tests.support.apart import Apart, on_a_temporal_service
 from tests.support.deploying import deploy_files
 from tests.support.ports import free_port
+from tests.support.stand_in import Answer, running
+from tests.support.streams import Listener, text_of
+from tests.support.waiting import until
 
 __all__ = ["bookings"]
-
-
-@dataclass
-class Apart:
-    """A Temporal service, one API and some workers, on one data folder."""
-
-    folder: Path
-    engine: EmbeddedEngine
-    port: int
-    store: str
-    """URL of the database."""
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def start(self, command: str, *flags: str) -> subprocess.Popen[bytes]:
-        """Starts `caxton api` or `caxton worker`."""
-        environment = {
-            **os.environ,
-            "CAXTON_DATA_DIR": str(self.folder / "data"),
-            "CAXTON_METRICS_PORT": "0",
-            "CAXTON_TEMPORAL__ADDRESS": self.engine.address,
-            "CAXTON_STORE__URL": self.store,
-        }
-        with (self.folder / f"{command}.log").open("ab") as log:
-            line = [sys.executable, "-m", "caxton", command, *flags]
-            process = subprocess.Popen(line, env=environment, stdout=log, stderr=log, cwd=self.folder)
-        self.processes.append(process)
-        return process
-
-    def wait_until_ready(self) -> RunningServer:
-        """Waits until the API answers that everything it needs works."""
-        url = f"http://127.0.0.1:{self.port}"
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(f"{url}/ready", trust_env=False).status_code == 200:
-                    key = (self.folder / "data" / "admin.key").read_text().strip()
-                    return RunningServer(url, key, self.folder / "data", 0)
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        raise AssertionError((self.folder / "api.log").read_text())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -77,26 +44,8 @@ def apart(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Apart]:
     """The Temporal service and a database; tests start what they need."""
     on_sqlite = request.param == "sqlite"
     store = sqlite_url(tmp_path / "caxton.db") if on_sqlite else request.getfixturevalue("postgres").new_database()
-    engine = EmbeddedEngine(
-        find_engine(None),
-        tmp_path / "temporal.db",
-        namespace="default",
-        port=0,
-        ui_port=0,
-        synchronous="normal",
-        log_file=tmp_path / "engine.log",
-    )
-    engine.start()
-    found = Apart(tmp_path, engine, free_port(), store)
-    try:
+    with on_a_temporal_service(tmp_path, store) as found:
         yield found
-    finally:
-        for process in found.processes:
-            if process.poll() is None:
-                stop_server(process)
-        assert engine.process is not None
-        engine.process.kill()
-        engine.process.wait()
 
 
 @pytest.mark.requirement("MSG-8")
@@ -110,6 +59,7 @@ async def test_every_request_has_one_answer_although_workers_are_killed(apart: A
     server = await asyncio.to_thread(apart.wait_until_ready)
     with server.client() as client:
         deploy_files(client, apart.folder / "workspace", {**AGENTS, **http_client_tool(bookings.url)})
+        grant(client, bookings.url)
     clients = Clients(bookings)
     clients.url, clients.key = server.url, server.api_key
     asking = asyncio.create_task(clients.run())
@@ -160,9 +110,114 @@ async def test_a_step_outlives_more_workers_than_it_has_attempts(apart: Apart, h
             if how == "kill":
                 await asyncio.sleep(1.5)
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
+        turn: dict[str, Any] = {"state": "running"}
+        while turn["state"] == "running" and time.monotonic() < deadline:
             turn = client.get(f"/v1/executions/{sent['execution_id']}").json()
-            if turn["state"] != "running":
-                break
             await asyncio.sleep(0.2)
     assert turn["state"] == "completed", turn
+
+
+@pytest.mark.requirement("MSG-7")
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("apart", ["postgresql"], indirect=True)
+async def test_text_reaches_listeners_of_another_process(apart: Apart) -> None:
+    """And the end of a turn wakes who waits for the reply."""
+    await apart.engine.wait_until_ready()
+    with running(Answer(chunks=20, took=3.0)) as url:
+        apart.more = {"CAXTON_MODELS__PROVIDERS": json.dumps({"stand-in": {"base_url": f"{url}/v1"}})}
+        apart.start("api", "--port", str(apart.port))
+        apart.start("worker")
+        server = await asyncio.to_thread(apart.wait_until_ready)
+        with server.client() as client:
+            definition = 'name = "thinker"\nversion = "1.0.0"\ncapabilities = ["think"]\nmodel = "stand-in:m"\n'
+            deploy_files(client, apart.folder / "workspace", {"agents/thinker.toml": definition})
+            body = {"capability": "think", "content": "x"}
+            turn = client.post("/v1/messages", json=body, params={"wait": "false"}).json()["execution_id"]
+            listeners = [Listener(client, turn) for _ in range(3)]
+            for listener in listeners:
+                events = await asyncio.to_thread(listener.events)
+                deltas = [event for event in events if event.kind == "delta"]
+                assert text_of(events) == events[-1].data["reply"]["content"]["text"]
+                assert len(deltas) > 10
+                assert deltas[-1].at - deltas[0].at > 1.5
+                assert events[-1].at - deltas[-1].at < 3.0
+            waited = client.post("/v1/messages", json=body).json()
+            assert waited["state"] == "completed"
+            assert httpx.get(f"{url}/stats", trust_env=False).json()["streams"] == 1
+
+
+@pytest.mark.requirement("OPS-4")
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("apart", ["postgresql"], indirect=True)
+async def test_an_api_without_a_worker_says_so_and_what_it_accepts_is_done_later(apart: Apart) -> None:
+    await apart.engine.wait_until_ready()
+    apart.start("api", "--port", str(apart.port))
+    worker = apart.start("worker")
+    server = await asyncio.to_thread(apart.wait_until_ready)
+    with server.client() as client:
+        files = {
+            **agent("slow", rules=replies("re: {{ request }}", delay=0.1)),
+            **agent("echo", rules=replies("{{ request }}")),
+        }
+        deploy_files(client, apart.folder / "workspace", files)
+        worker.kill()
+        worker.wait()
+        began = time.monotonic()
+        body, key = {"capability": "slow", "content": "x"}, {"Idempotency-Key": "k"}
+        told = await asyncio.to_thread(lambda: client.post("/v1/messages", json=body, headers=key))
+        took = time.monotonic() - began
+        assert (told.status_code, told.json()["code"]) == (503, "no_worker"), told.text
+        assert took < 40
+        assert told.json()["hints"][0]["command"] == "caxton worker"
+        ready = client.get("/ready")
+        assert ready.status_code == 503
+        assert ready.json()["status"] == "degraded"
+        assert ready.json()["components"]["worker"]["status"] == "failed"
+        assert "worker" in ready.json()["components"]["worker"]["detail"]
+        # What is answered as it is accepted needs none.
+        echoed = client.post("/v1/messages", json={"capability": "echo", "content": "x"})
+        assert echoed.json()["reply"]["content"]["text"] == "x"
+        execution = told.json()["details"]["execution_id"]
+        assert client.get(f"/v1/executions/{execution}").json()["state"] == "running"
+        apart.start("worker")
+        deadline = time.monotonic() + 60
+        while (turn := client.get(f"/v1/executions/{execution}").json())["state"] == "running":
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.2)
+        assert turn["reply"]["content"]["text"] == "re: x"
+        again = client.post("/v1/messages", json=body, headers=key).json()
+        assert (again["execution_id"], again["state"]) == (execution, "completed")
+        await asyncio.to_thread(apart.wait_until_ready)
+
+
+@pytest.mark.requirement("AGT-9", "AGT-10")
+@pytest.mark.slow
+def test_clocks_and_webhooks_ask_agents_of_other_processes(apart: Apart) -> None:
+    apart.more = {"HOOK_GITHUB": HOOK_SECRETS["HOOK_GITHUB"]}
+    apart.start("api", "--port", str(apart.port))
+    first, second = apart.start("worker"), apart.start("worker")
+    server = apart.wait_until_ready()
+    with server.client() as api:
+        buffered = scheduled("clock", delay=1.2, more='overlap = "buffer"\ncatch_up = "5m"\n')
+        deploy_files(api, apart.folder / "w", {**buffered, **triggered("github", delay=0.2)})
+        until(lambda: len(events(api, RUN)) >= 2, 60)
+        first.kill()
+        path = api.get("/v1/triggers/clerk/orders").json()["path"]
+        for number in range(20):
+            body = json.dumps({"order": {"number": number}}).encode()
+            headers = {"Content-Type": "application/json", **github(body, f"d-{number // 2 * 2}")}
+            answer = httpx.post(server.url + path, content=body, headers=headers, timeout=60, trust_env=False)
+            assert answer.status_code == 202, answer.text
+        until(lambda: len(events(api, RUN)) >= 5, 60)
+        pause(api)
+        due = [event["payload"]["due_at"] for event in events(api, RUN, order="oldest")]
+        assert due == sorted(set(due))
+        taken = {event["payload"]["delivery_id"] for event in events(api, "delivery_accepted")}
+        assert taken == {f"d-{number}" for number in range(0, 20, 2)}
+        until(lambda: len(events(api, "execution_completed")) == len(events(api, "execution_triggered")), 60)
+        triggered_once = Counter(event["execution_id"] for event in events(api, "execution_triggered"))
+        assert max(triggered_once.values()) == 1
+        assert len(triggered_once) == len(due) + len(taken)
+    assert second.poll() is None

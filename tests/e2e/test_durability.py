@@ -25,7 +25,9 @@ from tests.conftest import RunningServer, start_server, stop_server
 from tests.support.deploying import deploy_files
 from tests.support.tools import BUNDLED_TOOLS, bundled_tool
 
-OPENER, WRITER = "caxton.runtime.opener", "caxton.adapters.store.writer"
+FAST_PATH, WRITER = "caxton.runtime.fast_path_worker", "caxton.adapters.store.writer"
+ALWAYS = {"CAXTON_SERVER__FAST_PATH": "always"}
+"""The process that accepts requests runs from the start, not only while there are many."""
 REQUESTS = 200
 
 AGENTS: dict[str, str | bytes] = {
@@ -104,13 +106,19 @@ def bookings() -> Iterator[Bookings]:
 
 
 def http_client_tool(origin: str) -> dict[str, str | bytes]:
-    """The bundled http-client, granted one origin."""
+    """The bundled http-client, which requests one origin and the time that a busy machine may need."""
     folder = BUNDLED_TOOLS / "http-client"
     manifest = (folder / "tool.toml").read_text()
     granted = "\n".join(
         f'network = ["{origin}"]' if line.strip().startswith("network") else line for line in manifest.splitlines()
     )
-    return {**bundled_tool("http-client"), "tools/http-client/tool.toml": granted}
+    return {**bundled_tool("http-client"), "tools/http-client/tool.toml": granted.replace('"5s"', '"30s"')}
+
+
+def grant(client: httpx.Client, origin: str) -> None:
+    """Grants the tool what it requests."""
+    body = {"tool": "http-client", "network": [origin], "limits": {"wall_time": "30s"}}
+    client.post("/v1/tool-grants", json=body).raise_for_status()
 
 
 class Clients:
@@ -158,7 +166,7 @@ def kill_server(process: subprocess.Popen[bytes], data_dir: Path) -> subprocess.
     """Kills the server, and with it its engine; starts another on the same folder."""
     process.kill()
     process.wait()
-    started, _ = start_server(data_dir)
+    started, _ = start_server(data_dir, env=ALWAYS)
     return started
 
 
@@ -196,9 +204,9 @@ def wait_until_dead(process: psutil.Process) -> None:
             time.sleep(0.02)
 
 
-def kill_opener(process: subprocess.Popen[bytes], _: Path) -> subprocess.Popen[bytes]:
-    """Kills the process that opens turns."""
-    helper(process.pid, OPENER).kill()
+def kill_fast_path_worker(process: subprocess.Popen[bytes], _: Path) -> subprocess.Popen[bytes]:
+    """Kills the process that accepts requests."""
+    helper(process.pid, FAST_PATH).kill()
     return process
 
 
@@ -215,15 +223,16 @@ def kill_writer(process: subprocess.Popen[bytes], _: Path) -> subprocess.Popen[b
 @pytest.mark.requirement("MSG-8")
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kill", [kill_server, kill_engine, kill_opener, kill_writer])
+@pytest.mark.parametrize("kill", [kill_server, kill_engine, kill_fast_path_worker, kill_writer])
 async def test_every_request_has_one_answer_although_processes_are_killed(
     kill: Any, tmp_path: Path, bookings: Bookings
 ) -> None:
     data_dir = tmp_path / "data"
-    process, server = start_server(data_dir)
+    process, server = start_server(data_dir, env=ALWAYS)
     try:
         with server.client() as client:
             deploy_files(client, tmp_path / "workspace", {**AGENTS, **http_client_tool(bookings.url)})
+            grant(client, bookings.url)
         clients = Clients(bookings)
         clients.url, clients.key = server.url, server.api_key
         asking = asyncio.create_task(clients.run())
@@ -284,8 +293,8 @@ async def check_retries(clients: Clients, data_dir: Path) -> None:
 
 
 def test_what_helps_a_server_ends_with_it(tmp_path: Path) -> None:
-    process, _ = start_server(tmp_path / "data")
-    helper(process.pid, OPENER)
+    process, _ = start_server(tmp_path / "data", env=ALWAYS)
+    helper(process.pid, FAST_PATH)
     helpers = psutil.Process(process.pid).children(recursive=True)
     assert len(helpers) >= 3
     process.kill()
@@ -295,16 +304,16 @@ def test_what_helps_a_server_ends_with_it(tmp_path: Path) -> None:
 
 
 def ask_until_helped(client: httpx.Client) -> None:
-    """Returns when the helper, which starts with its server, has answered something at once."""
+    """Returns when the helper, which starts with its server, has accepted something."""
     deadline = time.monotonic() + 30
-    while 'caxton_batches_opened_total{how="at_once"' not in client.get("/metrics").text:
+    while 'caxton_batches_accepted_total{where="worker"' not in client.get("/metrics").text:
         assert time.monotonic() < deadline
         client.post("/v1/messages", json={"capability": "back", "content": "hello"}).raise_for_status()
 
 
 @pytest.mark.requirement("PRF-1")
 def test_what_one_transaction_answers_needs_no_engine(tmp_path: Path) -> None:
-    process, server = start_server(tmp_path / "data")
+    process, server = start_server(tmp_path / "data", env=ALWAYS)
     try:
         with server.client() as client:
             deploy_files(client, tmp_path / "workspace", AGENTS | http_client_tool("http://127.0.0.1:9"))
@@ -314,7 +323,7 @@ def test_what_one_transaction_answers_needs_no_engine(tmp_path: Path) -> None:
             try:
                 turn = client.post("/v1/messages", json={"capability": "back", "content": "hello"}).json()
                 assert turn["reply"]["content"]["text"] == "back got hello"
-                helper(process.pid, OPENER).kill()
+                helper(process.pid, FAST_PATH).kill()
                 turn = client.post("/v1/messages", json={"capability": "back", "content": "again"}).json()
                 assert turn["reply"]["content"]["text"] == "back got again"
                 with pytest.raises(httpx.ReadTimeout):  # it is handed over, which takes more than one transaction
@@ -330,7 +339,7 @@ def test_what_one_transaction_answers_needs_no_engine(tmp_path: Path) -> None:
 
 @pytest.mark.requirement("SRV-5")
 async def test_a_server_that_is_told_to_stop_answers_what_is_in_hand(tmp_path: Path) -> None:
-    process, server = start_server(tmp_path / "data")
+    process, server = start_server(tmp_path / "data", env=ALWAYS)
     statuses: list[int] = []
 
     async def ask_on(client: httpx.AsyncClient, capability: str) -> None:
@@ -358,17 +367,17 @@ async def test_a_server_that_is_told_to_stop_answers_what_is_in_hand(tmp_path: P
 
 @pytest.mark.requirement("MSG-8")
 def test_a_helper_that_hangs_is_replaced_and_holds_up_nothing(tmp_path: Path) -> None:
-    process, server = start_server(tmp_path / "data")
+    process, server = start_server(tmp_path / "data", env=ALWAYS)
     try:
         with server.client() as client:
             alone = {path: text for path, text in AGENTS.items() if "back" in path}
             deploy_files(client, tmp_path / "workspace", alone)
-            hung = helper(process.pid, OPENER)
+            hung = helper(process.pid, FAST_PATH)
             ask_until_helped(client)
             hung.suspend()
             turn = client.post("/v1/messages", json={"capability": "back", "content": "hello"}).json()
             assert turn["reply"]["content"]["text"] == "back got hello"
             wait_until_dead(hung)  # it was killed a moment ago
-            assert helper(process.pid, OPENER).pid != hung.pid
+            assert helper(process.pid, FAST_PATH).pid != hung.pid
     finally:
         stop_server(process)

@@ -1,4 +1,4 @@
-"""Calls that take long, of tools that are allowed to be called in a batch: nobody else waits for them."""
+"""Calls that take long, of tools that may be called while a request is accepted: nobody else waits for them."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.test_failures import HOSTILE_MANIFEST, calls
 from tests.conftest import RunningServer
-from tests.e2e.test_done_at_once import tool
+from tests.e2e.test_run_to_completion import tool
 from tests.support.agents import agent, hands_over, replies
 from tests.support.deploying import deploy_files
 
@@ -66,9 +66,11 @@ def failures(api: httpx.Client, sent: dict[str, Any]) -> list[str]:
 def test_nobody_waits_for_calls_that_take_long(
     caxton_server: RunningServer, workspace: str, tmp_path: Path, name: str
 ) -> None:
-    """Each inbox has some: requests with a key lie in all of those for requests, messages of conversations in theirs."""
     with caxton_server.client(workspace) as api:
         deploy_files(api, tmp_path / "w", AGENTS)
+        for long in ("endless", "endless-once"):
+            grant = {"tool": long, "limits": {"fuel": 1_000_000_000_000, "wall_time": "2500ms"}}
+            api.post("/v1/tool-grants", json=grant).raise_for_status()
         slow = [send(api, name, f"{workspace}-{n}", wait=False) for n in range(9)]
         slow += [send(api, name, f"{workspace}-c", conversation=begin(api, name), wait=False)]
         for n in range(4):

@@ -7,8 +7,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,10 +18,12 @@ from temporalio.client import Client
 
 from tests.api.test_approvals import finished, guarded, pending, reviewed, send
 from tests.api.test_failures import calls, hostile
+from tests.api.test_schedules import events, pause, scheduled
 from tests.api.test_service_levels import promising
 from tests.conftest import start_server, stop_server
 from tests.support.agents import agent, hands_over, replies
 from tests.support.deploying import deploy_files
+from tests.support.waiting import until
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -37,20 +38,15 @@ def work(api: httpx.Client, folder: Path) -> dict[str, str]:
             **agent("first", rules=hands_over("second"), more='delegates = ["second"]\n'),
             **agent("second", rules=calls("ok"), more='tools = ["hostile"]\n'),
             **agent("slow", rules=replies("done", delay=0.3)),
+            **agent("later", rules=replies("done", delay=4)),
             **agent("slower", rules=replies("done", delay=20)),
         },
     )
-    for capability in ("first", "first", "slow"):
-        api.post("/v1/messages", json={"capability": capability, "content": "x"}).raise_for_status()
-    together(api)
-    refused = api.post("/v1/messages", json={"capability": "second", "content": "x"}, headers={"Idempotency-Key": "k"})
-    refused.raise_for_status()
-    ids: dict[str, str] = {}
+    alone = api.post("/v1/messages", json={"capability": "first", "content": "x"}).raise_for_status().json()
+    ids = {"request": f"conversation/local/default/{alone['conversation_id']}"}
     for name, capability in (
         ("conversation", "first"),
         ("conversation-slow", "slow"),
-        ("conversation-quick", "first"),
-        ("conversation-handed-over", "slow"),
     ):
         conversation = api.post("/v1/conversations", json={"capability": capability}).json()["id"]
         for number in range(3):
@@ -71,6 +67,7 @@ def work(api: httpx.Client, folder: Path) -> dict[str, str]:
     while api.get(f"/v1/conversations/{silent}").json()["state"] != "Expired":
         time.sleep(0.1)
     ids["conversation-silent"] = f"conversation/local/default/{silent}"
+    ids["conversation-in-line"] = wait_in_line(api)
     ids |= govern(api, folder)
     api.post("/v1/agents/slow/stop", json={"grace": 1}).raise_for_status()
     api.post("/v1/agents/slow/start").raise_for_status()
@@ -79,16 +76,25 @@ def work(api: httpx.Client, folder: Path) -> dict[str, str]:
     return ids
 
 
-def together(api: httpx.Client) -> None:
-    """Requests of all kinds that arrive at the same moment, among them the same one twice."""
+def wait_in_line(api: httpx.Client) -> str:
+    """Messages that wait behind one another, of which one is cancelled; then the conversation ends before it is answered."""
+    conversation = api.post("/v1/conversations", json={"capability": "slow"}).json()["id"]
+    path = f"/v1/conversations/{conversation}/messages"
+    sent = [api.post(path, json={"content": f"m{n}"}, params={"wait": "false"}).json() for n in range(5)]
+    api.post(f"/v1/executions/{sent[1]['execution_id']}/cancel").raise_for_status()
+    while api.get(f"/v1/executions/{sent[0]['execution_id']}").json()["state"] == "running":
+        time.sleep(0.05)
+    api.post(f"/v1/conversations/{conversation}/end", json={}).raise_for_status()
+    while api.get(f"/v1/executions/{sent[-1]['execution_id']}").json()["state"] == "running":
+        time.sleep(0.05)
+    return f"conversation/local/default/{conversation}"
 
-    def ask(number: int) -> None:
-        capability = ("first", "second", "slow", "nobody")[number % 4]
-        key = {"Idempotency-Key": f"together-{number // 2 * 2}"}
-        api.post("/v1/messages", json={"capability": capability, "content": f"{number // 2}"}, headers=key)
 
-    with ThreadPoolExecutor(24) as clients:
-        list(clients.map(ask, range(48)))
+def call_slowly(api: httpx.Client) -> dict[str, str]:
+    """Begins a call that takes long."""
+    sent = api.post("/v1/messages", json={"capability": "later", "content": "x"}, params={"wait": "false"}).json()
+    time.sleep(1.5)  # until it is made
+    return sent
 
 
 def govern(api: httpx.Client, folder: Path) -> dict[str, str]:
@@ -131,7 +137,7 @@ def govern(api: httpx.Client, folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def channel() -> Iterator[str]:
+def channel() -> Generator[str]:
     """A webhook that takes everything."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -171,13 +177,35 @@ async def record() -> None:
                     await save(client, name, workflow_id)
                 await forget(api, client)
                 await save(client, "memory-retention", "memory-retention/recorded")
-                for shard in (0, 1, 2):
-                    await save(client, f"inbox-{shard}", f"inbox/local/{shard}")
-                    await save(client, f"inbox-together-{shard}", f"inbox/local/{shard}")
+                await run_by_the_clock(api, client, folder)
                 await asyncio.to_thread(fail, api)
                 await save(client, "deployment-failed", "deployment/local/default")
+                sent = await asyncio.to_thread(call_slowly, api)
+            process.kill()
+            process.wait()
+            process, server = await asyncio.to_thread(start_server, folder / "data", env=env)
+            with server.client() as api:
+                await asyncio.to_thread(finished, api, sent["execution_id"])
+                engine = api.get("/v1/server").json()["engine"]
+                client = await Client.connect(engine["address"], namespace=engine["namespace"])
+                again = f"conversation/local/default/{sent['conversation_id']}"
+                await save(client, "call-begun-again", again)
         finally:
             await asyncio.to_thread(stop_server, process)
+
+
+async def run_by_the_clock(api: httpx.Client, client: Client, folder: Path) -> None:
+    """Due times of a schedule: one that is begun at once, one that waits for the one before."""
+    files = scheduled(delay=1.6, more='overlap = "buffer"\n')
+    await asyncio.to_thread(deploy_files, api, folder / "clock", files)
+    await asyncio.to_thread(until, lambda: len(events(api, "schedule_run_begun")) >= 3)
+    await asyncio.to_thread(pause, api)
+    runs = [
+        each async for each in client.list_workflows("WorkflowType = 'ScheduledRun' AND ExecutionStatus = 'Completed'")
+    ]
+    runs.sort(key=lambda each: each.start_time)
+    await save(client, "scheduled-run", runs[0].id)
+    await save(client, "scheduled-run-waits", runs[1].id)
 
 
 async def forget(api: httpx.Client, client: Client) -> None:
@@ -196,11 +224,7 @@ async def save(client: Client, name: str, workflow_id: str) -> None:
     """Writes one history, if there is such a workflow. What was recorded before stays: it must keep replaying."""
     if (HISTORIES / f"{name}.json").exists():
         return
-    try:
-        history = await client.get_workflow_handle(workflow_id).fetch_history()
-    except Exception as error:  # a shard that got no request
-        print(f"{name}: {error}")
-        return
+    history = await client.get_workflow_handle(workflow_id).fetch_history()
     text = json.dumps(json.loads(history.to_json()), indent=1).replace(f"{HISTORIES.parents[2]}/", "")
     (HISTORIES / f"{name}.json").write_text(text + "\n")
     print(f"{name}: {len(history.events)} events")

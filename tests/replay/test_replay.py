@@ -20,8 +20,8 @@ async def test_a_recorded_history_replays(path: Path) -> None:
 
 
 def test_every_kind_of_workflow_has_a_history() -> None:
-    kinds = set()
+    kinds: set[str] = set()
     for path in HISTORIES:
         first = json.loads(path.read_text())["events"][0]
         kinds.add(first["workflowExecutionStartedEventAttributes"]["workflowType"]["name"])
-    assert kinds == {"Conversation", "Inbox", "Agent", "Deployment", "Notice", "MemoryRetention"}
+    assert kinds == {"ConversationTurns", "Agent", "Deployment", "Notice", "MemoryRetention", "ScheduledRun"}

@@ -1,10 +1,17 @@
 """The table of errors."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caxton.domain.errors import CaxtonError, Hint, error_classes
+from caxton.domain.errors import (
+    LONGEST_DETAILS,
+    LONGEST_MESSAGE,
+    CaxtonError,
+    ExecutionFailed,
+    Hint,
+    error_classes,
+)
 from caxton.domain.errors_reference import TARGET, page
 
 
@@ -32,8 +39,8 @@ def test_no_two_classes_share_a_code() -> None:
 
 @given(
     code=st.sampled_from(sorted(error_classes())),
-    message=st.text(max_size=50),
-    hint=st.text(max_size=50),
+    message=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=50),
+    hint=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=50),
     retry_after=st.none() | st.floats(0, 100),
 )
 def test_a_report_brings_back_the_same_error(code: str, message: str, hint: str, retry_after: float | None) -> None:
@@ -48,3 +55,31 @@ def test_a_report_brings_back_the_same_error(code: str, message: str, hint: str,
     assert error.hints == [Hint(text=hint, command="x")]
     assert error.retry_after == retry_after
     assert error_class.from_report(error.report()).report() == error.report()
+
+
+@settings(deadline=None)  # machines that run tests are busy
+@given(
+    st.text(st.characters(exclude_categories=[]), max_size=200),
+    st.integers(0, 100_000),
+    st.lists(st.text(), max_size=20),
+)
+def test_what_a_report_says_is_bounded_and_can_be_kept(text: str, times: int, others: list[str]) -> None:
+    text *= times if len(text) * times < 1_000_000 else 1
+    problems = [{"path": other, "message": text} for other in others * 20]
+    given_details = {"problems": problems, "text": text, "nested": {text[:100]: [text] * 50}}
+    report = ExecutionFailed(text, Hint(text=text, command=text), reason=text, details=given_details).report()
+    for told in (report.message, report.reason, report.hints[0].text, report.hints[0].command):
+        assert told is not None
+        assert "\0" not in told
+        assert len(told.encode()) <= LONGEST_MESSAGE
+        assert told == text or told[:100] in text.encode(errors="replace").decode().replace("\0", "\ufffd")
+    written = report.model_dump_json()
+    assert "\\u0000" not in written
+    assert len(written) < 2 * LONGEST_DETAILS + 10 * LONGEST_MESSAGE
+    assert CaxtonError.from_report(report).report() == report
+
+
+def test_how_much_of_a_text_is_left_out_is_told() -> None:
+    report = ExecutionFailed("no: " + "x" * 3_000_000).report()
+    assert report.message.startswith("no: xxx")
+    assert report.message.endswith(" characters more)")

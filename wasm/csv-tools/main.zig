@@ -27,6 +27,10 @@ pub fn call(name: []const u8, arguments: tool.Arguments) tool.Error![]const u8 {
 fn readCsv(arguments: tool.Arguments) tool.Error![]const u8 {
     const path = try granted(try arguments.string("path"));
     const text = try tool.host.readFile(path);
+    if (csv.isEmpty(text)) {
+        const empty = try std.fmt.allocPrint(tool.arena(), "the file '{s}' is empty: no columns, no rows", .{path});
+        return tool.result(empty, .{ .csv = "", .columns = [_]csv.Column{}, .rows = 0, .bad_rows = 0 });
+    }
     const table = try csv.parse(text);
     return tool.result(text, .{ .csv = text, .columns = table.columns, .rows = table.rows.len, .bad_rows = table.bad_rows });
 }
@@ -47,10 +51,11 @@ fn parse(arguments: tool.Arguments) tool.Error![]const u8 {
     const wanted: usize = @intCast(try arguments.integer("first_rows", 5, 0, 100));
     const first = try tool.arena().alloc(RowJson, @min(wanted, table.rows.len));
     for (first, 0..) |*row, index| row.* = .{ .table = table, .index = index };
-    const text = try std.fmt.allocPrint(tool.arena(), "{d} {s}, {d} {s}: {s}{s}", .{
-        table.rows.len,            if (table.rows.len == 1) "row" else "rows",
-        table.columns.len,         if (table.columns.len == 1) "column" else "columns",
-        try table.columnSummary(), try table.problemSummary(),
+    const text = try std.fmt.allocPrint(tool.arena(), "{d} {s}, {d} {s}: {s}{s}{s}", .{
+        table.rows.len,                  if (table.rows.len == 1) "row" else "rows",
+        table.columns.len,               if (table.columns.len == 1) "column" else "columns",
+        try table.columnSummary(),       try table.problemSummary(),
+        try firstRows(table, first.len),
     });
     return tool.result(text, .{
         .columns = table.columns,
@@ -62,6 +67,16 @@ fn parse(arguments: tool.Arguments) tool.Error![]const u8 {
     });
 }
 
+/// The first rows below their header, for whoever reads the text alone.
+fn firstRows(table: csv.Table, count: usize) tool.Error![]const u8 {
+    if (count == 0) return "";
+    var out = std.Io.Writer.Allocating.init(tool.arena());
+    try out.writer.writeByte('\n');
+    try table.writeHeader(&out.writer);
+    for (table.rows[0..count]) |row| try csv.writeRecord(&out.writer, row.fields, table.delimiter);
+    return std.mem.trimRight(u8, out.written(), "\n");
+}
+
 /// A row as a JSON object: numbers as numbers, missing values as null, everything else as text.
 const RowJson = struct {
     table: csv.Table,
@@ -69,12 +84,14 @@ const RowJson = struct {
 
     pub fn jsonStringify(self: RowJson, json: anytype) !void {
         try json.beginObject();
-        for (self.table.columns, self.table.rows[self.index].fields) |column, field| {
+        for (self.table.columns, self.table.rows[self.index].fields, 0..) |column, field, index| {
             try json.objectField(column.name);
-            if (tool.cell.isMissing(field)) {
+            // "NA" and "None" are no value among numbers, and may be a country and a name among texts.
+            const missing = if (column.type == .text) field.len == 0 else tool.cell.isMissing(field);
+            if (missing) {
                 try json.write(null);
             } else if (column.type.isNumeric()) {
-                try json.write(tool.number.Json{ .value = self.table.parseNumber(field).? });
+                try json.write(tool.number.Json{ .value = self.table.number(index, field).? });
             } else {
                 try json.write(field);
             }

@@ -7,6 +7,7 @@ const Json = tool.number.Json;
 
 /// More groups than this are no summary.
 const max_groups = 5_000;
+const max_listed = 500;
 
 pub fn summarize(arguments: tool.Arguments) tool.Error![]const u8 {
     const table = try csv.parse(try arguments.string("csv"));
@@ -36,7 +37,8 @@ pub fn summarize(arguments: tool.Arguments) tool.Error![]const u8 {
     const value_name = table.columns[value_column].name;
     const group_name = if (group_column) |index| table.columns[index].name else "row";
     const text = try describe(value_name, group_name, groups, total, best, worst, growth);
-    return tool.result(try std.mem.concat(tool.arena(), u8, &.{ text, try table.problemSummary() }), .{
+    const notes = [_][]const u8{ text, try leftOut(table, value_column), try warnings(table, value_column), try table.problemSummary() };
+    return tool.result(try std.mem.concat(tool.arena(), u8, &(notes ++ [_][]const u8{try list(groups)})), .{
         .value_column = value_name,
         .group_by = group_name,
         .labels = groups.labels,
@@ -69,12 +71,24 @@ fn chooseValue(table: csv.Table, group: ?usize) tool.Error!usize {
         if (!isIdentifier(column.name)) return index;
         fallback = fallback orelse index;
     }
+    if (fallback == null) for (table.columns, 0..) |column, index| {
+        if (column.mostly_numbers and column.type == .text and index != group) fallback = fallback orelse index;
+    };
     return fallback orelse tool.refuse("there is no column of numbers to summarize; the columns are {s}", .{try table.columnSummary()});
 }
+
+/// What columns of numbers are called that nobody adds up.
+const codes = [_][]const u8{
+    "zip",   "zipcode",     "zip code", "zip_code",     "postcode", "postal code", "postal_code", "plz",   "postleitzahl", "code postal", "cap",
+    "nr",    "nr.",         "no",       "no.",          "number",   "nummer",      "#",           "index", "line",         "phone",       "telefon",
+    "konto", "kontonummer", "account",  "kundennummer", "kunde",    "sku",         "ean",         "isbn",  "month",        "day",         "monat",
+    "tag",   "hour",        "week",     "quarter",      "woche",    "quartal",     "lat",         "lon",   "latitude",     "longitude",   "version",
+};
 
 fn isIdentifier(name: []const u8) bool {
     if (std.ascii.eqlIgnoreCase(name, "id")) return true;
     for ([_][]const u8{ "_id", " id", "-id", "Id" }) |ending| if (std.mem.endsWith(u8, name, ending)) return true;
+    for (codes) |code| if (std.ascii.eqlIgnoreCase(name, code)) return true;
     return false;
 }
 
@@ -90,7 +104,7 @@ fn sums(table: csv.Table, value_column: usize, group_column: ?usize) tool.Error!
     var groups: std.StringArrayHashMapUnmanaged(f64) = .empty;
     var used: usize = 0;
     for (table.rows) |row| {
-        const value = table.parseNumber(row.fields[value_column]) orelse continue;
+        const value = table.number(value_column, row.fields[value_column]) orelse continue;
         const label = if (group_column) |index|
             row.fields[index]
         else
@@ -101,6 +115,92 @@ fn sums(table: csv.Table, value_column: usize, group_column: ?usize) tool.Error!
         if (groups.count() > max_groups) return tool.refuse("more than {d} groups: choose another column with 'group_by'", .{max_groups});
     }
     return .{ .labels = groups.keys(), .values = groups.values(), .rows = used };
+}
+
+/// "; 2 rows left out: 1 has no value, 1 is no number (line 4: 'forty')", or nothing.
+fn leftOut(table: csv.Table, column: usize) tool.Error![]const u8 {
+    var empty: usize = 0;
+    var others: usize = 0;
+    var out = std.Io.Writer.Allocating.init(tool.arena());
+    for (table.rows) |row| {
+        const field = row.fields[column];
+        if (table.number(column, field) != null) continue;
+        if (tool.cell.isMissing(field)) {
+            empty += 1;
+            continue;
+        }
+        others += 1;
+        if (others <= 3) try out.writer.print("{s}line {d}: '{s}'", .{ if (others > 1) ", " else "", row.line, field });
+    }
+    if (empty + others == 0) return "";
+    if (others > 3) try out.writer.writeAll(", …");
+    const noun = if (empty + others == 1) "row" else "rows";
+    if (others == 0) return std.fmt.allocPrint(tool.arena(), "; {d} {s} left out, without a value", .{ empty, noun });
+    if (empty == 0) return std.fmt.allocPrint(tool.arena(), "; {d} {s} left out, without a number ({s})", .{ others, noun, out.written() });
+    return std.fmt.allocPrint(tool.arena(), "; {d} {s} left out, {d} without a value and {d} without a number ({s})", .{
+        empty + others, noun, empty, others, out.written(),
+    });
+}
+
+/// What makes a total doubtful: units that differ, rows that are totals themselves, signs that contradict one another.
+fn warnings(table: csv.Table, column: usize) tool.Error![]const u8 {
+    var out = std.Io.Writer.Allocating.init(tool.arena());
+    const first_unit, const other_unit = unitsOf(table, column);
+    if (other_unit.len > 0) {
+        try out.writer.print("; values in {s} and in {s} were added up as if they were the same", .{ first_unit, other_unit });
+    }
+    if (totalRow(table)) |row| {
+        try out.writer.print("; line {d} looks like a total and was added up too", .{row.line});
+    }
+    if (table.columns[column].decimal == null) {
+        try out.writer.print("; '{s}' mixes decimal points and decimal commas", .{table.columns[column].name});
+    }
+    return out.written();
+}
+
+fn unitsOf(table: csv.Table, column: usize) struct { []const u8, []const u8 } {
+    var first: []const u8 = "";
+    var any_bare = false; // a currency may stand at the first amount alone, a percent sign may not
+    for (table.rows) |row| {
+        const reading = tool.notation.read(tool.cell.trim(row.fields[column])) orelse continue;
+        if (reading.unit.len == 0) any_bare = true;
+        if (any_bare and std.mem.eql(u8, if (reading.unit.len == 0) first else reading.unit, "%")) return .{ "%", "no unit" };
+        if (reading.unit.len == 0 or std.mem.eql(u8, symbolOf(reading.unit), symbolOf(first))) continue;
+        if (first.len > 0) return .{ first, reading.unit };
+        first = reading.unit;
+    }
+    return .{ first, "" };
+}
+
+/// "$" for "USD", too: one unit may be written in two ways.
+fn symbolOf(unit: []const u8) []const u8 {
+    const same = [_][2][]const u8{ .{ "USD", "$" }, .{ "US$", "$" }, .{ "EUR", "€" }, .{ "GBP", "£" }, .{ "JPY", "¥" }, .{ "INR", "₹" }, .{ "Rs.", "₹" }, .{ "Rs", "₹" } };
+    for (same) |pair| if (std.mem.eql(u8, pair[0], unit)) return pair[1];
+    return unit;
+}
+
+fn totalRow(table: csv.Table) ?csv.Row {
+    const words = [_][]const u8{
+        "total",  "grand total", "subtotal", "sum",    "summe",  "gesamt", "gesamtsumme", "insgesamt",  "zwischensumme",
+        "totale", "somme",       "suma",     "totaal", "celkem", "razem",  "yhteensä",   "итого", "合計",
+        "总计", "总额",
+    };
+    for (table.rows) |row| for (row.fields) |field| {
+        const value = std.mem.trimRight(u8, tool.cell.trim(field), ":");
+        for (words) |word| if (std.ascii.eqlIgnoreCase(value, word)) return row;
+    };
+    return null;
+}
+
+/// The groups with their sums, a line each, for whoever reads the text alone.
+fn list(groups: Groups) tool.Error![]const u8 {
+    var out = std.Io.Writer.Allocating.init(tool.arena());
+    for (groups.labels[0..@min(groups.labels.len, max_listed)], groups.values[0..@min(groups.labels.len, max_listed)]) |label, value| {
+        try out.writer.print("\n{s}: ", .{label});
+        try tool.number.write(&out.writer, value, 6);
+    }
+    if (groups.labels.len > max_listed) try out.writer.print("\n… and {d} more", .{groups.labels.len - max_listed});
+    return out.written();
 }
 
 /// From the first group to the last, in percent; null where that means nothing.
@@ -115,11 +215,11 @@ fn describe(value: []const u8, group: []const u8, groups: Groups, total: f64, be
     var out = std.Io.Writer.Allocating.init(tool.arena());
     const writer = &out.writer;
     try writer.print("{s} by {s}: total ", .{ value, group });
-    try tool.number.write(writer, total, 2);
+    try tool.number.write(writer, total, 6);
     try writer.print(" in {d} {s}", .{ groups.labels.len, if (groups.labels.len == 1) "group" else "groups" });
     for ([_]usize{ best, worst }, [_][]const u8{ "best", "worst" }) |index, word| {
         try writer.print(", {s} {s} (", .{ word, groups.labels[index] });
-        try tool.number.write(writer, groups.values[index], 2);
+        try tool.number.write(writer, groups.values[index], 6);
         try writer.writeByte(')');
     }
     if (growth) |percent| {

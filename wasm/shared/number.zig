@@ -3,7 +3,7 @@
 const std = @import("std");
 const Writer = std.Io.Writer;
 
-/// A number in JSON without the noise of binary fractions: at most `decimals` decimals, and no trailing zeros.
+/// A number in JSON without the noise of binary fractions: at most `decimals` decimals (more where it is small), and no trailing zeros.
 pub const Json = struct {
     value: f64,
     decimals: u8 = 6,
@@ -15,10 +15,18 @@ pub const Json = struct {
     }
 };
 
-/// Writes `value` with at most `decimals` decimals: "1234.5", "-3", "0".
+/// Writes `value` with at most `decimals` decimals: "1234.5", "-3", "0". Of numbers near zero, so many digits are written: "0.0012".
 pub fn write(writer: *Writer, value: f64, decimals: u8) Writer.Error!void {
     var buffer: [400]u8 = undefined;
-    try writer.writeAll(plain(&buffer, value, decimals));
+    try writer.writeAll(plain(&buffer, value, decimals + zerosBehindPoint(value)));
+}
+
+/// How many zeros follow the decimal point; no more than a number has digits, for what is smaller is noise of a sum.
+fn zerosBehindPoint(value: f64) u8 {
+    const size = @abs(value);
+    if (size == 0 or size >= 0.1) return 0;
+    const zeros = @floor(-@log10(size));
+    return if (zeros > 9) 0 else @intFromFloat(zeros);
 }
 
 /// Writes `value` with thousands separators and exactly `decimals` decimals: "1,234.50".

@@ -28,7 +28,7 @@ from caxton.adapters.memory.lance_rows import (
     vector_column,
 )
 from caxton.adapters.memory.lance_tables import Name, Tables
-from caxton.adapters.memory.ranking import candidates, ranked
+from caxton.adapters.memory.ranking import candidates, cosine, ranked
 from caxton.adapters.memory.walking import walk
 from caxton.domain.errors import InvalidSettings
 from caxton.domain.memory import Entity, Match, MemoryId, MemoryPath, MemoryQuery, Relation, RelationId
@@ -112,13 +112,21 @@ class LanceMemory:
         near = worded = list[dict[str, Any]]()
         if query.mode != "text" and vector is not None:
             near = self._by_meaning(place, vector, condition, wanted)
+        both = query.mode == "hybrid" and vector is not None
         if query.mode != "vector":
-            worded = self._by_words(place, query.text, condition, wanted)
+            worded = self._by_words(place, query.text, condition, wanted, [self._column] if both else [])
+
+        def similarity_of(row: Mapping[str, Any]) -> float | None:
+            found: list[float] | None = row.get(self._column)
+            return None if found is None or vector is None else cosine(vector, found)
+
         return ranked(
             query,
             ((row, 1.0 - float(row["_distance"])) for row in near),
             ((row, float(row["_score"])) for row in worded),
             lambda row: self._entity(place, row),
+            similarity_of=similarity_of,
+            count=self._tables.read(place, "entities", lambda table: table.count_rows(), missing=0) if worded else 0,
         )
 
     def _by_meaning(self, place: Place, vector: Sequence[float], condition: str, limit: int) -> list[dict[str, Any]]:
@@ -139,7 +147,9 @@ class LanceMemory:
             missing=[],
         )
 
-    def _by_words(self, place: Place, words: str, condition: str, limit: int) -> list[dict[str, Any]]:
+    def _by_words(
+        self, place: Place, words: str, condition: str, limit: int, more: Sequence[str]
+    ) -> list[dict[str, Any]]:
         match_query: Any = import_module("lancedb.query").MatchQuery
         return self._tables.read(
             place,
@@ -147,7 +157,7 @@ class LanceMemory:
             lambda table: (
                 table.search(match_query(words, "text"), query_type="fts")
                 .where(condition, prefilter=True)
-                .select([*ENTITY_COLUMNS, "_score"])
+                .select([*ENTITY_COLUMNS, *more, "_score"])
                 .limit(limit)
                 .to_list()
             ),

@@ -156,7 +156,16 @@ def filter_condition(wanted: MemoryFilter) -> str:
         parts.append(f"type = {text(wanted.type)}")
     if wanted.before is not None:
         parts.append(f"updated_at < {micros(wanted.before)}")
+    if wanted.conversations:
+        within = one_of("scope", [f"conversation:{each}" for each in wanted.conversations])
+        made = [f"contains(provenance, {text(made_from(each))})" for each in wanted.conversations]
+        parts.append(f"({' OR '.join([within, *made])})")
     return " AND ".join(parts)
+
+
+def made_from(conversation: str) -> str:
+    """What the provenance of memories of a conversation contains, as JSON."""
+    return f'"conversation_id":{json.dumps(conversation)}'
 
 
 def _facts_conditions(where: Mapping[str, Scalar]) -> list[str]:

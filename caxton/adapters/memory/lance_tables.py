@@ -24,12 +24,15 @@ from typing import Any, Literal, TypeVar
 from caxton.adapters.memory import lance_maintenance
 from caxton.adapters.memory.lance_rows import VECTOR, entity_schema, relation_schema, vector_field
 from caxton.domain.errors import Hint, MemoryUnavailable
-from caxton.domain.ids import digest_of
-from caxton.domain.memory_port import GLOBAL_PLACE, Place
+from caxton.domain.ids import digest_of, is_name
+from caxton.domain.memory_port import GLOBAL_PLACE, Place, is_place
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+WORDS_INDEX = "words_of_all_languages"
+"""The full-text index; its name says how it finds words."""
+
 Name = Literal["entities", "relations"]
 NAMES: tuple[Name, ...] = ("entities", "relations")
 
@@ -87,7 +90,7 @@ class Tables:
 
     def folder(self, place: Place) -> Path:
         """Where the tables of a place are."""
-        assert place.workspace == GLOBAL_PLACE or place.workspace.replace("-", "").replace("_", "").isalnum()
+        place.check()
         return self.root / place.customer / place.workspace
 
     def read(self, place: Place, name: Name, work: Callable[[Any], T], missing: T) -> T:
@@ -277,8 +280,10 @@ class Tables:
     def _places(self) -> Iterator[Place]:
         customers = sorted(self.root.iterdir()) if self.root.is_dir() else []
         for customer in customers:
-            if not customer.name.startswith("."):
-                yield from (Place(customer.name, each.name) for each in sorted(customer.iterdir()))
+            if is_name(customer.name):
+                yield from (
+                    Place(customer.name, each.name) for each in sorted(customer.iterdir()) if is_place(each.name)
+                )
 
     # --- opening and mending ---
 
@@ -301,12 +306,18 @@ class Tables:
     def _build_column_indices(self, table: Any, name: Name) -> None:
         from lancedb.index import FTS, Bitmap, BTree
 
-        present = {tuple(index.columns) for index in table.list_indices()}
+        indices = table.list_indices()
+        # Those of earlier versions knew words by their spaces alone.
+        stale = [index for index in indices if index.columns == ["text"] and index.name != WORDS_INDEX]
+        for index in stale:
+            table.drop_index(index.name)
+        present = {tuple(index.columns) for index in indices if index not in stale}
         wanted: dict[str, Any] = {"id": BTree()}
-        wanted |= {"text": FTS(), "scope": Bitmap()} if name == "entities" else {"source": BTree(), "target": BTree()}
+        words = FTS(base_tokenizer="icu/split")  # Chinese, Japanese, Thai and others have no spaces between words
+        wanted |= {"text": words, "scope": Bitmap()} if name == "entities" else {"source": BTree(), "target": BTree()}
         for column, config in wanted.items():
             if (column,) not in present:
-                table.create_index(column, config=config)
+                table.create_index(column, config=config, name=WORDS_INDEX if column == "text" else None)
 
     def _mended(self, place: Place, name: Name, error: Exception) -> Any:
         """The table anew, without its damaged indices; None where it is gone.

@@ -1,12 +1,19 @@
 """An embedder behind an OpenAI-compatible address: https://platform.openai.com/docs/api-reference/embeddings"""
 
 import math
+import os
 import threading
+import weakref
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from caxton.domain.errors import MemoryUnavailable
+from pydantic import SecretStr
+
+from caxton.domain.errors import InvalidSettings, MemoryUnavailable
+from caxton.domain.surroundings import client_options
+
+OPENAI = "https://api.openai.com/v1"
 
 BATCH = 128
 """Texts a request."""
@@ -21,7 +28,7 @@ TIMEOUT = 30.0
 class OpenAIEmbedder:
     """The Embedder port. The client is loaded with the first text."""
 
-    def __init__(self, model: str, dimensions: int, *, base_url: str | None, key: str | None) -> None:
+    def __init__(self, model: str, dimensions: int, *, base_url: str | None, key: SecretStr | None) -> None:
         """Use a model whose vectors have so many dimensions, at `base_url` (None: OpenAI's own)."""
         self.id = f"{model}:{dimensions}"
         self.dimensions = dimensions
@@ -49,6 +56,8 @@ class OpenAIEmbedder:
                     [float(value) for value in each.embedding]
                     for each in sorted(answer.data, key=lambda each: each.index)
                 ]
+            except InvalidSettings as error:
+                raise MemoryUnavailable(error.message, *error.hints) from None
             except Exception as error:  # what a service can answer with, the client turns into any of Python's errors
                 status = getattr(error, "status_code", None)
                 # Its message may quote the text.
@@ -68,8 +77,16 @@ class OpenAIEmbedder:
     def _connected(self, openai: Any) -> Any:
         with self._lock:
             if self._client is None:
+                key = self._key.get_secret_value() if self._key else "none"
+                base_url = self._base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
+                http = openai.DefaultHttpxClient(**client_options(base_url))
+                weakref.finalize(self, http.close)
                 self._client = openai.OpenAI(
-                    api_key=self._key or "none", base_url=self._base_url, timeout=TIMEOUT, max_retries=2
+                    api_key=key,
+                    base_url=self._base_url,
+                    timeout=TIMEOUT,
+                    max_retries=2,
+                    http_client=http,
                 )
             return self._client
 

@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Any
 
 from caxton.adapters.memory.accesses import Accesses
-from caxton.adapters.memory.lance_rows import micros, relation_row, row_entity, row_relation, vector_column
+from caxton.adapters.memory.lance_rows import made_from, micros, relation_row, row_entity, row_relation, vector_column
 from caxton.adapters.memory.qdrant_collections import WORDS, Collections, Name
 from caxton.adapters.memory.qdrant_options import Server, server_of
 from caxton.adapters.memory.qdrant_points import Filters, entity_payload, is_usual, point_id
-from caxton.adapters.memory.ranking import candidates, ranked
+from caxton.adapters.memory.ranking import candidates, cosine, ranked
 from caxton.adapters.memory.walking import walk
 from caxton.adapters.memory.words import asked, weights
 from caxton.domain.memory import Entity, Match, MemoryId, MemoryPath, MemoryQuery, Relation, RelationId
@@ -94,17 +94,28 @@ class QdrantMemory:
         if query.mode != "vector" and numbers:
             requests[WORDS] = self._models.SparseVector(indices=numbers, values=values), None
         found = self._query(place, query, requests) if requests else {}
+        worded = found.get(WORDS, [])
+
+        def similarity_of(row: Mapping[str, Any]) -> float | None:
+            kept: list[float] | None = row.get(self._column)
+            return None if kept is None or vector is None else cosine(vector, kept)
+
         return ranked(
             query,
             found.get(self._column, []),
-            found.get(WORDS, []),
+            worded,
             lambda row: self._entity(place, row),
+            similarity_of=similarity_of,
+            count=self._collections.count(place, "entities") if query.mode == "hybrid" and worded else 0,
         )
 
     def _query(
         self, place: Place, query: MemoryQuery, requests: Mapping[str, tuple[Any, Any]]
     ) -> dict[str, list[tuple[dict[str, Any], float]]]:
-        """Payload and score of what is nearest, for each named vector: one request."""
+        """Payload and score of what is nearest, for each named vector: one request.
+
+        What is found by its words in a hybrid search has its vector of the meaning with it.
+        """
         condition = self._filters.of_query(query)
         asking = [
             self._models.QueryRequest(
@@ -114,6 +125,7 @@ class QdrantMemory:
                 params=params,
                 limit=candidates(query),
                 with_payload=True,
+                with_vector=[self._column] if name == WORDS and query.mode == "hybrid" else False,
             )
             for name, (wanted, params) in requests.items()
         ]
@@ -121,7 +133,7 @@ class QdrantMemory:
             place, "entities", lambda collection: self._client.query_batch_points(collection, requests=asking), []
         )
         return {
-            name: [(point.payload, float(point.score)) for point in answer.points]
+            name: [({**(point.vector or {}), **point.payload}, float(point.score)) for point in answer.points]
             for name, answer in zip(requests, answers, strict=False)
         }
 
@@ -130,6 +142,8 @@ class QdrantMemory:
     ) -> list[MemoryId]:
         """Ids of the entities that are meant, sorted, from behind `after`."""
         condition = self._filters.of_filter(wanted)
+        if wanted.conversations:
+            return self._ids_of(place, wanted)[:limit]
         if wanted.beyond is None and self._is_sorted(place, after):
             start = point_id(after) if after is not None else None
             more = limit + 1 if limit is not None else None  # `after` itself may be the first
@@ -141,6 +155,18 @@ class QdrantMemory:
             rows = rows[wanted.beyond :]
         found = sorted(row["id"] for row in rows if after is None or row["id"] > after)
         return [MemoryId(identity) for identity in found[:limit]]
+
+    def _ids_of(self, place: Place, wanted: MemoryFilter) -> list[MemoryId]:
+        """Those of conversations: where a memory comes from is text that Qdrant does not look into."""
+        rows = self._collections.scroll(
+            place, "entities", self._filters.of_filter(wanted), ["id", "scope", "provenance"]
+        )
+        scopes = {f"conversation:{each}" for each in wanted.conversations}
+        made = [made_from(each) for each in wanted.conversations]
+        of_them = [
+            row["id"] for row in rows if row["scope"] in scopes or any(each in row["provenance"] for each in made)
+        ]
+        return [MemoryId(identity) for identity in sorted(of_them)]
 
     def _is_sorted(self, place: Place, after: MemoryId | None) -> bool:
         """Whether Qdrant's order is that of our ids."""

@@ -168,8 +168,7 @@ class Collections:
 
     def name(self, place: Place, name: Name) -> str:
         """The collection's name. Names of customers and workspaces have no dot, but for the one that begins ".global"."""
-        assert "." not in place.customer
-        assert "." not in place.workspace[1:]
+        place.check()
         return f"{self._prefix}.{place.customer}.{place.workspace}.{name}"
 
     def forget(self, place: Place) -> None:
@@ -299,7 +298,7 @@ class Collections:
         source = getattr(error, "source", error)
         reason = f"{self._where}: " + (f"HTTP {status}" if status else type(source).__name__)
         if status in (401, 403):
-            hint = "set api_key_env in [memory.options] to the name of the environment variable that holds its key"
+            hint = "set api_key in [memory.options] to a reference to its key, such as env:QDRANT_API_KEY"
             return MemoryUnavailable("Qdrant refuses the key", hint, reason=reason)
         if status in (400, 404):
             return _GoneError(MemoryUnavailable("Qdrant refuses the request", reason=reason))
@@ -315,7 +314,7 @@ def _client(folder: Path, server: Server | None) -> Any:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return made(path=str(folder), force_disable_check_same_thread=True)  # threads take turns, by our lock
     # As a header, because the client prints a warning for a key without TLS; and we look at the version ourselves.
-    headers = {"api-key": server.key} if server.key else None
+    headers = {"api-key": server.key.get_secret_value()} if server.key else None
     return made(url=server.url, headers=headers, timeout=server.timeout, check_compatibility=False)
 
 

@@ -1,14 +1,17 @@
 """Options of the Qdrant back end: the table `[memory.options]` of the settings."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from caxton.domain.errors import Hint, InvalidSettings
+from pydantic import SecretStr
 
-OPTIONS = ("url", "api_key_env", "timeout", "prefix")
+from caxton.adapters.secrets import SECRETS
+from caxton.domain.errors import Hint, InvalidSettings, SecretMissing
+from caxton.domain.secrets import one_reference, split_reference
+
+OPTIONS = ("url", "api_key", "api_key_env", "timeout", "prefix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class Server:
     """Where Qdrant runs, and how to use it."""
 
     url: str
-    key: str | None = field(default=None, repr=False)
+    key: SecretStr | None = field(default=None, repr=False)
     timeout: int = 10
     prefix: str = "caxton"
     """With what the names of collections begin: two installations can share a server."""
@@ -33,7 +36,7 @@ def server_of(options: Mapping[str, Any]) -> Server | None:
             raise InvalidSettings(
                 f'memory.options: the back end qdrant has no option "{name}"', Hint(text=f"it has {', '.join(OPTIONS)}")
             )
-    url, variable = options.get("url"), options.get("api_key_env")
+    url = options.get("url")
     timeout, prefix = options.get("timeout", 10), options.get("prefix", "caxton")
     if url is None:
         if options:
@@ -52,21 +55,24 @@ def server_of(options: Mapping[str, Any]) -> Server | None:
             "memory.options: prefix must have 1 to 32 letters, digits, _ or -",
             Hint(text='for example: prefix = "caxton"'),
         )
-    return Server(url, _key(variable), timeout, prefix)
+    return Server(url, _key(options.get("api_key"), options.get("api_key_env")), timeout, prefix)
 
 
-def _key(variable: Any) -> str | None:
-    if variable is None:
-        return None
-    if not isinstance(variable, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+def _key(reference: Any, variable: Any) -> SecretStr | None:
+    if reference is not None:
+        try:
+            split_reference(str(reference))
+        except ValueError as error:
+            raise InvalidSettings(f"memory.options: api_key: {error}") from None
+    if variable is not None and (
+        not isinstance(variable, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable)
+    ):
         raise InvalidSettings(  # it may be the key itself, so it is not shown
             "memory.options: api_key_env is no name of an environment variable",
             Hint(text='give the name of the variable that holds the key, for example: api_key_env = "QDRANT_API_KEY"'),
         )
-    key = os.environ.get(variable)
-    if not key:
-        raise InvalidSettings(
-            f"memory.options: the environment variable {variable} is not set",
-            Hint(text="set it to Qdrant's key", command=f"export {variable}=…"),
-        )
-    return key
+    found = one_reference(reference, variable)
+    try:
+        return SECRETS.get(found) if found else None
+    except SecretMissing as error:
+        raise InvalidSettings(f"memory.options: {error.message}", *error.hints) from None

@@ -4,6 +4,7 @@ The weight of a word within a text is here; how rare the word is, the database k
 full-text index, accents and the plural of English do not matter, and English words that are in every text do not count.
 """
 
+import itertools
 import re
 import unicodedata
 import zlib
@@ -18,7 +19,11 @@ LENGTH_WEIGHT = 0.75
 USUAL_LENGTH = 64
 """Words of a usual memory. The true mean changes with every write, and would have to be in every vector."""
 
-_WORD = re.compile(r"[^\W_]+")
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+"""Thai, Lao, Tibetan, Burmese, Khmer, kana, Han; and Hangul, for its particles. Words are pairs of characters."""
+
 _EVERYWHERE = """
 a about all also am an and any are as at be been but by can could did do does for from had has have he her his
 how i if in into is it its me my no not of on or our she should so such than that the their them then there
@@ -51,7 +56,23 @@ def _words(text: str) -> list[str]:
         for character in unicodedata.normalize("NFKD", text.casefold())
         if not unicodedata.combining(character)
     )
-    return [_singular(word) for word in _WORD.findall(plain) if word not in _COMMON]
+    words: list[str] = []
+    for unspaced, run in itertools.groupby(unicodedata.normalize("NFC", plain), _kind):
+        part = "".join(run)
+        if unspaced:
+            words += [part[at : at + 2] for at in range(len(part) - 1)] or [part]
+        elif unspaced is not None and part not in _COMMON:
+            words.append(_singular(part))
+    return words
+
+
+def _kind(character: str) -> bool | None:
+    """Whether a character is of a script that puts no spaces between words; None where it belongs to no word."""
+    if character.isascii():
+        return False if character.isalnum() else None
+    if not (character.isalnum() or unicodedata.category(character).startswith("M")):
+        return None
+    return _UNSPACED.match(character) is not None
 
 
 def _singular(word: str) -> str:

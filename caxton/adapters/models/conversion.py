@@ -3,8 +3,8 @@
 Imports pydantic-ai, so it is itself imported only when a provider is called.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from pydantic_ai.messages import (
@@ -22,34 +22,63 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings as ProviderModelSettings
 from pydantic_ai.tools import ToolDefinition
 
-from caxton.adapters.models.function_names import wire_name
+from caxton.adapters.models.function_names import wire_id, wire_name
+from caxton.adapters.models.giving_back import earlier_answer, fields_to_give_back
 from caxton.domain.agents import ModelSettings
-from caxton.domain.errors import ModelAnswerInvalid, ModelRefusedRequest
+from caxton.domain.errors import ModelAnswerCut, ModelAnswerInvalid, ModelRefusedRequest
 from caxton.domain.ports import FunctionCall, FunctionResult, FunctionSpec, ModelRequest, PromptPart
-
-_SHOWN = 80
-"""Characters of a name made up by a model that an error shows."""
+from caxton.domain.tool_texts import seen_by_model
 
 
-def to_messages(request: ModelRequest) -> list[ModelMessage]:
-    """The conversation as pydantic-ai has it.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as pydantic-ai takes it."""
+
+    messages: list[ModelMessage]
+    settings: ProviderModelSettings
+    parameters: ModelRequestParameters
+    given: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    """What goes back with earlier calls of the model, by the id of the first call of each answer."""
+
+
+def to_call(request: ModelRequest, headers: Mapping[str, str], model: Model, name: str) -> Call:
+    """The request for `model`, which agents call `name`, sent with `headers`."""
+    settings = to_settings(request.settings, headers, model)
+    messages, given = to_messages(request, name)
+    return Call(messages, settings, to_parameters(request.functions), given)
+
+
+def to_messages(request: ModelRequest, model: str) -> tuple[list[ModelMessage], dict[str, Mapping[str, Any]]]:
+    """The conversation as pydantic-ai has it, and what goes back to `model` besides.
 
     What precedes the first entry of the user is left out: a window of a conversation may begin in the middle of an
-    exchange, and providers refuse results without their calls.
+    exchange, and providers refuse results without their calls. Calls get ids of ours: each provider has rules of its own for
+    them, and an answer may come from another one than the next.
     """
-    names = {call.id: wire_name(call.name, call.kind) for part in request.parts for call in part.calls}
     messages: list[ModelMessage] = []
+    given: dict[str, Mapping[str, Any]] = {}
     first: list[ModelRequestPart] = [SystemPromptPart(request.system_prompt)] if request.system_prompt else []
-    for part in _from_user_on(request.parts):
-        if part.role == "assistant":
-            messages.append(ModelResponse(parts=_answer_parts(part)))
+    known, count = dict[str, ToolCallPart](), 0
+    for part in _in_turns(_from_user_on(request.parts)):
+        if part.role == "assistant" and (earlier := earlier_answer(part, model)) is not None:
+            known = {call.id: called for call, called in zip(part.calls, earlier.tool_calls, strict=True)}
+            count += len(part.calls)
+            messages.append(earlier)
+        elif part.role == "assistant":
+            # Results follow their calls: servers that number the calls of each answer alike are understood too.
+            known = {call.id: _called(call, count + number) for number, call in enumerate(part.calls, start=1)}
+            if part.calls and (fields := fields_to_give_back(part, model)) is not None:
+                given[wire_id(count + 1)] = fields
+            count += len(part.calls)
+            texts = [TextPart(part.text)] if part.text or not part.calls else []
+            messages.append(ModelResponse(parts=[*texts, *known.values()]))
         elif part.role == "user":
             messages.append(ProviderRequest(parts=[*first, UserPromptPart(part.text)]))
             first = []
         else:
-            returned: list[ModelRequestPart] = [_returned(result, names) for result in part.results]
+            returned: list[ModelRequestPart] = [_returned(result, known) for result in part.results]
             messages.append(ProviderRequest(parts=returned))
-    return messages
+    return messages, given if any(given.values()) else {}
 
 
 def _from_user_on(parts: Sequence[PromptPart]) -> Sequence[PromptPart]:
@@ -57,20 +86,30 @@ def _from_user_on(parts: Sequence[PromptPart]) -> Sequence[PromptPart]:
     return parts[start:]
 
 
-def _answer_parts(part: PromptPart) -> list[TextPart | ToolCallPart]:
-    texts = [TextPart(part.text)] if part.text or not part.calls else []
-    return [*texts, *(_called(call) for call in part.calls)]
+def _in_turns(parts: Sequence[PromptPart]) -> Iterator[PromptPart]:
+    """`parts` with what one side says twice in a row as one: some models insist on turns."""
+    before: PromptPart | None = None
+    for part in parts:
+        if before is not None and part.role == before.role != "results" and not before.calls:
+            before = replace(part, text="\n\n".join(text for text in (before.text, part.text) if text))
+            continue
+        if before is not None:
+            yield before
+        before = part
+    if before is not None:
+        yield before
 
 
-def _called(call: FunctionCall) -> ToolCallPart:
-    return ToolCallPart(wire_name(call.name, call.kind), dict(call.arguments), tool_call_id=call.id)
+def _called(call: FunctionCall, number: int) -> ToolCallPart:
+    return ToolCallPart(wire_name(call.name, call.kind), dict(call.arguments), tool_call_id=wire_id(number))
 
 
-def _returned(result: FunctionResult, names: Mapping[str, str]) -> ToolReturnPart:
+def _returned(result: FunctionResult, calls: Mapping[str, ToolCallPart]) -> ToolReturnPart:
+    call = calls.get(result.id)
     return ToolReturnPart(
-        tool_name=names.get(result.id) or wire_name(result.name, "tool" if "." in result.name else "capability"),
-        content=result.text,
-        tool_call_id=result.id,
+        tool_name=call.tool_name if call else wire_name(result.name, "tool" if "." in result.name else "capability"),
+        content=seen_by_model(result.text, result.structured, result.is_error),
+        tool_call_id=call.tool_call_id if call else result.id,
         outcome="failed" if result.is_error else "success",
     )
 
@@ -106,74 +145,36 @@ def to_settings(settings: ModelSettings, headers: Mapping[str, str], model: Mode
     return provider_settings
 
 
-def to_calls(response: ModelResponse, functions: Sequence[FunctionSpec]) -> list[FunctionCall]:
-    """The calls that the model asks for.
-
-    Raises:
-        ModelAnswerInvalid: it calls what it was not offered, or with arguments that are not a JSON object.
-    """
-    offered = {wire_name(function.name, function.kind): function for function in functions}
-    calls: list[FunctionCall] = []
-    seen: set[str] = set()
-    for part in response.tool_calls:
-        function = offered.get(part.tool_name)
-        if function is None:
-            raise ModelAnswerInvalid(
-                f'The model called "{part.tool_name[:_SHOWN]}", which it was not offered',
-                f"It was offered: {', '.join(sorted(offered)) or 'nothing'}",
-                details={"function": part.tool_name[:_SHOWN]},
-            )
-        # Some servers number the calls of each answer alike; a result has to find its own call
-        call_id = part.tool_call_id if part.tool_call_id not in seen else f"{part.tool_call_id}-{len(seen)}"
-        seen.add(call_id)
-        calls.append(FunctionCall(call_id, function.name, function.kind, _arguments(part, function.name)))
-    return calls
-
-
-def _arguments(part: ToolCallPart, name: str) -> dict[str, Any]:
-    arguments: Any = part.args
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments) if arguments.strip() else {}
-        except ValueError as error:
-            raise ModelAnswerInvalid(
-                f'The model called "{name}" with arguments that are not JSON',
-                reason=f"{type(error).__name__} in {len(arguments)} characters",
-                details={"function": name},
-            ) from None
-    if arguments is None:
-        return {}
-    if not isinstance(arguments, dict):
-        raise ModelAnswerInvalid(
-            f'The model called "{name}" with arguments that are not a JSON object', details={"function": name}
-        )
-    return cast("dict[str, Any]", arguments)
-
-
 def to_text(response: ModelResponse) -> str:
     """The text of an answer, without what the model thought before."""
     return "".join(part.content for part in response.parts if isinstance(part, TextPart))
 
 
-def check_complete(response: ModelResponse, text: str) -> None:
-    """Makes sure that the answer is a whole one.
+def check_complete(response: ModelResponse, text: str, calls: Sequence[FunctionCall]) -> None:
+    """Makes sure that the answer is of use.
 
     Raises:
         ModelRefusedRequest: the provider's filter held the answer back.
+        ModelAnswerCut: nothing of use came before the model used up its tokens.
         ModelAnswerInvalid: the answer broke off, or says and asks nothing.
     """
-    has_calls = bool(response.tool_calls)
-    if response.finish_reason == "content_filter" and not text and not has_calls:
+    is_blank = not text.strip() and not calls
+    if response.finish_reason == "content_filter" and is_blank:
         raise ModelRefusedRequest(
-            "The provider's content filter held the answer back", details={"finish_reason": "content_filter"}
+            "the provider's content filter held the answer back", details={"finish_reason": "content_filter"}
         )
     if response.finish_reason is None or response.state != "complete":
-        raise ModelAnswerInvalid("The model's answer broke off before its end")
-    if response.finish_reason == "length" and (has_calls or not text):
-        raise ModelAnswerInvalid(
-            "The model used up its tokens before its answer was complete",
-            "Raise max_tokens in the agent's [model_settings]",
+        raise ModelAnswerInvalid("the model's answer broke off before its end")
+    if response.finish_reason == "length" and (is_blank or any(call.mistake for call in calls)):
+        raise ModelAnswerCut(
+            "the model used up its tokens before its answer was complete",
+            "raise max_tokens in the agent's [model_settings], or ask for less at a time",
             details={"finish_reason": "length"},
         )
-    if not text and not has_calls:
-        raise ModelAnswerInvalid("The model answered with nothing", details={"finish_reason": response.finish_reason})
+    if is_blank:
+        raise ModelAnswerInvalid("the model answered with nothing", details={"finish_reason": response.finish_reason})
+
+
+def cut_by(response: ModelResponse) -> str | None:
+    """Why an answer of use is not whole: "length" or "content_filter"; None if it is whole."""
+    return response.finish_reason if response.finish_reason in ("length", "content_filter") else None

@@ -4,6 +4,7 @@ Imports pydantic-ai, so it is itself imported only when a provider is called.
 """
 
 import inspect
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -15,6 +16,10 @@ from caxton.domain.errors import ModelNotConfigured
 
 OPENAI_CHAT_KINDS = frozenset({"openai", "openai-chat"})
 OPENAI_KINDS = OPENAI_CHAT_KINDS | {"openai-responses"}
+OWN_CLIENT_KINDS = OPENAI_KINDS | {"anthropic"}
+"""Providers that send all they send through a client of ours, so that a model can be used again and again."""
+
+_NO_TAG = "\0no tag\0"
 
 _NO_KEY = "none"
 """Sent to servers that want no key; the SDKs insist on one."""
@@ -34,11 +39,12 @@ def provider(kind: str, name: str, base_url: str | None, key: str, client: httpx
         ModelNotConfigured: it takes no base URL or key, or its package is not installed.
     """
     if kind in OPENAI_KINDS:
-        from openai import AsyncOpenAI
         from pydantic_ai.providers.openai import OpenAIProvider
         from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-        openai = AsyncOpenAI(api_key=key or _NO_KEY, base_url=base_url, http_client=client)
+        from caxton.adapters.models.openai_client import OpenAIClient
+
+        openai = OpenAIClient(api_key=key or _NO_KEY, base_url=base_url, http_client=client)
         if base_url is None:
             return OpenAIProvider(openai_client=openai)
         return OpenAICompatibleProvider(name, openai_client=openai)
@@ -51,13 +57,25 @@ def provider(kind: str, name: str, base_url: str | None, key: str, client: httpx
     return _other_provider(kind, base_url, key, client)
 
 
+@cache
+def is_chat(kind: str) -> bool:
+    """Whether providers of `kind` speak Chat Completions, through a client of ours."""
+    if kind in OWN_CLIENT_KINDS:
+        return kind in OPENAI_CHAT_KINDS
+    try:
+        takes = inspect.signature(infer_provider_class(kind).__init__).parameters
+    except ImportError:
+        return False
+    return "openai_client" in takes and "http_client" in takes
+
+
 def _other_provider(kind: str, base_url: str | None, key: str, client: httpx2.AsyncClient) -> Provider[Any]:
     try:
         provider_class = infer_provider_class(kind)
     except ImportError as error:
         raise ModelNotConfigured(
-            f'Provider kind "{kind}" needs a package that is not installed',
-            'Install it, or use the provider\'s OpenAI-compatible address with kind = "openai" and a base_url',
+            f'provider kind "{kind}" needs a package that is not installed',
+            'install it, or use the provider\'s OpenAI-compatible address with kind = "openai" and a base_url',
             reason=str(error),
         ) from error
     takes = inspect.signature(provider_class.__init__).parameters
@@ -65,7 +83,7 @@ def _other_provider(kind: str, base_url: str | None, key: str, client: httpx2.As
     for option, value in (("base_url", base_url), ("api_key", key)):
         if value:
             if option not in takes:
-                raise ModelNotConfigured(f'Provider kind "{kind}" takes no {option}', 'Use kind = "openai"')
+                raise ModelNotConfigured(f'provider kind "{kind}" takes no {option}', 'use kind = "openai"')
             options[option] = value
     if "openai_client" in takes and "http_client" in takes:  # others have HTTP libraries of their own
         options["http_client"] = client
@@ -77,13 +95,17 @@ def model(kind: str, name: str, provider: Provider[Any]) -> Model:
     if kind in OPENAI_CHAT_KINDS:
         from pydantic_ai.models.openai import OpenAIChatModel
 
-        # An answer without its last chunk is a broken one, not a short one
-        whole = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
-        return OpenAIChatModel(name, provider=provider, profile=whole)
+        # Its answers come whole and without thoughts (`ChatAnswer`): a tag that is left is part of the text
+        profile = OpenAIModelProfile(thinking_tags=(_NO_TAG, _NO_TAG))
+        return OpenAIChatModel(name, provider=provider, profile=profile)
     return infer_model(f"{kind}:{name}", lambda _: provider)
 
 
 def warm_up(kind: str) -> None:
     """Imports all that calls to providers of `kind` need, which for some is a second's work."""
-    if kind in OPENAI_KINDS or kind == "anthropic":
-        model(kind, "none", provider(kind, "none", "http://127.0.0.1", "", httpx2.AsyncClient()))
+    if kind in OWN_CLIENT_KINDS:
+        model(
+            kind,
+            "none",
+            provider(kind, "none", "http://127.0.0.1", "", httpx2.AsyncClient(trust_env=False, verify=False)),
+        )

@@ -3,13 +3,17 @@
 Nothing here imports pydantic-ai: the question is asked for every agent, the answer may be that a script does the work.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from pydantic import SecretStr
+
 from caxton.adapters.models.settings import ModelsSettings, ProviderSettings
-from caxton.domain.errors import Hint, ModelNotConfigured
+from caxton.adapters.secrets import Secrets
+from caxton.domain.errors import Hint, ModelNotConfigured, SecretMissing
+from caxton.domain.pasted import clean_key, odd_character
+from caxton.domain.secrets import as_reference, one_reference
 
 KEY_VARIABLES: dict[str, tuple[str, ...]] = {
     "alibaba": ("ALIBABA_API_KEY", "DASHSCOPE_API_KEY"),
@@ -63,13 +67,14 @@ class Endpoint:
         return f"{self.provider}:{self.model}"
 
     @property
-    def key_variables(self) -> tuple[str, ...]:
-        """Environment variables of which one has to be set."""
-        if self.settings.api_key_env:
-            return (self.settings.api_key_env,)
+    def key_references(self) -> tuple[str, ...]:
+        """References of which one has to lead to a key."""
+        configured = one_reference(self.settings.api_key, self.settings.api_key_env)
+        if configured:
+            return (configured,)
         if self.settings.base_url:
             return ()
-        return KEY_VARIABLES.get(self.settings.kind, ())
+        return tuple(f"env:{variable}" for variable in KEY_VARIABLES.get(self.settings.kind, ()))
 
 
 class Endpoints:
@@ -83,7 +88,12 @@ class Endpoints:
             environment: where keys are read, the process's environment if not given.
         """
         self._settings = settings
-        self._environment = os.environ if environment is None else environment
+        self._secrets = Secrets(environment)
+
+    def is_at_hand(self, endpoint: Endpoint) -> bool:
+        """Whether key and headers of `endpoint` are found without asking anybody: in the environment."""
+        headers = map(as_reference, endpoint.settings.headers.values())
+        return all(each.startswith("env:") for each in (*endpoint.key_references, *headers))
 
     def find(self, model: str) -> Endpoint:
         """What `model`, such as "openai:gpt-5", stands for, when everything that it needs is there.
@@ -100,60 +110,88 @@ class Endpoints:
         if settings is None:
             raise self._unknown(model, provider, name)
         if settings.kind not in KEY_VARIABLES:
-            hint = _did_you_mean(settings.kind, KEY_VARIABLES) or Hint(text=f"Kinds: {', '.join(KEY_VARIABLES)}")
-            raise ModelNotConfigured(f'Provider "{provider}" is of an unknown kind, "{settings.kind}"', hint)
+            hint = _did_you_mean(settings.kind, KEY_VARIABLES) or Hint(text=f"kinds: {', '.join(KEY_VARIABLES)}")
+            raise ModelNotConfigured(f'provider "{provider}" is of an unknown kind, "{settings.kind}"', hint)
         endpoint = Endpoint(provider, name, settings)
-        self._check_environment(endpoint)
+        self._check_secrets(endpoint)
         return endpoint
 
-    def _check_environment(self, endpoint: Endpoint) -> None:
-        missing: list[tuple[str, str]] = []
-        if endpoint.key_variables and not self._first(endpoint.key_variables):
-            missing.append(("its API key", " or ".join(endpoint.key_variables)))
+    def _check_secrets(self, endpoint: Endpoint) -> None:
+        missing: list[tuple[str, tuple[str, ...]]] = []
+        if endpoint.key_references and self._first(endpoint.key_references) is None:
+            missing.append(("its API key", endpoint.key_references))
+        else:
+            self.key(endpoint)
         missing += [
-            (f"header {header}", variable)
-            for header, variable in endpoint.settings.headers.items()
-            if not self._environment.get(variable)
+            (f"header {header}", (as_reference(place),))
+            for header, place in endpoint.settings.headers.items()
+            if self._secrets.find(as_reference(place)) is None
         ]
         if missing:
-            what, variable = missing[0]
-            raise ModelNotConfigured(
-                f"Model {endpoint.name} cannot be used: {what} is not set",
-                Hint(
-                    text=f"Set {variable} in the environment of the server", command=f"export {variable.split()[0]}=…"
-                ),
-                details={"model": endpoint.name, "environment": variable},
-            )
+            raise self._missing(endpoint, *missing[0])
+
+    def _missing(self, endpoint: Endpoint, what: str, references: tuple[str, ...]) -> ModelNotConfigured:
+        message = f"model {endpoint.name} cannot be used: {what} is not set"
+        if all(each.startswith("env:") for each in references):
+            variables = [each.removeprefix("env:") for each in references]
+            named = " or ".join(variables)
+            hint = Hint(text=f"set {named} in the environment of the server", command=f"export {variables[0]}=…")
+            return ModelNotConfigured(message, hint, details={"model": endpoint.name, "environment": named})
+        reason = "it is empty"
+        try:
+            self._secrets.get(references[0])
+        except SecretMissing as error:
+            reason = error.message
+        details = {"model": endpoint.name, "reference": references[0]}
+        return ModelNotConfigured(
+            message, Hint(text=f"put it where {references[0]} leads"), reason=reason, details=details
+        )
 
     def _unknown(self, model: str, provider: str, name: str) -> ModelNotConfigured:
         known = sorted({*self._settings.providers, *KEY_VARIABLES})
-        hints = [Hint(text=f"Providers: {', '.join(known)}"), Hint(text=f"Or configure [models.providers.{provider}]")]
+        hints = [Hint(text=f"providers: {', '.join(known)}"), Hint(text=f"or configure [models.providers.{provider}]")]
         if guess := _did_you_mean(provider, known, f":{name}"):
             hints.insert(0, guess)
         return ModelNotConfigured(
-            f'Model {model} is of an unknown provider, "{provider}"', *hints, details={"model": model}
+            f'model {model} is of an unknown provider, "{provider}"', *hints, details={"model": model}
         )
 
-    def _first(self, variables: Iterable[str]) -> str | None:
-        return next((value for variable in variables if (value := self._environment.get(variable))), None)
+    def _first(self, references: Iterable[str]) -> SecretStr | None:
+        return next((value for each in references if (value := self._secrets.find(each)) is not None), None)
 
-    def key(self, endpoint: Endpoint) -> str:
-        """The API key as the environment has it now, empty if there is none."""
-        return self._first(name for name in endpoint.key_variables if not name.endswith("_URL")) or ""
+    def key(self, endpoint: Endpoint) -> SecretStr:
+        """The API key as its source has it now, without what was pasted along with it; empty if there is none.
 
-    def headers(self, endpoint: Endpoint) -> dict[str, str]:
-        """The configured headers with the values that the environment has now."""
-        return {name: self._environment[variable] for name, variable in endpoint.settings.headers.items()}
+        Raises:
+            ModelNotConfigured: it has a character that no key has.
+        """
+        found = self._first(each for each in endpoint.key_references if not each.endswith("_URL"))
+        key = clean_key(found.get_secret_value()) if found else ""
+        if odd := odd_character(key):
+            raise ModelNotConfigured(
+                f"model {endpoint.name} cannot be used: its API key has a character that no key has, {odd}",
+                f"copy the key again to {' or '.join(endpoint.key_references)}",
+                details={"model": endpoint.name},
+            )
+        return SecretStr(key)
+
+    def headers(self, endpoint: Endpoint) -> dict[str, SecretStr]:
+        """The configured headers with the values that their sources have now.
+
+        Raises:
+            SecretMissing: one has none any more.
+        """
+        return {name: self._secrets.get(as_reference(place)) for name, place in endpoint.settings.headers.items()}
 
 
 def _nameless(model: str) -> ModelNotConfigured:
     return ModelNotConfigured(
-        f'Model "{model}" names no provider',
-        'Write "provider:model", such as "openai:gpt-5", or "scripted" or "auto"',
+        f'model "{model}" names no provider',
+        'write "provider:model", such as "openai:gpt-5", or "scripted" or "auto"',
         details={"model": model},
     )
 
 
 def _did_you_mean(word: str, known: Iterable[str], ending: str = "") -> Hint | None:
     close = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
-    return Hint(text=f'Did you mean "{close[0]}{ending}"?') if close else None
+    return Hint(text=f'did you mean "{close[0]}{ending}"?') if close else None

@@ -30,7 +30,7 @@ _SEARCHED_CHARACTERS = 1_000_000
 
 _QUOTED = re.compile(r"[\"'`]([^\"'`]+)[\"'`]")
 
-_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
 """What the code that reads an answer raises when the answer is not of the form that it expects."""
 
 
@@ -62,52 +62,52 @@ def _classify(error: Exception, model: str) -> tuple[type[ModelError], str, list
     provider = model.partition(":")[0]
     match error:
         case failures.ModelRequestTimeout() | failures.ModelTimeoutError():
-            hint = Hint(text="Give it longer with timeout in the agent's [model_settings]")
+            hint = Hint(text="give it longer with timeout in the agent's [model_settings]")
             limit = f"within {error.timeout:g} s" if isinstance(error, failures.ModelRequestTimeout) else "in time"
-            return ModelTimeout, f"Model {model} did not answer {limit}", [hint]
+            return ModelTimeout, f"model {model} did not answer {limit}", [hint]
         case failures.ModelRateLimitError():
-            return ModelRateLimited, f"The provider of {model} asks for patience: too many requests", []
+            return ModelRateLimited, f"the provider of {model} asks for patience: too many requests", []
         case failures.ModelQuotaExceededError():
-            hint = Hint(text="Look at the account's credit and spending limits with the provider")
-            return ModelRefusedRequest, f"The account at the provider of {model} has no credit or quota left", [hint]
+            hint = Hint(text="look at the account's credit and spending limits with the provider")
+            return ModelRefusedRequest, f"the account at the provider of {model} has no credit or quota left", [hint]
         case failures.ModelAuthenticationError():
-            hint = Hint(text=f'Check the API key of provider "{provider}", and that it may use the model')
-            return ModelRefusedRequest, f"The provider of {model} did not accept the API key", [hint]
+            hint = Hint(text=f'check the API key of provider "{provider}", and that it may use the model')
+            return ModelRefusedRequest, f"the provider of {model} did not accept the API key", [hint]
         case failures.ModelNotFoundError():
-            hints = [Hint(text="Check the model's name and the provider's base_url")]
+            hints = [Hint(text="check the model's name and the provider's base_url")]
             if suggested := getattr(error, "suggested_model_id", None):
-                hints.insert(0, Hint(text=f'Did you mean "{suggested}"?'))
-            return ModelRefusedRequest, f"The provider of {model} knows no such model", hints
+                hints.insert(0, Hint(text=f'did you mean "{suggested}"?'))
+            return ModelRefusedRequest, f"the provider of {model} knows no such model", hints
         case failures.ModelContextWindowExceededError():
-            hint = Hint(text="Lower history in the agent's [limits], or hand over less content")
-            return ModelRefusedRequest, f"The conversation is longer than {model} can take", [hint]
+            hint = Hint(text="lower history in the agent's [limits], or hand over less content")
+            return ModelRefusedRequest, f"the conversation is longer than {model} can take", [hint]
         case failures.ModelConnectionError():
-            return ModelUnavailable, f"The connection to the provider of {model} failed", []
+            return ModelUnavailable, f"the connection to the provider of {model} failed", []
         case failures.ModelUnavailableError() | failures.ModelServerError():
-            return ModelUnavailable, f"The provider of {model} has a failure of its own", []
+            return ModelUnavailable, f"the provider of {model} has a failure of its own", []
         case failures.ModelHTTPError():
             return _by_status(error.status_code, model)
         case failures.ModelAPIError() if error.in_stream:
-            return ModelUnavailable, f"The provider of {model} broke its answer off with an error", []
+            return ModelUnavailable, f"the provider of {model} broke its answer off with an error", []
         case failures.ModelAPIError() | failures.UnexpectedModelBehavior():
-            return ModelAnswerInvalid, f"The answer of {model} could not be understood", []
+            return ModelAnswerInvalid, f"the answer of {model} could not be understood", []
         case failures.UserError() | ImportError():
-            return ModelNotConfigured, f"Model {model} cannot be used as it is configured", []
+            return ModelNotConfigured, f"model {model} cannot be used as it is configured", []
         case _ if isinstance(error, _MALFORMED):
-            return ModelAnswerInvalid, f"The answer of {model} could not be understood", []
+            return ModelAnswerInvalid, f"the answer of {model} could not be understood", []
         case _:
             return None
 
 
 def _by_status(status: int, model: str) -> tuple[type[ModelError], str, list[Hint]]:
     if status == 408:
-        return ModelTimeout, f"The provider of {model} gave up waiting", []
+        return ModelTimeout, f"the provider of {model} gave up waiting", []
     if status in (409, 425) or status >= 500:
-        return ModelUnavailable, f"The provider of {model} could not take the request (HTTP {status})", []
+        return ModelUnavailable, f"the provider of {model} could not take the request (HTTP {status})", []
     hint = Hint(
-        text="Check the agent's [model_settings] and the schemas of its tools; not every model takes all of them"
+        text="check the agent's [model_settings] and the schemas of its tools; not every model takes all of them"
     )
-    return ModelRefusedRequest, f"The provider of {model} refused the request (HTTP {status})", [hint]
+    return ModelRefusedRequest, f"the provider of {model} refused the request (HTTP {status})", [hint]
 
 
 def _patience(error: Exception) -> float | None:

@@ -13,16 +13,22 @@ LENGTH_LIMIT = 64
 HANDOVER_PREFIX = "ask__"
 """Marks hand-overs to a capability, so that they are never taken for a tool's function."""
 
+_IDS = 10**5
+"""Calls of one conversation that are told apart."""
+
 _FOREIGN = re.compile(r"[^a-zA-Z0-9_-]")
 _HASH_LENGTH = 8
 
 
-def wire_name(name: str, kind: Literal["tool", "capability"]) -> str:
+def wire_name(name: str, kind: Literal["tool", "capability", "unknown"]) -> str:
     """The name under which a provider knows the function `name`.
 
     "csv-tools.parse" is "csv-tools__parse", the capability "analyze-data" is "ask__analyze-data". A name that is too
-    long, has other characters, or could be mistaken for another gets a hash of the original at its end.
+    long, has other characters, or could be mistaken for another gets a hash of the original at its end. One that a model made up
+    stays as it is, as far as that can be.
     """
+    if kind == "unknown":
+        return _FOREIGN.sub("_", name)[:LENGTH_LIMIT] or "unknown"
     if kind == "capability":
         plain, prefix = name, HANDOVER_PREFIX
     else:
@@ -35,3 +41,11 @@ def wire_name(name: str, kind: Literal["tool", "capability"]) -> str:
         return candidate
     digest = hashlib.sha256(f"{kind}:{name}".encode()).hexdigest()[:_HASH_LENGTH]
     return f"{candidate[: LENGTH_LIMIT - _HASH_LENGTH - 1]}_{digest}"
+
+
+def wire_id(number: int) -> str:
+    """The id under which a provider knows the call of that number, from 1, in what it is shown.
+
+    Nine letters and digits: Mistral takes nothing else, and everybody takes that.
+    """
+    return f"call{number % _IDS:05d}"

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from caxton.adapters.models.settings import ProviderSettings
-from caxton.domain.executions import Usage
+from caxton.domain.usage import Usage
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse

@@ -3,18 +3,29 @@
 import asyncio
 import importlib
 import logging
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from caxton.adapters.models.endpoints import Endpoint, Endpoints
-from caxton.domain.errors import ModelError
+from caxton.adapters.models.governor import Governor
+from caxton.domain.agents import ModelSettings
+from caxton.domain.errors import (
+    InvalidSettings,
+    ModelError,
+    ModelNotConfigured,
+    ModelSilent,
+    ModelStalled,
+    ModelTimeout,
+)
 from caxton.domain.ports import DeltaSink, ModelReply, ModelRequest
+from caxton.domain.usage import Usage
 
 if TYPE_CHECKING:  # 1.75 s to import: only when a provider is called
-    import httpx2
     from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model
+
+    from caxton.adapters.models.clients import Clients, ProviderClient
+    from caxton.adapters.models.conversion import Call
 
 _QUIET_LOGGERS = ("openai", "anthropic", "httpx2", "httpcore2")
 """At DEBUG these log requests with their contents."""
@@ -23,18 +34,23 @@ _QUIET_LOGGERS = ("openai", "anthropic", "httpx2", "httpcore2")
 class Providers:
     """Calls models at their providers."""
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: Endpoints, rate_limit_wait: float = 20.0) -> None:
         """Create it; nothing is imported or opened before the first call.
 
         Args:
             endpoints: gives keys and headers, at each call anew.
+            rate_limit_wait: seconds that a call waits at the most until its provider has room.
         """
         self._endpoints = endpoints
-        self._clients: dict[str, httpx2.AsyncClient] = {}
+        self._patience = rate_limit_wait
+        self._governors: dict[str, Governor] = {}
+        self._clients: Clients | None = None
+        self._models: dict[tuple[str, int], tuple[str, Model]] = {}
+        """Models by endpoint and client, each with the key that it was made with."""
         self._loaded: set[str] = set()
 
-    async def respond(self, endpoint: Endpoint, request: ModelRequest, on_delta: DeltaSink) -> ModelReply:
-        """Calls a model once.
+    async def respond(self, endpoint: Endpoint, request: ModelRequest, on_delta: DeltaSink | None) -> ModelReply:
+        """Calls a model once; with `on_delta` the answer is streamed.
 
         Raises:
             ModelError: a subclass for each thing that can go wrong.
@@ -42,86 +58,188 @@ class Providers:
         if endpoint.settings.kind not in self._loaded:
             await asyncio.to_thread(_load, endpoint.settings.kind)  # here it would hold up everything for seconds
             self._loaded.add(endpoint.settings.kind)
-        from caxton.adapters.models import conversion, failures, prices
+        from caxton.adapters.models import conversion, dialects, failures, prices
+        from caxton.adapters.models.calls import to_calls
+        from caxton.adapters.models.clients import EXCHANGE, Exchange
+        from caxton.adapters.models.giving_back import to_give_back
 
-        key, headers = self._endpoints.key(endpoint), self._endpoints.headers(endpoint)
+        if self._endpoints.is_at_hand(endpoint):
+            key, headers = self._private(endpoint)
+        else:
+            key, headers = await asyncio.to_thread(self._private, endpoint)  # a file, a keyring: it may take a while
+        # Answers of this kind are streamed by the client itself, at a third of the cost: see `ProviderClient`.
+        by_client = dialects.is_chat(endpoint.settings.kind)
+        governor = self._governors.setdefault(endpoint.name, Governor(endpoint.name, self._patience))
+        number, waited = await governor.admit()
+        clock = _Clock(request.settings if on_delta is not None else None)
+        exchange = Exchange(
+            on_delta if by_client else None,
+            clock.heard,
+            compatible=endpoint.settings.base_url is not None,
+            plain=endpoint.settings.kind in dialects.OPENAI_CHAT_KINDS,
+        )
+        token = EXCHANGE.set(exchange)
+        usage: Usage | None = None
         try:
-            response = await self._stream(endpoint, request, key, headers, on_delta)
-            text = conversion.to_text(response)
-            conversion.check_complete(response, text)
-            calls = conversion.to_calls(response, request.functions)
+            async with clock.timeout:
+                heard = None if by_client else clock.heard
+                response = await self._ask(endpoint, request, (key, headers), None if by_client else on_delta, heard)
+            usage = prices.usage_of(response, endpoint.model, endpoint.settings)
+            text = conversion.to_text(response) if exchange.text is None else exchange.text
+            calls = to_calls(response, request.functions)
+            conversion.check_complete(response, text, calls)
         except ModelError as error:
             error.details.setdefault("model", endpoint.name)
+            error.usage = usage
             raise
+        except InvalidSettings as error:
+            raise ModelNotConfigured(error.message, *error.hints, details=error.details) from None
         except Exception as error:
+            if clock.timeout.expired():
+                raise clock.verdict(endpoint.name) from None
+            if exchange.failure is not None:
+                exchange.failure.details["model"] = endpoint.name
+                raise exchange.failure from None
             private = [key, *headers.values(), request.system_prompt, *_contents(request)]
             # Without its cause, which holds what the provider said: causes end up in logs and in workflow history
             raise failures.translate(error, endpoint.name, private) from None
+        finally:
+            EXCHANGE.reset(token)
+            if exchange.headers is not None:
+                governor.heard(number, exchange.status, exchange.headers, usage and usage.tokens)
+        assert usage is not None, "an answer has been counted"
         return ModelReply(
             text=text,
             calls=calls,
             model=endpoint.name,
-            usage=prices.usage_of(response, endpoint.model, endpoint.settings),
+            usage=usage,
             metadata=_metadata(endpoint, response),
+            waited=waited,
+            given=to_give_back(response, exchange.to_give_back),
         )
 
-    async def _stream(
-        self, endpoint: Endpoint, request: ModelRequest, key: str, headers: Mapping[str, str], on_delta: DeltaSink
+    def _private(self, endpoint: Endpoint) -> tuple[str, dict[str, str]]:
+        """The key and the headers, in plain text: for one call."""
+        headers = self._endpoints.headers(endpoint)
+        key = self._endpoints.key(endpoint).get_secret_value()
+        return key, {name: value.get_secret_value() for name, value in headers.items()}
+
+    async def _ask(
+        self,
+        endpoint: Endpoint,
+        request: ModelRequest,
+        private: tuple[str, Mapping[str, str]],
+        on_delta: DeltaSink | None,
+        on_piece: Callable[[], None] | None,
     ) -> "ModelResponse":
-        from pydantic_ai.direct import model_request_stream
-        from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
+        from caxton.adapters.models import conversion, dialects
+        from caxton.adapters.models.clients import Clients
 
-        from caxton.adapters.models import conversion
+        if self._clients is None:
+            self._clients = Clients()
+        settings, (key, headers) = endpoint.settings, private
+        with self._clients.borrow(settings.base_url or f"kind:{settings.kind}") as client:
+            if settings.kind not in dialects.OWN_CLIENT_KINDS:
+                # It may have a client of its own, which lives as long as this call.
+                provider = dialects.provider(settings.kind, endpoint.provider, settings.base_url, key, client)
+                model = dialects.model(settings.kind, endpoint.model, provider)
+                async with provider:
+                    call = conversion.to_call(request, headers, model, endpoint.name)
+                    return await _call(model, call, on_delta, on_piece)
+            model = self._model(endpoint, key, client)
+            call = conversion.to_call(request, headers, model, endpoint.name)
+            return await _call(model, call, on_delta, on_piece)
 
-        model, provider = self._model(endpoint, key)
-        call = model_request_stream(
-            model,
-            conversion.to_messages(request),
-            model_settings=conversion.to_settings(request.settings, headers, model),
-            model_request_parameters=conversion.to_parameters(request.functions),
-            instrument=False,  # its spans carry provider messages, which may quote the prompt
-        )
-        async with provider, call as stream:
-            async for event in stream:
-                match event:
-                    case PartStartEvent(part=TextPart(content=text)) if text:
-                        on_delta(text)
-                    case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
-                        on_delta(text)
-                    case _:
-                        pass
-            return stream.get()
-
-    def _model(self, endpoint: Endpoint, key: str) -> tuple["Model", AbstractAsyncContextManager[Any]]:
-        """The model, with a client made for this call: so a key is never kept, and a changed one counts at once."""
+    def _model(self, endpoint: Endpoint, key: str, client: "ProviderClient") -> "Model":
+        """The model over `client`, made anew when its key has changed: a changed one counts at once."""
         from caxton.adapters.models import dialects
 
+        known = self._models.get((endpoint.name, id(client)))
+        if known is not None and known[0] == key:
+            return known[1]
         settings = endpoint.settings
-        client = self._client(settings.base_url or f"kind:{settings.kind}")
         provider = dialects.provider(settings.kind, endpoint.provider, settings.base_url, key, client)
-        return dialects.model(settings.kind, endpoint.model, provider), provider
-
-    def _client(self, service: str) -> "httpx2.AsyncClient":
-        """One HTTP client a service, so that connections are used again."""
-        from pydantic_ai.models import create_async_httpx2_client
-
-        client = self._clients.get(service)
-        if client is None or client.is_closed:
-            client = self._clients[service] = create_async_httpx2_client()
-        return client
+        model = dialects.model(settings.kind, endpoint.model, provider)
+        self._models[endpoint.name, id(client)] = (key, model)
+        return model
 
     async def aclose(self) -> None:
         """Closes all connections."""
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
-            await client.aclose()
+        self._models.clear()
+        if self._clients is not None:
+            await self._clients.aclose()
+
+
+class _Clock:
+    """How long a streamed answer may be silent."""
+
+    def __init__(self, settings: ModelSettings | None) -> None:
+        """Begin to wait as `settings` say; None waits for ever."""
+        self._settings = settings
+        self._has_begun = False
+        self.timeout = asyncio.timeout(settings.first_token_timeout if settings else None)
+
+    def heard(self) -> None:
+        """Something came: from now on the next piece is waited for."""
+        self._has_begun = True
+        if self._settings is not None:
+            self.timeout.reschedule(asyncio.get_running_loop().time() + self._settings.chunk_timeout)
+
+    def verdict(self, model: str) -> ModelTimeout:
+        """What the silence means."""
+        assert self._settings is not None
+        if self._has_begun:
+            name, limit, kind = "chunk_timeout", self._settings.chunk_timeout, ModelStalled
+            message = f"model {model} said nothing for {limit:g} s in the middle of its answer"
+        else:
+            name, limit, kind = "first_token_timeout", self._settings.first_token_timeout, ModelSilent
+            message = f"model {model} did not begin to answer within {limit:g} s"
+        hint = f"Give it longer with {name} in the agent's [model_settings]"
+        return kind(message, hint, details={"model": model, "limit": name, "value": limit})
+
+
+async def _call(
+    model: "Model", call: "Call", on_delta: DeltaSink | None, on_piece: Callable[[], None] | None
+) -> "ModelResponse":
+    """Asks `model`, in pieces where somebody wants them."""
+    from pydantic_ai.direct import model_request, model_request_stream
+    from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
+
+    from caxton.adapters.models.clients import EXCHANGE
+
+    if (exchange := EXCHANGE.get()) is not None:
+        exchange.given = call.given
+    # Without instruments: their spans carry provider messages, which may quote the prompt
+    if on_delta is None:
+        return await model_request(
+            model,
+            call.messages,
+            model_settings=call.settings,
+            model_request_parameters=call.parameters,
+            instrument=False,
+        )
+    asked = model_request_stream(
+        model, call.messages, model_settings=call.settings, model_request_parameters=call.parameters, instrument=False
+    )
+    async with asked as stream:
+        async for event in stream:
+            if on_piece is not None:
+                on_piece()
+            match event:
+                case PartStartEvent(part=TextPart(content=text)) if text:
+                    on_delta(text)
+                case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if text:
+                    on_delta(text)
+                case _:
+                    pass
+        return stream.get()
 
 
 def _load(kind: str) -> None:
     """Imports what calls to providers of `kind` need."""
     from caxton.adapters.models import dialects
 
-    for name in ("conversion", "failures"):
+    for name in ("calls", "clients", "conversion", "failures", "giving_back"):
         importlib.import_module(f"caxton.adapters.models.{name}")
     dialects.warm_up(kind)
     for name in _QUIET_LOGGERS:
@@ -129,7 +247,11 @@ def _load(kind: str) -> None:
 
 
 def _metadata(endpoint: Endpoint, response: "ModelResponse") -> dict[str, Any]:
+    from caxton.adapters.models.conversion import cut_by
+
+    cut = cut_by(response)
     return {
+        **({"cut_by": cut} if cut else {}),
         "scripted": False,
         "provider": endpoint.provider,
         "provider_model": response.model_name,

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from caxton.adapters.models.script_rules import CompiledRule, CompiledScript, compile_script
 from caxton.domain.agents import AgentVersion
+from caxton.domain.costly_work import COSTLY_WORK
 from caxton.domain.errors import ExecutionFailed, Hint, InvalidInput, NoScriptRule
-from caxton.domain.executions import Usage
 from caxton.domain.ports import (
     Awake,
     DeltaSink,
@@ -23,11 +23,15 @@ from caxton.domain.ports import (
     TemplateEngine,
 )
 from caxton.domain.scripts import ScriptStep
+from caxton.domain.usage import Usage
 
 MODEL = "scripted"
 
 ERROR_CHARACTERS = 500
 """How much of a tool's error text goes into the execution's."""
+
+_CACHED_PATTERNS = 500_000
+"""Characters of all their regular expressions; each takes some 300 bytes."""
 
 _CACHED_SCRIPTS = 512
 _DELTAS = 6
@@ -48,37 +52,47 @@ class ScriptedModel:
         self._sleep = sleep
         self._compiled: dict[str, CompiledScript] = {}
 
-    async def respond(self, request: ModelRequest, on_delta: DeltaSink) -> ModelReply:
+    async def respond(self, request: ModelRequest, on_delta: DeltaSink | None = None) -> ModelReply:
         """Does the next step of the rule that fits the request.
 
         Raises:
             ModelNotConfigured: the agent has no script.
             NoScriptRule: no rule fits.
             ExecutionFailed: a step failed and has no `on_error`, says `fail`, or has a template that does not fit; or
-                the rule has no further step.
+                the rule has no further step; its patterns or templates take too long, or the customer's did.
         """
-        script = self._script_of(request.agent)
-        chosen = script.choose(request.request)
-        if chosen is None:
-            raise _no_rule(request.agent, script)
-        compiled, match = chosen
-        if script.delay:
+        share = request.scope.customer, request.agent.digest
+        async with COSTLY_WORK.lane(*share):
+            script = self._script_of(request.agent)
+            chosen = script.choose(request.request)
+            if chosen is None:
+                raise _no_rule(request.agent, script)
+            reply = None if script.delay else self._reply(request, *chosen)
+        if reply is None:
             await self._sleep(script.delay)
+            async with COSTLY_WORK.lane(*share):
+                reply = self._reply(request, *chosen)
+        if on_delta is not None:
+            for piece in _pieces(reply.text):
+                on_delta(piece)
+        return reply
+
+    def _reply(self, request: ModelRequest, compiled: CompiledRule, match: Mapping[int | str, str]) -> ModelReply:
         results = _results(request.parts)
         step = _Step(self._templates, compiled, len(results), _variables(request, results, match))
-        reply = step.reply(results[-1] if results else None)
-        for piece in _pieces(reply.text):
-            on_delta(piece)
-        return reply
+        with self._templates.new_budget():
+            return step.reply(results[-1] if results else None)
 
     def _script_of(self, agent: AgentVersion) -> CompiledScript:
         script = self._compiled.get(agent.digest)
         if script is None:
-            script = compile_script(agent)
-            if len(self._compiled) >= _CACHED_SCRIPTS:
+            script = self._compiled[agent.digest] = compile_script(agent)
+            while len(self._compiled) > _CACHED_SCRIPTS or self._size() > _CACHED_PATTERNS:
                 self._compiled.pop(next(iter(self._compiled)))
-            self._compiled[agent.digest] = script
         return script
+
+    def _size(self) -> int:
+        return sum(script.size for script in self._compiled.values())
 
 
 class _Step:
@@ -98,7 +112,7 @@ class _Step:
             return self._after_failure(last)
         if self._position >= len(self._steps):
             raise self._failure(
-                "ends without a reply", Hint(text='End the rule with a step that has "reply"'), step=len(self._steps)
+                "ends without a reply", Hint(text='end the rule with a step that has "reply"'), step=len(self._steps)
             )
         step = self._steps[self._position]
         if step.fail is not None:
@@ -116,7 +130,7 @@ class _Step:
         told = last.text.strip()[:ERROR_CHARACTERS] or "no further detail"
         raise self._failure(
             f"failed ({asked}): {told}",
-            Hint(text='Give the step an "on_error" to reply all the same'),
+            Hint(text='give the step an "on_error" to reply all the same'),
             step=self._position,
         )
 
@@ -163,7 +177,7 @@ class _Step:
             raise failure from error
 
     def _failure(self, what: str, *hints: Hint, step: int) -> ExecutionFailed:
-        return ExecutionFailed(f"Step {step} of rule {self._compiled} {what}", *hints, details=self._details(step))
+        return ExecutionFailed(f"step {step} of rule {self._compiled} {what}", *hints, details=self._details(step))
 
     def _details(self, step: int) -> dict[str, Any]:
         return {"rule": self._compiled.label, "step": step}
@@ -172,9 +186,9 @@ class _Step:
 def _no_rule(agent: AgentVersion, script: CompiledScript) -> NoScriptRule:
     labels = [rule.label for rule in script.rules]
     return NoScriptRule(
-        f'No rule of the script of agent "{agent.name}" fits the request',
-        f"Its rules: {', '.join(str(label) for label in labels[:20])}",
-        'Add a last rule without a "when": it always fits',
+        f'no rule of the script of agent "{agent.name}" fits the request',
+        f"its rules: {', '.join(str(label) for label in labels[:20])}",
+        'add a last rule without a "when": it always fits',
         details={"agent": agent.name, "rules": labels},
     )
 

@@ -1,16 +1,16 @@
 """`[models]` of the server's settings: which providers there are and where their keys are.
 
-Keys themselves never stand in settings, only the names of the environment variables that hold them.
+Keys themselves never stand in settings, only references to them.
 """
 
-from typing import Annotated, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from caxton.domain.ids import Name
-
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+from caxton.domain.quantities import Duration
+from caxton.domain.secrets import EnvironmentName, SecretOrVariable, SecretReference
 
 RESERVED_PROVIDERS = frozenset({"auto", "scripted", "wasm"})
 """What an agent's `model` says for something other than a provider."""
@@ -38,11 +38,15 @@ class ProviderSettings(BaseModel):
         "provider that pydantic-ai knows.",
     )
     base_url: str | None = Field(default=None, description='Where it is, such as "http://127.0.0.1:11434/v1".')
+    api_key: SecretReference | None = Field(
+        default=None, description='Reference to its key, such as "env:OPENAI_API_KEY" or "file:/run/secrets/openai".'
+    )
     api_key_env: EnvironmentName | None = Field(
         default=None, description='Name of the environment variable that holds its key, such as "OPENAI_API_KEY".'
     )
-    headers: dict[str, EnvironmentName] = Field(
-        default={}, description="Headers to send, each with the name of the environment variable that holds its value."
+    headers: dict[str, SecretOrVariable] = Field(
+        default={},
+        description="Headers to send, each with a reference to its value, or the name of an environment variable.",
     )
     prices: dict[str, ModelPrice] = Field(
         default={}, description="Prices by model, where the known ones are not yours."
@@ -57,8 +61,14 @@ class ProviderSettings(BaseModel):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError('a base URL begins with "http://" or "https://"')
         if parts.username or parts.password:
-            raise ValueError("a base URL holds no key; put it in an environment variable and name that in api_key_env")
+            raise ValueError("a base URL holds no key; put it in an environment variable and name that in api_key")
         return base_url
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.api_key and self.api_key_env:
+            raise ValueError("api_key and api_key_env say the same; give one of them")
+        return self
 
 
 class ModelsSettings(BaseModel):
@@ -72,6 +82,13 @@ class ModelsSettings(BaseModel):
     )
     providers: dict[Name, ProviderSettings] = Field(
         default={}, description="Providers beside the well-known ones, or in their place."
+    )
+    rate_limit_wait: Duration = Field(
+        default=20.0,
+        ge=0,
+        le=3600,
+        description="How long a call waits before it begins, where the provider's last answers say that there is no room for "
+        'it yet, such as "20s"; where it takes longer, it fails like one that the provider refused.',
     )
 
     @model_validator(mode="after")

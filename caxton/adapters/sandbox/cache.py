@@ -13,6 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from caxton.domain.errors import InvalidModule
+from caxton.domain.ids import is_digest
+
 DISK_BUDGET: Final = 2 << 30
 """Bytes of compiled code on disk; above it the least recently used files go."""
 
@@ -60,6 +63,8 @@ class CompiledFiles:
         return tempfile.TemporaryDirectory(prefix="compile-", dir=self.folder, ignore_cleanup_errors=True)
 
     def _path(self, digest: str, form: str) -> Path:
+        if not is_digest(digest):
+            raise InvalidModule("what names the module is not a SHA-256 in lower-case hexadecimal digits")
         return self.folder / f"{digest}-{form}-{self._settings}.cwasm"
 
     def _code(self, name: str, compiled: bytes) -> bytes:

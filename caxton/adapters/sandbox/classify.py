@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 _CAUSE = re.compile(r"wasm trap: (.+)")
 _FUEL: Final = "all fuel consumed"
 _INTERRUPT: Final = "interrupt"
-_TOO_LARGE_TO_START = re.compile(r"memory minimum size of .* exceeds memory limits|exceeds? the .*memory limit")
+_TOO_LARGE_TO_START = re.compile(
+    r"(?:memory|table) minimum size of .* exceeds (?:memory|table) limits|exceeds? the .*memory limit"
+    r"|(?:instance|table|memory) count too high|handle limit exceeded"
+)
 
 _OUT_OF_MEMORY = re.compile(
     r"out[ _-]?of[ _-]?memory|memoryerror|memory allocation of \d+|handle_alloc_error|rust_oom|alloc_error_handler"

@@ -7,20 +7,21 @@ end of its input answers and ends. It takes existing stdio servers as they are, 
 import ctypes
 import functools
 import json
-import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from caxton import __version__
 from caxton.adapters.sandbox.classify import mentions_memory
+from caxton.adapters.sandbox.descriptors import Descriptors, Stdin
 from caxton.adapters.sandbox.engine import Runtime
 from caxton.adapters.sandbox.host import LOG_LINE_LENGTH, LOG_LINES, Run
 from caxton.adapters.sandbox.instances import fresh_store
+from caxton.adapters.sandbox.output import Output
 from caxton.adapters.sandbox.program import CommandFailed, Reply, TooLarge
 from caxton.adapters.sandbox.results import Malformed, find_reply, parse_tool_list
-from caxton.adapters.sandbox.wasi import Output, add_wasi
+from caxton.adapters.sandbox.shape import unpack
+from caxton.adapters.sandbox.wasi import add_wasi
 
 if TYPE_CHECKING:
     from wasmtime import Linker, WasiConfig
@@ -40,33 +41,31 @@ _STDERR: Final = 2
 
 
 @functools.cache
-def _linker(runtime: Runtime, capture_output: bool) -> "Linker":
+def _linker(runtime: Runtime, files: bool) -> "Linker":
     import wasmtime
 
     linker = wasmtime.Linker(runtime.engine)
-    add_wasi(linker, capture_output=capture_output)
+    add_wasi(linker, files=files)
     return linker
 
 
 class CommandProgram:
     """A compiled command that is ready to run."""
 
-    def __init__(self, runtime: Runtime, compiled: bytes, writes_files: bool) -> None:
+    def __init__(self, runtime: Runtime, compiled: bytes, files: bool) -> None:
         """Load what the compiler made.
 
         Args:
             runtime: the engine.
             compiled: from Caxton's own cache.
-            writes_files: whether some grant lets it write. Then its output goes to a temporary file, through
-                wasmtime's own `fd_write`, since Caxton's knows the standard streams only; such a tool may fill the
-                disk anyway.
+            files: whether it will be granted folders.
         """
         import wasmtime
 
         self._runtime = runtime
-        self._writes_files = writes_files
-        module = wasmtime.Module.deserialize(runtime.engine, compiled)
-        self._instance = _linker(runtime, not writes_files).instantiate_pre(module)
+        self._shape, code = unpack(compiled)
+        module = wasmtime.Module.deserialize(runtime.engine, code)
+        self._instance = _linker(runtime, files).instantiate_pre(module)
 
     def describe(self, run: Run) -> list[dict[str, Any]]:
         """The functions that the server offers, all pages of them.
@@ -112,7 +111,7 @@ class CommandProgram:
         return peak > limit * 0.95 or (peak > limit / 2 and mentions_memory(_stderr(run)))
 
     def _ask(self, run: Run, method: str, parameters: str) -> dict[str, Any]:
-        output, exit_code = self._run(run, _conversation(method, parameters))
+        output, exit_code = self.run(run, _conversation(method, parameters))
         line, reply = find_reply(output, _REQUEST_ID)
         if len(line) > run.limits.message_size:
             raise TooLarge(len(line))
@@ -121,8 +120,14 @@ class CommandProgram:
             raise CommandFailed(f"it {printed} and ended", exit_code)
         return reply
 
-    def _run(self, run: Run, stdin: bytes) -> tuple[bytes, int]:
-        """Runs the program; what it printed, and its exit code."""
+    def run(self, run: Run, stdin: bytes, arguments: Sequence[str] = ("tool",)) -> tuple[bytes, int]:
+        """Runs the program; what it printed, and its exit code.
+
+        Raises:
+            Stopped: it was stopped.
+            CommandFailed: it could not be started.
+            TooLarge: it printed more than it may.
+        """
         import wasmtime
 
         exit_code = 0
@@ -131,8 +136,8 @@ class CommandProgram:
             _STDERR: Output(LOG_LINES * LOG_LINE_LENGTH),
         }
         try:
-            with fresh_store(self._runtime, run) as store, _wasi(run, stdin, self._writes_files) as wasi:
-                store.set_wasi(wasi)
+            with fresh_store(self._runtime, run, self._shape) as store, _files(run, stdin):
+                store.set_wasi(_wasi(run, stdin, arguments))
                 instance = self._instance.instantiate(store)
                 exports = instance.exports(store)
                 run.started = True
@@ -174,31 +179,31 @@ def _stderr(run: Run) -> str:
 
 
 @contextmanager
-def _wasi(run: Run, stdin: bytes, to_files: bool) -> Generator["WasiConfig"]:
-    """What the program sees of the world: its input, granted folders and variables."""
+def _files(run: Run, stdin: bytes) -> Generator[None]:
+    """Keeps the granted folders open."""
+    if not run.grants.folders:
+        yield
+        return
+    run.files = Descriptors(Stdin(stdin))
+    try:
+        try:
+            run.files.preopen(run.grants.folders)
+        except OSError as error:
+            raise CommandFailed(f"a folder that it was granted cannot be opened any more: {error.strerror}") from None
+        yield
+    finally:
+        run.files.close_all()
+
+
+def _wasi(run: Run, stdin: bytes, arguments: Sequence[str]) -> "WasiConfig":
+    """What the program sees of the world beside folders: its input and the granted variables."""
     import wasmtime
 
     config = wasmtime.WasiConfig()
-    config.argv = ["tool"]
+    config.argv = list(arguments)
     config.env = list(run.grants.environment.items())
     _set_stdin(config, stdin)
-    for folder in run.grants.folders:
-        try:
-            config.preopen_dir(str(folder.path), str(folder.at), fs_mutable=folder.write)
-        except wasmtime.WasmtimeError:
-            raise CommandFailed(f"the folder that it was granted as {folder.at} is not there any more") from None
-    if not to_files:
-        yield config
-        return
-    with tempfile.TemporaryDirectory(prefix="caxton-tool-") as scratch:
-        paths = {_STDOUT: Path(scratch, "stdout"), _STDERR: Path(scratch, "stderr")}
-        config.stdout_file, config.stderr_file = str(paths[_STDOUT]), str(paths[_STDERR])
-        try:
-            yield config
-        finally:
-            for handle, path in paths.items():
-                with path.open("rb") as file:
-                    run.outputs[handle].write(file.read(2 * run.limits.message_size + _ENVELOPE + 1))
+    return config
 
 
 def _set_stdin(config: "WasiConfig", content: bytes) -> None:

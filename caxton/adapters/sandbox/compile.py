@@ -13,15 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from caxton.adapters.confine import confine
+from caxton.adapters.sandbox.shape import Shape, TooComplex, Unreadable, pack, shape_of
+
 if TYPE_CHECKING:
     import wasmtime
     from wasmtime.component import ComponentType
 
-MEMORY_LIMIT: Final = 6 << 30
-"""Bytes of address space: componentize-py's 18 MB take about 1.5 GB, an engine reserves more than it uses."""
+MEMORY_BASE: Final = 512 << 20
+MEMORY_PER_BYTE: Final = 96
+MEMORY_MOST: Final = 3 << 30
+"""Bytes that a compilation may use: so many, and so many more a byte of the module. componentize-py's 18 MB take about
+1.5 GB."""
 
-CPU_LIMIT: Final = 240
-"""Seconds of CPU, all threads together; componentize-py's 18 MB take about 35."""
+CPU_BASE: Final = 30
+CPU_PER_MEGABYTE: Final = 10
+"""Seconds of CPU, all threads together; componentize-py's 18 MB take about 35 on a fast machine."""
 
 OUTPUT_LIMIT: Final = 512 << 20
 """Bytes of compiled code."""
@@ -35,22 +42,6 @@ WASI: Final = "wasi_snapshot_preview1"
 
 class Refused(Exception):
     """The module is not one that Caxton can run; the text says why."""
-
-
-def limit_process() -> None:
-    """Limits what this process may use, and lets the server go first."""
-    import contextlib
-    import resource
-
-    for kind, limit in (
-        (resource.RLIMIT_AS, MEMORY_LIMIT),
-        (resource.RLIMIT_CPU, CPU_LIMIT),
-        (resource.RLIMIT_FSIZE, OUTPUT_LIMIT),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with contextlib.suppress(ValueError, OSError):  # macOS knows some of them by name only
-            resource.setrlimit(kind, (limit, limit))
-    os.nice(5)
 
 
 def compile_component(engine: "wasmtime.Engine", content: bytes) -> bytes:
@@ -135,17 +126,38 @@ def _summary(error: "wasmtime.WasmtimeError") -> str:
     return " ".join(line for line in lines if line and line != "Caused by:")[:500]
 
 
+def _shape(content: bytes) -> Shape | None:
+    """What the module makes; None if its bytes are not as they should be, which wasmtime has better words for.
+
+    Raises:
+        Refused: it makes too much.
+    """
+    try:
+        return shape_of(content)
+    except TooComplex as error:
+        raise Refused(str(error)) from None
+    except Unreadable:
+        return None
+
+
 def main(form: str, source: str, target: str) -> int:
     """Compiles the file `source` into `target`; returns the exit code."""
-    limit_process()
+    content = Path(source).read_bytes()
+    confine(
+        memory=min(MEMORY_BASE + MEMORY_PER_BYTE * len(content), MEMORY_MOST),
+        cpu=CPU_BASE + CPU_PER_MEGABYTE * (len(content) >> 20),
+        output=OUTPUT_LIMIT,
+    )
     import wasmtime
 
     from caxton.adapters.sandbox.engine import new_engine
 
     engine = new_engine()
-    content = Path(source).read_bytes()
     try:
+        shape = _shape(content)
         compiled = (compile_component if form == "component" else compile_command)(engine, content)
+        if shape is None:
+            raise Refused("Caxton cannot read its sections")
     except Refused as error:
         sys.stdout.write(str(error))
         return REFUSED
@@ -153,7 +165,7 @@ def main(form: str, source: str, target: str) -> int:
         sys.stdout.write(_summary(error))
         return REFUSED
     with Path(target).open("wb") as file:
-        file.write(compiled)
+        file.write(pack(shape, compiled))
         file.flush()
         os.fsync(file.fileno())
     return 0

@@ -1,13 +1,12 @@
 """Gets compiled code: from memory, from disk, or from a child process that compiles it under limits."""
 
-import os
 import subprocess
-import sys
 import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Final, Literal
 
+from caxton.adapters import confine
 from caxton.adapters.sandbox.cache import CompiledFiles
 from caxton.adapters.sandbox.compile import REFUSED
 from caxton.adapters.sandbox.program import Program
@@ -25,11 +24,6 @@ _PREAMBLES: Final[dict[bytes, Form]] = {
     b"\0asm\x01\0\0\0": "command",
     b"\0asm\x0d\0\x01\0": "component",
 }
-
-_PACKAGE_ROOT: Final = str(Path(__file__).parents[3])
-
-_INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
-"""The child gets these variables and no others: no secret of the server is in its memory."""
 
 
 def check_form(content: bytes, form: Form) -> None:
@@ -87,15 +81,13 @@ class Compiler:
         return compiled
 
     def _run_child(self, form: Form, source: Path, target: Path) -> None:
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join([_PACKAGE_ROOT, *filter(None, sys.path)])
-        command = [sys.executable, "-P", "-m", "caxton.adapters.sandbox.compile", form, str(source), str(target)]
+        command = confine.command("caxton.adapters.sandbox.compile", form, str(source), str(target))
         try:
             done = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                env=environment,
+                env=confine.environment(),
                 cwd=source.parent,
                 timeout=self._time_limit,
                 check=False,
@@ -110,11 +102,16 @@ class Compiler:
             reason = done.stdout.decode(errors="replace")[:500]
             raise InvalidModule(f"the module is not a {form} that Caxton can run: {reason}", _advice(form, reason))
         if done.returncode != 0 or not target.exists():
+            limit = confine.ending(done.returncode)
             raise InvalidModule(
-                "the module could not be compiled within the limits on memory and CPU",
+                f"compiling the module took more {_LIMITS[limit]} than a module of its size may take",
                 "build it for size, or split it into smaller tools",
                 reason=f"exit status {done.returncode}: {done.stderr.decode(errors='replace')[-500:]}",
+                details={"limit": f"compile_{limit}"},
             )
+
+
+_LIMITS: Final = {"time": "CPU time", "memory": "memory"}
 
 
 def _advice(form: Form, reason: str) -> str:

@@ -10,6 +10,7 @@ from caxton.adapters.sandbox.host import Run, add_host
 from caxton.adapters.sandbox.instances import Stopped, fresh_store
 from caxton.adapters.sandbox.program import Reply, TooLarge
 from caxton.adapters.sandbox.results import parse_json, parse_tool_list
+from caxton.adapters.sandbox.shape import unpack
 
 if TYPE_CHECKING:
     from wasmtime.component import Linker
@@ -43,7 +44,8 @@ class ComponentProgram:
 
         self._runtime = runtime
         self._linker = _linker(runtime)
-        self._component = Component.deserialize(runtime.engine, compiled)
+        self._shape, code = unpack(compiled)
+        self._component = Component.deserialize(runtime.engine, code)
         self._exports = {name: self._component.get_export_index(name) for name in ("describe", "call")}
 
     def describe(self, run: Run) -> list[dict[str, Any]]:
@@ -98,7 +100,7 @@ class ComponentProgram:
         return again.fuel_used != run.fuel_used
 
     def _invoke(self, run: Run, export: str, *arguments: str) -> Any:
-        with fresh_store(self._runtime, run) as store:
+        with fresh_store(self._runtime, run, self._shape) as store:
             instance = self._linker.instantiate(store, self._component)
             index = self._exports[export]
             function = instance.get_func(store, index) if index is not None else None

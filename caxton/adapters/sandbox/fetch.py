@@ -11,14 +11,16 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote, urljoin, urlsplit
 
-from caxton.adapters.sandbox.addresses import Unreachable, resolve
+from caxton.adapters.sandbox.addresses import Check, Forbidden, Unreachable, resolve
 from caxton.adapters.sandbox.results import Malformed, parse_json
+from caxton.domain.encodings import known_charset, marked_encoding
+from caxton.domain.refusals import Why
 
 if TYPE_CHECKING:
     import ssl
@@ -44,6 +46,21 @@ _CREDENTIALS: Final = frozenset({"authorization", "cookie"})
 
 class Refused(Exception):
     """The request is not made, or has no answer; the text tells the tool why."""
+
+
+class NotGranted(Refused):
+    """The origin is not granted."""
+
+    def __init__(self, origin: str, *, requested: bool) -> None:
+        """Refuse `origin`; `requested` is whether the manifest asks for it."""
+        why = "nobody has granted it" if requested else "permissions.network does not name it"
+        super().__init__(f"not granted: {origin}: {why}")
+        self.origin = origin
+        self.requested = requested
+
+
+OnRefusal = Callable[[str, Why], None]
+"""Is told the origin that was refused and why: "not_requested", "not_granted" or "never"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +115,25 @@ class NetworkGrants:
     """The origins that a tool may call."""
 
     origins: frozenset[tuple[str, str, int]] = frozenset()
+    requested: frozenset[tuple[str, str, int]] = frozenset()
+    """Those that its manifest asks for."""
 
     @classmethod
-    def of(cls, origins: Iterable[str]) -> "NetworkGrants":
+    def of(cls, origins: Iterable[str], requested: Iterable[str] = ()) -> "NetworkGrants":
         """Grants of origins as a manifest has them, such as "https://api.example.com"."""
-        return cls(frozenset(Target.parse(origin).origin for origin in origins))
+        return cls(
+            frozenset(Target.parse(origin).origin for origin in origins),
+            frozenset(Target.parse(origin).origin for origin in requested),
+        )
 
     def check(self, target: Target) -> None:
         """Checks that `target` is granted.
 
         Raises:
-            Refused: it is not.
+            NotGranted: it is not.
         """
         if target.origin not in self.origins:
-            raise Refused(f"not granted: permissions.network does not name {target.scheme}://{target.authority}")
+            raise NotGranted(f"{target.scheme}://{target.authority}", requested=target.origin in self.requested)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,39 +190,53 @@ def _headers(value: Any) -> dict[str, str]:
     return headers
 
 
-def fetch(grants: NetworkGrants, request: str, deadline: float, size_limit: int) -> tuple[bool, str]:
+def fetch(
+    grants: NetworkGrants, check: Check, request: str, deadline: float, size_limit: int, on_refusal: OnRefusal
+) -> tuple[bool, str]:
     """Makes an HTTP request for a tool.
 
     Args:
         grants: where to.
+        check: refuses addresses that no grant allows.
         request: JSON as the interface `caxton:tool/host` describes it.
         deadline: `time.monotonic()` at which the answer must be there.
         size_limit: most bytes of the request, and of the answer's body.
+        on_refusal: is told what was refused.
 
     Returns:
         Whether an answer came, and it as JSON; else why not. Never raises.
     """
     try:
-        return True, _follow(grants, _Request.parse(request, size_limit), deadline, size_limit)
+        return True, _follow(grants, check, _Request.parse(request, size_limit), deadline, size_limit)
+    except NotGranted as error:
+        on_refusal(error.origin, "not_granted" if error.requested else "not_requested")
+        return False, str(error)
+    except Forbidden as error:
+        on_refusal(error.origin, "never")
+        return False, str(error)
     except (Refused, Unreachable) as error:
         return False, str(error)
 
 
-def _follow(grants: NetworkGrants, request: _Request, deadline: float, size_limit: int) -> str:
+def _follow(grants: NetworkGrants, check: Check, request: _Request, deadline: float, size_limit: int) -> str:
     for _ in range(REDIRECTS + 1):
         grants.check(request.target)
-        status, headers, body = _send(request, deadline, size_limit)
+        status, headers, body = _send(request, check, deadline, size_limit)
         if status not in (301, 302, 303, 307, 308) or "location" not in headers:
             return json.dumps({"status": status, "headers": headers, "body": body}, ensure_ascii=False)
         request = request.redirected(status, headers["location"])
     raise Refused(f"the server redirected more than {REDIRECTS} times")
 
 
-def _send(request: _Request, deadline: float, size_limit: int) -> tuple[int, dict[str, str], str]:
+def _send(request: _Request, check: Check, deadline: float, size_limit: int) -> tuple[int, dict[str, str], str]:
     import httpcore
 
     target = request.target
-    addresses = resolve(target.host, target.port, deadline - time.monotonic())
+    try:
+        addresses = resolve(target.host, target.port, deadline - time.monotonic(), check)
+    except Forbidden as error:
+        error.origin = f"{target.scheme}://{target.authority}"
+        raise
     with _Connection(addresses, deadline) as connection:
         try:
             with connection.pool(target.scheme).stream(
@@ -259,11 +295,9 @@ def _read_body(chunks: Iterable[bytes], headers: Mapping[str, str], size_limit: 
             raise Refused(
                 f"the answer has more than {size_limit} bytes, which limits.message_size does not let through"
             )
-    charset = re.search(r"charset=\"?([\w.:-]+)", headers.get("content-type", ""), re.IGNORECASE)
-    try:
-        return bytes(body).decode(charset[1] if charset else "utf-8", errors="replace")
-    except LookupError:
-        return bytes(body).decode(errors="replace")
+    charset = re.search(r"charset=\"?([\w.:-]{1,40})", headers.get("content-type", ""), re.IGNORECASE | re.ASCII)
+    declared = known_charset(charset[1]) if charset else None
+    return body.decode(marked_encoding(body) or declared or "utf-8", errors="replace")  # a mark wins, as in browsers
 
 
 class _Connection:

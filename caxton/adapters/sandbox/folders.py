@@ -7,17 +7,16 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from caxton.adapters.sandbox.paths import Outside, Special, check_no_kernel_files, open_in, parent_of
+from caxton.domain.encodings import decoded
 from caxton.domain.errors import Hint, InvalidModule
+from caxton.domain.given import colliding_paths, wrong_path
 from caxton.domain.ids import Digest
 from caxton.domain.tools import FileGrant, ToolManifest
-
-_LINKS: Final = 40
-"""Symbolic links that one path may lead through, as in Linux."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,10 @@ class Refused(Exception):
     """A file that the tool does not get; the text tells it why."""
 
 
+class Denied(Refused):
+    """A file that it may not have."""
+
+
 def bundled_files(grant: FileGrant, files: Mapping[str, Digest]) -> dict[str, Digest]:
     """The files of the tool that lie in the folder of a bundled grant, by their path below that folder.
 
@@ -43,8 +46,8 @@ def bundled_files(grant: FileGrant, files: Mapping[str, Digest]) -> dict[str, Di
     inside: dict[str, Digest] = {}
     for name, digest in files.items():
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name:
-            raise InvalidModule(f'"{name}" is not a path below the tool\'s folder')
+        if wrong_path(name) is not None:
+            raise InvalidModule("a file of the tool has a path that does not stay below the tool's folder")
         if path.is_relative_to(root):
             inside[path.relative_to(root).as_posix()] = digest
     if not inside:
@@ -67,8 +70,13 @@ def listing_digest(files: Mapping[str, Digest]) -> str:
 
 
 def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
-    """Makes the read-only folder `path`, all of it at once; one that another process made meanwhile is left as it
-    is."""
+    """Makes the read-only folder `path`, all of it at once; one that another process made meanwhile is left as it is.
+
+    Raises:
+        InvalidModule: a path does not stay inside, or two cannot be together.
+    """
+    if any(wrong_path(name) is not None for name in contents) or colliding_paths(contents) is not None:
+        raise InvalidModule("a file of the tool has a path that does not stay below the tool's folder")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     scratch = Path(tempfile.mkdtemp(prefix="folder-", dir=path.parent))
     try:
@@ -109,6 +117,7 @@ def host_folder(grant: FileGrant, allowed: Sequence[Path]) -> Folder:
             "create it, or correct the path in tool.toml",
             details={"path": grant.path},
         )
+    check_no_kernel_files(str(path))
     return Folder(PurePosixPath(grant.at), path, grant.write)
 
 
@@ -141,18 +150,20 @@ def read_text(folders: Iterable[Folder], name: str, limit: int) -> str:
     """
     path = PurePosixPath(name)
     if not path.is_absolute() or ".." in path.parts or "\0" in name:
-        raise Refused("a path starts with / and has no .. in it")
+        raise Denied("a path starts with / and has no .. in it")
     found = max(
         (folder for folder in folders if path.is_relative_to(folder.at)), key=lambda f: len(f.at.parts), default=None
     )
     if found is None:
-        raise Refused("not granted: no folder in permissions.files has this path")
+        raise Denied("not granted: no folder in permissions.files has this path")
     try:
-        handle = _open_below(found.path, path.relative_to(found.at).parts)
+        handle = _open_below(found.path, path.relative_to(found.at).as_posix())
         try:
             return _read(handle, limit)
         finally:
             os.close(handle)
+    except (Outside, Special) as error:
+        raise Denied(error.strerror) from None
     except OSError as error:
         raise Refused(_REASONS.get(error.errno or 0, "it cannot be read")) from None
 
@@ -166,48 +177,25 @@ _REASONS: Final = {
 }
 
 
-def _open_below(root: Path, parts: Sequence[str]) -> int:
-    """A handle of the file at `parts` below `root`."""
-    pending, handles, links = list(reversed(parts)), [os.open(root, os.O_RDONLY | os.O_DIRECTORY)], 0
+def _open_below(root: Path, path: str) -> int:
+    """A handle of the file at `path` below `root`."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        while pending:
-            part = pending.pop()
-            if part == "..":
-                if len(handles) == 1:
-                    raise Refused("its link leads outside the granted folder")
-                os.close(handles.pop())
-                continue
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            try:
-                handles.append(os.open(part, flags, dir_fd=handles[-1]))
-            except OSError as error:
-                if error.errno != errno.ELOOP:  # ELOOP: it is a symbolic link
-                    raise
-                links += 1
-                if links > _LINKS:
-                    raise
-                target = PurePosixPath(os.readlink(part, dir_fd=handles[-1]))
-                if target.is_absolute():
-                    raise Refused("its link leads outside the granted folder") from None
-                pending.extend(reversed(target.parts))
-        return handles.pop()
+        with parent_of(folder, path, follow=True) as (parent, name, _):
+            return open_in(parent, name, os.O_RDONLY)
     finally:
-        for handle in handles:
-            with suppress(OSError):
-                os.close(handle)
+        os.close(folder)
 
 
 def _read(handle: int, limit: int) -> str:
     status = os.fstat(handle)
     if stat.S_ISDIR(status.st_mode):
         raise Refused("it is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        raise Refused("it is not a regular file")
     with os.fdopen(os.dup(handle), "rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise Refused(f"it has more than {limit} bytes, which limits.message_size does not let through")
     try:
-        return content.decode()
+        return decoded(content)
     except UnicodeDecodeError:
-        raise Refused("it is not UTF-8 text") from None
+        raise Refused('it is not UTF-8 text: save it as UTF-8 (in Excel: "CSV UTF-8")') from None

@@ -9,18 +9,24 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from caxton.adapters.sandbox import folders
+from caxton.adapters.sandbox.addresses import Check
 from caxton.adapters.sandbox.fetch import NetworkGrants, fetch
 from caxton.adapters.sandbox.folders import Folder
+from caxton.adapters.sandbox.guard import Guard
+from caxton.domain.grants import GrantedFolder
+from caxton.domain.refusals import REFUSALS_TOLD, Refusals, RefusedKind, Why
 from caxton.domain.tools import ToolLimits
 
 if TYPE_CHECKING:
     from wasmtime import Store
     from wasmtime.component import Linker
 
-    from caxton.adapters.sandbox.wasi import Output
+    from caxton.adapters.sandbox.descriptors import Descriptors
+    from caxton.adapters.sandbox.output import Output
 
 _logger = logging.getLogger(__name__)
 
@@ -31,6 +37,12 @@ second."""
 LOG_LINES: Final = 100
 LOG_LINE_LENGTH: Final = 1_000
 """Characters."""
+
+NAP: Final = 0.05
+"""Seconds after which a module that sleeps notices that it has to end."""
+
+REFUSALS: Final = 20
+"""Different refusals that the log of a call tells."""
 
 RECORD_LIMIT: Final = 8 << 20
 """Characters of host answers that a call keeps, so that it could be run again from them."""
@@ -44,7 +56,15 @@ class Grants:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """Granted variables that are set; `granted` has the others too."""
     granted: frozenset[str] = frozenset()
+    requested: frozenset[str] = frozenset()
+    """Variables that the manifest names, granted or not."""
+    refused: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Variables that the manifest names and no tool gets, each with the reason."""
     folders: Sequence[Folder] = ()
+    withheld: Mapping[PurePosixPath, GrantedFolder] = field(default_factory=dict[PurePosixPath, GrantedFolder])
+    """Folders of the server that the manifest asks for and nobody has granted, by where the tool would see them."""
+    check: Check = Guard().check_address
+    """Refuses addresses that no grant allows."""
 
 
 class ToolLog:
@@ -93,6 +113,14 @@ class Run:
     """Bytes of linear memory at the end, which never shrinks; None for components."""
     outputs: dict[int, "Output"] = field(default_factory=dict[int, "Output"])
     """What a command writes to its standard streams."""
+    files: "Descriptors | None" = None
+    """What a command with granted folders has open."""
+    refusals: set[str] = field(default_factory=set[str])
+    """Refusals that the log tells already."""
+    refused: Refusals = field(default_factory=Refusals)
+    """What it asked for and may not have."""
+    needed: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Kind and name of what it asked for, its manifest requests, and nobody has granted."""
 
     @classmethod
     def start(cls, limits: ToolLimits, grants: Grants) -> "Run":
@@ -114,19 +142,42 @@ class Run:
         if self.store is not None:
             self.store.set_fuel(max(self.store.get_fuel() - CALL_FUEL, 0))
 
+    def refuse(self, kind: RefusedKind, what: str, why: Why, needs: str = "") -> None:
+        """Counts a refusal of `what`; `needs` is what somebody would have to grant."""
+        self.refused.add(kind, what, why)
+        if why == "not_granted" and len(self.needed) < REFUSALS_TOLD:
+            self.needed.add((kind, needs))
+
     def stop(self) -> None:
         """Ends the run as soon as the module's own code goes on: there is no fuel left for it."""
         if self.store is not None:
             self.store.set_fuel(0)
 
     def wait(self, seconds: float) -> None:
-        """Sleeps, but not beyond the deadline."""
-        time.sleep(max(min(seconds, self.deadline - time.monotonic()), 0))
+        """Sleeps, but not beyond the deadline, nor for long after it was moved forward."""
+        until = time.monotonic() + seconds
+        while (left := min(until, self.deadline) - time.monotonic()) > 0:
+            time.sleep(min(left, NAP))
         self.interrupt_if_late()
+
+    def end(self) -> None:
+        """Lets its time end now. The module notices when the epoch moves, or in its next host function."""
+        self.deadline = 0
+
+    def is_late(self) -> bool:
+        """Whether its time has ended."""
+        return time.monotonic() >= self.deadline
+
+    def tell_refused(self, text: str) -> None:
+        """Tells in the log, once, that the module was refused something; the event of the call counts each time."""
+        self.refused.add("files", text, "never")
+        if text not in self.refusals and len(self.refusals) < REFUSALS:
+            self.refusals.add(text)
+            self.log.add(f"refused: {text}")
 
     def interrupt_if_late(self) -> None:
         """Interrupts the module if its time ended inside a host function, where no epoch reaches it."""
-        if self.store is not None and time.monotonic() >= self.deadline:
+        if self.store is not None and self.is_late():
             self.store.set_epoch_deadline(0)
 
     def record(self, answer: Answer) -> Answer:
@@ -163,19 +214,37 @@ def active_run() -> Run | None:
 
 
 def _fetch(run: Run, request: str) -> Answer:
-    return fetch(run.grants.network, request, run.deadline, run.limits.message_size)
+    def refused(origin: str, why: Why) -> None:
+        run.refuse("network", origin, why, needs=origin)
+
+    return fetch(run.grants.network, run.grants.check, request, run.deadline, run.limits.message_size, refused)
 
 
 def _read_file(run: Run, path: str) -> Answer:
+    grants = run.grants
+    seen = PurePosixPath(path)
+    withheld = next((folder for at, folder in grants.withheld.items() if seen.is_relative_to(at)), None)
+    if withheld is not None and ".." not in seen.parts and not any(seen.is_relative_to(f.at) for f in grants.folders):
+        run.refuse("files", path, "not_granted", needs=withheld.path)
+        return False, f"cannot read {path[:200]}: not granted: nobody has granted {withheld.path}"
     try:
-        return True, folders.read_text(run.grants.folders, path, run.limits.message_size)
+        return True, folders.read_text(grants.folders, path, run.limits.message_size)
+    except folders.Denied as error:
+        run.refuse("files", path, "not_requested")
+        return False, f"cannot read {path[:200]}: {error}"
     except folders.Refused as error:
         return False, f"cannot read {path[:200]}: {error}"
 
 
 def _environment(run: Run, name: str) -> Answer:
+    if name in run.grants.refused:
+        run.refuse("environment", name, "never")
+        return False, f"{name[:200]} is given to no tool: {run.grants.refused[name]}"
     if name not in run.grants.granted:
-        return False, f"not granted: permissions.environment does not name {name[:200]}"
+        requested = name in run.grants.requested
+        run.refuse("environment", name, "not_granted" if requested else "not_requested", needs=name)
+        why = "nobody has granted it" if requested else "permissions.environment does not name it"
+        return False, f"not granted: {name[:200]}: {why}"
     value = run.grants.environment.get(name)
     return (True, value) if value is not None else (False, f"{name} is not set on this server")
 

@@ -3,24 +3,15 @@
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from caxton.adapters.sandbox.classify import Stop
 from caxton.adapters.sandbox.engine import Runtime, ticks
 from caxton.adapters.sandbox.host import Run, activate
+from caxton.adapters.sandbox.shape import MEMORIES, TABLES, Shape
 
 if TYPE_CHECKING:
     from wasmtime import Store
-
-TABLE_ELEMENTS: Final = 1_000_000
-"""Entries of one table (8 bytes each)."""
-
-INSTANCES: Final = 200
-"""Core instances in a component; componentize-py makes about 30."""
-
-MEMORIES: Final = 4
-"""Linear memories, of which each may have limits.memory, so a component must not make many. A module has one; what the
-JavaScript toolchain builds has three, two of them of a page or so."""
 
 
 class Stopped(Exception):
@@ -32,21 +23,27 @@ class Stopped(Exception):
 
 
 @contextmanager
-def fresh_store(runtime: Runtime, run: Run) -> Generator["Store"]:
+def fresh_store(runtime: Runtime, run: Run, shape: Shape) -> Generator["Store"]:
     """A store for `run`, closed at the end. Host functions on this thread belong to `run` meanwhile.
+
+    Args:
+        runtime: the engine and its clock.
+        run: whose limits it gets.
+        shape: what will be instantiated in it: everything together stays within `run.limits.memory`.
 
     Raises:
         Stopped: wasmtime raised, be it a trap, a limit, or that the module cannot be instantiated.
     """
     import wasmtime
 
+    ceilings = shape.ceilings(run.limits.memory)
     store = wasmtime.Store(runtime.engine)
     try:
         store.set_limits(
-            memory_size=run.limits.memory,
-            table_elements=TABLE_ELEMENTS,
-            instances=INSTANCES,
-            tables=INSTANCES,
+            memory_size=ceilings.memory,
+            table_elements=ceilings.table,
+            instances=ceilings.instances,
+            tables=TABLES,
             memories=MEMORIES,
         )
         store.set_fuel(run.limits.fuel)

@@ -3,12 +3,13 @@
 The shapes are those of the Model Context Protocol, revision 2025-06-18, sections "Tools" and "Content".
 """
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
+
+from caxton.domain.base64_text import decode_base64
+from caxton.domain.strict_json import MOST_VALUES, has_more_values
 
 MAX_DEPTH: Final = 64
 """Levels of nesting in any JSON that comes from or goes to a module. (jsonschema-rs refuses 200.)"""
@@ -25,14 +26,19 @@ class Malformed(ValueError):
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text of at most MAX_DEPTH levels, without NaN, infinities and lone surrogates.
+    """The value of a JSON text of at most MAX_DEPTH levels and MOST_VALUES values, without NaN, infinities, lone surrogates.
+
+    What is made of many values takes the interpreter a hundred times as long as a text of that size.
 
     Raises:
         Malformed: it is something else.
     """
     try:
+        content = text if isinstance(text, bytes) else text.encode(errors="replace")
+        if has_more_values(content, MOST_VALUES):
+            raise Malformed(f"it has more than {MOST_VALUES:,} values; a large table can be one text")
         text = text.decode() if isinstance(text, bytes) else text
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise Malformed(f"it is nested deeper than {MAX_DEPTH} levels") from None
     except Malformed:
@@ -54,6 +60,13 @@ def parse_json(text: str | bytes) -> Any:
 
 def _refuse_constant(name: str) -> Any:
     raise Malformed(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0:
+        raise Malformed("it has a number that is too large")
+    return number
 
 
 def measure(value: Any) -> int:
@@ -88,7 +101,8 @@ def parse_tool_list(value: Any) -> tuple[list[dict[str, Any]], str | None]:
     if not isinstance(tools, list):
         raise Malformed('"tools" is not a list')
     functions = [_function(tool, f"tools[{index}]") for index, tool in enumerate(cast("list[Any]", tools))]
-    return functions, _optional(listing, "nextCursor", str, "the result")
+    # An empty cursor is none: some servers leave it there on their last page.
+    return functions, _optional(listing, "nextCursor", str, "the result") or None
 
 
 def check_functions(functions: list[dict[str, Any]]) -> None:
@@ -129,11 +143,13 @@ def parse_call_result(value: Any) -> tuple[list[dict[str, Any]], Any, bool]:
         Malformed: it is no such result.
     """
     result = _object(value, "the result")
-    content = result.get("content", [])
+    if not result.keys() & {"content", "structuredContent", "isError"}:
+        raise Malformed('it has neither "content" nor "structuredContent"')
+    content: Any = (
+        [] if result.get("content") is None else result["content"]
+    )  # some languages write null for an empty list
     if not isinstance(content, list):
         raise Malformed('"content" is not a list')
-    if "content" not in result and "structuredContent" not in result:
-        raise Malformed('it has neither "content" nor "structuredContent"')
     parts = [_part(part, f"content[{index}]") for index, part in enumerate(cast("list[Any]", content))]
     structured = _optional(result, "structuredContent", dict, "the result")
     return parts, structured, _optional(result, "isError", bool, "the result") or False
@@ -183,8 +199,8 @@ _PARTS: Final[dict[str, Callable[[Mapping[str, Any], str], None]]] = {
 
 def _check_base64(text: str, where: str) -> None:
     try:
-        base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        decode_base64(text)
+    except ValueError:
         raise Malformed(f"{where} is not base64") from None
 
 

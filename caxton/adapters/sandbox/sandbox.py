@@ -4,34 +4,45 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from caxton.adapters.sandbox import folders, limits
+from caxton.adapters.sandbox import limits
 from caxton.adapters.sandbox.cache import CompiledFiles
+from caxton.adapters.sandbox.checks import SchemaChecks, check_schemas, validate_arguments, validate_structured
 from caxton.adapters.sandbox.classify import error_of, mentions_memory
 from caxton.adapters.sandbox.commands import CommandProgram
-from caxton.adapters.sandbox.compiler import Compiler, Form, LoadedCode
+from caxton.adapters.sandbox.compiler import TIME_LIMIT, Compiler, Form, LoadedCode
 from caxton.adapters.sandbox.components import ComponentProgram
 from caxton.adapters.sandbox.engine import settings_key, shared_runtime
-from caxton.adapters.sandbox.fetch import NetworkGrants, preload
-from caxton.adapters.sandbox.folders import Folder
+from caxton.adapters.sandbox.granting import Granting, explain_limit, not_granted
+from caxton.adapters.sandbox.guard import Guard
 from caxton.adapters.sandbox.host import Grants, Run
 from caxton.adapters.sandbox.instances import Stopped
 from caxton.adapters.sandbox.limits import Subject
 from caxton.adapters.sandbox.program import CommandFailed, Program, TooLarge
 from caxton.adapters.sandbox.results import Malformed, check_functions, parse_call_result
-from caxton.adapters.sandbox.schemas import check_schemas, validate_arguments, validate_structured
 from caxton.adapters.sandbox.threads import SandboxThreads
-from caxton.domain.errors import InvalidModule, NotFound, ToolError, ToolInputInvalid, ToolUnavailable
+from caxton.domain.errors import (
+    Hint,
+    InvalidModule,
+    NotFound,
+    ToolError,
+    ToolInputInvalid,
+    ToolNotGranted,
+    ToolUnavailable,
+)
+from caxton.domain.grants import NOTHING, Rights
 from caxton.domain.ids import Digest
 from caxton.domain.ports import BlobStore
-from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolUsage, ToolVersion
+from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolVersion
+from caxton.domain.usage import ToolUsage
 from caxton.observability.tracing import sandbox_span
 
 T = TypeVar("T")
@@ -40,7 +51,13 @@ CODE_BUDGET: Final = 512 << 20
 """Bytes of compiled code that stay loaded: some 200 small tools, or a few in Python."""
 
 COMPILERS: Final = 2
-"""Compilations at a time."""
+"""Compilations at a time, and as many more for customers that have none."""
+
+LOADERS: Final = 2
+"""Threads that load what is compiled."""
+
+RESERVE: Final = 32
+"""Calls beside the others, for customers that have not their share of them."""
 
 BRIEF: Final = 2
 """Brief calls at a time, beside the others."""
@@ -69,6 +86,8 @@ class WasmtimeSandbox:
         brief: int = BRIEF,
         allowed_paths: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
+        guard: Guard | None = None,
+        compile_timeout: float = TIME_LIMIT,
     ) -> None:
         """Prepare a sandbox; nothing is loaded before the first tool.
 
@@ -80,31 +99,55 @@ class WasmtimeSandbox:
             brief: brief calls that run at a time, beside those.
             allowed_paths: folders of this machine that manifests may grant (setting `tools.allowed_paths`).
             environment: variables that manifests may grant; those of this process if None.
+            guard: knows what no tool gets.
+            compile_timeout: seconds that a module may take to compile.
         """
         self._blobs = blobs
         self._folder = cache_folder
-        self._allowed = tuple(allowed_paths)
-        self._environment = os.environ if environment is None else environment
         self._code = LoadedCode(CODE_BUDGET)
         self._loading: dict[tuple[str, str], asyncio.Lock] = {}
         self._compiler: Compiler | None = None
-        self._threads = SandboxThreads(size, "sandbox")
-        self._brief = SandboxThreads(brief, "sandbox-brief")
-        self._workers = ThreadPoolExecutor(COMPILERS, thread_name_prefix="sandbox-loader")
-        self._preloaded = {NetworkGrants()}
+        self._compile_timeout = compile_timeout
+        self._threads = SandboxThreads(size, "sandbox", RESERVE)
+        self._brief = SandboxThreads(brief, "sandbox-brief", RESERVE)
+        self._compilers = SandboxThreads(COMPILERS, "sandbox-compiler", COMPILERS)
+        self._workers = ThreadPoolExecutor(LOADERS, thread_name_prefix="sandbox-loader")
+        self._runs: dict[int, Run] = {}
+        self._checks = SchemaChecks()
+        self._granting = Granting(
+            blobs,
+            cache_folder / "files",
+            tuple(allowed_paths),
+            os.environ if environment is None else environment,
+            guard or Guard(),
+            self._work,
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call runs."""
+        return bool(self._runs)
 
     def stop(self) -> None:
         """Begins no more calls but brief ones: others that wait, or come, are cancelled."""
         self._threads.stop()
 
     def close(self) -> None:
-        """Ends the threads once the calls in hand have ended, which their limits see to."""
+        """Ends the threads. Calls in hand are interrupted: nobody waits for them any more."""
+        self.stop()
+        self._brief.stop()
+        if self._runs:
+            for run in list(self._runs.values()):
+                run.end()
+            shared_runtime().ticker.interrupt()
         self._threads.close()
         self._brief.close()
+        self._compilers.close()
+        self._checks.close()
         self._workers.shutdown(cancel_futures=True)
 
     async def describe(
-        self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest]
+        self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest], rights: Rights = NOTHING
     ) -> Sequence[ToolFunction]:
         """Compiles the module (cached by content) and returns what the server offers.
 
@@ -112,26 +155,52 @@ class WasmtimeSandbox:
             customer: whose blobs `files` are.
             manifest: the tool.toml.
             files: every file of the tool's folder by its path, module included.
+            rights: what is granted to the tool for all of its calls.
 
         Raises:
             InvalidModule: not WebAssembly, not of the form that the manifest says, its description or a schema is not
                 valid, it does not stay within its limits while it describes itself, or it is granted what this server
                 does not give.
         """
-        ready = await self._ready(customer, manifest, files)
-        subject = Subject(manifest.name, _DESCRIBE, manifest.limits)
+        ready = await self._ready(customer, manifest, files, rights)
+        subject = Subject(manifest.name, _DESCRIBE, self._granting.limits(manifest, rights))
         try:
-            return await self._threads.run((customer, manifest.name), lambda: self._describe(ready, subject))
+            functions = await self._threads.run(customer, manifest.name, lambda: self._describe(ready, subject))
         except ToolError as error:
+            explain_limit(error, manifest, self._granting.missing(manifest, rights))
             raise InvalidModule(
                 f"the tool could not describe itself: {error.message}",
                 *error.hints,
                 reason=error.reason,
                 details={**error.details, "cause": error.code},
             ) from error
+        for function in functions:
+            await check_schemas(self._checks, customer, function)
+        return functions
+
+    async def check(self, customer: str, tool: ToolVersion, function: str, arguments: Mapping[str, Any]) -> None:
+        """Checks arguments against the function's schema, and calls nothing.
+
+        Raises:
+            ToolInputInvalid: they do not fit.
+            ToolUnavailable: there is no such function.
+        """
+        subject = Subject(tool.name, function, self._granting.limits(tool.manifest, NOTHING))
+        described = tool.function(function)
+        if described is None:
+            raise ToolUnavailable(f'"{tool.name}" has no function "{function}"', details=subject.details())
+        _as_json(subject, arguments)
+        await validate_arguments(self._checks, customer, tool.name, described, arguments)
 
     async def call(
-        self, customer: str, tool: ToolVersion, function: str, arguments: Mapping[str, Any], *, brief: bool = False
+        self,
+        customer: str,
+        tool: ToolVersion,
+        function: str,
+        arguments: Mapping[str, Any],
+        *,
+        rights: Rights = NOTHING,
+        brief: bool = False,
     ) -> ToolResult:
         """Checks the arguments against the schema, and runs one function.
 
@@ -140,21 +209,23 @@ class WasmtimeSandbox:
             tool: the version to run.
             function: one that it described.
             arguments: a JSON object.
+            rights: what the call is granted; it gets what the manifest requests of that.
             brief: whether it is expected to end soon: such calls do not wait for those that take long.
 
         Raises:
             ToolInputInvalid: the arguments do not fit the schema.
+            ToolNotGranted: it failed, after it had asked for what its manifest requests and nobody has granted.
             ToolError: a subclass for each limit, trap and protocol violation, with `usage` and `log` of the call. A
                 failure that the tool itself reports is no exception: the result has `is_error` set.
         """
-        subject = Subject(tool.name, function, tool.manifest.limits)
+        subject = Subject(tool.name, function, self._granting.limits(tool.manifest, rights))
         described = tool.function(function)
         if described is None:
             raise ToolUnavailable(f'"{tool.name}" has no function "{function}"', details=subject.details())
         text = _as_json(subject, arguments)
-        validate_arguments(tool.name, described, arguments)
+        await validate_arguments(self._checks, customer, tool.name, described, arguments)
         try:
-            ready = await self._ready(customer, tool.manifest, tool.files)
+            ready = await self._ready(customer, tool.manifest, tool.files, rights)
         except (InvalidModule, NotFound) as error:  # it was valid when it was deployed: this worker cannot run it
             raise ToolUnavailable(
                 f'"{tool.name}" cannot run here: {error.message}',
@@ -164,17 +235,38 @@ class WasmtimeSandbox:
             ) from error
         with sandbox_span(tool.name, tool.manifest.form) as span:
             threads = self._brief if brief else self._threads
-            kind = (customer, tool.digest, function)
-            result = await threads.run(kind, lambda: self._call(ready, subject, described, text))
+            try:
+                result = await threads.run(
+                    customer, (tool.digest, function), lambda: self._call(ready, subject, described, text)
+                )
+            except ToolError as error:
+                explain_limit(error, tool.manifest, self._granting.missing(tool.manifest, rights))
+                raise
             span.used(result.usage)
+            if not result.is_error:
+                try:
+                    await validate_structured(self._checks, customer, tool.name, described, result.structured)
+                except ToolError as error:
+                    error.usage, error.log, error.refused = result.usage, tuple(result.log), result.refused
+                    raise
             return result
+
+    @contextmanager
+    def _running(self, run: Run) -> Generator[Run]:
+        """Keeps the run where `close` finds it."""
+        self._runs[id(run)] = run
+        try:
+            yield run
+        finally:
+            del self._runs[id(run)]
 
     # --- on the sandbox threads --------------------------------------------------------------------------------------
 
     def _describe(self, ready: _Ready, subject: Subject) -> Sequence[ToolFunction]:
         run = Run.start(subject.limits, ready.grants)
         try:
-            found = ready.program.describe(run)
+            with self._running(run):
+                found = ready.program.describe(run)
             check_functions(found)
             functions = [ToolFunction.model_validate(function) for function in found]
         except Stopped as stopped:
@@ -185,8 +277,6 @@ class WasmtimeSandbox:
             raise limits.answer_invalid(subject, str(error)) from None
         except ValidationError as error:
             raise limits.answer_invalid(subject, error.errors()[0]["msg"]) from None
-        for function in functions:
-            check_schemas(function)
         return functions
 
     def _call(self, ready: _Ready, subject: Subject, function: ToolFunction, arguments: str) -> ToolResult:
@@ -202,11 +292,18 @@ class WasmtimeSandbox:
             )
 
         try:
-            result = self._answer(ready, run, subject, function, arguments)
+            with self._running(run):
+                result = self._answer(ready, run, subject, function, arguments)
+            if result.is_error and (lacking := not_granted(subject.name, subject.details(), subject.tool, run)):
+                raise lacking
         except ToolError as error:
-            error.usage, error.log = usage(), tuple(run.log.lines)
+            lacking = not_granted(subject.name, subject.details(), subject.tool, run)
+            if lacking is not None and not isinstance(error, ToolNotGranted) and "limit" not in error.details:
+                # It crashed, say, after it was refused: perhaps because of that.
+                error.hints[:0] = [Hint(text=f"{lacking.message}; grant it", command=lacking.hints[0].command)]
+            error.usage, error.log, error.refused = usage(), tuple(run.log.lines), run.refused
             raise
-        return result.model_copy(update={"usage": usage(), "log": run.log.lines})
+        return result.model_copy(update={"usage": usage(), "log": run.log.lines, "refused": run.refused})
 
     def _answer(self, ready: _Ready, run: Run, subject: Subject, function: ToolFunction, arguments: str) -> ToolResult:
         def proven() -> bool:
@@ -232,18 +329,17 @@ class WasmtimeSandbox:
         except Malformed as error:
             raise limits.answer_invalid(subject, str(error)) from None
         result = ToolResult(content=content, structured=structured, is_error=is_error)
-        if is_error:
-            # A tool may catch that memory ended and say so. Believed only with proof: it may be quoting somebody else.
-            if mentions_memory(result.text()) and proven():
-                raise limits.memory_exceeded(subject, reason="the tool reported it")
-        else:
-            validate_structured(subject.tool, function, structured)
+        # A tool may catch that memory ended and say so. Believed only with proof: it may be quoting somebody else.
+        if is_error and mentions_memory(result.text()) and proven():
+            raise limits.memory_exceeded(subject, reason="the tool reported it")
         return result
 
     # --- getting ready -----------------------------------------------------------------------------------------------
 
-    async def _ready(self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest]) -> _Ready:
-        grants = await self._grants(customer, manifest, files)
+    async def _ready(
+        self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest], rights: Rights
+    ) -> _Ready:
+        grants = await self._granting.grants(customer, manifest, files, rights)
         digest = files.get(manifest.module)
         if digest is None:
             raise InvalidModule(
@@ -255,8 +351,8 @@ class WasmtimeSandbox:
 
     async def _program(self, customer: str, manifest: ToolManifest, digest: Digest) -> Program:
         form: Form = manifest.form
-        writes = form == "command" and any(grant.write for grant in manifest.permissions.files)
-        key = (digest, f"{form}-writes" if writes else form)
+        has_files = form == "command" and bool(manifest.permissions.files)
+        key = (digest, f"{form}-files" if has_files else form)
         program = self._code.get(key)
         if program is not None:
             return program
@@ -264,20 +360,22 @@ class WasmtimeSandbox:
             async with self._loading.setdefault(key, asyncio.Lock()):
                 program = self._code.get(key)
                 if program is None:
-                    program, size = await self._load(customer, digest, form, writes)
+                    program, size = await self._load(customer, digest, form, has_files)
                     self._code.put(key, program, size)
                 return program
         finally:
             self._loading.pop(key, None)
 
-    async def _load(self, customer: str, digest: Digest, form: Form, writes: bool) -> tuple[Program, int]:
-        compiler = self._compiler or Compiler(CompiledFiles(self._folder, settings_key()))
+    async def _load(self, customer: str, digest: Digest, form: Form, has_files: bool) -> tuple[Program, int]:
+        compiler = self._compiler or Compiler(CompiledFiles(self._folder, settings_key()), self._compile_timeout)
         self._compiler = compiler
 
         def make(compiled: bytes) -> Program:
             runtime = shared_runtime()
             return (
-                CommandProgram(runtime, compiled, writes) if form == "command" else ComponentProgram(runtime, compiled)
+                CommandProgram(runtime, compiled, has_files)
+                if form == "command"
+                else ComponentProgram(runtime, compiled)
             )
 
         compiled = await self._work(compiler.load, digest, form)
@@ -286,43 +384,12 @@ class WasmtimeSandbox:
             if program is not None:
                 return program, len(compiled)
         content = await self._blobs.get(customer, digest)
-        compiled = await self._work(compiler.compile, digest, form, content)
+        # Not where code is loaded: compiling may take minutes, and calls of others wait for what is loaded.
+        compiled = await self._compilers.run(customer, digest, lambda: compiler.compile(digest, form, content))
         return await self._work(make, compiled), len(compiled)
 
     async def _work(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work, *arguments)
-
-    async def _grants(self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest]) -> Grants:
-        permissions = manifest.permissions
-        if not (permissions.network or permissions.environment or permissions.files):
-            return Grants()
-        if permissions.network and manifest.form == "command":
-            raise InvalidModule(
-                "permissions.network is for components: a command has no sockets",
-                "remove the grant, or build the tool as a component and use host.fetch",
-            )
-        folders.check_places(manifest)
-        found: list[Folder] = []
-        for grant in permissions.files:
-            if grant.is_bundled:
-                inside = folders.bundled_files(grant, files)
-                found.append(Folder(PurePosixPath(grant.at), await self._unpacked(customer, inside)))
-            else:
-                found.append(folders.host_folder(grant, self._allowed))
-        network = NetworkGrants.of(permissions.network)
-        if network not in self._preloaded:
-            await self._work(preload, network)
-            self._preloaded.add(network)
-        set_variables = {name: self._environment[name] for name in permissions.environment if name in self._environment}
-        return Grants(network, set_variables, frozenset(permissions.environment), found)
-
-    async def _unpacked(self, customer: str, files: Mapping[str, Digest]) -> Path:
-        """The folder with these files, unpacked below the cache folder when it is first needed."""
-        path = self._folder / "files" / folders.listing_digest(files)
-        if not path.is_dir():
-            contents = {name: await self._blobs.get(customer, digest) for name, digest in files.items()}
-            await self._work(folders.write_folder, path, contents)
-        return path
 
 
 def _as_json(subject: Subject, arguments: Mapping[str, Any]) -> str:

@@ -1,17 +1,14 @@
-"""Checks arguments and results against the JSON Schemas that a tool declared.
+"""JSON Schemas that a tool declared: whether they can be used, and what does not fit.
 
 A schema is a stranger's too: it could point at a file or an address (references are followed inside the schema only),
 hide a value in an error message (values are masked), or take exponential time (its cost is counted first).
 """
 
-import functools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol, cast
 
 from caxton.adapters.sandbox.results import MAX_DEPTH, Malformed, measure
-from caxton.domain.errors import InvalidModule, ToolAnswerInvalid, ToolInputInvalid
-from caxton.domain.tools import ToolFunction
 
 SCHEMA_LIMIT: Final = 256 << 10
 """Characters of one schema as JSON."""
@@ -19,11 +16,17 @@ SCHEMA_LIMIT: Final = 256 << 10
 WORK_LIMIT: Final = 20_000_000
 """Subschemas times values that one check may take: about 0.4 s at the 18 ns that jsonschema-rs needs for one."""
 
+PATTERN_LIMIT: Final = 200
+"""Regular expressions in one schema."""
+
 VIOLATION_LIMIT: Final = 50
 """Violations that one error lists."""
 
 _BACKTRACKS: Final = 10_000
 """Steps that a regular expression with look-around may take; others run in linear time."""
+
+_PATTERN_SIZE: Final = 1 << 20
+"""Bytes of one compiled regular expression."""
 
 _BELOW: Final = frozenset(
     {"properties", "patternProperties", "additionalProperties", "unevaluatedProperties", "propertyNames"}
@@ -58,35 +61,6 @@ class Validator(Protocol):
         ...
 
 
-@functools.lru_cache(maxsize=2_000)
-def _compiled(schema: str) -> tuple[Validator, int]:
-    """The validator of a schema (as JSON), and what it costs a value.
-
-    Raises:
-        InvalidSchema: it is not valid, refers outside itself, or costs too much.
-    """
-    import jsonschema_rs
-
-    if len(schema) > SCHEMA_LIMIT:
-        raise InvalidSchema(f"it has more than {SCHEMA_LIMIT:,} characters")
-    value = json.loads(schema)
-    try:
-        cost = _Cost(value).of_root()
-        validator = jsonschema_rs.validator_for(
-            value,
-            offline=True,
-            mask="the value",
-            pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKS),
-        )
-    except InvalidSchema:
-        raise
-    except RecursionError:
-        raise InvalidSchema("it is nested too deeply") from None
-    except ValueError as error:  # jsonschema-rs's ValidationError is one
-        raise InvalidSchema(str(error).partition("\n")[0][:500]) from None
-    return cast("Validator", validator), cost
-
-
 class _Cost:
     """Counts how many subschemas may be applied to one value and to what is inside it along one path.
 
@@ -99,6 +73,7 @@ class _Cost:
         self._root = root
         self._known: dict[tuple[int, int], int] = {}
         self._open: set[tuple[int, int]] = set()
+        self._patterns = 0
 
     def of_root(self) -> int:
         """The cost of the whole schema.
@@ -120,8 +95,7 @@ class _Cost:
         self._open.add(key)
         total = 1
         for keyword, value in cast("dict[str, Any]", schema).items():
-            if keyword not in _DATA:
-                total += self._of_keyword(keyword, value, levels)
+            total += self._of_keyword(keyword, value, levels) if keyword not in _DATA else _size(keyword, value)
         if total > WORK_LIMIT:
             raise InvalidSchema("checking it would take too long: its references multiply")
         self._open.discard(key)
@@ -129,6 +103,10 @@ class _Cost:
         return total
 
     def _of_keyword(self, keyword: str, value: Any, levels: int) -> int:
+        if keyword in ("pattern", "patternProperties"):
+            self._patterns += len(cast("dict[str, Any]", value)) if isinstance(value, dict) else 1
+            if self._patterns > PATTERN_LIMIT:
+                raise InvalidSchema(f"it has more than {PATTERN_LIMIT} regular expressions")
         if keyword == "$ref":
             return self._of(self._target(value), levels)
         if keyword in ("$dynamicRef", "$recursiveRef"):
@@ -163,89 +141,58 @@ class _Cost:
         return place
 
 
-def check_schemas(function: ToolFunction) -> None:
-    """Checks that the schemas of a function can be used.
+def _size(keyword: str, value: Any) -> int:
+    """What a keyword costs that a value is compared with."""
+    return measure(value) if keyword in ("const", "enum", "required") else 0
+
+
+def compiled(schema: str) -> tuple[Validator, int]:
+    """The validator of a schema (as JSON), and what it costs a value.
 
     Raises:
-        InvalidModule: one of them is not a valid JSON Schema, or none that is safe to check against.
+        InvalidSchema: it is not valid, refers outside itself, or costs too much.
     """
-    for name, schema in (("inputSchema", function.inputSchema), ("outputSchema", function.outputSchema)):
-        if schema is None:
-            continue
-        problem = None
-        try:
-            _compiled(_as_json(schema))
-        except InvalidSchema as error:
-            problem = str(error)
-        if problem is None and schema.get("type") != "object":
-            problem = 'its "type" is not "object", and MCP passes objects only'
-        if problem:
-            raise InvalidModule(
-                f'{name} of the function "{function.name}" is not a JSON Schema that Caxton can check: {problem}',
-                "correct the schema in the tool's source and build it again",
-                details={"function": function.name, "schema": name},
-            )
+    import jsonschema_rs
 
-
-def validate_arguments(tool: str, function: ToolFunction, arguments: Mapping[str, Any]) -> None:
-    """Checks arguments before a call.
-
-    Raises:
-        ToolInputInvalid: they do not fit; `details["violations"]` has the path (JSON Pointer) and message of each
-            violation.
-    """
-    details: dict[str, Any] = {"tool": tool, "function": function.name}
+    check_size(schema)
+    value = json.loads(schema)
     try:
-        violations = _violations(function.inputSchema, dict(arguments))
-    except Malformed as error:
-        raise ToolInputInvalid(f'the arguments of "{function.name}" are refused: {error}', details=details) from None
-    except InvalidSchema as error:
-        raise ToolInputInvalid(
-            f'the arguments of "{function.name}" cannot be checked: {error}',
-            "deploy the tool again with a correct inputSchema",
-            details=details,
-        ) from None
-    if not violations:
-        return
-    first = violations[0]
-    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-    raise ToolInputInvalid(
-        f'the arguments do not fit the schema of "{function.name}": {first["path"] or "/"}: {first["message"]}{more}',
-        "call it with arguments that fit its inputSchema",
-        details={**details, "violations": violations},
-    )
+        cost = _Cost(value).of_root()
+        validator = jsonschema_rs.validator_for(
+            value,
+            offline=True,
+            mask="the value",
+            pattern_options=jsonschema_rs.FancyRegexOptions(
+                backtrack_limit=_BACKTRACKS, size_limit=_PATTERN_SIZE, dfa_size_limit=_PATTERN_SIZE
+            ),
+        )
+    except InvalidSchema:
+        raise
+    except (RecursionError, Malformed):
+        raise InvalidSchema("it is nested too deeply") from None
+    except ValueError as error:  # jsonschema-rs's ValidationError is one
+        raise InvalidSchema(str(error).partition("\n")[0][:500]) from None
+    return cast("Validator", validator), cost
 
 
-def validate_structured(tool: str, function: ToolFunction, structured: Any) -> None:
-    """Checks structured content against the function's outputSchema, if it declares one.
+def check_size(schema: str) -> None:
+    """Checks how long a schema is.
 
     Raises:
-        ToolAnswerInvalid: it does not fit, or is missing (MCP: servers must provide it).
+        InvalidSchema: too long.
     """
-    if function.outputSchema is None:
-        return
-    details: dict[str, Any] = {"tool": tool, "function": function.name}
-    if structured is None:
-        raise ToolAnswerInvalid(
-            f'"{function.name}" declares an outputSchema but returned no structured content', details=details
-        )
-    try:
-        violations = _violations(function.outputSchema, structured)
-    except (Malformed, InvalidSchema) as error:
-        raise ToolAnswerInvalid(
-            f'the structured content of "{function.name}" cannot be checked: {error}', details=details
-        ) from None
-    if violations:
-        raise ToolAnswerInvalid(
-            f'the structured content of "{function.name}" does not fit its outputSchema: {violations[0]["message"]}',
-            details={**details, "violations": violations},
-        )
+    if len(schema) > SCHEMA_LIMIT:
+        raise InvalidSchema(f"it has more than {SCHEMA_LIMIT:,} characters")
 
 
-def _violations(schema: Mapping[str, Any], value: Any) -> list[dict[str, str]]:
-    validator, cost = _compiled(_as_json(schema))
-    if measure(value) * cost > WORK_LIMIT:
-        raise InvalidSchema("the value is too large for so complex a schema")
+def violations(validator: Validator, cost: int, value: Any, limit: int = WORK_LIMIT) -> list[dict[str, str]] | None:
+    """In what `value` does not fit; None if checking it takes more steps than `limit`.
+
+    Raises:
+        Malformed: the value is nested too deeply.
+    """
+    if measure(value) * cost > limit:
+        return None
     if validator.is_valid(value):
         return []
     found: list[dict[str, str]] = []
@@ -257,5 +204,6 @@ def _violations(schema: Mapping[str, Any], value: Any) -> list[dict[str, str]]:
     return found
 
 
-def _as_json(schema: Mapping[str, Any]) -> str:
+def as_json(schema: Mapping[str, Any]) -> str:
+    """A schema as the text by which it is known."""
     return json.dumps(schema, separators=(",", ":"))

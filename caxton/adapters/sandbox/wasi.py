@@ -1,17 +1,22 @@
-"""The functions of WASI preview 1 that Caxton answers itself for commands.
+"""WASI preview 1 for commands, as far as Caxton answers it itself.
 
 Output goes to memory with a limit, because a file would grow as fast as the disk writes, and wasmtime's own callbacks
 run on threads of another runtime. Waiting ends at the run's deadline, because no epoch interrupts a blocking host call.
+With granted folders, all functions of files are Caxton's (`wasi_files`); without, there is no file to be had.
 
 Struct layouts and error numbers: WebAssembly/WASI, legacy/preview1/witx/typenames.witx.
 """
 
+import errno
 import logging
+import os
 import struct
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from caxton.adapters.sandbox import wasi_files
+from caxton.adapters.sandbox.guest import VECTORS, Fault, Guest, TooMany
 from caxton.adapters.sandbox.host import Run, active_run
 
 if TYPE_CHECKING:
@@ -29,8 +34,22 @@ INVAL: Final = 28
 IO: Final = 29
 NOTSUP: Final = 58
 
-_VECTORS: Final = 1_024
-"""Buffers that one write may name, and subscriptions that one poll may have (as POSIX's IOV_MAX)."""
+_NUMBERS: Final = {
+    getattr(errno, f"E{name.upper()}"): number
+    for name, number in {
+        "acces": 2, "again": 6, "badf": 8, "busy": 10, "dquot": 19, "exist": 20, "fbig": 22, "ilseq": 25, "intr": 27,
+        "inval": 28, "io": 29, "isdir": 31, "loop": 32, "mfile": 33, "mlink": 34, "nametoolong": 37, "nfile": 41,
+        "noent": 44, "nomem": 48, "nospc": 51, "notdir": 54, "notempty": 55, "notsock": 57, "notsup": 58, "nxio": 60,
+        "overflow": 61, "perm": 63, "rofs": 69, "spipe": 70, "txtbsy": 74, "xdev": 75,
+    }.items()
+}  # fmt: skip
+"""WASI's error numbers, by this machine's."""
+
+_TOLD: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT, errno.EMFILE)
+"""Errors that mean that a limit or grant stood in the way: the call's log says so."""
+
+_RANDOM: Final = 64 << 10
+"""Random bytes made at a time."""
 
 _SUBSCRIPTION: Final = 48
 _CLOCK: Final = 0
@@ -38,60 +57,17 @@ _REALTIME: Final = 0
 _ABSOLUTE: Final = 1
 
 
-class _Fault(Exception):
-    """A pointer leads outside the module's memory."""
-
-
-class Output:
-    """What a command writes to one of its streams, up to a limit."""
-
-    def __init__(self, limit: int) -> None:
-        self.content = bytearray()
-        self.overflowed = False
-        self._limit = limit
-
-    def write(self, data: bytes) -> bool:
-        """Keeps `data`; False when there is more than fits."""
-        room = self._limit - len(self.content)
-        self.content += data[:room]
-        if len(data) > room:
-            self.overflowed = True
-        return len(data) <= room
-
-
-class _Memory:
-    """The calling module's memory, with every access checked."""
-
-    def __init__(self, caller: "Caller") -> None:
-        import wasmtime
-
-        memory = caller.get("memory")
-        if not isinstance(memory, wasmtime.Memory):
-            raise _Fault
-        self._memory, self._caller = memory, caller
-
-    def read(self, start: int, size: int) -> bytes:
-        data = bytes(self._memory.read(self._caller, start, start + size)) if size else b""
-        if len(data) != size:
-            raise _Fault
-        return data
-
-    def write(self, start: int, data: bytes) -> None:
-        try:
-            self._memory.write(self._caller, data, start)
-        except IndexError:
-            raise _Fault from None
-
-
-def _fd_write(run: Run, memory: _Memory, handle: int, vectors: int, count: int, written: int) -> int:
-    output = run.outputs.get(handle)
+def _fd_write(run: Run, memory: Guest, handle: int, vectors: int, count: int, written: int) -> int:
+    if run.files is not None and handle not in run.files.standard:
+        wasi_files.fd_write(run, memory, handle, vectors, count, written)
+        return SUCCESS
+    stream = handle if run.files is None else run.files.standard[handle]
+    output = run.outputs.get(stream)
     if output is None:
         return BADF
-    if count > _VECTORS:
-        return INVAL
     total = 0
-    for start, size in struct.iter_unpack("<II", memory.read(vectors, 8 * count)):
-        if not output.write(memory.read(start, size)) and handle == 1:
+    for start, size in memory.vectors(vectors, count):
+        if not output.write(memory.read(start, min(size, output.room + 1))) and stream == 1:
             run.stop()
             return FBIG
         total += size
@@ -99,8 +75,16 @@ def _fd_write(run: Run, memory: _Memory, handle: int, vectors: int, count: int, 
     return SUCCESS
 
 
-def _poll_oneoff(run: Run, memory: _Memory, subscriptions: int, events: int, count: int, stored: int) -> int:
-    if not 0 < count <= _VECTORS:
+def _random_get(run: Run, memory: Guest, start: int, size: int) -> int:
+    for offset in range(0, size, _RANDOM):
+        memory.write(start + offset, os.urandom(min(_RANDOM, size - offset)))
+        if run.is_late():
+            break
+    return SUCCESS
+
+
+def _poll_oneoff(run: Run, memory: Guest, subscriptions: int, events: int, count: int, stored: int) -> int:
+    if not 0 < count <= VECTORS:
         return INVAL
     data = memory.read(subscriptions, _SUBSCRIPTION * count)
     clocks: list[tuple[float, bytes]] = []
@@ -131,11 +115,7 @@ def _event(user: int, kind: int, error: int = SUCCESS) -> bytes:
     return struct.pack("<QHBxxxxxQHxxxxxx", user, error, kind, available, 0)
 
 
-def _unsigned(parameters: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(parameter & 0xFFFF_FFFF for parameter in parameters)
-
-
-def _guarded(work: Callable[..., int]) -> Callable[..., int]:
+def _guarded(name: str, work: Callable[..., int | None]) -> Callable[..., int]:
     """`work` as a host function: it never raises, since an exception could surface in another thread's call."""
 
     def function(caller: "Caller", *parameters: int) -> int:
@@ -144,26 +124,47 @@ def _guarded(work: Callable[..., int]) -> Callable[..., int]:
             return IO
         try:
             run.charge()
-            return work(run, _Memory(caller), *_unsigned(parameters))
-        except _Fault:
+            return work(run, Guest(caller), *parameters) or SUCCESS
+        except Fault:
             return FAULT
+        except TooMany:
+            return INVAL
+        except OSError as error:
+            if error.errno in _TOLD:
+                run.tell_refused(f"{name}: {error.strerror}")
+            return _NUMBERS.get(error.errno or 0, IO)
         except Exception as error:  # by name only: the text may be a user's data
             _logger.error("a WASI function failed: %s", type(error).__name__)
             return IO
+        finally:
+            run.interrupt_if_late()
 
     return function
 
 
-def add_wasi(linker: "Linker", *, capture_output: bool) -> None:
-    """Defines WASI preview 1, with waiting, and if asked the output, in Caxton's hands."""
+def _unsigned(kinds: str, work: Callable[..., int | None]) -> Callable[..., int | None]:
+    """`work` with its parameters as unsigned numbers, which wasmtime passes as signed ones."""
+    masks = tuple(0xFFFF_FFFF if kind == "i" else 0xFFFF_FFFF_FFFF_FFFF for kind in kinds)
+
+    def function(run: Run, memory: Guest, *parameters: int) -> int | None:
+        return work(run, memory, *(value & mask for value, mask in zip(parameters, masks, strict=True)))
+
+    return function
+
+
+def add_wasi(linker: "Linker", *, files: bool) -> None:
+    """Defines WASI preview 1, with waiting, output and randomness in Caxton's hands, and with `files` all of files."""
     import wasmtime
 
     linker.allow_shadowing = True
     linker.define_wasi()
-    i32 = wasmtime.ValType.i32()
-    kind = wasmtime.FuncType([i32] * 4, [i32])
-    own: dict[str, Callable[..., Any]] = {"poll_oneoff": _poll_oneoff}
-    if capture_output:
-        own["fd_write"] = _fd_write
-    for name, work in own.items():
-        linker.define_func(MODULE, name, kind, _guarded(work), access_caller=True)
+    own: dict[str, tuple[str, Callable[..., int | None]]] = {
+        **(wasi_files.FUNCTIONS if files else {}),
+        "fd_write": ("iiii", _fd_write),
+        "poll_oneoff": ("iiii", _poll_oneoff),
+        "random_get": ("ii", _random_get),
+    }
+    types: dict[str, Any] = {"i": wasmtime.ValType.i32(), "I": wasmtime.ValType.i64()}
+    for name, (kinds, work) in own.items():
+        kind = wasmtime.FuncType([types[letter] for letter in kinds], [types["i"]])
+        linker.define_func(MODULE, name, kind, _guarded(name, _unsigned(kinds, work)), access_caller=True)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Boolean, CompoundSelect, Row, Select, bindparam, literal, or_, select
+from sqlalchemy import Boolean, CompoundSelect, Row, Select, and_, bindparam, literal, or_, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import conversations, executions, messages
@@ -58,12 +58,16 @@ _OF_CONVERSATION = (
     conversations.c.workspace == bindparam("in_workspace"),
     conversations.c.id == bindparam("in_id"),
 )
-_MAY_CHANGE = or_(bindparam("in_any_state", type_=Boolean), conversations.c.state.in_(ACTIVE))
+_MAY_CHANGE = or_(
+    bindparam("in_any_state", type_=Boolean),
+    and_(conversations.c.state.in_(ACTIVE), conversations.c.accepted == bindparam("in_accepted")),
+)
 _COUNT_MESSAGES = (
     conversations.update()
     .where(*_OF_CONVERSATION, _MAY_CHANGE)
     .values(
         message_count=conversations.c.message_count + bindparam("new_messages"),
+        accepted=conversations.c.accepted + bindparam("new_accepted"),
         last_activity=bindparam("new_last_activity"),
     )
 )
@@ -72,6 +76,7 @@ _TOUCH = (
     .where(*_OF_CONVERSATION, _MAY_CHANGE)
     .values(
         message_count=conversations.c.message_count + bindparam("new_messages"),
+        accepted=conversations.c.accepted + bindparam("new_accepted"),
         last_activity=bindparam("new_last_activity"),
         participants=bindparam("new_participants"),
         state=bindparam("new_state"),
@@ -86,6 +91,16 @@ _END = (
 
 def _key(scope: Scope, conversation_id: ConversationId) -> dict[str, str]:
     return {"in_customer": scope.customer, "in_workspace": scope.workspace, "in_id": conversation_id}
+
+
+def _counted(messages: int, moment: int, accepted: int | None) -> dict[str, object]:
+    return {
+        "new_messages": messages,
+        "new_last_activity": moment,
+        "new_accepted": 0 if accepted is None else 1,
+        "in_any_state": accepted is None,
+        "in_accepted": accepted or 0,
+    }
 
 
 class ConversationQueries(Session):
@@ -131,6 +146,7 @@ class ConversationQueries(Session):
             agent=conversation.agent,
             participants=to_json(conversation.participants),
             message_count=conversation.message_count,
+            accepted=conversation.accepted,
             one_shot=one_shot,
             started_at=clock.from_datetime(conversation.started_at),
             last_activity=clock.from_datetime(conversation.last_activity),
@@ -148,12 +164,13 @@ class ConversationQueries(Session):
         *,
         messages: int,
         participants: Collection[str],
-        active: bool = False,
+        accepted: int | None = None,
     ) -> bool:
         """Counts `messages` more, adds `participants`, and notes the activity.
 
-        False, and nothing is changed, if the conversation was to be `active` and has ended. (While writes are only being
-        prepared nobody knows; such a transaction is then not committed.)
+        With `accepted` a message is accepted: False, and nothing is changed, if the conversation has ended or has accepted
+        another number of messages than that. (While writes are only being prepared nobody knows; such a transaction is then
+        not committed.)
         """
         row = self.fresh(conversations, scope, conversation_id)
         if row is not None and not participants:
@@ -164,12 +181,11 @@ class ConversationQueries(Session):
         if self.prepared and not joining:
             key = (scope.customer, scope.workspace, conversation_id)
             before = self.counts.get(key)
-            known, strict = (before[0], before[5]) if before else (0, False)
-            self.counts[key] = (known + messages, clock.now(), *key, active or strict)
+            known, expected = (before[0], before[5]) if before else (0, None)
+            self.counts[key] = (known + messages, clock.now(), *key, accepted if expected is None else expected)
             return True
         self.flush()
-        values: dict[str, object] = {"new_messages": messages, "new_last_activity": clock.now()}
-        values |= {**_key(scope, conversation_id), "in_any_state": not active}
+        values = {**_key(scope, conversation_id), **_counted(messages, clock.now(), accepted)}
         if not joining:
             return bool(self.connection.execute(_COUNT_MESSAGES, values).rowcount)
         present = self.conversation(scope, conversation_id)
@@ -181,11 +197,10 @@ class ConversationQueries(Session):
         return bool(self.connection.execute(_TOUCH, values).rowcount)
 
     def count_prepared(self) -> bool:
-        """Counts the messages of prepared writes; False if one of the conversations has ended."""
-        for new, moment, customer, workspace, conversation_id, active in self.counts.values():
+        """Counts the messages of prepared writes; False if one of the conversations has ended, or accepted another message."""
+        for new, moment, customer, workspace, conversation_id, accepted in self.counts.values():
             key = _key(Scope(customer=customer, workspace=workspace), ConversationId(conversation_id))
-            values = {"new_messages": new, "new_last_activity": moment, "in_any_state": not active}
-            if not self.connection.execute(_COUNT_MESSAGES, {**key, **values}).rowcount:
+            if not self.connection.execute(_COUNT_MESSAGES, {**key, **_counted(new, moment, accepted)}).rowcount:
                 return False
         return True
 
@@ -272,6 +287,10 @@ class ConversationQueries(Session):
             created_at=clock.from_datetime(message.created_at),
         )
         self.insert(messages, row)
+        if message.content.digest is not None or message.artifacts:
+            digests = [artifact.digest for artifact in message.artifacts]
+            own = [message.content.digest] if message.content.digest is not None else []
+            self.insert_uses(scope, [*digests, *own], message.id)
 
 
 def _conversation(row: Row[tuple[object, ...]]) -> Conversation:
@@ -283,6 +302,7 @@ def _conversation(row: Row[tuple[object, ...]]) -> Conversation:
         agent=row.agent,
         participants=from_json(row.participants, []),
         message_count=row.message_count,
+        accepted=row.accepted,
         started_at=clock.to_datetime(row.started_at),
         last_activity=clock.to_datetime(row.last_activity),
         ended_at=clock.optional_datetime(row.ended_at),

@@ -6,20 +6,24 @@ SQLite runs in WAL mode with `synchronous=normal`: a killed process loses nothin
 
 import asyncio
 import contextlib
+import contextvars
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from pydantic import SecretStr
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
+from caxton.adapters.store.access_changes import AccessChanges, PostgresAccessChanges, SqliteAccessChanges
 from caxton.adapters.store.transaction import SqlTransaction
 from caxton.adapters.store.writer import BUSY_TIMEOUT
 from caxton.adapters.store.writer_process import WriterProcess
-from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
+from caxton.domain.errors import CaxtonError, DiskFull, Hint, InvalidInput, StoreUnavailable
+from caxton.domain.extras import install_command
 from caxton.domain.records import Prepared
 
 T = TypeVar("T")
@@ -37,15 +41,36 @@ once. SQLite's own 1,000 cost a tenth of all writing."""
 class Database:
     """Runs functions in transactions, off the event loop."""
 
-    def __init__(self, url: str, *, synchronous: Literal["normal", "full"] = "normal") -> None:
-        """Connect lazily to `url` (`sqlite:////path/caxton.db` or `postgresql+psycopg://…`)."""
-        self.url = url
+    def __init__(
+        self,
+        url: str,
+        *,
+        synchronous: Literal["normal", "full"] = "normal",
+        password: SecretStr | None = None,
+        lock_timeout: float = BUSY_TIMEOUT,
+    ) -> None:
+        """Connect lazily to `url` (`sqlite:////path/caxton.db` or `postgresql+psycopg://…`).
+
+        Args:
+            url: where it is.
+            synchronous: of SQLite.
+            password: where the URL has none.
+            lock_timeout: seconds that a write waits for others, in this process or another one, with SQLite.
+        """
+        self._lock_timeout = lock_timeout
+        given = _parsed(url)
+        if password is not None:
+            given = given.set(password=password.get_secret_value())
+        self.url = given.render_as_string(hide_password=True)
+        """For people: without a password."""
         self.is_sqlite = url.startswith("sqlite")
-        self.engine = _sqlite_engine(url, synchronous) if self.is_sqlite else _postgres_engine(url)
-        self.on_registry_change: Callable[[], None] = lambda: None
-        """Called when a transaction that changed what is deployed has been committed, in its thread."""
+        self.engine = _sqlite_engine(given, synchronous, lock_timeout) if self.is_sqlite else _postgres_engine(given)
+        isolation = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._snapshots = self.engine.execution_options(**isolation)
+        """The engine, for transactions in which all statements see the same moment."""
+        self._access_changes: AccessChanges | None = None
         path = self.engine.url.database
-        self._process = WriterProcess(path, synchronous) if self.is_sqlite and path else None
+        self._process = WriterProcess(path, synchronous, lock_timeout) if self.is_sqlite and path else None
         # SQLite admits one writer at a time: one thread queues writes here instead of letting them poll for the lock.
         self._writers = ThreadPoolExecutor(1 if self.is_sqlite else READERS, thread_name_prefix="store-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
@@ -53,7 +78,7 @@ class Database:
         self._turn = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
 
     async def read(self, work: Callable[[SqlTransaction], T]) -> T:
-        """Runs `work` in a read-only transaction.
+        """Runs `work` in a read-only transaction: all that it reads is of one moment.
 
         Raises:
             StoreUnavailable: the database does not answer.
@@ -67,8 +92,33 @@ class Database:
             StoreUnavailable: the database does not answer.
             DiskFull: there is no room to write.
         """
-        async with self._turn:
-            return await asyncio.get_running_loop().run_in_executor(self._writers, self.write_now, work)
+        async with self._in_turn():
+            # In the caller's context: what is told there says from where it was asked for, and in which trace.
+            context = contextvars.copy_context()
+            return await asyncio.get_running_loop().run_in_executor(
+                self._writers, lambda: context.run(self.write_now, work)
+            )
+
+    @contextlib.asynccontextmanager
+    async def _in_turn(self) -> AsyncGenerator[None]:
+        """Waits until it may write, as long as a write may wait.
+
+        Raises:
+            StoreUnavailable: those before it do not come to an end: another process holds the database.
+        """
+        if isinstance(self._turn, asyncio.Lock) and self._turn.locked():
+            try:
+                async with asyncio.timeout(self._lock_timeout):
+                    await self._turn.acquire()
+            except TimeoutError:
+                raise StoreUnavailable("the database is locked by another process") from None
+            try:
+                yield
+            finally:
+                self._turn.release()
+        else:
+            async with self._turn:
+                yield
 
     def prepare(self, work: Callable[[SqlTransaction], T], behind: Prepared[Any] | None = None) -> Prepared[T] | None:
         """Runs `work` in the calling thread, without the database; None when it wants to read.
@@ -93,10 +143,22 @@ class Database:
             StoreUnavailable: the database does not answer.
             DiskFull: there is no room to write.
         """
-        async with self._turn:
+        async with self._in_turn():
             if self._process is not None:
                 return await self._process.commit(cast("SqlTransaction", prepared.transaction).job())
             return await asyncio.get_running_loop().run_in_executor(self._writers, self._commit_now, prepared)
+
+    @property
+    def access_changes(self) -> AccessChanges:
+        """Tells whether a key or a role was changed by whatever process."""
+        if self._access_changes is None:
+            path = self.engine.url.database
+            if self.is_sqlite and path:
+                self._access_changes = SqliteAccessChanges(path)
+            else:
+                url = self.engine.url.set(drivername="postgresql")
+                self._access_changes = PostgresAccessChanges(url.render_as_string(hide_password=False))
+        return self._access_changes
 
     def start_writer(self) -> None:
         """Starts the process that commits prepared writes, where there is one: so the first message need not wait."""
@@ -123,7 +185,9 @@ class Database:
     def read_now(self, work: Callable[[SqlTransaction], T]) -> T:
         """Like :meth:`read`, in the calling thread."""
         try:
-            with self.engine.connect() as connection:
+            with self._snapshots.connect() as connection:
+                if self.is_sqlite:
+                    connection.exec_driver_sql("BEGIN")  # else each statement would see what was committed by then
                 return work(SqlTransaction(connection))
         except DBAPIError as error:
             raise translate(error) from error
@@ -131,6 +195,9 @@ class Database:
     def write_now(self, work: Callable[[SqlTransaction], T]) -> T:
         """Like :meth:`write`, in the calling thread."""
         attempt = 1
+        patient_until = (
+            time.monotonic() + self._lock_timeout / 2
+        )  # SQLite has waited itself: to wait again would be minutes
         while True:
             try:
                 with self.engine.connect() as connection:
@@ -141,11 +208,9 @@ class Database:
                     transaction.flush()
                     transaction.seal()
                     connection.commit()
-                if transaction.changed_registry:
-                    self.on_registry_change()
                 return result
             except DBAPIError as error:
-                if attempt >= WRITE_ATTEMPTS or not _is_race(error):
+                if attempt >= WRITE_ATTEMPTS or not _is_race(error) or time.monotonic() > patient_until:
                     raise translate(error) from error
                 time.sleep(0.01 * attempt)
                 attempt += 1
@@ -173,13 +238,16 @@ class Database:
         if self._process is not None:
             self._process.close()
         self._readers.shutdown()
+        if self._access_changes is not None:
+            self._access_changes.close()
         self.engine.dispose()
 
 
-class AtOnceRecords:
-    """The Records port for a process that does nothing else: it reads in the event loop's own thread.
+class InlineReads:
+    """The Records port that reads in the event loop's own thread.
 
-    A thread for it would take longer to hand over to than what is read takes.
+    For small reads from a database in the same machine's files, or in a process that does nothing else: to hand over to a thread
+    and back takes longer than what is read.
     """
 
     def __init__(self, database: Database) -> None:
@@ -201,17 +269,23 @@ class _NoConnection:
         raise _NoConnectionError
 
 
+def _parsed(url: str) -> URL:
+    """The URL; what follows `sqlite:///` is a path, in which ? and % mean nothing."""
+    scheme, separator, path = url.partition(":///")
+    return URL.create(scheme, database=path) if separator and scheme.startswith("sqlite") else make_url(url)
+
+
 def sqlite_url(path: Path) -> str:
     """The URL of the SQLite database in `path`."""
     return f"sqlite:///{path}"
 
 
-def _sqlite_engine(url: str, synchronous: str) -> Engine:
+def _sqlite_engine(url: URL, synchronous: str, lock_timeout: float) -> Engine:
     engine = create_engine(
         url,
         pool_size=READERS + 2,
         max_overflow=8,
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT, "isolation_level": None},
+        connect_args={"check_same_thread": False, "timeout": lock_timeout, "isolation_level": None},
     )
 
     def configure(connection: Any, _record: Any) -> None:
@@ -232,12 +306,13 @@ def _sqlite_engine(url: str, synchronous: str) -> Engine:
     return engine
 
 
-def _postgres_engine(url: str) -> Engine:
+def _postgres_engine(url: URL) -> Engine:
     try:
         engine = create_engine(url, pool_size=READERS * 2, max_overflow=8, pool_pre_ping=True, pool_timeout=10)
     except ModuleNotFoundError as error:
         raise StoreUnavailable(
-            "PostgreSQL needs its driver, which is not installed", "install it: pip install 'caxton[postgres]'"
+            "PostgreSQL needs its driver, which is not installed",
+            Hint(text="install it", command=install_command("postgres")),
         ) from error
 
     def configure(connection: Any, _record: Any) -> None:
@@ -263,4 +338,8 @@ def translate(error: DBAPIError) -> CaxtonError:
         return DiskFull("the disk that holds the database is full", "free some room; nothing that was accepted is lost")
     if isinstance(error, OperationalError):
         return StoreUnavailable("the database does not answer", reason=reason)
+    if isinstance(error, DataError):  # it would refuse it again, and again
+        if "NUL" in reason:
+            return InvalidInput("a text has a NUL character, which the database does not keep", "leave it out")
+        return CaxtonError("what was to be recorded cannot be kept by the database", reason=reason)
     return StoreUnavailable("the database refused an operation", reason=reason)

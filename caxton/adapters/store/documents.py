@@ -21,14 +21,15 @@ KEYS_AT_ONCE = 500
 class DocumentQueries(Session):
     """Projections."""
 
-    def document_position(self, customer: str, view: str) -> tuple[int, int]:
-        """How far `view` has read the customer's log, and which version of the projection did. Holds the place."""
-        query = (
-            select(positions.c.sequence, positions.c.version)
-            .where(positions.c.customer == customer, positions.c.view == view)
-            .with_for_update()
+    def document_position(self, customer: str, view: str, *, hold: bool = False) -> tuple[int, int]:
+        """How far `view` has read the customer's log, and which version of the projection did.
+
+        With `hold` nobody else moves it before this transaction ends; only a transaction that writes can do that.
+        """
+        query = select(positions.c.sequence, positions.c.version).where(
+            positions.c.customer == customer, positions.c.view == view
         )
-        row = self.connection.execute(query).first()
+        row = self.connection.execute(query.with_for_update() if hold else query).first()
         return (row.sequence, row.version) if row else (0, 0)
 
     def set_document_position(self, customer: str, view: str, sequence: int, version: int) -> None:

@@ -28,6 +28,7 @@ from caxton.adapters.store.event_blocks import BLOCK, block_of
 from caxton.adapters.store.schema import event_blocks as blocks
 from caxton.adapters.store.schema import event_heads as heads
 from caxton.adapters.store.schema import events as table
+from caxton.adapters.store.schema_retention import event_segments as segments
 from caxton.adapters.store.session import Session, from_json, in_scope
 from caxton.domain.events import Event, trusted_event
 from caxton.domain.events.chain import EventHead, unplaced
@@ -48,7 +49,7 @@ _MOVE_HEAD = (
 _FIRST_AT = text(
     """
     WITH RECURSIVE search (low, high) AS (
-        SELECT CAST(1 AS BIGINT), CAST(:end AS BIGINT)
+        SELECT CAST(:begin AS BIGINT), CAST(:end AS BIGINT)
         UNION ALL
         SELECT
             CASE WHEN events.timestamp < :moment THEN events.sequence + 1 ELSE search.low END,
@@ -237,10 +238,11 @@ class EventQueries(Session):
         return select(each).select_from(near.join(each, true())).order_by(*order(near.c.block, each.c.sequence))
 
     def log(self, customer: str, *, after: int = 0, limit: int) -> list[Event]:
-        """The customer's log behind `after`, across workspaces: for verification, projections and exports."""
+        """The customer's log behind `after` and behind what is detached, across workspaces: for all who read all of it."""
+        begin = max(after, self.detached_to(customer))
         query = (
             select(table)
-            .where(table.c.customer == customer, table.c.sequence > after, _within_head(customer))
+            .where(table.c.customer == customer, table.c.sequence > begin, _within_head(customer))
             .order_by(table.c.sequence)
             .limit(limit)
         )
@@ -259,8 +261,14 @@ class EventQueries(Session):
 
     def _position_at(self, customer: str, moment: datetime, end: int) -> int:
         """Position of the first event ahead of `end` that is of `moment` or later; `end` when there is none."""
-        values = {"customer": customer, "moment": clock.from_datetime(moment), "end": end}
+        begin = min(self.detached_to(customer) + 1, end)
+        values = {"customer": customer, "moment": clock.from_datetime(moment), "begin": begin, "end": end}
         return int(self.connection.execute(_FIRST_AT, values).scalar_one())
+
+    def detached_to(self, customer: str) -> int:
+        """The last event that has left the database in a segment; 0 if none has."""
+        query = select(func.max(segments.c.last_sequence)).where(segments.c.customer == customer)
+        return self.connection.execute(query).scalar() or 0
 
 
 def _in_parts(numbers: list[int]) -> Iterator[list[int]]:

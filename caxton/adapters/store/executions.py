@@ -2,30 +2,59 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Row, Select, bindparam, func, literal, select
+from sqlalchemy import CompoundSelect, Row, Select, bindparam, func, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import executions, steps
 from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
 from caxton.adapters.store.several import chunks, each
 from caxton.domain.errors import ErrorReport
-from caxton.domain.executions import Execution, ExecutionState, Usage
+from caxton.domain.executions import Execution, ExecutionState
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
 from caxton.domain.records import ExecutionRecord, StepRecord, TurnsSoFar
+from caxton.domain.usage import Usage
 
 _BY_ID = select(executions).where(scope_given(executions), executions.c.id.in_(bindparam("ids", expanding=True)))
+_ONE = select(executions).where(scope_given(executions), executions.c.id == bindparam("id"))
 _STEPS = (
     select(steps)
     .where(scope_given(steps), steps.c.execution_id.in_(bindparam("ids", expanding=True)))
     .order_by(steps.c.execution_id, steps.c.step, steps.c.call)
 )
+_STEPS_FROM = (
+    select(steps)
+    .where(
+        scope_given(steps),
+        steps.c.execution_id == bindparam("id"),
+        steps.c.step >= bindparam("first"),
+        steps.c.step <= bindparam("last"),
+    )
+    .order_by(steps.c.step, steps.c.call)
+)
+_STEP = select(steps).where(
+    scope_given(steps),
+    steps.c.execution_id == bindparam("id"),
+    steps.c.step == bindparam("step"),
+    steps.c.call == bindparam("call"),
+)
 _RECORDED = select(steps.c.execution_id, steps.c.step, steps.c.call).where(
     scope_given(steps), steps.c.execution_id.in_(bindparam("ids", expanding=True))
+)
+_LAST_MODEL_STEP = (
+    select(steps)
+    .where(scope_given(steps), steps.c.execution_id == bindparam("execution_id"), steps.c.call == 0)
+    .order_by(steps.c.step.desc())
+    .limit(1)
+)
+_CALLS_OF_STEP = select(steps.c.call).where(
+    scope_given(steps),
+    steps.c.execution_id == bindparam("execution_id"),
+    steps.c.step == bindparam("step"),
+    steps.c.call > 0,
 )
 _WORK_IN_HAND = (
     select(executions.c.agent, func.count())
@@ -42,24 +71,23 @@ _FIRST_VERSION = (
 
 
 @lru_cache(maxsize=16)
-def _first_and_last(count: int) -> CompoundSelect[Any]:
-    """Of `count` conversations: the first turn that an agent took, and the last turn."""
+def _first_turns(count: int) -> CompoundSelect[Any]:
+    """Of `count` conversations: the first turn that an agent took."""
 
     def query(number: int) -> Select[Any]:
-        conversation, is_first = number // 2, number % 2 == 0
-        roots = select(
-            literal(is_first).label("is_first"),
-            *(executions.c[name] for name in ("conversation_id", "id", "state", "agent", "agent_digest")),
-        ).where(
-            scope_given(executions),
-            executions.c.conversation_id == bindparam(f"id_{conversation}"),
-            executions.c.depth == 0,
+        return (
+            select(*(executions.c[name] for name in ("conversation_id", "agent", "agent_digest")))
+            .where(
+                scope_given(executions),
+                executions.c.conversation_id == bindparam(f"id_{number}"),
+                executions.c.depth == 0,
+                executions.c.agent.is_not(None),
+            )
+            .order_by(executions.c.started_at)
+            .limit(1)
         )
-        if is_first:
-            return roots.where(executions.c.agent.is_not(None)).order_by(executions.c.started_at).limit(1)
-        return roots.order_by(executions.c.started_at.desc()).limit(1)
 
-    return each(2 * count, query)
+    return each(count, query)
 
 
 _OF_EXECUTION = (
@@ -75,6 +103,9 @@ _FINISH = (
 _SET_USAGE = executions.update().where(*_OF_EXECUTION).values(usage=bindparam("new_usage"))
 
 
+_NO_LAST = 1 << 30
+
+
 def _key(scope: Scope, execution_id: ExecutionId) -> dict[str, str]:
     return {"in_customer": scope.customer, "in_workspace": scope.workspace, "in_id": execution_id}
 
@@ -86,7 +117,10 @@ class ExecutionQueries(Session):
         """Those of the executions that exist."""
         if not ids:
             return {}
-        rows = self.connection.execute(_BY_ID, given(scope, ids=list(ids)))
+        if len(ids) == 1:  # most often; a list of ids is written into the statement anew each time
+            rows = self.connection.execute(_ONE, given(scope, id=ids[0]))
+        else:
+            rows = self.connection.execute(_BY_ID, given(scope, ids=list(ids)))
         return {row.id: _execution(row) for row in rows}
 
     def executions_of_turn(self, scope: Scope, root_id: ExecutionId) -> list[ExecutionRecord]:
@@ -103,13 +137,8 @@ class ExecutionQueries(Session):
         found: dict[ConversationId, TurnsSoFar] = {}
         for chunk in chunks(ids, ConversationId("")):
             values = given(scope, **{f"id_{number}": each_id for number, each_id in enumerate(chunk)})
-            for row in self.connection.execute(_first_and_last(len(chunk)), values):
-                so_far = found.get(row.conversation_id, TurnsSoFar())
-                if row.is_first:
-                    so_far = replace(so_far, agent=row.agent, digest=row.agent_digest)
-                elif row.state == ExecutionState.RUNNING:
-                    so_far = replace(so_far, running=row.id)
-                found[row.conversation_id] = so_far
+            for row in self.connection.execute(_first_turns(len(chunk)), values):
+                found[row.conversation_id] = TurnsSoFar(row.agent, row.agent_digest)
         return found
 
     def first_version(self, scope: Scope, conversation_id: ConversationId, agent: str) -> Digest | None:
@@ -117,23 +146,6 @@ class ExecutionQueries(Session):
         return self.connection.execute(
             _FIRST_VERSION, given(scope, conversation_id=conversation_id, agent=agent)
         ).scalar()
-
-    def running_turns(self, before: datetime, limit: int) -> list[tuple[Scope, ExecutionRecord]]:
-        """Turns begun before a moment and not ended, over all customers (each names its own), the oldest first."""
-        query = (
-            select(executions)
-            .where(
-                executions.c.state == ExecutionState.RUNNING,
-                executions.c.parent_id.is_(None),
-                executions.c.started_at < clock.from_datetime(before),
-            )
-            .order_by(executions.c.started_at)
-            .limit(limit)
-        )
-        return [
-            (Scope(customer=row.customer, workspace=row.workspace), _execution(row))
-            for row in self.connection.execute(query)
-        ]
 
     def work_in_hand(self, scope: Scope) -> dict[str, int]:
         """How many executions each agent has in hand; agents with none are left out.
@@ -220,12 +232,36 @@ class ExecutionQueries(Session):
                 found[row.execution_id].append(_step(row))
         return found
 
+    def steps_from(
+        self, scope: Scope, execution_id: ExecutionId, first: int, last: int | None = None
+    ) -> list[StepRecord]:
+        """Those of an execution's steps whose numbers are `first` to `last` (None: all from there on), in order."""
+        until = _NO_LAST if last is None else last
+        rows = self.connection.execute(_STEPS_FROM, given(scope, id=execution_id, first=first, last=until))
+        return [_step(row) for row in rows]
+
+    def step(self, scope: Scope, execution_id: ExecutionId, step: int, call: int) -> StepRecord | None:
+        """One step, or None. Read once a transaction: calls side by side all look at the step that asked for them."""
+        key = (scope, execution_id, step, call)
+        if key not in self.read_steps:
+            row = self.connection.execute(_STEP, given(scope, id=execution_id, step=step, call=call)).first()
+            self.read_steps[key] = None if row is None else _step(row)
+        return self.read_steps[key]
+
     def recorded(self, scope: Scope, ids: Sequence[ExecutionId]) -> set[tuple[ExecutionId, int, int]]:
         """The keys (execution, step, call) of all recorded steps of the executions."""
         if not ids:
             return set()
         rows = self.connection.execute(_RECORDED, given(scope, ids=list(ids)))
         return {(ExecutionId(row.execution_id), row.step, row.call) for row in rows}
+
+    def last_model_step(self, scope: Scope, execution_id: ExecutionId) -> tuple[StepRecord, set[int]] | None:
+        """The execution's last recorded model call, and the numbers of its calls that are recorded."""
+        row = self.connection.execute(_LAST_MODEL_STEP, given(scope, execution_id=execution_id)).first()
+        if row is None:
+            return None
+        calls = self.connection.execute(_CALLS_OF_STEP, given(scope, execution_id=execution_id, step=row.step))
+        return _step(row), {call for (call,) in calls}
 
     def tool_steps(self, scope: Scope, tool: str, limit: int) -> list[StepRecord]:
         """The latest calls of a tool, newest first."""
@@ -258,6 +294,8 @@ class ExecutionQueries(Session):
             created_at=clock.now(),
         )
         self.insert(steps, row)
+        if '"digest":"' in row["payload"]:
+            self.insert_uses(scope, _digests(record), record.execution_id, record.step, record.call)
 
 
 def _execution(row: Row[tuple[object, ...]]) -> ExecutionRecord:
@@ -281,6 +319,20 @@ def _execution(row: Row[tuple[object, ...]]) -> ExecutionRecord:
         finished_at=clock.optional_datetime(row.finished_at),
     )
     return ExecutionRecord(execution, row.fingerprint, row.reply_id, from_json(row.variables, {}))
+
+
+def _digests(record: StepRecord) -> list[str]:
+    """Contents that a step refers to: files that a tool made, or a draft that is too long to stand in it.
+
+    Arguments and results may name any content; that proves nothing.
+    """
+    payload: dict[str, Any] = from_json(to_json(record.payload))
+    if record.kind == "tool":
+        artifacts: list[dict[str, str]] = payload.get("artifacts") or []
+        return [artifact["digest"] for artifact in artifacts]
+    draft: dict[str, Any] = payload.get("draft") or {}
+    content: dict[str, Any] = draft.get("content") or {}
+    return [content["digest"]] if record.kind == "model" and content.get("digest") else []
 
 
 def _step(row: Row[tuple[object, ...]]) -> StepRecord:

@@ -1,17 +1,16 @@
-"""Queries on approvals, deadlines and budgets."""
+"""Queries on approvals and budgets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, RowMapping, and_, bindparam, or_, select
 
 from caxton.adapters.store import clock
-from caxton.adapters.store.schema import approvals, budgets, deadlines
+from caxton.adapters.store.schema import approval_votes, approvals, budgets, remembered_grants
 from caxton.adapters.store.session import Session, from_json, in_scope, scoped, to_json
-from caxton.domain.governance import Approval, ApprovalState, Budget, period_of
+from caxton.domain.governance import Approval, ApprovalState, Budget, RememberedGrant, Vote, period_of
 from caxton.domain.ids import ExecutionId, Scope
-from caxton.domain.records import Deadline
 
 _ADD_USE = (
     budgets.update()
@@ -26,13 +25,49 @@ _ADD_USE = (
 
 
 class GovernanceQueries(Session):
-    """Approvals, deadlines, budgets."""
+    """Approvals, budgets."""
 
     def approval(self, scope: Scope, approval_id: str) -> Approval | None:
         """The approval of that id."""
         query = select(approvals).where(in_scope(approvals, scope), approvals.c.id == approval_id)
         row = self.connection.execute(query).mappings().first()
-        return _approval(row) if row else None
+        if row is None:
+            return None
+        found = _approval(row)
+        return found.model_copy(update={"votes": self._votes(scope, found.id)}) if found.approvals_needed > 1 else found
+
+    def _votes(self, scope: Scope, approval_id: str) -> list[Vote]:
+        query = (
+            select(approval_votes)
+            .where(in_scope(approval_votes, scope), approval_votes.c.approval_id == approval_id)
+            .order_by(approval_votes.c.made_at)
+        )
+        return [
+            Vote(
+                approver=row.approver,
+                actor=row.actor,
+                reason=row.reason,
+                made_at=clock.to_datetime(row.made_at),
+                arguments=from_json(row.arguments),
+            )
+            for row in self.connection.execute(query)
+        ]
+
+    def vote(self, scope: Scope, approval_id: str, approver: str) -> Vote | None:
+        """An approver's vote."""
+        return next((vote for vote in self._votes(scope, approval_id) if vote.approver == approver), None)
+
+    def put_vote(self, scope: Scope, approval_id: str, vote: Vote) -> None:
+        """Records that an approver agrees, in place of what that one has said before."""
+        table = approval_votes
+        same = (table.c.approval_id == approval_id, table.c.approver == vote.approver)
+        self.connection.execute(table.delete().where(in_scope(table, scope), *same))
+        values = vote.model_dump(exclude={"arguments"}) | {
+            "approval_id": approval_id,
+            "made_at": clock.from_datetime(vote.made_at),
+            "arguments": None if vote.arguments is None else to_json(vote.arguments),
+        }
+        self.connection.execute(table.insert(), scoped(scope, **values))
 
     def approvals(
         self,
@@ -65,13 +100,23 @@ class GovernanceQueries(Session):
 
     def add_approval(self, scope: Scope, approval: Approval) -> None:
         """Records that an action waits."""
-        row = scoped(scope, **approval.model_dump(exclude={"requested_at", "expires_at", "decided_at"}))
+        left_out = {"requested_at", "expires_at", "decided_at", "votes", "arguments"}
+        row = scoped(scope, **approval.model_dump(exclude=left_out))
+        row["arguments"] = None if approval.arguments is None else to_json(approval.arguments)
         row["requested_at"] = clock.from_datetime(approval.requested_at)
         row["expires_at"] = clock.from_datetime(approval.expires_at)
         row["decided_at"] = clock.optional_from(approval.decided_at)
         self.insert(approvals, row)
 
-    def decide_approval(self, scope: Scope, approval_id: str, state: ApprovalState, by: str, reason: str) -> bool:
+    def decide_approval(
+        self,
+        scope: Scope,
+        approval_id: str,
+        state: ApprovalState,
+        by: str,
+        reason: str,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> bool:
         """Records the end of an approval; False when it had ended before (the first decision stands)."""
         self.flush()
         changed = self.connection.execute(
@@ -79,56 +124,55 @@ class GovernanceQueries(Session):
             .where(
                 in_scope(approvals, scope), approvals.c.id == approval_id, approvals.c.state == ApprovalState.PENDING
             )
-            .values(state=state, decided_by=by, decided_at=clock.now(), reason=reason)
-        )
-        return bool(changed.rowcount)
-
-    def add_deadlines(self, scope: Scope, found: Sequence[Deadline]) -> None:
-        """Notes what is to happen at a time."""
-        for deadline in found:
-            row = scoped(
-                scope,
-                execution_id=deadline.execution_id,
-                kind=deadline.kind,
-                level=deadline.level,
-                due_at=clock.from_datetime(deadline.due_at),
-                details=to_json(deadline.details),
-            )
-            self.insert(deadlines, row)
-
-    def due_deadlines(self, moment: datetime, limit: int) -> list[Deadline]:
-        """What is due at `moment`, over all customers (each names its own), the earliest first."""
-        query = (
-            select(deadlines)
-            .where(deadlines.c.due_at <= clock.from_datetime(moment))
-            .order_by(deadlines.c.due_at)
-            .limit(limit)
-        )
-        return [_deadline(row) for row in self.connection.execute(query)]
-
-    def remove_deadline(self, deadline: Deadline) -> bool:
-        """Strikes one that was dealt with; False when another process was quicker."""
-        changed = self.connection.execute(
-            deadlines.delete().where(
-                in_scope(deadlines, deadline.scope),
-                deadlines.c.execution_id == deadline.execution_id,
-                deadlines.c.kind == deadline.kind,
-                deadlines.c.level == deadline.level,
+            .values(
+                state=state,
+                decided_by=by,
+                decided_at=clock.now(),
+                reason=reason,
+                arguments=None if arguments is None else to_json(dict(arguments)),
             )
         )
         return bool(changed.rowcount)
 
-    def clear_deadlines(self, scope: Scope, execution_id: ExecutionId) -> None:
-        """Strikes those of an execution that has ended, but for notices that are due already."""
-        self.flush()
+    def add_remembered(self, scope: Scope, grant: RememberedGrant) -> None:
+        """Keeps a grant that is remembered."""
         self.connection.execute(
-            deadlines.delete().where(
-                in_scope(deadlines, scope),
-                deadlines.c.execution_id == execution_id,
-                deadlines.c.kind != "memory",
-                or_(deadlines.c.kind != "escalation", deadlines.c.due_at > clock.now()),
-            )
+            remembered_grants.insert(),
+            scoped(
+                scope,
+                id=grant.id,
+                agent=grant.agent,
+                name=grant.name,
+                document=grant.model_dump_json(),
+                expires_at=clock.from_datetime(grant.expires_at),
+            ),
         )
+
+    def remembered(
+        self, scope: Scope, now: datetime, *, agent: str | None = None, name: str | None = None
+    ) -> list[RememberedGrant]:
+        """Remembered grants that hold at `now`, of the workspace or of an agent's calls of a function."""
+        table = remembered_grants
+        query = select(table.c.document).where(
+            in_scope(table, scope), table.c.expires_at > clock.from_datetime(now), table.c.revoked_at.is_(None)
+        )
+        if agent is not None:
+            query = query.where(table.c.agent == agent)
+        if name is not None:
+            query = query.where(table.c.name == name)
+        found = self.connection.execute(query.order_by(table.c.expires_at)).scalars()
+        return [RememberedGrant.model_validate_json(document) for document in found]
+
+    def revoke_remembered(self, scope: Scope, grant_id: str) -> bool:
+        """Ends a remembered grant; False when there is none of that id that holds."""
+        table = remembered_grants
+        changed = self.connection.execute(
+            table.update()
+            .where(in_scope(table, scope), table.c.id == grant_id, table.c.revoked_at.is_(None))
+            .where(table.c.expires_at > clock.now())
+            .values(revoked_at=clock.now())
+        )
+        return bool(changed.rowcount)
 
     def budgets(self, customer: str, workspace: str | None = None, agent: str | None = None) -> list[Budget]:
         """The customer's budgets; with `workspace` and `agent`, those that limit the agent's work."""
@@ -189,18 +233,8 @@ def _approval(row: RowMapping) -> Approval:
     for name in ("requested_at", "expires_at", "decided_at"):
         values[name] = clock.optional_datetime(values[name])
     values["reason"] = values["reason"] or ""
+    values["arguments"] = from_json(values["arguments"])
     return Approval.model_validate(values)
-
-
-def _deadline(row: Row[tuple[Any, ...]]) -> Deadline:
-    return Deadline(
-        scope=Scope(customer=row.customer, workspace=row.workspace),
-        execution_id=row.execution_id,
-        kind=row.kind,
-        level=row.level,
-        due_at=clock.to_datetime(row.due_at),
-        details=from_json(row.details, {}),
-    )
 
 
 def _budget(row: Row[tuple[Any, ...]]) -> Budget:

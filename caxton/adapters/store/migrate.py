@@ -1,14 +1,16 @@
 """Brings a database to the schema of this version of Caxton."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from caxton.adapters.store.database import Database, translate
-from caxton.domain.errors import StoreUnavailable
+from caxton.adapters.store.database import Database, sqlite_url, translate
+from caxton.domain.errors import CaxtonError, ErrorReport, StoreUnavailable
 
-HEAD = "0005"
+HEAD = "0019"
 """The newest revision in `migrations/versions`; a test holds it to that."""
 
 MIGRATION_LOCK = 0xCA701
@@ -31,6 +33,47 @@ def migrate(database: Database) -> None:
                 reason=str(error.orig),
             ) from error
         raise translate(error) from error
+
+
+def migrate_apart(database: Database) -> None:
+    """Does the same in a process of its own where that is SQLite: a server keeps what it has loaded, and Alembic is 20 MB.
+
+    Raises:
+        StoreUnavailable: as :func:`migrate`.
+    """
+    if not database.is_sqlite or _is_newest(database):
+        migrate(database)
+        return
+    path = Path(str(database.engine.url.database))
+    command = [sys.executable, "-P", "-m", "caxton.adapters.store.migrate", str(path)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+    if done.returncode == 0:
+        return
+    if not done.stdout:
+        raise StoreUnavailable(
+            f"the database could not be brought to the schema of this version: exit code {done.returncode}"
+        )
+    raise CaxtonError.from_report(ErrorReport.model_validate_json(done.stdout))
+
+
+def _is_newest(database: Database) -> bool:
+    try:
+        return _revision(database) == HEAD
+    except DBAPIError:  # `migrate` says what is wrong
+        return True
+
+
+def main() -> int:
+    """Migrates the SQLite database whose path is the argument; an error goes to standard output as JSON."""
+    database = Database(sqlite_url(Path(sys.argv[1])))
+    try:
+        migrate(database)
+    except CaxtonError as error:
+        sys.stdout.write(error.report().model_dump_json())
+        return error.exit_code
+    finally:
+        database.close()
+    return 0
 
 
 def _migrate(database: Database) -> None:
@@ -70,3 +113,7 @@ def _revision(database: Database) -> str | None:
         if not inspect(connection).has_table("alembic_version"):
             return None
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

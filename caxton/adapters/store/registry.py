@@ -43,7 +43,6 @@ class RegistryQueries(Session):
     def bump_generation(self, scope: Scope) -> None:
         """Tells every index that the components have changed."""
         self.generations.clear()
-        self.changed_registry = True
         changed = self.connection.execute(
             generations.update().where(in_scope(generations, scope)).values(generation=generations.c.generation + 1)
         )
@@ -118,7 +117,6 @@ class RegistryQueries(Session):
     def bump_generations(self, customer: str) -> None:
         """Tells every index of the customer that something has changed."""
         self.generations.clear()
-        self.changed_registry = True
         self.connection.execute(
             generations.update()
             .where(generations.c.customer == customer)

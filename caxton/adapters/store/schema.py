@@ -3,7 +3,7 @@
 Times are microseconds since the epoch; structured values are JSON text. Both mean the same in SQLite and PostgreSQL.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false, text
 
 metadata = MetaData()
 
@@ -12,7 +12,8 @@ ID = 40
 DIGEST = 64
 
 
-def _scope() -> list[Column[str]]:
+def scope_columns() -> list[Column[str]]:
+    """The columns that every key starts with."""
     return [Column("customer", String(NAME), primary_key=True), Column("workspace", String(NAME), primary_key=True)]
 
 
@@ -22,13 +23,13 @@ def _present(name: str, *columns: str, column: str) -> Index:
     return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
-generations = Table("generations", metadata, *_scope(), Column("generation", BigInteger, nullable=False))
+generations = Table("generations", metadata, *scope_columns(), Column("generation", BigInteger, nullable=False))
 """Counts changes of a workspace's components, so that an index in memory knows when it is stale."""
 
 versions = Table(
     "versions",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("kind", String(8), primary_key=True),
     Column("digest", String(DIGEST), primary_key=True),
     Column("name", String(NAME), nullable=False),
@@ -44,7 +45,7 @@ versions = Table(
 components = Table(
     "components",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("kind", String(8), primary_key=True),
     Column("name", String(NAME), primary_key=True),
     Column("digest", String(DIGEST), nullable=False),
@@ -60,7 +61,7 @@ components = Table(
 deployments = Table(
     "deployments",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("id", String(ID), primary_key=True),
     Column("state", String(16), nullable=False),
     Column("message", Text, nullable=False),
@@ -70,15 +71,40 @@ deployments = Table(
     Column("changes", Text, nullable=False),
     Column("error", Text),
     Column("rollback_of", String(ID)),
+    Column("source", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Index("deployments_by_time", "customer", "workspace", "created_at"),
 )
 
+workspace_contents = Table(
+    "workspace_contents",
+    metadata,
+    *scope_columns(),
+    Column("digest", String(DIGEST), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+"""Content that somebody brought to a workspace: uploaded for its deployments, or made by a tool that was called there by hand."""
+
+content_uses = Table(
+    "content_uses",
+    metadata,
+    Column("customer", String(NAME), primary_key=True),
+    Column("digest", String(DIGEST), primary_key=True),
+    Column("workspace", String(NAME), primary_key=True),
+    Column("owner", String(ID), primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("call", Integer, primary_key=True, autoincrement=False),
+    Index("content_uses_by_owner", "customer", "workspace", "owner"),
+    sqlite_with_rowid=False,
+)
+"""Which message (step -1), or which step of an execution, refers to content. In PostgreSQL triggers add to it, in SQLite whoever
+writes; in both a trigger takes out what is removed."""
+
 conversations = Table(
     "conversations",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("id", String(ID), primary_key=True),
     Column("state", String(16), nullable=False),
     Column("topic", Text),
@@ -86,6 +112,7 @@ conversations = Table(
     Column("agent", String(NAME)),
     Column("participants", Text, nullable=False),
     Column("message_count", Integer, nullable=False),
+    Column("accepted", Integer, nullable=False, server_default="0"),
     Column("one_shot", Boolean, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("last_activity", BigInteger, nullable=False),
@@ -98,7 +125,7 @@ conversations = Table(
 messages = Table(
     "messages",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("id", String(ID), primary_key=True),
     Column("conversation_id", String(ID), nullable=False),
     Column("execution_id", String(ID)),
@@ -119,10 +146,33 @@ messages = Table(
     Index("messages_by_receiver", "customer", "workspace", "receiver", "created_at"),
 )
 
+turns = Table(
+    "turns",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("customer", String(NAME), nullable=False),
+    Column("workspace", String(NAME), nullable=False),
+    Column("execution_id", String(ID), nullable=False),
+    Column("conversation_id", String(ID), nullable=False),
+    Column("one_shot", Boolean, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("begun", Boolean, nullable=False),
+    Column("cancelled", Boolean, nullable=False, server_default=text("false")),
+    Column("given_way", String(16)),
+    Column("due_at", BigInteger, nullable=False),
+    Column("accepted_at", BigInteger, nullable=False),
+    Column("waited", Float, nullable=False, server_default="0"),
+    Index("turns_by_execution", "customer", "workspace", "execution_id", unique=True),
+    Index("turns_by_conversation", "customer", "workspace", "conversation_id", "sequence"),
+    Index("turns_by_due_time", "due_at"),
+)
+"""Turns that are accepted and have not ended, in the order in which each conversation answers them. A row goes with the end of
+its turn; until then the workflow of its conversation is told of it, again at `due_at`."""
+
 executions = Table(
     "executions",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("id", String(ID), primary_key=True),
     Column("root_id", String(ID), nullable=False),
     Column("parent_id", String(ID)),
@@ -152,7 +202,7 @@ executions = Table(
 steps = Table(
     "steps",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("execution_id", String(ID), primary_key=True),
     Column("step", Integer, primary_key=True),
     Column("call", Integer, primary_key=True),
@@ -209,7 +259,7 @@ events = Table(
 event_blocks = Table(
     "event_blocks",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("field", String(16), primary_key=True),
     Column("value", String(NAME * 2), primary_key=True),
     Column("block", BigInteger, primary_key=True, autoincrement=False),
@@ -230,7 +280,7 @@ event_heads = Table(
 approvals = Table(
     "approvals",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("id", String(ID), primary_key=True),
     Column("execution_id", String(ID), nullable=False),
     Column("root_id", String(ID), nullable=False),
@@ -250,19 +300,53 @@ approvals = Table(
     Column("decided_at", BigInteger),
     Column("decided_by", String(NAME * 2)),
     Column("reason", Text),
+    Column("requested_by", String(NAME * 2)),
+    Column("four_eyes", Boolean, nullable=False, server_default=false()),
+    Column("approvals_needed", Integer, nullable=False, server_default="1"),
+    Column("arguments", Text),
+    Column("remembered", String(ID)),
     Index("approvals_by_state", "customer", "workspace", "state", "requested_at"),
     Index("approvals_by_execution", "customer", "workspace", "execution_id"),
 )
 """Actions that wait, or waited, for a person."""
 
+approval_votes = Table(
+    "approval_votes",
+    metadata,
+    *scope_columns(),
+    Column("approval_id", String(ID), primary_key=True),
+    Column("approver", String(NAME * 2), primary_key=True),
+    Column("actor", String(NAME * 2), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("arguments", Text),
+)
+"""Approvers who agree with an action that takes several, or with other arguments."""
+
+remembered_grants = Table(
+    "remembered_grants",
+    metadata,
+    *scope_columns(),
+    Column("id", String(ID), primary_key=True),
+    Column("agent", String(NAME), nullable=False),
+    Column("name", String(NAME * 4), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    Index("remembered_grants_by_call", "customer", "workspace", "agent", "name", "expires_at"),
+)
+"""Calls that need no further decision for a while."""
+
 deadlines = Table(
     "deadlines",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("execution_id", String(ID), primary_key=True),
     Column("kind", String(16), primary_key=True),
     Column("level", Integer, primary_key=True),
     Column("due_at", BigInteger, nullable=False),
+    Column("first_due_at", BigInteger),
+    Column("attempts", Integer, nullable=False, server_default="0"),
     Column("details", Text, nullable=False),
     Index("deadlines_by_time", "due_at"),
 )
@@ -284,6 +368,36 @@ budgets = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 """Limits on what a customer, a workspace (agent is empty) or an agent may use, and what the running period has used."""
+
+tool_grants = Table(
+    "tool_grants",
+    metadata,
+    *scope_columns(),
+    Column("id", String(ID), primary_key=True),
+    Column("tool", String(NAME), nullable=False),
+    Column("agent", String(NAME)),
+    Column("rights", Text, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("count", BigInteger),
+    Column("used", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", String(NAME * 2), nullable=False),
+    Column("revoked_at", BigInteger),
+    Column("revoked_by", String(NAME * 2)),
+    Index("tool_grants_by_tool", "customer", "workspace", "tool"),
+)
+"""What operators granted to tools: function, arguments, network, environment, files and limits are JSON in `rights`."""
+
+tool_grant_uses = Table(
+    "tool_grant_uses",
+    metadata,
+    *scope_columns(),
+    Column("grant_id", String(ID), primary_key=True),
+    Column("call", String(ID * 2), primary_key=True),
+    Column("used_at", BigInteger, nullable=False),
+)
+"""Calls that a counted grant was used for: a call that is made again after a crash counts once."""
 
 documents = Table(
     "documents",
@@ -309,7 +423,7 @@ document_positions = Table(
 memory_retention = Table(
     "memory_retention",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("max_age", Float),
     Column("max_entities", BigInteger),
 )
@@ -318,7 +432,7 @@ memory_retention = Table(
 memory_undo = Table(
     "memory_undo",
     metadata,
-    *_scope(),
+    *scope_columns(),
     Column("number", Integer, primary_key=True),
     Column("operation", String(ID), nullable=False),
     Column("kind", String(16), nullable=False),
@@ -337,9 +451,30 @@ api_keys = Table(
     Column("id", String(ID), nullable=False, unique=True),
     Column("customer", String(NAME), nullable=False),
     Column("name", String(NAME), nullable=False),
-    Column("role", String(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    Column("grants", Text, nullable=False, server_default="[]"),
+    Column("expires_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    Column("rate", Float),
     Index("api_keys_by_customer", "customer"),
 )
 """Keys by the SHA-256 of the key: 256 random bits need no slow hash."""
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("customer", String(NAME), primary_key=True),
+    Column("name", String(NAME), primary_key=True),
+    Column("permissions", Text, nullable=False),
+    Column("description", Text, nullable=False),
+)
+"""Roles that customers have defined: sets of permissions."""
+
+access_changes = Table(
+    "access_changes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("generation", BigInteger, nullable=False),
+)
+"""One row, which counts changes of keys and roles."""

@@ -2,16 +2,19 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Connection, Table, and_, bindparam
+from sqlalchemy import Connection, FromClause, Table, and_, bindparam
 from sqlalchemy.sql.elements import ColumnElement
 
-from caxton.adapters.store.bulk import columns_and_values, insert_rows
+from caxton.adapters.store.bulk import columns_and_values, has_bulk, insert_rows
+from caxton.adapters.store.schema import content_uses
 from caxton.adapters.store.writer import Count, Job, Rows
-from caxton.domain.ids import Scope
+from caxton.domain.ids import ExecutionId, Scope
 from caxton.domain.json_text import compact_encoder
+from caxton.domain.records import StepRecord
 from caxton.domain.sealing import Unplaced
 
 
@@ -31,9 +34,10 @@ class Session:
         self._fresh: dict[tuple[Table, str, str, str], dict[str, Any]] = {}
         self.generations: dict[Scope, int] = {}
         """Generations of registries that the transaction has read."""
-        self.changed_registry = False
         self.in_hand: dict[Scope, dict[str, int]] = {}
         """Work in hand by agent that the transaction has read."""
+        self.read_steps: dict[tuple[Scope, ExecutionId, int, int], StepRecord | None] = {}
+        """Steps that the transaction has read by their keys."""
         self.appended: defaultdict[str, list[Unplaced]] = defaultdict(list)
         """Events that the transaction appends, by customer."""
 
@@ -45,6 +49,11 @@ class Session:
         """Like :meth:`insert`, for a row that the same transaction may change again: see :meth:`fresh`."""
         self.insert(table, row)
         self._fresh[table, scope.customer, scope.workspace, key] = row
+
+    def insert_uses(self, scope: Scope, digests: Iterable[str], owner: str, step: int = -1, call: int = 0) -> None:
+        """Adds that a message (step -1), or a step of an execution, refers to contents."""
+        for digest in set(digests):
+            self.insert(content_uses, scoped(scope, digest=digest, owner=owner, step=step, call=call))
 
     def fresh(self, table: Table, scope: Scope, key: str) -> dict[str, Any] | None:
         """The row of that key if it waits to be inserted. What is changed in it is never a statement of its own."""
@@ -61,10 +70,12 @@ class Session:
         pending, self._pending = self._pending, {}
         self._fresh.clear()
         for table, rows in pending.items():
+            if table is content_uses and not has_bulk(self.connection):
+                continue  # PostgreSQL does it by triggers
             insert_rows(self.connection, table, rows)
 
 
-def in_scope(table: Table, scope: Scope) -> ColumnElement[bool]:
+def in_scope(table: FromClause, scope: Scope) -> ColumnElement[bool]:
     """The condition that every query starts with."""
     return and_(table.c.customer == scope.customer, table.c.workspace == scope.workspace)
 

@@ -1,27 +1,43 @@
 """All queries of one transaction."""
 
 from caxton.adapters.store.conversations import ConversationQueries
+from caxton.adapters.store.deadlines import DeadlineQueries
 from caxton.adapters.store.deployments import DeploymentQueries
 from caxton.adapters.store.documents import DocumentQueries
-from caxton.adapters.store.events import EventQueries
 from caxton.adapters.store.executions import ExecutionQueries
+from caxton.adapters.store.flow import FlowQueries
 from caxton.adapters.store.governance import GovernanceQueries
 from caxton.adapters.store.keys import KeyQueries
 from caxton.adapters.store.memory import MemoryQueries
+from caxton.adapters.store.references import ReferenceQueries
 from caxton.adapters.store.registry import RegistryQueries
-from caxton.adapters.store.statistics import StatisticsQueries
+from caxton.adapters.store.retention import RetentionQueries
+from caxton.adapters.store.schedules import ScheduleQueries
+from caxton.adapters.store.segments import SegmentQueries
+from caxton.adapters.store.sizes import SizeQueries
+from caxton.adapters.store.tool_grants import ToolGrantQueries
+from caxton.adapters.store.triggers import TriggerQueries
+from caxton.adapters.store.turns import TurnQueries
 
 
 class SqlTransaction(
     RegistryQueries,
     ExecutionQueries,
     ConversationQueries,
+    TurnQueries,
+    FlowQueries,
     DeploymentQueries,
-    StatisticsQueries,
-    EventQueries,
+    SegmentQueries,
     GovernanceQueries,
+    DeadlineQueries,
+    ToolGrantQueries,
+    ScheduleQueries,
+    TriggerQueries,
     DocumentQueries,
     KeyQueries,
     MemoryQueries,
+    ReferenceQueries,
+    RetentionQueries,
+    SizeQueries,
 ):
     """The :class:`caxton.domain.records.Transaction` port over SQLAlchemy."""

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 Rows = tuple[str, tuple[str, ...], Sequence[tuple[Any, ...]]]
 """A table, names of its columns, and values."""
 
-Count = tuple[int, int, str, str, str, bool]
-"""Messages that are new in a conversation, when, its key, and whether it must not have ended."""
+Count = tuple[int, int, str, str, str, int | None]
+"""Messages that are new in a conversation, when, its key, and how many it had accepted before, where one more is accepted now:
+then it must not have ended, nor accepted another one meanwhile."""
 
 Job = tuple[list[Rows], list[Count], list[tuple[str, list[Unplaced]]]]
 """Rows to insert, messages to count, and events to append by customer."""
@@ -37,8 +38,9 @@ Checkpoint = tuple[int, int, int]
 """What a checkpoint tells: whether it could not begin, pages in the write-ahead log, pages of them that are moved."""
 
 COUNT = (
-    "UPDATE conversations SET message_count = message_count + ?, last_activity = ? "
-    "WHERE customer = ? AND workspace = ? AND id = ? AND (NOT ? OR state IN ('Initiated', 'InProgress'))"
+    "UPDATE conversations SET message_count = message_count + ?1, last_activity = ?2, accepted = accepted + (?6 IS NOT NULL) "
+    "WHERE customer = ?3 AND workspace = ?4 AND id = ?5 "
+    "AND (?6 IS NULL OR (accepted = ?6 AND state IN ('Initiated', 'InProgress')))"
 )
 
 DONE, NOT_DONE = b"1", b"0"
@@ -81,10 +83,12 @@ def connect(path: str, synchronous: str) -> "apsw.Connection":
 def _wait_for_lock(times: int) -> bool:
     """Waits while another process writes; `times` is how often this one has already.
 
+    The third argument of the command says for how many seconds.
+
     SQLite's own patience sleeps longer each time, so a lock that is held for 10 ms costs 18, and one of 60 ms 103.
     """
     time.sleep(LOOK_AGAIN)
-    return times * LOOK_AGAIN < BUSY_TIMEOUT
+    return times * LOOK_AGAIN < (float(sys.argv[3]) if len(sys.argv) > 3 else BUSY_TIMEOUT)
 
 
 def write(connection: "apsw.Connection", job: Job) -> bool:
@@ -105,7 +109,7 @@ def write(connection: "apsw.Connection", job: Job) -> bool:
         for customer, events in logs:
             _append(connection, customer, events)
         connection.execute("COMMIT")
-    except apsw.Error:
+    except Exception:  # also of a text that has no UTF-8: the next job has nothing to do with it
         with contextlib.suppress(apsw.Error):
             connection.execute("ROLLBACK")
         return False

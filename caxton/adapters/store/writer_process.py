@@ -16,9 +16,9 @@ class WriterProcess:
     The event loop itself talks to it: a thread that waits for an answer would have to wait for the interpreter's lock, too.
     """
 
-    def __init__(self, path: str, synchronous: str) -> None:
+    def __init__(self, path: str, synchronous: str, lock_timeout: float) -> None:
         """For the SQLite database in `path`."""
-        self._command = [sys.executable, "-m", "caxton.adapters.store.writer", path, synchronous]
+        self._command = [sys.executable, "-m", "caxton.adapters.store.writer", path, synchronous, f"{lock_timeout:g}"]
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 

@@ -3,6 +3,7 @@
 The module as a whole provides the port :class:`caxton.domain.ports.TemplateEngine`.
 """
 
+from caxton.adapters.templates.budget import new_budget
 from caxton.adapters.templates.engine import (
     Template,
     TemplateError,
@@ -12,4 +13,4 @@ from caxton.adapters.templates.engine import (
     variables_of,
 )
 
-__all__ = ["Template", "TemplateError", "compile_template", "evaluate", "render", "variables_of"]
+__all__ = ["Template", "TemplateError", "compile_template", "evaluate", "new_budget", "render", "variables_of"]

@@ -10,7 +10,8 @@ from difflib import get_close_matches
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from caxton.adapters.templates.budget import BudgetExceeded, check_size, new_budget, weigh
+from caxton.adapters.templates.budget import BudgetExceeded, check_size, counted, made, new_budget, weigh
+from caxton.domain.costly_work import STOPPED
 from caxton.domain.errors import CaxtonError, Hint, InvalidInput
 
 if TYPE_CHECKING:  # Jinja2 takes a tenth of a second to import: only when a template is rendered
@@ -19,7 +20,13 @@ if TYPE_CHECKING:  # Jinja2 takes a tenth of a second to import: only when a tem
     from caxton.adapters.templates.sandbox import Sandbox
 
 CACHE_SIZE = 1_024
-"""Compiled templates that are kept."""
+"""Compiled short templates that are kept."""
+
+SHORT = 2_048
+"""Characters of a short template. Compiled, a template takes some 70 times its text."""
+
+LONG_CACHE_SIZE = 32
+"""Compiled long templates that are kept, which have 100,000 characters at most."""
 
 _VALUE = "_value"
 
@@ -98,13 +105,16 @@ def _sandbox() -> "Sandbox":
     return Sandbox()
 
 
-@functools.lru_cache(maxsize=CACHE_SIZE)
 def compile_template(text: str) -> Template:
     """Compiles `text`.
 
     Raises:
         TemplateError: it is not a valid template; the error carries the line.
     """
+    return _compiled_short(text) if len(text) <= SHORT else _compiled_long(text)
+
+
+def _compile(text: str) -> Template:
     from jinja2 import TemplateSyntaxError
 
     sandbox = _sandbox()
@@ -116,6 +126,10 @@ def compile_template(text: str) -> Template:
         raise TemplateError("the template is nested too deeply") from None
     except (SyntaxError, ValueError, MemoryError) as error:  # of the Python code that Jinja2 makes of it
         raise TemplateError(f"the template cannot be compiled: {error}") from None
+
+
+_compiled_short = functools.lru_cache(maxsize=CACHE_SIZE)(_compile)
+_compiled_long = functools.lru_cache(maxsize=LONG_CACHE_SIZE)(_compile)
 
 
 def _template_error(error: "jinja2.TemplateSyntaxError", sandbox: "Sandbox") -> TemplateError:
@@ -168,17 +182,19 @@ def _run(template: Template | str, variables: Mapping[str, Any], *, native: bool
             template = compile_template(template)
         except TemplateError as error:
             raise InvalidInput(
-                f"A template of the agent is not valid (line {error.line}): {error.message}",
+                f"a template of the agent is not valid (line {error.line}): {error.message}",
                 *([error.hint] if error.hint else []),
             ) from None
     if template.constant is not None:
         return template.constant
     try:
-        with new_budget():
+        with new_budget(variables):
             return template.evaluate(variables) if native else template.render(variables)
     except BudgetExceeded as error:
         raise InvalidInput(
-            f"A template of the agent was stopped: {error}", "Make the template do less, or pass it smaller values"
+            f"a template of the agent was stopped: {error}",
+            "make the template do less, or pass it smaller values",
+            details={STOPPED: True},
         ) from None
     except (JinjaError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise _rendering_error(template, error, variables) from None
@@ -191,13 +207,13 @@ def _rendering_error(template: Template, error: Exception, variables: Mapping[st
     line = template.line_of(error.__traceback__)
     where = f" (line {line})" if line and "\n" in template.text else ""
     if isinstance(error, UndefinedError):
-        hint = Hint(text=f"Variables here: {_listed(variables)}")
+        hint = Hint(text=f"variables here: {_listed(variables)}")
         lacking = sorted(template.variables - set(variables))
         hints = [
-            f'Did you mean "{close[0]}"?' for name in lacking if (close := get_close_matches(name, variables, n=1))
+            f'did you mean "{close[0]}"?' for name in lacking if (close := get_close_matches(name, variables, n=1))
         ]
         return InvalidInput(
-            f"A template of the agent cannot be filled in{where}: {error.message}",
+            f"a template of the agent cannot be filled in{where}: {error.message}",
             *hints,
             hint,
             details={"missing": lacking, "available": sorted(variables)},
@@ -205,7 +221,7 @@ def _rendering_error(template: Template, error: Exception, variables: Mapping[st
     # Type errors speak of types; the text of others may quote values, which are the user's
     told = isinstance(error, (TypeError, JinjaError))
     reason = str(error).rstrip(".") if told else f"its values do not fit ({type(error).__name__})"
-    return InvalidInput(f"A template of the agent cannot be filled in{where}: {reason}")
+    return InvalidInput(f"a template of the agent cannot be filled in{where}: {reason}")
 
 
 def _listed(variables: Mapping[str, Any]) -> str:
@@ -214,16 +230,26 @@ def _listed(variables: Mapping[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:
     """`value` as JSON has it: what Jinja2 makes lazily is made, and what is missing raises."""
-    import jinja2
-
+    if type(value) in _PLAIN:
+        return value
     weigh(value)
+    return _made_plain(value)
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def _made_plain(value: Any) -> Any:
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
-    if isinstance(value, jinja2.Undefined):
-        return str(value)  # raises
     if isinstance(value, Mapping):
-        items = cast("Mapping[Any, Any]", value).items()
-        return {str(key): _plain(item) for key, item in items}
-    if isinstance(value, Iterable):
-        return [_plain(item) for item in cast("Iterable[Any]", value)]
-    return str(value)
+        mapping = cast("Mapping[Any, Any]", value)
+        made(mapping, 8 * len(mapping))
+        return {str(key): item if type(item) in _PLAIN else _made_plain(item) for key, item in mapping.items()}
+    if isinstance(value, (list, tuple, range)):
+        items = cast("list[Any]", value)
+        made(items, 8 * len(items))
+        return [item if type(item) in _PLAIN else _made_plain(item) for item in items]
+    if isinstance(value, Iterable) and not hasattr(cast("object", value), "_undefined_message"):
+        return [_made_plain(item) for item in counted(value)]
+    return str(cast("object", value))  # of what is missing, this raises

@@ -5,7 +5,7 @@ recursive loops) or read other files (include, import, extends) is not part of t
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, cast
 
 from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, nodes, pass_context
@@ -17,12 +17,15 @@ from jinja2.visitor import NodeTransformer
 
 from caxton.adapters.templates.budget import (
     BudgetExceeded,
-    check_size,
+    check_growth,
+    check_work,
+    counted,
+    made,
     spend,
     spend_for,
     weigh,
 )
-from caxton.adapters.templates.filters import replace, template_filters, to_text
+from caxton.adapters.templates.filters import charge, compared, replace, template_filters, to_text
 
 INTEGER_BITS = 256
 """Width of the integers that templates may reckon with."""
@@ -59,13 +62,66 @@ _FORBIDDEN: dict[type[nodes.Node], str] = {
 }
 _MEASURED = "measured value"  # names of filters that no template can spell
 _COUNTED = "counted items"
+_COMPARED = "compared value"
+_COSTLY_TESTS = frozenset(
+    {
+        "!=",
+        "<",
+        "<=",
+        "==",
+        ">",
+        ">=",
+        "divisibleby",
+        "eq",
+        "equalto",
+        "ge",
+        "greaterthan",
+        "gt",
+        "in",
+        "le",
+        "lessthan",
+    }
+    | {"lower", "lt", "ne", "upper"}
+)
+_LOOK = frozenset({"count", "endswith", "find", "index", "removeprefix", "removesuffix", "startswith", "partition"})
+"""Methods of texts that find their way through 16 MB in some milliseconds, from the left."""
+
+_STRIP = frozenset({"lstrip", "rstrip", "strip"})
+_FROM_THE_RIGHT = frozenset({"rfind", "rpartition", "rsplit"})
+_SPLITS = frozenset({"rsplit", "split"})
+_PASSED = frozenset({"_block_vars", "_loop_vars"})
+"""Arguments that Jinja2 adds to calls within blocks and loops."""
+
+_LARGEST_PART = 100
+"""Characters that a method may look for from the right, or take off at the ends: Python compares each with each there."""
+
+_MOST_PARTS = 100_000
+"""Texts that a text may be split into."""
+
 _WORD = re.compile(r"^[A-Za-z_][\w-]{0,63}$")
 
 
 class MissingValue(StrictUndefined):
-    """A value that is not there; using it ends the rendering with a message for the template's author."""
+    """A value that is not there. In conditions it is false, equal to nothing else, and contains nothing.
+
+    Any other use ends the rendering with a message for the template's author.
+    """
 
     __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Undefined)
+
+    def __ne__(self, other: object) -> bool:
+        return not isinstance(other, Undefined)
+
+    __hash__ = StrictUndefined.__hash__  # which raises
+
+    def __contains__(self, _: object) -> bool:
+        return False
 
     @property
     def _undefined_message(self) -> str:
@@ -90,21 +146,34 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         # Nothing is worked out while compiling: neither by the optimizer, nor when printed, for that needs a context
         super().__init__(autoescape=False, undefined=MissingValue, finalize=_printable, optimized=False, cache_size=0)
-        self.filters = template_filters() | {_MEASURED: _measured, _COUNTED: _counted}
+        self.filters = template_filters() | {_MEASURED: _measured, _COUNTED: counted, _COMPARED: compared}
+        tests = cast("dict[str, Any]", self.tests)  # pyright: ignore[reportUnknownMemberType]
+        self.tests = {name: charge(name, test) if name in _COSTLY_TESTS else test for name, test in tests.items()}
         self.globals = {"range": _numbers, "dict": dict}
 
     @staticmethod
     def concat(pieces: Iterable[str]) -> str:
         """Joins what a block printed."""
         texts = list(pieces)
-        check_size(sum(map(len, texts)))
-        return "".join(texts)
+        check_growth(sum(map(len, texts)))
+        joined = "".join(texts)
+        made(joined, len(joined))
+        return joined
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """`obj.attribute`. A key of an object wins over a method, so that data may call a field "values"."""
+        """`obj.attribute`. A key of an object wins over a method, so that data may call a field "values".
+
+        What is missing has nothing but missing values, and those name what was missing first.
+        """
+        if isinstance(obj, Undefined):
+            return obj
         if isinstance(obj, dict) and attribute in obj:
             return cast("dict[str, Any]", obj)[attribute]
         return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """`obj[argument]`."""
+        return obj if isinstance(obj, Undefined) else super().getitem(obj, argument)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ARG002 - Jinja2's signature
         """Whether templates may reach `attr`: only what METHODS lists."""
@@ -120,20 +189,29 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Calls a function or method, for steps."""
         owner = cast("Any", getattr(obj, "__self__", None))
+        named = {name: value for name, value in kwargs.items() if name not in _PASSED} if kwargs else kwargs
+        for argument in (*args, *named.values()):
+            compared(argument)
         if isinstance(owner, str):
+            name = getattr(obj, "__name__", "")
             spend_for(len(owner))
-            if getattr(obj, "__name__", "") == "replace":
-                return replace(owner, *args, **kwargs)
+            if name == "replace":
+                return replace(owner, *args, **named)
+            result = _of_text(owner, name, obj, args, named)
         else:
+            compared(owner)
             spend()
-        result = super().call(context, obj, *args, **kwargs)
-        spend_for(weigh(result))
+            result = super().call(context, obj, *args, **kwargs)
+        made(result, weigh(result))
         return result
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Arithmetic, measured before it is done."""
         _check_operands(operator, left, right)
-        return super().call_binop(context, operator, left, right)
+        result: Any = super().call_binop(context, operator, left, right)
+        if isinstance(result, (str, list, tuple)):
+            made(result, len(cast("list[Any]", result)) * (1 if isinstance(result, str) else 8))
+        return cast("Any", result)
 
     def parse_restricted(self, text: str) -> nodes.Template:
         """The syntax tree of `text`, with what has to be counted or measured marked in it.
@@ -202,6 +280,15 @@ class _Marker(NodeTransformer):
         self.generic_visit(node)
         return self._filter(node, _MEASURED)
 
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if not isinstance(node.expr, nodes.Const):
+            node.expr = self._filter(node.expr, _COMPARED)
+        for operand in node.ops:
+            if not isinstance(operand.expr, nodes.Const):
+                operand.expr = self._filter(operand.expr, _COMPARED)
+        return node
+
     visit_List = visit_Dict = visit_literal  # noqa: N815
 
     def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
@@ -212,17 +299,33 @@ class _Marker(NodeTransformer):
         return self._filter(node, _MEASURED) if isinstance(node.arg, nodes.Slice) else node
 
 
-def _counted(items: Any) -> Iterator[Any]:
-    if isinstance(items, Undefined):
-        str(items)  # raises
-    for item in items:
-        spend()
-        yield item
-
-
 def _measured(value: Any) -> Any:
-    spend_for(weigh(value))
+    made(value, weigh(value))
     return value
+
+
+def _of_text(text: str, name: str, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a method of `text` gives, where that takes some milliseconds at the most."""
+    if name not in _LOOK and name not in _STRIP and name not in _FROM_THE_RIGHT and name != "split":
+        check_work(len(text))  # it looks at each letter
+    if name in _STRIP or name in _FROM_THE_RIGHT:
+        for argument in (*args, *kwargs.values()):
+            check_work(len(argument) if isinstance(argument, str) else 0, _LARGEST_PART)
+    if name in _SPLITS:
+        parts = _split(text, name, *args, **kwargs)
+        check_work(len(parts), _MOST_PARTS)
+        return parts
+    if name == "splitlines":
+        check_work(sum(map(text.count, _LINE_ENDS)), _MOST_PARTS)
+    return method(*args, **kwargs)
+
+
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+def _split(text: str, name: str, sep: str | None = None, maxsplit: int = -1) -> list[str]:
+    most = _MOST_PARTS if maxsplit < 0 else min(maxsplit, _MOST_PARTS)
+    return text.rsplit(sep, most) if name == "rsplit" else text.split(sep, most)
 
 
 @pass_context
@@ -230,7 +333,7 @@ def _printable(_: Context, value: Any) -> str:
     if isinstance(value, str):
         return value
     text = to_text(value)
-    spend_for(len(text))
+    made(text, len(text))
     return text
 
 
@@ -255,7 +358,7 @@ def _check_operands(operator: str, left: Any, right: Any) -> None:
         size = _times(left, right) or _times(right, left)
     elif operator == "+" and isinstance(left, (str, list, tuple)):
         size = len(cast("str", left)) + (len(cast("str", right)) if isinstance(right, (str, list, tuple)) else 0)
-    spend_for(check_size(size))
+    spend_for(check_growth(size))
 
 
 def _times(value: Any, count: Any) -> int:

@@ -6,33 +6,30 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from caxton.api.guard import GuardedRoute, needs
+from caxton.api.in_turn import in_turn
 from caxton.api.json_object import JsonObject
-from caxton.api.routes.messages import (
-    LONGEST_WAIT,
-    IdempotencyKey,
-    MessagePage,
-    TargetBody,
-    Wait,
-    answer,
-    check_size,
-)
+from caxton.api.routes.messages import LONGEST_WAIT, IdempotencyKey, MessagePage, TargetBody, Wait, answer, check_size
 from caxton.api.services import CurrentCaller, UseCases
-from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, EndReason
+from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, EndReason, WhenBusy
 from caxton.domain.executions import Target, TurnView
-from caxton.domain.ids import ConversationId, Name
+from caxton.domain.given import GivenConversationId, GivenText, GivenTime
+from caxton.domain.ids import Name
+from caxton.domain.permissions import Permission
 from caxton.service.conversations import Start
 from caxton.service.turns import Ask
+from caxton.views.deletion import Deletion
 
-router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1/conversations", tags=["conversations"])
 
-Before = Annotated[datetime | None, Query(description="Only what is older, for paging.")]
+Before = Annotated[GivenTime | None, Query(description="Only what is older, for paging.")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 
 class StartBody(TargetBody):
     """A new conversation."""
 
-    topic: str | None = Field(default=None, max_length=500)
+    topic: GivenText | None = Field(default=None, max_length=500)
     idle_timeout: float = Field(
         default=IDLE_TIMEOUT, gt=0, le=365 * 86_400, description="Seconds without a message after which it expires."
     )
@@ -46,6 +43,8 @@ class MessageBody(BaseModel):
 
     content: str = Field(min_length=1)
     variables: JsonObject = Field(default_factory=dict[str, Any], json_schema_extra={"default": {}})
+    when_busy: WhenBusy | None = None
+    """What happens while the conversation works on earlier messages; else as its capability says."""
 
 
 class EndBody(BaseModel):
@@ -64,6 +63,7 @@ class ConversationPage(BaseModel):
 
 
 @router.post("", status_code=201)
+@needs(Permission.MESSAGES_SEND)
 async def start(
     body: StartBody, caller: CurrentCaller, services: UseCases, idempotency_key: IdempotencyKey = None
 ) -> Conversation:
@@ -73,6 +73,8 @@ async def start(
 
 
 @router.get("")
+@needs(Permission.MESSAGES_READ)
+@in_turn
 async def conversations(
     caller: CurrentCaller,
     services: UseCases,
@@ -89,14 +91,29 @@ async def conversations(
 
 
 @router.get("/{conversation_id}")
-async def conversation(conversation_id: str, caller: CurrentCaller, services: UseCases) -> Conversation:
+@needs(Permission.MESSAGES_READ)
+async def conversation(conversation_id: GivenConversationId, caller: CurrentCaller, services: UseCases) -> Conversation:
     """One conversation."""
-    return await services.conversations.show(caller.scope, ConversationId(conversation_id))
+    return await services.conversations.show(caller.scope, conversation_id)
+
+
+@router.delete("/{conversation_id}")
+@needs(Permission.CONVERSATIONS_DELETE)
+async def delete(
+    conversation_id: GivenConversationId,
+    caller: CurrentCaller,
+    services: UseCases,
+    cancel: Annotated[bool, Query(description="End it first, if it goes on; the turn in hand is cancelled.")] = False,
+) -> Deletion:
+    """Deletes a conversation that has ended, with its messages, executions, steps and all that it left elsewhere."""
+    return await services.conversations.delete(caller, conversation_id, cancel=cancel)
 
 
 @router.get("/{conversation_id}/messages")
+@needs(Permission.MESSAGES_READ)
+@in_turn
 async def messages(
-    conversation_id: str,
+    conversation_id: GivenConversationId,
     caller: CurrentCaller,
     services: UseCases,
     everything: Annotated[bool, Query(alias="all", description="Also what agents said to one another.")] = False,
@@ -105,14 +122,15 @@ async def messages(
 ) -> MessagePage:
     """The latest messages of a conversation, oldest first."""
     found = await services.conversations.messages(
-        caller.scope, ConversationId(conversation_id), everything=everything, before=before, limit=limit
+        caller.scope, conversation_id, everything=everything, before=before, limit=limit
     )
     return MessagePage(messages=found, next=found[0].created_at if len(found) == limit else None)
 
 
 @router.post("/{conversation_id}/messages", responses={202: {"model": TurnView}})
+@needs(Permission.MESSAGES_SEND)
 async def send(
-    conversation_id: str,
+    conversation_id: GivenConversationId,
     body: MessageBody,
     caller: CurrentCaller,
     services: UseCases,
@@ -122,20 +140,24 @@ async def send(
 ) -> TurnView:
     """Writes into a conversation."""
     check_size(body.content, services.limits.content_bytes)
-    asked = Ask(Target(), body.content, variables=body.variables, idempotency_key=idempotency_key)
-    view = await services.conversations.send(
-        caller, ConversationId(conversation_id), asked, wait=LONGEST_WAIT if wait else None
+    asked = Ask(
+        Target(), body.content, variables=body.variables, idempotency_key=idempotency_key, when_busy=body.when_busy
     )
+    view = await services.conversations.send(caller, conversation_id, asked, wait=LONGEST_WAIT if wait else None)
     return answer(view, response, wait=wait)
 
 
 @router.post("/{conversation_id}/end")
-async def end(conversation_id: str, body: EndBody, caller: CurrentCaller, services: UseCases) -> Conversation:
+@needs(Permission.CONVERSATIONS_END)
+async def end(
+    conversation_id: GivenConversationId, body: EndBody, caller: CurrentCaller, services: UseCases
+) -> Conversation:
     """Ends a conversation, after the turn in hand."""
-    return await services.conversations.end(caller, ConversationId(conversation_id), body.reason)
+    return await services.conversations.end(caller, conversation_id, body.reason)
 
 
 @router.post("/{conversation_id}/cancel")
-async def cancel(conversation_id: str, caller: CurrentCaller, services: UseCases) -> Conversation:
+@needs(Permission.CONVERSATIONS_END)
+async def cancel(conversation_id: GivenConversationId, caller: CurrentCaller, services: UseCases) -> Conversation:
     """Ends a conversation at once; the turn in hand is cancelled."""
-    return await services.conversations.end(caller, ConversationId(conversation_id), EndReason.CANCELLED)
+    return await services.conversations.end(caller, conversation_id, EndReason.CANCELLED)

@@ -1,18 +1,33 @@
 """Deployments, and the content that they consist of."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
 
+from caxton.api.guard import GuardedRoute, needs
+from caxton.api.in_turn import in_turn
+from caxton.api.openapi import BYTES, body_of
 from caxton.api.routes.messages import IdempotencyKey
 from caxton.api.services import CurrentCaller, UseCases
-from caxton.domain.deployments import Deployment, DeploymentPlan, DeploymentRequest
-from caxton.domain.ids import DeploymentId, Digest
+from caxton.domain.deployments import Deployment, DeploymentPlan, GivenDeployment
+from caxton.domain.errors import InvalidInput
+from caxton.domain.given import GivenDeploymentId, GivenDigest
+from caxton.domain.permissions import Permission
 
-router = APIRouter(prefix="/v1", tags=["deployments"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["deployments"])
 
-Address = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the content.")]
+Address = Annotated[GivenDigest, Path(description="SHA-256 of the content.")]
+
+
+class Content(StreamingResponse):
+    """Bytes of whatever kind."""
+
+    media_type = BYTES
+    has_length = True
 
 
 class DeploymentPage(BaseModel):
@@ -22,36 +37,56 @@ class DeploymentPage(BaseModel):
 
 
 @router.post("/deployments/plan")
-async def plan(body: DeploymentRequest, caller: CurrentCaller, services: UseCases) -> DeploymentPlan:
+@needs(Permission.DEPLOYMENTS_WRITE)
+async def plan(body: GivenDeployment, caller: CurrentCaller, services: UseCases) -> DeploymentPlan:
     """What a deployment would change, and which content is missing for it."""
-    return await services.deployments.plan(caller, body)
+    return await services.deployments.plan(caller, body.request)
 
 
-@router.put("/blobs/{digest}", status_code=204)
+@router.put("/blobs/{digest}", status_code=204, openapi_extra=body_of(BYTES))
+@needs(Permission.DEPLOYMENTS_WRITE)
 async def put_blob(digest: Address, request: Request, caller: CurrentCaller, services: UseCases) -> Response:
     """Stores content under its address."""
-    await services.deployments.put_blob(caller, Digest(digest), await request.body())
+    await services.deployments.put_blob(caller, digest, _chunks(request))
     return Response(status_code=204)
 
 
-@router.get("/blobs/{digest}", response_class=Response)
+@router.get("/blobs/{digest}", response_class=Content)
+@needs(Permission.MESSAGES_READ)
 async def get_blob(digest: Address, caller: CurrentCaller, services: UseCases) -> Response:
     """Content by its address: a file that a tool made, or a long message."""
-    content = await services.blobs.get(caller.scope.customer, Digest(digest))
-    # Never rendered by a browser in our origin: content comes from tools.
-    headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
-    return Response(content, media_type="application/octet-stream", headers=headers)
+    size, chunks = await services.deployments.content(caller, digest)
+    # Never shown by a browser in our origin: content comes from tools.
+    headers = {"Content-Disposition": "attachment", "Content-Length": str(size)}
+    return Content(chunks, headers=headers)
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes.
+
+    Raises:
+        InvalidInput: the client has gone before the end.
+    """
+    try:
+        async for chunk in request.stream():
+            if chunk:
+                yield chunk
+    except ClientDisconnect:
+        raise InvalidInput("the upload was broken off") from None
 
 
 @router.post("/deployments", status_code=201)
+@needs(Permission.DEPLOYMENTS_WRITE)
 async def deploy(
-    body: DeploymentRequest, caller: CurrentCaller, services: UseCases, idempotency_key: IdempotencyKey = None
+    body: GivenDeployment, caller: CurrentCaller, services: UseCases, idempotency_key: IdempotencyKey = None
 ) -> Deployment:
     """Deploys all of it or nothing."""
-    return await services.deployments.deploy(caller, body, idempotency_key=idempotency_key)
+    return await services.deployments.deploy(caller, body.request, idempotency_key=idempotency_key)
 
 
 @router.get("/deployments")
+@needs(Permission.DEPLOYMENTS_READ)
+@in_turn
 async def deployments(
     caller: CurrentCaller, services: UseCases, limit: Annotated[int, Query(ge=1, le=500)] = 20
 ) -> DeploymentPage:
@@ -60,12 +95,15 @@ async def deployments(
 
 
 @router.get("/deployments/{deployment_id}")
-async def deployment(deployment_id: str, caller: CurrentCaller, services: UseCases) -> Deployment:
+@needs(Permission.DEPLOYMENTS_READ)
+@in_turn
+async def deployment(deployment_id: GivenDeploymentId, caller: CurrentCaller, services: UseCases) -> Deployment:
     """One deployment."""
-    return await services.deployments.show(caller, DeploymentId(deployment_id))
+    return await services.deployments.show(caller, deployment_id)
 
 
 @router.post("/deployments/{deployment_id}/rollback", status_code=201)
-async def rollback(deployment_id: str, caller: CurrentCaller, services: UseCases) -> Deployment:
+@needs(Permission.DEPLOYMENTS_WRITE)
+async def rollback(deployment_id: GivenDeploymentId, caller: CurrentCaller, services: UseCases) -> Deployment:
     """Brings back what was deployed before."""
-    return await services.deployments.rollback(caller, DeploymentId(deployment_id))
+    return await services.deployments.rollback(caller, deployment_id)

@@ -1,24 +1,31 @@
 """The event log."""
 
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal, Self
+import json
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from caxton.api.guard import GuardedRoute, needs
+from caxton.api.ndjson import Lines
 from caxton.api.services import CurrentCaller, Services, UseCases
-from caxton.api.sse import STILL_HERE, encode_event
+from caxton.api.sse import STILL_HERE, EventStream, encode_event
 from caxton.domain.events import CATALOGUE, Event
 from caxton.domain.events.chain import read_place
-from caxton.domain.events.replay import Replay
-from caxton.domain.ids import ExecutionId
+from caxton.domain.given import GivenExecutionId, GivenId, GivenText, GivenTime, Position
+from caxton.domain.permissions import Permission
 from caxton.domain.records import EventFilter
+from caxton.domain.replay import Replay
 from caxton.service.context import Caller
-from caxton.service.event_log import Verification
 from caxton.service.onboarding import ClientEvent
+from caxton.views.event_log import EventType, SegmentList, Verification
 
-router = APIRouter(prefix="/v1", tags=["events"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["events"])
+
+AT_A_TIME = 100
+"""Events that are written as JSON in one go: a few milliseconds."""
 
 Text = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
 
@@ -55,8 +62,8 @@ class EventQuery(BaseModel):
     conversation: Text | None = None
     deployment: Text | None = None
     error: Text | None = Field(default=None, description="Error code.")
-    since: AwareDatetime | None = Field(default=None, description="ISO 8601 with a time zone; inclusive.")
-    until: AwareDatetime | None = Field(default=None, description="ISO 8601 with a time zone; exclusive.")
+    since: GivenTime | None = Field(default=None, description="ISO 8601 with a time zone; inclusive.")
+    until: GivenTime | None = Field(default=None, description="ISO 8601 with a time zone; exclusive.")
 
     async def wanted(self, services: Services, caller: Caller) -> EventFilter:
         """The filter that this stands for."""
@@ -78,7 +85,9 @@ class EventQuery(BaseModel):
 class EventListQuery(EventQuery):
     """Filters of a list."""
 
-    cursor: Annotated[str, Field(max_length=200)] | None = Field(default=None, description="`next` of the last page.")
+    cursor: Annotated[GivenText, Field(max_length=200)] | None = Field(
+        default=None, description="`next` of the last page."
+    )
     order: Literal["oldest", "newest"] = "oldest"
     limit: int = Field(default=100, ge=1, le=1000)
 
@@ -86,7 +95,7 @@ class EventListQuery(EventQuery):
 class EventTailQuery(EventQuery):
     """Filters of a live tail."""
 
-    cursor: Annotated[str, Field(max_length=200)] | None = Field(
+    cursor: Annotated[GivenText, Field(max_length=200)] | None = Field(
         default=None, description="The id of the last event seen; without it only what is new."
     )
 
@@ -94,23 +103,10 @@ class EventTailQuery(EventQuery):
 class EventExportQuery(EventQuery):
     """Filters of an export."""
 
-    after: int = Field(default=0, ge=0, description="Begin behind this sequence.")
+    after: Position = Field(default=0, description="Begin behind this sequence.")
     everything: bool = Field(
         default=False, description="The customer's whole log, over all workspaces: what the chain can be verified from."
     )
-
-
-class EventType(BaseModel):
-    """A type of event."""
-
-    type: str
-    category: str
-    schema_version: int
-    description: str
-    reserved: str | None = None
-    """Which part of Caxton will emit it, when none does yet."""
-    payload: dict[str, Any]
-    """JSON Schema of the payload."""
 
 
 class EventTypes(BaseModel):
@@ -119,17 +115,19 @@ class EventTypes(BaseModel):
     types: list[EventType]
 
 
-@router.get("/events")
-async def events(query: Annotated[EventListQuery, Query()], caller: CurrentCaller, services: UseCases) -> EventsPage:
+@router.get("/events", response_model=EventsPage)
+@needs(Permission.EVENTS_READ)
+async def events(query: Annotated[EventListQuery, Query()], caller: CurrentCaller, services: UseCases) -> Response:
     """Events of the workspace, in the log's order or the newest first."""
     wanted = await query.wanted(services, caller)
     page = await services.event_log.page(
         caller, wanted, cursor=query.cursor, newest=query.order == "newest", limit=query.limit
     )
-    return EventsPage(events=[EventView.of(event) for event in page.events], next=page.next)
+    return await _page(services, caller.scope.customer, page.events, page.next)
 
 
 @router.get("/events/types")
+@needs(Permission.EVENTS_READ)
 async def event_types(caller: CurrentCaller) -> EventTypes:  # noqa: ARG001 - the gate wants a key here too
     """Every type of event with the JSON Schema of its payload."""
     return EventTypes(
@@ -147,32 +145,33 @@ async def event_types(caller: CurrentCaller) -> EventTypes:  # noqa: ARG001 - th
     )
 
 
-@router.get("/events/tail", response_class=StreamingResponse)
+@router.get("/events/tail", response_class=EventStream)
+@needs(Permission.EVENTS_READ)
 async def tail(
     query: Annotated[EventTailQuery, Query()],
     caller: CurrentCaller,
     services: UseCases,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=200)] = None,
-) -> StreamingResponse:
+) -> Response:
     """Events as they are written (server-sent events; each id is a cursor to come back to)."""
     wanted = await query.wanted(services, caller)
     found = await services.event_log.tail(caller, wanted, cursor=query.cursor, last_event_id=last_event_id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_encoded(found), media_type="text/event-stream", headers=headers)
+    return EventStream(_encoded(found), headers=headers)
 
 
-@router.get("/events/export", response_class=StreamingResponse)
-async def export(
-    query: Annotated[EventExportQuery, Query()], caller: CurrentCaller, services: UseCases
-) -> StreamingResponse:
+@router.get("/events/export", response_class=Lines)
+@needs(Permission.EVENTS_EXPORT, also={Permission.EVENTS_AUDIT: "with `everything`"})
+async def export(query: Annotated[EventExportQuery, Query()], caller: CurrentCaller, services: UseCases) -> Response:
     """Events as lines of JSON, up to the end of the log as of now. The export itself is an event."""
     wanted = await query.wanted(services, caller)
     lines = await services.event_log.export(caller, wanted, after=query.after, everything=query.everything)
     headers = {"Content-Disposition": 'attachment; filename="events.ndjson"'}
-    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+    return Lines(lines, headers=headers)
 
 
 @router.get("/events/verify")
+@needs(Permission.EVENTS_AUDIT)
 async def verify(
     caller: CurrentCaller,
     services: UseCases,
@@ -194,6 +193,7 @@ class FirstSteps(BaseModel):
 
 
 @router.post("/onboarding", status_code=204)
+@needs(Permission.ONBOARDING_WRITE)
 async def onboarding(body: FirstSteps, caller: CurrentCaller, services: UseCases) -> Response:
     """Takes events of a user's first steps into the log, each once."""
     await services.onboarding.tell(caller, body.events)
@@ -201,22 +201,47 @@ async def onboarding(body: FirstSteps, caller: CurrentCaller, services: UseCases
 
 
 @router.get("/events/{event_id}")
-async def event(event_id: str, caller: CurrentCaller, services: UseCases) -> EventView:
+@needs(Permission.EVENTS_READ)
+async def event(event_id: GivenId, caller: CurrentCaller, services: UseCases) -> EventView:
     """One event."""
     return EventView.of(await services.event_log.show(caller, event_id))
 
 
-@router.get("/executions/{execution_id}/events")
-async def execution_events(execution_id: str, caller: CurrentCaller, services: UseCases) -> EventsPage:
+@router.get("/event-segments")
+@needs(Permission.EVENTS_AUDIT)
+async def event_segments(caller: CurrentCaller, services: UseCases) -> SegmentList:
+    """Segments of the customer's log that have left the database."""
+    return await services.retention.archive.list_segments(caller.scope.customer)
+
+
+@router.get("/executions/{execution_id}/events", response_model=EventsPage)
+@needs(Permission.EVENTS_READ)
+async def execution_events(execution_id: GivenExecutionId, caller: CurrentCaller, services: UseCases) -> Response:
     """What happened in a turn."""
-    found = await services.event_log.trace(caller, ExecutionId(execution_id))
-    return EventsPage(events=[EventView.of(event) for event in found])
+    found = await services.event_log.trace(caller, execution_id)
+    return await _page(services, caller.scope.customer, found)
 
 
 @router.get("/executions/{execution_id}/replay")
-async def execution_replay(execution_id: str, caller: CurrentCaller, services: UseCases) -> Replay:
+@needs(Permission.EVENTS_READ)
+async def execution_replay(execution_id: GivenExecutionId, caller: CurrentCaller, services: UseCases) -> Replay:
     """The turn's outcome rebuilt from events alone, and where it differs from what was recorded."""
-    return await services.event_log.replay(caller, ExecutionId(execution_id))
+    return await services.event_log.replay(caller, execution_id)
+
+
+async def _page(services: Services, customer: str, events: Sequence[Event], following: str | None = None) -> Response:
+    """Events as JSON. Of many that takes long, and is done in a thread, some at a time."""
+
+    def write(some: Sequence[Event]) -> bytes:
+        return b",".join(EventView.of(event).model_dump_json().encode() for event in some)
+
+    parts = [events[place : place + AT_A_TIME] for place in range(0, len(events), AT_A_TIME)]
+    if len(parts) <= 1:
+        written = [write(part) for part in parts]
+    else:
+        written = [await services.event_log.do_long(customer, partial(write, part)) for part in parts]
+    content = b'{"events":[' + b",".join(written) + b'],"next":' + json.dumps(following).encode() + b"}"
+    return Response(content, media_type="application/json")
 
 
 async def _encoded(found: AsyncIterator[tuple[str, Event] | None]) -> AsyncIterator[str]:

@@ -1,30 +1,36 @@
 """One-shot messages, executions and their streams."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from caxton.api.guard import GuardedRoute, needs
+from caxton.api.in_turn import in_turn
 from caxton.api.json_object import JsonObject
-from caxton.api.ndjson import NDJSON, Line, answer_lines
+from caxton.api.lasting_answers import Recheck
+from caxton.api.ndjson import NDJSON, Line, Lines, answer_lines
 from caxton.api.services import CurrentCaller, Services, UseCases
-from caxton.api.sse import STILL_HERE, encode_event
+from caxton.api.sse import STILL_HERE, EventStream, encode_event
 from caxton.domain.capabilities import VersionRange
 from caxton.domain.errors import CaxtonError, InvalidInput, PayloadTooLarge
 from caxton.domain.events import Event
 from caxton.domain.executions import RoutingStrategy, Target, TurnView
-from caxton.domain.ids import ConversationId, ExecutionId, Name
+from caxton.domain.given import GivenExecutionId, GivenTime
+from caxton.domain.ids import Name
 from caxton.domain.messages import Message
+from caxton.domain.permissions import Permission
 from caxton.domain.ports import StreamEvent
 from caxton.domain.quantities import format_size
-from caxton.service.context import Caller, Role
+from caxton.service.contents import read_contents
+from caxton.service.context import Caller
 from caxton.service.turns import Ask
+from caxton.views.contents import SaidInTurn
 
-router = APIRouter(tags=["messages"])
+router = APIRouter(route_class=GuardedRoute, tags=["messages"])
 
 LONGEST_WAIT = 600.0
 """Seconds that a request waits for its reply before it answers that the turn is running."""
@@ -50,15 +56,6 @@ Wait = Annotated[
     bool,
     Query(
         description="Wait for the reply (200), or answer once it is accepted (202, or 200 if it is answered by then)."
-    ),
-]
-
-
-WaitsIn = Annotated[
-    ConversationId | None,
-    Query(
-        max_length=LONGEST_KEY,
-        description="The turn's conversation: it alone knows of messages that wait behind others and have not begun.",
     ),
 ]
 
@@ -141,7 +138,7 @@ def answer(view: TurnView, response: Response, *, wait: bool) -> TurnView:
     """
     if view.state == "running":
         response.status_code = 202
-        response.headers["Location"] = f"/v1/executions/{view.execution_id}?conversation_id={view.conversation_id}"
+        response.headers["Location"] = f"/v1/executions/{view.execution_id}"
     if wait and view.state == "failed" and view.error is not None:
         error = CaxtonError.from_report(view.error)
         error.details = {
@@ -154,6 +151,7 @@ def answer(view: TurnView, response: Response, *, wait: bool) -> TurnView:
 
 
 @router.post("/v1/messages", responses={202: {"model": TurnView}})
+@needs(Permission.MESSAGES_SEND)
 async def ask(
     body: AskBody,
     caller: CurrentCaller,
@@ -171,13 +169,13 @@ async def ask(
 
 @router.post(
     "/v1/messages/batch",
-    response_class=StreamingResponse,
-    responses={200: {"description": "A line an answer, as soon as it is there.", "content": {NDJSON: {}}}},
+    response_class=Lines,
+    response_description="A line an answer, as soon as it is there.",
     openapi_extra={"requestBody": {"required": True, "content": {NDJSON: {"schema": LINE_SCHEMA}}}},
 )
-async def ask_many(request: Request, caller: CurrentCaller, services: UseCases) -> StreamingResponse:
+@needs(Permission.MESSAGES_SEND)
+async def ask_many(request: Request, caller: CurrentCaller, services: UseCases) -> Response:
     """Sends many requests at once, a JSON object a line. Each is answered, or refused, by itself: by a line of its own."""
-    caller.require(Role.DEVELOPER)
     if "idempotency-key" in request.headers:
         raise InvalidInput(
             "a batch has no idempotency key of its own", 'give each line its own, as "idempotency_key" in its object'
@@ -191,22 +189,29 @@ async def ask_many(request: Request, caller: CurrentCaller, services: UseCases) 
         )
     if not lines:
         raise InvalidInput("the batch is empty", "send a JSON object a line")
-    answers = answer_lines(lines, BatchLine, lambda body: _ask_line(body, caller, services))
-    return StreamingResponse(answers, media_type=NDJSON)
+    services.rates.check_batch(caller, len(lines) - 1, LONGEST_WAIT)  # the request itself was counted as one
+
+    async def ask_line(body: BatchLine) -> TurnView:
+        return await _ask_line(body, caller, services, request.state.recheck)
+
+    return Lines(answer_lines(lines, BatchLine, ask_line, lambda: services.rates.pace(caller)))
 
 
-async def _ask_line(body: BatchLine, caller: Caller, services: Services) -> TurnView:
+async def _ask_line(body: BatchLine, caller: Caller, services: Services, recheck: Recheck) -> TurnView:
+    await recheck()  # lines wait for one another, and their key may have ended meanwhile
     check_size(body.content, services.limits.content_bytes)
     asked = Ask(body.target, body.content, body.strategy, body.variables, body.idempotency_key)
     return answer(await services.turns.ask(caller, asked, wait=LONGEST_WAIT), Response(), wait=True)
 
 
 @router.get("/v1/messages")
+@needs(Permission.MESSAGES_READ)
+@in_turn
 async def messages(
     caller: CurrentCaller,
     services: UseCases,
     agent: Annotated[Name | None, Query()] = None,
-    before: Annotated[datetime | None, Query()] = None,
+    before: Annotated[GivenTime | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> MessagePage:
     """The latest messages, of all or of one agent."""
@@ -215,56 +220,52 @@ async def messages(
 
 
 @router.get("/v1/executions/{execution_id}")
-async def execution(
-    execution_id: str, caller: CurrentCaller, services: UseCases, conversation_id: WaitsIn = None
-) -> TurnView:
+@needs(Permission.MESSAGES_READ)
+async def execution(execution_id: GivenExecutionId, caller: CurrentCaller, services: UseCases) -> TurnView:
     """A turn as it stands."""
-    return await services.turns.show(caller.scope, ExecutionId(execution_id), conversation_id)
+    return await services.turns.show(caller.scope, execution_id)
+
+
+class Contents(BaseModel):
+    """What was said in a turn, oldest first."""
+
+    contents: list[SaidInTurn]
+
+
+@router.get("/v1/executions/{execution_id}/contents")
+@needs(Permission.MESSAGES_READ)
+@in_turn
+async def contents(execution_id: GivenExecutionId, caller: CurrentCaller, services: UseCases) -> Contents:
+    """What was said in a turn, in full: messages, answers of models, arguments and results of calls."""
+    return Contents(contents=await read_contents(services.turns.records, caller.scope, execution_id))
 
 
 @router.post("/v1/executions/{execution_id}/cancel")
-async def cancel(
-    execution_id: str, caller: CurrentCaller, services: UseCases, conversation_id: WaitsIn = None
-) -> TurnView:
+@needs(Permission.CONVERSATIONS_END)
+async def cancel(execution_id: GivenExecutionId, caller: CurrentCaller, services: UseCases) -> TurnView:
     """Ends a turn, and nothing else: its conversation goes on."""
-    return await services.conversations.cancel_turn(caller, ExecutionId(execution_id), conversation_id)
+    return await services.conversations.cancel_turn(caller, execution_id)
 
 
-@router.get("/v1/executions/{execution_id}/stream", response_class=StreamingResponse)
+@router.get("/v1/executions/{execution_id}/stream", response_class=EventStream)
+@needs(Permission.MESSAGES_READ)
 async def stream(
-    execution_id: str,
+    execution_id: GivenExecutionId,
     caller: CurrentCaller,
     services: UseCases,
-    conversation_id: WaitsIn = None,
-    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
-) -> StreamingResponse:
-    """A turn as it happens (server-sent events `step`, `delta`, then `reply` or `error`); resumes after Last-Event-ID."""
-    identity = ExecutionId(execution_id)
-    await services.turns.show(caller.scope, identity, conversation_id)
-    events = services.turns.watch(caller.scope, identity, last_event_id, begun=True)
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=300)] = None,
+) -> Response:
+    """A turn as it happens (server-sent events `step`, `delta`, then `reply` or `error`); resumes after Last-Event-ID.
+
+    A `reset` says that the `delta`s since the last step count no more: the model call broke off, and `attempt` begins.
+    """
+    await services.turns.show(caller.scope, execution_id)
+    events = services.listening.watch(caller.scope, execution_id, last_event_id, silence=KEEP_ALIVE)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_encoded(events), media_type="text/event-stream", headers=headers)
+    return EventStream(_encoded(events), headers=headers)
 
 
-async def _encoded(events: AsyncIterator[StreamEvent]) -> AsyncIterator[str]:
-    pending: asyncio.Task[StreamEvent] | None = None
-    try:
-        while True:
-            pending = pending or asyncio.ensure_future(_next(events))
-            done, _ = await asyncio.wait({pending}, timeout=KEEP_ALIVE)
-            if not done:
-                yield STILL_HERE
-                continue
-            try:
-                event = pending.result()
-            except StopAsyncIteration:
-                return
-            pending = None
-            yield encode_event(event.kind, event.data, event.id)
-    finally:
-        if pending is not None:
-            pending.cancel()
-
-
-async def _next(events: AsyncIterator[StreamEvent]) -> StreamEvent:
-    return await anext(events)
+async def _encoded(events: AsyncGenerator[StreamEvent | None]) -> AsyncIterator[str]:
+    async with aclosing(events):
+        async for event in events:
+            yield STILL_HERE if event is None else encode_event(event.kind, event.data, event.id)

@@ -1,121 +1,69 @@
-"""Health, metrics, keys and facts about the server."""
+"""Health, metrics and facts about the server."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from caxton import __version__
+from caxton.api.guard import GuardedRoute, needs, open_to_all
 from caxton.api.services import CurrentCaller, UseCases
-from caxton.domain.ids import Name
-from caxton.domain.records import ApiKey
+from caxton.domain.permissions import Permission
 from caxton.observability.metrics import METRICS
-from caxton.service.context import Role
-from caxton.service.system import Readiness
+from caxton.service.context import Caller
+from caxton.views.system import Health, QueueList, Readiness
 
-router = APIRouter(tags=["system"])
-
-
-class HealthView(BaseModel):
-    """The server answers."""
-
-    status: str = "ok"
-    version: str = __version__
+router = APIRouter(route_class=GuardedRoute, tags=["system"])
 
 
-class KeyView(BaseModel):
-    """An API key without the key."""
-
-    id: str
-    customer: str
-    name: str
-    role: Role
-    created_at: datetime
-    revoked_at: datetime | None = None
-
-
-class NewKeyView(KeyView):
-    """A new API key: its text is shown this once."""
-
-    key: str
-
-
-class KeyPage(BaseModel):
-    """API keys, oldest first."""
-
-    keys: list[KeyView]
-
-
-class KeyBody(BaseModel):
-    """A key to make."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Name
-    role: Role = Role.DEVELOPER
-    customer: Name | None = Field(default=None, description="Whose key; only the server's own administrator may say.")
+METRICS_TYPES = {kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")}
 
 
 @router.get("/health")
-async def health() -> HealthView:
+@open_to_all
+async def health() -> Health:
     """Whether the server answers at all; for liveness probes."""
-    return HealthView()
+    return Health(version=__version__)
 
 
 @router.get("/ready", responses={503: {"model": Readiness}})
-async def ready(services: UseCases, response: Response) -> Readiness:
-    """Whether each component works; for readiness probes."""
+@open_to_all
+async def ready(request: Request, services: UseCases, response: Response) -> Readiness:
+    """Whether each component works; for readiness probes. Details are for keys that may inspect the server."""
     readiness = await services.health.check()
     if readiness.status != "ready":
         response.status_code = 503
-    return readiness
+    caller: Caller | None = getattr(request.state, "caller", None)
+    return readiness if caller and Permission.SERVER_INSPECT in caller.permissions else readiness.without_details()
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses={200: {"content": METRICS_TYPES}})
+@needs(Permission.SERVER_INSPECT)
 async def metrics(accept: Annotated[str | None, Header()] = None) -> Response:
-    """Prometheus metrics."""
+    """Prometheus metrics of the whole server, with the names of all customers."""
     content, media_type = METRICS.render(accept)
     return Response(content, media_type=media_type)
 
 
 @router.get("/v1/server")
+@needs(Permission.SERVER_READ, also={Permission.SERVER_INSPECT: "for addresses, folders and the engine"})
 async def server(caller: CurrentCaller, services: UseCases) -> dict[str, Any]:
-    """What runs here, and as whom you are known."""
+    """What runs here, as whom you are known, and what you may do."""
+    inspects = Permission.SERVER_INSPECT in caller.permissions
     return {
-        **services.facts,
+        "version": __version__,
+        **(services.facts if inspects else {}),
         "customer": caller.scope.customer,
         "workspace": caller.scope.workspace,
-        "key": {"name": caller.name, "role": caller.role},
+        "key": {"name": caller.name, "role": caller.role, "permissions": sorted(caller.permissions)},
     }
 
 
-@router.get("/v1/keys")
-async def keys(caller: CurrentCaller, services: UseCases) -> KeyPage:
-    """The customer's API keys."""
-    return KeyPage(keys=[_view(key) for key in await services.keys.list_keys(caller)])
-
-
-@router.post("/v1/keys", status_code=201)
-async def create_key(body: KeyBody, caller: CurrentCaller, services: UseCases) -> NewKeyView:
-    """Makes an API key; its text is shown this once."""
-    key, text = await services.keys.create(caller, body.name, body.role, body.customer)
-    return NewKeyView(**_view(key).model_dump(), key=text)
-
-
-@router.delete("/v1/keys/{key_id}", status_code=204)
-async def revoke_key(key_id: str, caller: CurrentCaller, services: UseCases) -> Response:
-    """Ends an API key."""
-    await services.keys.revoke(caller, key_id)
-    return Response(status_code=204)
-
-
-def _view(key: ApiKey) -> KeyView:
-    return KeyView(
-        id=key.id,
-        customer=key.customer,
-        name=key.name,
-        role=Role(key.role),
-        created_at=key.created_at,
-        revoked_at=key.revoked_at,
-    )
+@router.get("/v1/queues")
+@needs(Permission.MESSAGES_READ, also={Permission.SERVER_INSPECT: "for those of all customers"})
+async def queues(
+    caller: CurrentCaller,
+    services: UseCases,
+    everywhere: Annotated[bool, Query(description="Those of all customers.")] = False,
+) -> QueueList:
+    """Limits that calls of models and tools pass or wait for just now, with the length of each queue and its age."""
+    return await services.queues.list(caller, everywhere=everywhere)

@@ -5,11 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
+from caxton.api.guard import GuardedRoute, needs
+from caxton.api.in_turn import in_turn
 from caxton.api.json_object import JsonObject
 from caxton.api.services import CurrentCaller, UseCases
-from caxton.service.tools import ToolCallView, ToolLogLine, ToolView
+from caxton.domain.given import WantedName
+from caxton.domain.permissions import Permission
+from caxton.views.tools import ToolCallResult, ToolLogLine, ToolView
 
-router = APIRouter(prefix="/v1/tools", tags=["tools"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1/tools", tags=["tools"])
 
 
 class ToolPage(BaseModel):
@@ -23,7 +27,7 @@ class CallBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    function: str
+    function: WantedName
     arguments: JsonObject = {}
 
 
@@ -34,26 +38,31 @@ class LogPage(BaseModel):
 
 
 @router.get("")
+@needs(Permission.TOOLS_READ)
+@in_turn
 async def tools(caller: CurrentCaller, services: UseCases) -> ToolPage:
     """All tools of the workspace, with their schemas and statistics."""
     return ToolPage(tools=await services.tools.list_tools(caller))
 
 
 @router.get("/{name}")
-async def tool(name: str, caller: CurrentCaller, services: UseCases) -> ToolView:
+@needs(Permission.TOOLS_READ)
+async def tool(name: WantedName, caller: CurrentCaller, services: UseCases) -> ToolView:
     """One tool."""
     return await services.tools.show(caller, name)
 
 
 @router.post("/{name}/call")
-async def call(name: str, body: CallBody, caller: CurrentCaller, services: UseCases) -> ToolCallView:
+@needs(Permission.TOOLS_CALL)
+async def call(name: WantedName, body: CallBody, caller: CurrentCaller, services: UseCases) -> ToolCallResult:
     """Calls a function by hand, in its sandbox."""
     return await services.tools.call(caller, name, body.function, body.arguments)
 
 
 @router.get("/{name}/logs")
+@needs(Permission.TOOLS_READ)
 async def logs(
-    name: str, caller: CurrentCaller, services: UseCases, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+    name: WantedName, caller: CurrentCaller, services: UseCases, limit: Annotated[int, Query(ge=1, le=1000)] = 50
 ) -> LogPage:
     """The latest calls."""
     return LogPage(lines=await services.tools.logs(caller, name, limit))

@@ -3,14 +3,17 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
+from caxton.api.guard import GuardedRoute, needs
 from caxton.api.services import CurrentCaller, UseCases
-from caxton.projections.metrics import MetricDefinition, MetricValue
+from caxton.domain.given import GivenText, GivenTime, WantedName
+from caxton.domain.permissions import Permission
+from caxton.projections.metrics import MetricDefinition
 from caxton.projections.views import PROJECTIONS
-from caxton.service.projections import ProjectedView
+from caxton.views.event_log import MetricValue, ProjectedView
 
-router = APIRouter(prefix="/v1", tags=["events"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["events"])
 
 
 class ViewList(BaseModel):
@@ -27,47 +30,55 @@ class MetricList(BaseModel):
 
 
 @router.get("/views")
+@needs(Permission.EVENTS_READ)
 async def views(caller: CurrentCaller) -> ViewList:  # noqa: ARG001 - the gate wants a key here too
     """The views that there are."""
     return ViewList(views={name: projection.description for name, projection in PROJECTIONS.items()})
 
 
 @router.get("/views/{view}")
+@needs(Permission.EVENTS_READ)
 async def show(
-    view: str,
+    view: WantedName,
     caller: CurrentCaller,
     services: UseCases,
-    key: Annotated[str | None, Query(max_length=200, description="One document of the view.")] = None,
+    key: Annotated[GivenText | None, Query(max_length=200, description="One document of the view.")] = None,
 ) -> ProjectedView:
     """A view of the workspace, caught up with the log."""
     return await services.projections.show(caller, view, key)
 
 
 @router.post("/views/{view}/rebuild")
-async def rebuild(view: str, caller: CurrentCaller, services: UseCases) -> ProjectedView:
+@needs(Permission.VIEWS_REBUILD)
+async def rebuild(view: WantedName, caller: CurrentCaller, services: UseCases) -> ProjectedView:
     """Drops the customer's view, and builds it again from the log."""
     return await services.projections.rebuild(caller, view)
 
 
 @router.get("/metrics")
+@needs(Permission.EVENTS_READ)
 async def metrics(
     caller: CurrentCaller,
     services: UseCases,
-    since: Annotated[AwareDatetime | None, Query(description="Whole hours; a day ago, unless it is given.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Now, unless it is given.")] = None,
+    since: Annotated[GivenTime | None, Query(description="Whole hours; a day ago, unless it is given.")] = None,
+    until: Annotated[GivenTime | None, Query(description="Now, unless it is given.")] = None,
 ) -> MetricList:
     """Metrics of the workspace that derive from events: those that every workspace has, and its own."""
     return MetricList(metrics=await services.projections.metrics(caller, since, until))
 
 
 @router.put("/metrics/{name}")
-async def define(name: str, body: MetricDefinition, caller: CurrentCaller, services: UseCases) -> MetricDefinition:
+@needs(Permission.METRICS_DEFINE)
+async def define(
+    name: WantedName, body: MetricDefinition, caller: CurrentCaller, services: UseCases
+) -> MetricDefinition:
     """Defines a metric of the workspace, over all events that there are."""
     return await services.projections.define(caller, name, body)
 
 
 @router.delete("/metrics/{name}", status_code=204)
-async def remove(name: str, caller: CurrentCaller, services: UseCases) -> Response:
+@needs(Permission.METRICS_DEFINE)
+async def remove(name: WantedName, caller: CurrentCaller, services: UseCases) -> Response:
     """Removes a metric of the workspace."""
     await services.projections.remove(caller, name)
     return Response(status_code=204)

@@ -5,7 +5,18 @@ past tense. An event is written in the transaction of the fact that it tells, un
 retry writes nothing twice.
 """
 
-from caxton.domain.events import conversations, deployments, executions, governance, memory, system, tools
+from caxton.domain.events import (
+    conversations,
+    deployments,
+    executions,
+    governance,
+    memory,
+    retention,
+    schedules,
+    system,
+    tools,
+    triggers,
+)
 from caxton.domain.events.envelope import SYSTEM, USER, ActorKind, Event, actor, agent_actor, event_id, trusted_event
 from caxton.domain.events.payload import CATALOGUE, Category, Payload
 
@@ -25,7 +36,10 @@ __all__ = [
     "executions",
     "governance",
     "memory",
+    "retention",
+    "schedules",
     "system",
     "tools",
+    "triggers",
     "trusted_event",
 ]

@@ -92,15 +92,20 @@ def read_place(text: str) -> EventHead:
 class ChainCheck:
     """Recomputes the chain, event by event."""
 
-    def __init__(self, customer: str | None = None, expected: EventHead | None = None) -> None:
-        """Check a log from its beginning, or an excerpt of one; `expected` must turn up in it."""
+    def __init__(
+        self, customer: str | None = None, expected: EventHead | None = None, *, behind: EventHead | None = None
+    ) -> None:
+        """Check a log from its beginning, or an excerpt of one; `expected` must turn up in it.
+
+        With `behind` it goes on where a segment ended that was detached.
+        """
         self.customer = customer
         self.expected = expected
         self.checked = 0
         self.problem: str | None = None
         self.broken_at: int | None = None
-        self.last = EventHead(0, GENESIS)
-        self._begun = False
+        self.last = behind or EventHead(0, GENESIS)
+        self._begun = behind is not None
 
     def read(self, event: Event) -> None:
         """Checks the next event; after the first broken link nothing more."""

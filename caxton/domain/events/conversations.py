@@ -1,6 +1,6 @@
 """Routing, messages and conversations (Caxton event model, phases 3 and 5)."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import AliasChoices, Field
 
@@ -22,6 +22,8 @@ class SkillsDiscovered(RoutingEvent):
     discovered: list[str] = []
     count: int = 0
     query_time_ms: float = 0.0
+    times: int = 1
+    """How often the same key asked within a minute; the rest tells of the last time."""
 
 
 class RequestHandled(RoutingEvent):
@@ -121,3 +123,13 @@ class ConversationEnded(MessageEvent):
     reason: str
     message_count: int = 0
     duration_ms: float = 0.0
+
+
+class ConversationDeleted(MessageEvent):
+    """A conversation was deleted with its messages, executions and steps. What was in it is nowhere told."""
+
+    sentence: ClassVar[str] = "conversation deleted ({reason}): {messages} messages, {executions} executions"
+    reason: Literal["UserInitiated", "RetentionPolicy"]
+    messages: int = 0
+    executions: int = 0
+    """Requests and hand-overs; their steps go with them."""

@@ -67,6 +67,10 @@ class CancellationRequested(ExecutionEvent):
 
     sentence: ClassVar[str] = "was asked to stop"
     conversation_ends: bool = False
+    by_message: str | None = None
+    """The later message of its conversation that it gives way to, where it was one."""
+    how: str | None = None
+    """Whether that message interrupts or replaces it."""
 
 
 class ModelCalled(ExecutionEvent):
@@ -80,6 +84,23 @@ class ModelCalled(ExecutionEvent):
     cost_usd: float | None = None
     calls: list[str] = []
     scripted: bool = False
+    waited_ms: float | None = None
+    """How long the call waited before, for the provider's rate limit."""
+
+
+class ModelAttemptFailed(ExecutionEvent):
+    """A call of a model brought no answer of use; what it used is counted all the same."""
+
+    sentence: ClassVar[str] = "model {model} failed: {reason}"
+    model: str
+    step: int = 0
+    attempt: int = 1
+    """Which call of a model it was in this step, from 1."""
+    reason: str
+    input_tokens: int | None = None
+    """None where the provider did not tell."""
+    output_tokens: int | None = None
+    cost_usd: float | None = None
 
 
 class ActionEvent(Payload):

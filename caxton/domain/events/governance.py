@@ -1,5 +1,6 @@
 """Approvals, service levels and budgets (Aximo event model, 3.3 and 3.4)."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from caxton.domain.events.payload import Category, Payload
@@ -29,6 +30,42 @@ class ApprovalGranted(ApprovalEvent):
 
     sentence: ClassVar[str] = "{action_type} {name} was approved"
     reason: str = ""
+    approvers: list[str] = []
+    """All who agreed, where it took several."""
+    changed: list[str] = []
+    """Arguments that the approver changed."""
+    hash_before: str | None = None
+    hash_after: str | None = None
+    """Of all arguments before and after the change."""
+    remembered: str | None = None
+    """The remembered grant that decided."""
+
+
+class VoteCast(ApprovalEvent):
+    """One of several approvers agreed."""
+
+    sentence: ClassVar[str] = "{count} of {needed} agree with {action_type} {name}"
+    count: int
+    needed: int
+    reason: str = ""
+
+
+class RememberedGrantCreated(ApprovalEvent):
+    """Calls like one that was approved need no decision for a while."""
+
+    sentence: ClassVar[str] = "calls of {name} like this one are approved until {until}"
+    grant_id: str
+    until: datetime
+    like: list[str] = []
+    """Arguments that may differ within a pattern."""
+    arguments_hash: str = ""
+
+
+class RememberedGrantRevoked(ApprovalEvent):
+    """Calls need a decision again."""
+
+    sentence: ClassVar[str] = "calls of {name} need approval again"
+    grant_id: str
 
 
 class ApprovalRejected(ApprovalEvent):
@@ -113,6 +150,16 @@ class EscalationFailed(GovernanceEvent):
     cause: str
     level: int
     channel: str
+    attempts: int
+    reason: str
+
+
+class DeadlineAbandoned(GovernanceEvent):
+    """What was to happen at a time failed again and again, and is not tried any more."""
+
+    sentence: ClassVar[str] = "the {kind} of {execution_id} was given up after {attempts} attempts ({reason})"
+    kind: str
+    execution_id: str
     attempts: int
     reason: str
 

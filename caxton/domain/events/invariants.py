@@ -60,8 +60,14 @@ class _Execution:
 class InvariantChecker:
     """Reads one customer's log from its beginning, in order. What is in hand is all that it remembers."""
 
-    def __init__(self, customer: str) -> None:
-        """Check the log of `customer`."""
+    def __init__(self, customer: str, unseen: Iterable[str] | None = ()) -> None:
+        """Check the log of `customer`.
+
+        Args:
+            customer: whose log.
+            unseen: executions that began in segments that are not read; None if nobody knows which.
+        """
+        self._unseen = None if unseen is None else set(unseen)
         self.customer = customer
         self.violations: list[Violation] = []
         self.checked = 0
@@ -73,7 +79,7 @@ class InvariantChecker:
     @property
     def open(self) -> list[str]:
         """Executions that have not ended yet: those at work now, if all is well."""
-        return list(self._open)
+        return [*self._open, *(self._unseen or ())]
 
     def read(self, events: Iterable[Event]) -> None:
         """Checks further events."""
@@ -103,6 +109,11 @@ class InvariantChecker:
             self._open[execution_id] = _Execution()
             return
         execution = self._open.get(execution_id)
+        if execution is None and self._began_before(execution_id):
+            if kind in ENDS:
+                self._finished.add(execution_id)
+                (self._unseen or set()).discard(execution_id)
+            return
         if execution is None:
             self._check_stray(event, execution_id)
             return
@@ -112,6 +123,10 @@ class InvariantChecker:
             self._check_end(event, execution, execution_id)
         else:
             self._check_action(event, execution, str(event.payload.get("action_id", "")))
+
+    def _began_before(self, execution_id: str) -> bool:
+        """Whether an execution began in what is not read: what became of it there is not known here."""
+        return execution_id not in self._finished if self._unseen is None else execution_id in self._unseen
 
     def _check_stray(self, event: Event, execution_id: str) -> None:
         """An event of an execution that has ended, or never began; notices may come late."""

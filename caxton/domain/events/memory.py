@@ -31,6 +31,18 @@ class MemoriesFound(MemoryEvent):
     count: int = 0
     search_time_ms: float = 0.0
     used_semantic: bool = True
+    times: int = 1
+    """How often a person's key searched within a minute; the rest tells of the last time."""
+
+
+class MemoryChangeBegun(MemoryEvent):
+    """Memories are about to be changed. What became of it follows; where nothing follows, nobody knows how far it came."""
+
+    sentence: ClassVar[str] = "{operation} begins"
+    operation: str
+    subjects: list[str] = []
+    """Ids or scopes."""
+    count: int | None = None
 
 
 class RelationCreated(MemoryEvent):
@@ -86,6 +98,15 @@ class RetentionSet(MemoryEvent):
     scope: str
     max_age_seconds: float | None = None
     max_entities: int | None = None
+    max_age_seconds_before: float | None = None
+    max_entities_before: int | None = None
+
+
+class UndoExpired(MemoryEvent):
+    """The copies by which the last operation on many memories could be undone were removed."""
+
+    sentence: ClassVar[str] = "the last operation on many memories cannot be undone any more"
+    scope: str
 
 
 class MemoryPurged(MemoryEvent):

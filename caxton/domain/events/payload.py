@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from caxton.domain.events.origin import Origin
 from caxton.domain.json_text import compact_encoder
 
 Category = Literal[
@@ -18,8 +19,11 @@ Category = Literal[
     "agent",
     "routing",
     "tool",
+    "trigger",
     "message",
     "memory",
+    "retention",
+    "schedule",
     "security",
 ]
 
@@ -49,6 +53,9 @@ class Payload(BaseModel):
     """What a person reads; names of fields (and of the envelope's) stand in braces."""
     reserved: ClassVar[str] = ""
     """Which part of Caxton will emit it, when none does yet."""
+
+    origin: Origin | None = None
+    """From where it was asked for, where a request did: peer, channel, key and request id."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_kwargs: Any) -> None:

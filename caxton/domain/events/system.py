@@ -1,5 +1,6 @@
 """The server, its administration and its users' first steps (Caxton event model, phases 0, 1 and 7)."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from caxton.domain.events.payload import Category, Payload
@@ -213,6 +214,36 @@ class KeyCreated(SecurityEvent):
     key_id: str
     name: str
     role: str
+    """Its roles, each with its workspaces after a colon unless it holds in all."""
+    expires_at: datetime | None = None
+
+
+class KeyRotated(SecurityEvent):
+    """An API key was made in the place of another one, which stays valid for a while."""
+
+    sentence: ClassVar[str] = 'key "{name}" rotated'
+    key_id: str
+    name: str
+    new_key_id: str
+    old_until: datetime
+    expires_at: datetime | None = None
+
+
+class RoleDefined(SecurityEvent):
+    """A role of the customer's own was defined, or defined anew."""
+
+    sentence: ClassVar[str] = 'role "{name}" defined'
+    name: str
+    permissions: list[str]
+    before: list[str] | None = None
+    """What it allowed until then; none if it is new."""
+
+
+class RoleRemoved(SecurityEvent):
+    """A role of the customer's own is no more."""
+
+    sentence: ClassVar[str] = 'role "{name}" removed'
+    name: str
 
 
 class KeyRevoked(SecurityEvent):
@@ -223,6 +254,34 @@ class KeyRevoked(SecurityEvent):
     name: str = ""
 
 
+class ChangeRequested(SecurityEvent):
+    """Somebody asked for a change in the workflow engine, a sandbox or files. What became of it has its own events."""
+
+    sentence: ClassVar[str] = "{operation} of {subject} requested"
+    operation: str
+    subject: str
+    before: str | None = None
+    after: str | None = None
+
+
+class ViewRebuilt(SecurityEvent):
+    """Somebody dropped a view of the log, to have it built again."""
+
+    sentence: ClassVar[str] = "view {view} is built again"
+    view: str
+    dropped_at: int = 0
+    """The last event that was in it."""
+
+
+class CountedEvent(SecurityEvent):
+    """What may happen often: one event for all of a kind within a minute."""
+
+    count: int = 1
+    """How often since the last event of the kind."""
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+
+
 class ChangeRefused(SecurityEvent):
     """A key asked for something that its role does not allow."""
 
@@ -230,6 +289,36 @@ class ChangeRefused(SecurityEvent):
     operation: str
     needed: str
     role: str
+    count: int = 1
+    """How often, since the last event of this kind."""
+
+
+class AuthenticationFailed(SecurityEvent):
+    """Somebody sent an API key that is not valid."""
+
+    sentence: ClassVar[str] = "{count} with an API key that is {reason}"
+    reason: str
+    """"unknown", "expired", "revoked" or "invalid" (a token)."""
+    key_id: str | None = None
+    name: str | None = None
+    count: int = 1
+    """How often, since the last event of this kind."""
+    addresses: list[str] = []
+    """Where from (the first ten)."""
+
+
+class PayloadsDecoded(CountedEvent):
+    """Somebody had payloads of the workflow engine decrypted."""
+
+    sentence: ClassVar[str] = "payloads decrypted, {count} times"
+
+
+class RequestsRefused(CountedEvent):
+    """Requests were refused for a limit, or for the site or host name that they came by."""
+
+    sentence: ClassVar[str] = "{count} requests refused: {code}"
+    code: str
+    operation: str
 
 
 class EventsExported(SecurityEvent):

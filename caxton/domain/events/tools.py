@@ -26,6 +26,8 @@ class McpToolDeployed(ToolEvent):
     network: list[str] = []
     environment: list[str] = []
     files: list[str] = []
+    ungranted: list[str] = []
+    """What it requests and nobody has granted: it runs without."""
 
 
 class McpDeploymentFailed(ToolEvent):
@@ -91,6 +93,66 @@ class ResourceLimitExceeded(ToolEvent):
     """Memory, Cpu, Time or MessageSize."""
     requested: Any = None
     limit: Any = None
+
+
+class ToolRightsRefused(ToolEvent):
+    """A call asked for what it may not have: one event a call, whatever number of times it asked."""
+
+    sentence: ClassVar[str] = "{tool}.{function} was refused {refused}"
+    tool: str
+    function: str
+    action_id: str = ""
+    refused: list[dict[str, Any]] = []
+    """Each with its `kind` (network, environment, files), `what` (an origin, a variable's name, a path), `why` (not_requested,
+    not_granted, never) and how many times (`count`)."""
+    others: int = 0
+    """Refusals beyond those that are listed."""
+
+
+class ToolGrantEvent(ToolEvent):
+    """What happened to a grant."""
+
+    grant_id: str
+    tool: str
+
+
+class ToolGrantCreated(ToolGrantEvent):
+    """An operator granted rights to a tool."""
+
+    sentence: ClassVar[str] = 'tool "{tool}" was granted {rights}'
+    rights: list[str]
+    for_agent: str | None = None
+    function: str | None = None
+    arguments: list[str] = []
+    """Names of arguments that must fit a pattern."""
+    expires_at: str | None = None
+    count: int | None = None
+    reason: str = ""
+
+
+class ToolGrantRevoked(ToolGrantEvent):
+    """An operator took a grant back."""
+
+    sentence: ClassVar[str] = 'tool "{tool}" is no longer granted {rights}'
+    rights: list[str]
+
+
+class ToolGrantUsed(ToolGrantEvent):
+    """A call took one use of a grant that counts."""
+
+    sentence: ClassVar[str] = "{tool}.{function} used {used} of {count} of a grant"
+    function: str
+    used: int
+    count: int
+
+
+class ToolGrantRefused(ToolEvent):
+    """Somebody wanted to grant what no tool gets."""
+
+    sentence: ClassVar[str] = 'tool "{tool}" cannot be granted {rights}'
+    tool: str
+    rights: list[str]
+    problems: list[str] = []
 
 
 class ToolQuarantined(ToolEvent):

@@ -1,4 +1,4 @@
-"""Blobs: content under its own address, of one customer."""
+"""Blobs: content under its own address, of one customer; and no adapter that builds a path leaves its folder."""
 
 import asyncio
 from pathlib import Path
@@ -7,11 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caxton.activities.contents import pack, unpack
 from caxton.adapters.blobs import FileBlobs
-from caxton.domain.errors import NotFound
-from caxton.domain.ids import Scope, digest_of
+from caxton.adapters.memory.lance_tables import Tables
+from caxton.adapters.sandbox.cache import CompiledFiles
+from caxton.adapters.sandbox.folders import write_folder
+from caxton.domain.errors import InvalidInput, InvalidModule, NotFound
+from caxton.domain.ids import Digest, Scope, digest_of
+from caxton.domain.memory_port import Place
 from caxton.domain.messages import INLINE_LIMIT
+from caxton.recording.contents import pack, unpack
 
 SCOPE = Scope(customer="acme")
 
@@ -50,3 +54,44 @@ def test_text_of_any_size_and_any_characters_comes_back(tmp_path: Path, text: st
         assert (content.text == text, content.digest is None) == (inline, inline)
 
     asyncio.run(there_and_back())
+
+
+@pytest.mark.parametrize(
+    "digest", ["", "..", "../other/aa", "/etc/passwd", "a" * 63, "A" * 64, "a" * 64 + "\n", "\0" * 64]
+)
+async def test_no_address_leads_out_of_the_customers_folder(tmp_path: Path, digest: str) -> None:
+    """Whatever the rest of the program lets through."""
+    blobs = FileBlobs(tmp_path)
+    (tmp_path / "other").write_bytes(b"secret")
+    for customer, address in (("acme", Digest(digest)), ("../x", digest_of(b"")), ("", digest_of(b""))):
+        for use in (
+            blobs.get(customer, address),
+            blobs.missing(customer, [address]),
+            blobs.delete(customer, [address]),
+        ):
+            with pytest.raises(InvalidInput):
+                await use
+
+
+@pytest.mark.parametrize("names", [["../x"], ["/x"], ["a/../../x"], ["a\0"], [""], ["a", "a/b"]])
+def test_no_file_of_a_tool_is_written_outside_of_its_folder(tmp_path: Path, names: list[str]) -> None:
+    with pytest.raises(InvalidModule):
+        write_folder(tmp_path / "cache" / "one", dict.fromkeys(names, b""))
+    assert not list(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("digest", ["../x", "", "a/b", "a" * 63])
+def test_compiled_code_is_kept_under_digests_only(tmp_path: Path, digest: str) -> None:
+    files = CompiledFiles(tmp_path / "cache", "settings")
+    with pytest.raises(InvalidModule):
+        files.store(digest, "component", b"")
+    with pytest.raises(InvalidModule):
+        files.load(digest, "component")
+
+
+@pytest.mark.parametrize(
+    "place", [Place("..", "w"), Place("acme", ".."), Place("acme", "a/b"), Place("", "w"), Place("acme", "")]
+)
+def test_memories_are_below_names_only(tmp_path: Path, place: Place) -> None:
+    with pytest.raises(InvalidInput):
+        Tables(tmp_path, "vector", 3).folder(place)

@@ -1,10 +1,12 @@
 """The bundled model gives the vectors of the original, whatever it is asked along with."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
+from caxton.adapters.memory import minilm
 from caxton.adapters.memory.minilm import MiniLM
 
 REFERENCE = json.loads((Path(__file__).parent / "minilm_reference.json").read_text())
@@ -41,3 +43,16 @@ def test_a_vector_does_not_depend_on_its_batch(model: MiniLM) -> None:
 def test_odd_texts_have_a_vector_too(model: MiniLM, text: str) -> None:
     [vector] = model.embed([text])
     assert cosine(vector, vector) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_model_is_given_up_when_nobody_uses_it_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minilm, "IDLE", 0.3)
+    model = MiniLM()
+    assert not model.is_loaded
+    [first] = model.embed(["hello"])
+    deadline = time.monotonic() + 20
+    while model.is_loaded:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    [again] = model.embed(["hello"])
+    assert cosine(first, again) > 0.9999

@@ -8,6 +8,7 @@ from threading import Thread
 
 import pytest
 from llmock.pytest_plugin import LLMock
+from pydantic import SecretStr
 
 from caxton.adapters.memory.minilm import MiniLM
 from caxton.adapters.memory.openai_embedder import OpenAIEmbedder
@@ -18,7 +19,7 @@ from caxton.runtime.settings_sections import EmbedderSettings, MemorySection
 
 
 def test_vectors_come_in_order_as_unit_vectors(llmock: LLMock) -> None:
-    embedder = OpenAIEmbedder("text-embedding-3-small", 1536, base_url=llmock.base_url("openai"), key="k")
+    embedder = OpenAIEmbedder("text-embedding-3-small", 1536, base_url=llmock.base_url("openai"), key=SecretStr("k"))
     texts = [f"text {number}" for number in range(300)]
     found = embedder.embed(texts)
     assert len(found) == 300
@@ -33,7 +34,7 @@ def test_vectors_of_another_length_and_a_service_that_is_away_are_told(llmock: L
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
         with pytest.raises(MemoryUnavailable) as told:
-            OpenAIEmbedder("m", 3, base_url=url, key="secret-key").embed(["private text"])
+            OpenAIEmbedder("m", 3, base_url=url, key=SecretStr("secret-key")).embed(["private text"])
     assert "private" not in str(told.value.report())
     assert "secret" not in str(told.value.report())
 

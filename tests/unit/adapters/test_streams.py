@@ -32,7 +32,7 @@ def test_a_step_ends_the_text_and_leaving_ends_everything() -> None:
     first: list[StreamEvent] = []
     leave = stream.subscribe(TURN, first.append)
     stream.publish(TURN, "delta", {"text": "I will look"})
-    stream.publish(TURN, "tool", {"tool": "csv-tools"})
+    stream.publish(TURN, "step", {})
     late: list[StreamEvent] = []
     stream.subscribe(TURN, late.append)
     assert late == []

@@ -16,6 +16,9 @@ from caxton.cli.artifacts import safe_name, write
 @example("\u202egvs.exe")
 @example("." * 300)
 @example("ü" * 300 + ".svg")
+@example("readme." + "ü" * 300)
+@example("caxton.toml")
+@example("con.txt.exe")
 def test_any_name_becomes_the_name_of_a_file_in_the_folder(name: str) -> None:
     safe = safe_name(name)
     assert safe not in ("", ".", "..")
@@ -33,12 +36,32 @@ def test_any_name_becomes_the_name_of_a_file_in_the_folder(name: str) -> None:
         ("Umsatz 2025 (Q1).svg", "Umsatz-2025-(Q1).svg"),
         ("../secret.txt", "secret.txt"),
         ("a/b/c.csv", "c.csv"),
-        ("...", "artifact"),
+        ("...", "artifact.bin"),
         ("NUL.txt", "artifact-NUL.txt"),
         ("x\x1b[31m.svg", "x-[31m.svg"),
     ],
 )
 def test_names_stay_readable(given_name: str, written: str) -> None:
+    assert safe_name(given_name) == written
+
+
+@pytest.mark.requirement("SEC-4")
+@pytest.mark.parametrize(
+    ("given_name", "written"),
+    [
+        ("caxton.toml", "caxton.toml.bin"),
+        ("conftest.py", "conftest.py.bin"),
+        ("Makefile", "Makefile.bin"),
+        (".envrc", "envrc.bin"),
+        ("agents", "artifact-agents.bin"),
+        ("package.json", "artifact-package.json"),
+        ("Requirements.txt", "artifact-Requirements.txt"),
+        ("AGENTS.md", "artifact-AGENTS.md"),
+        ("con.exe", "artifact-con.exe.bin"),
+        ("run.SH", "run.SH.bin"),
+    ],
+)
+def test_no_file_has_a_name_that_a_program_takes_settings_or_code_from(given_name: str, written: str) -> None:
     assert safe_name(given_name) == written
 
 

@@ -1,6 +1,7 @@
 """Texts as they stand on a terminal: widths, tables, times, Markdown that grows."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton.cli.markdown import split
-from caxton.cli.output import ago, plural, shorten, table, width
+from caxton.cli.output import ago, broken_at_words, plural, prose, shorten, width
+from caxton.cli.tables import table
 from caxton.cli.turns import step_line
 
 
@@ -98,3 +100,63 @@ def test_a_step_is_one_line(step: dict[str, object], told: str) -> None:
 @pytest.mark.parametrize("step", [{"kind": "model", "agent": "a"}, {"kind": "open", "agent": "a"}, {"kind": "new"}, {}])
 def test_steps_that_tell_a_person_nothing_are_left_out(step: dict[str, object]) -> None:
     assert step_line(step) is None
+
+
+IDS = ["k_06h2vvbczepf8t5v2m7682", "k_06h2vyqe2nnyzymancw7n7"]
+KEYS = [["admin", "admin", "14 min ago", IDS[0]], ["anna", "viewer operator:shop", "9 s ago", IDS[1]]]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    def of(columns: int) -> None:
+        for module in ("caxton.cli.output", "caxton.cli.tables"):
+            monkeypatch.setattr(f"{module}.is_terminal", lambda stream=None: True)
+            monkeypatch.setattr(f"{module}.columns", lambda stream=None: columns)
+        monkeypatch.setenv("NO_COLOR", "1")
+
+    return of
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_a_table_fits_and_nothing_in_it_is_cut(terminal: Callable[[int], None], columns: int) -> None:
+    terminal(columns)
+    lines = table(KEYS, ["name", "roles", "made", "id"])
+    assert all(width(line) <= columns for line in lines)
+    text = " ".join("\n".join(lines).split())
+    assert all(cell in text for row in KEYS for cell in row)
+    assert "…" not in text
+
+
+def test_rows_that_do_not_fit_become_paragraphs_with_the_headers_of_their_further_cells(
+    terminal: Callable[[int], None],
+) -> None:
+    terminal(50)
+    assert table(KEYS, ["name", "roles", "made", "id"]) == [
+        "name   roles                 made",
+        "admin  admin                 14 min ago",
+        f"  id {IDS[0]}",
+        "anna   viewer operator:shop  9 s ago",
+        f"  id {IDS[1]}",
+    ]
+
+
+@pytest.mark.parametrize("columns", range(30, 80, 7))
+def test_prose_in_a_table_is_broken_between_words(terminal: Callable[[int], None], columns: int) -> None:
+    terminal(columns)
+    said = "Finds the data that a question is about, and answers the question."
+    lines = table([["fetch-data", said]], ["capability", "what it is"])
+    assert all(width(line) <= columns for line in lines)
+    assert " ".join("\n".join(lines).replace("fetch-data", "").split()).endswith(said)
+
+
+def test_a_number_and_its_unit_stay_together() -> None:
+    assert broken_at_words("made 14 min ago", 12) == ["made 14 min", "ago"]
+    assert broken_at_words("made 14 min ago", 8) == ["made", "14 min", "ago"]
+
+
+def test_a_command_at_the_end_of_a_sentence_is_not_broken(
+    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(60)
+    prose("Shown this once. Use it as CAXTON_API_KEY; undo with: caxton key revoke k_06h2vyqe2nnyzymancw7n7")
+    assert "\n  caxton key revoke k_06h2vyqe2nnyzymancw7n7\n" in capsys.readouterr().out

@@ -63,6 +63,33 @@ def test_the_admin_key_of_this_machine_goes_to_no_other_machine(folder: Path) ->
     assert discover(url="http://example.com", api_key="cx_theirs").api_key == "cx_theirs"
 
 
+@pytest.mark.requirement("SEC-4")
+def test_the_admin_key_goes_to_no_address_that_only_a_folder_names(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "here/caxton.toml"
+    announce(folder, "http://127.0.0.1:1234")
+    for text in (
+        '[workspace]\nserver = "http://127.0.0.1:4321"\n',
+        '[workspace]\nserver = "http://localhost:4321"\n',
+        '[workspace]\nserver = "http://127.0.0.1:99999"\n',
+    ):
+        file.write_text(text)
+        assert discover().api_key is None, text
+        assert discover().is_of_folder
+        assert discover(config=file).api_key == "cx_local", "who names the file agrees with it"
+    named = discover(url="http://127.0.0.1:4321")
+    assert (named.api_key, named.is_of_folder) == ("cx_local", False)
+    file.write_text('[workspace]\nserver = "http://localhost:1234/"\n')
+    assert discover().api_key == "cx_local", "that is where the server of the data folder runs"
+    announce(folder, "http://127.0.0.1:1234", pid=2**22 + 1)
+    assert discover().api_key is None, "whoever listens there now is another"
+    file.write_text("port = 4321\n")
+    assert (discover().url, discover().api_key) == ("http://127.0.0.1:4321", None)
+    monkeypatch.setenv("CAXTON_PORT", "4321")
+    assert discover().api_key == "cx_local"
+
+
 @pytest.mark.parametrize("text", ["not json", "{}", '{"url": "x"}', '{"url": "x", "pid": "many"}', "[1]"])
 def test_a_broken_announcement_is_none(folder: Path, text: str) -> None:
     (folder / "data/server.json").write_text(text)

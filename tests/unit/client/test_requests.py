@@ -4,7 +4,7 @@ import inspect
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -41,8 +41,8 @@ def call(request: pytest.FixtureRequest) -> Call:
         connection = Connection(url, "cx_key", "here", "the test", "the test")
         if request.param == "blocking":
             with Caxton(transport=Transport(connection, patience=patience)) as blocking:
-                result = getattr(blocking, method)(*arguments, **options)
-                return list(result) if isinstance(result, Iterator) else result
+                result: Any = getattr(blocking, method)(*arguments, **options)
+                return list(cast("Iterator[Any]", result)) if isinstance(result, Iterator) else result
         async with AsyncCaxton(transport=AsyncTransport(connection, patience=patience)) as client:
             result = getattr(client, method)(*arguments, **options)
             return await result if inspect.isawaitable(result) else [each async for each in result]
@@ -178,6 +178,14 @@ async def test_a_stream_that_breaks_off_is_resumed_behind_the_last_event(call: C
     assert seen[-1].turn().execution_id == "x_1"
 
 
+async def test_a_stream_is_not_cut_at_characters_of_a_text(call: Call) -> None:
+    text = "one\u2028two\u2029three\u0085four\x0cfive"
+    raw = f'id: 1\revent: delta\rdata: {{"text": "{text}"}}\r\r'.replace("\x0c", "\\f")
+    with canned(events("\ufeff", raw, event("end", "reply", TURN).replace("\n", "\r\n"))) as server:
+        delta, last = await call(server, "stream", "x_1")
+    assert (delta.data, last.kind) == ({"text": text}, "reply")
+
+
 async def test_a_stream_ends_with_the_error_of_the_turn(call: Call) -> None:
     with canned(events(event("end", "error", {"code": "overloaded", "message": "too much"}))) as server:
         (last,) = await call(server, "stream", "x_1")
@@ -212,3 +220,23 @@ async def test_what_was_not_given_is_not_sent(call: Call) -> None:
     method, path, _, body = server.requests[0]
     assert (method, path) == ("POST", "/v1/messages?wait=false")
     assert body == b'{"capability":"x","content":"hi"}'
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "url"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "http://caxton.example"),
+        ("HTTPS_PROXY", "nonsense://proxy", "https://caxton.example"),
+        ("SSL_CERT_FILE", "/no/such/file", "https://caxton.example"),
+    ],
+)
+def test_what_the_environment_names_and_cannot_be_used_is_told(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, url: str
+) -> None:
+    for name in ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(CaxtonError, match=f"the environment variable {variable} names"):
+        Caxton(url, api_key="cx_a", workspace="w")
+    Caxton("http://127.0.0.1:1", api_key="cx_a", workspace="w").close()  # this machine is reached directly

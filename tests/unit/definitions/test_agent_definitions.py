@@ -141,7 +141,7 @@ def test_a_parameter_may_be_called_like_a_key_of_the_agent(key: str, value: str)
 @pytest.mark.parametrize(
     "prompt",
     [
-        "{{ request }} {{ history | length }} {{ context }} {{ conversation.id }} {{ variables.anything }}",
+        "{{ request }} {{ history | length }} {{ context }} {{ conversation.id }} {{ variables.anything | default }}",
         "{% set x = request.upper() %}{{ x }}{% if variables.a is defined %}{{ variables.a }}{% endif %}",
         "{% for n in range(3) %}{{ loop.index }}{{ n }}{% else %}none{% endfor %}",
         "{{ parameters.not_there | default('x') }}{{ parameters.get('y') }}{{ parameters['z'] }}",

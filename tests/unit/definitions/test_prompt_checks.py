@@ -9,6 +9,7 @@ from caxton.adapters.templates.filters import template_filters
 from caxton.definitions.template_check import check_template
 from caxton.definitions.template_language import AGENT_VARIABLES, FILTERS, FORBIDDEN_TAGS, GLOBALS, TemplateScope
 from caxton.definitions.toml_source import TomlSource, read_toml
+from caxton.domain.errors import InvalidInput
 from caxton.domain.problems import Problem
 
 SCOPE = TemplateScope(AGENT_VARIABLES, ("tone",))
@@ -85,3 +86,78 @@ def test_a_template_that_is_nested_too_deeply_is_refused_as_the_engine_does() ->
         assert [problem.message for problem in problems_of(template)] == ["the template is too complicated"] * (
             depth == 30
         )
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("Write for {{ variables.audience }}.", "audience"),
+        ("{{ variables['audience'] | upper }}", "audience"),
+        ("{{ variables.customer.name }}", "customer"),
+        ("{% for order in variables.orders %}{{ order }}{% endfor %}", "orders"),
+        ("{% if variables.count > 3 %}many{% endif %}", "count"),
+        ("{% if variables.audience %}{{ variables.name }}{% endif %}", "name"),
+        ("{% if variables.roles | length %}{% endif %}", "roles"),
+        ("{{ 'a' if request else variables.b }}", "b"),
+        ("{{ variables.a and variables.a.b }}", "a"),
+        ("{{ variables.a or variables.b }}", "b"),
+    ],
+)
+@pytest.mark.requirement("AGT-2")
+def test_a_variable_that_every_request_would_have_to_send_is_a_warning(template: str, name: str) -> None:
+    (problem,) = problems_of(template)
+    assert problem.severity == "warning"
+    assert problem.message == f'a request that does not send the variable "{name}" fails here'
+    assert "default" in str(problem.hint)
+    with pytest.raises(InvalidInput):
+        templates.render(
+            template, {"request": "", "variables": {"audience": "x", "count": None} if name == "name" else {}}
+        )
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% if variables.audience %}Write for {{ variables.audience }}.{% endif %}",
+        "{% if not variables.audience %}all{% else %}{{ variables.audience }}{% endif %}",
+        "{% if variables.audience is defined %}{{ variables.audience }}{% endif %}",
+        "{{ variables.audience | default('all') }}{{ variables.customer.name | default('') }}",
+        "{{ variables.audience or 'all' }}{% if variables.a and variables.a.b > 1 %}{% endif %}",
+        "{{ variables.audience if variables.audience else 'all' }}",
+        "{% if variables.tone == 'formal' or 'x' in variables.roles %}Sir{% endif %}",
+        "{% if variables.a.b.c %}{{ variables.a.b.c }}{% endif %}",
+        "{{ variables.get('audience', '') }}{% for key, value in variables.items() %}{{ key }}{% endfor %}",
+    ],
+)
+def test_a_variable_that_may_be_left_out_is_none(template: str) -> None:
+    assert problems_of(template) == []
+    templates.render(template, {"variables": {}})
+
+
+@pytest.mark.parametrize(
+    ("template", "message", "hint"),
+    [
+        ("{{ agent.nme }}", 'agent has no "nme"', 'did you mean "name"?'),
+        ("{{ conversation.title }}", 'conversation has no "title"', 'it has "id"'),
+        (
+            "{% for said in history %}{{ said.txt }}{% endfor %}",
+            'an entry of history has no "txt"',
+            'did you mean "text"?',
+        ),
+        ("{{ memories[0].texts }}", 'an entry of memories has no "texts"', 'did you mean "text"?'),
+        (
+            "{% for m in memories if m.score > 1 %}{{ m.text }}{% endfor %}",
+            'an entry of memories has no "score"',
+            'it has "id", "text", "metadata", "similarity", "from" and "at"',
+        ),
+    ],
+)
+def test_a_field_that_nothing_has_is_found(template: str, message: str, hint: str) -> None:
+    (problem,) = problems_of(template)
+    assert (problem.severity, problem.message, problem.hint) == ("error", message, hint)
+
+
+def test_fields_that_are_there_are_no_problem() -> None:
+    agent = "{{ agent.name }} {{ agent.version }} {{ agent.description }} {{ conversation.id }}"
+    items = "{% for m in memories %}{{ m.text }} {{ m.from.actor }}{% endfor %}{% for h in history %}{{ h.sender }}{% endfor %}"
+    assert problems_of(agent + items) == []

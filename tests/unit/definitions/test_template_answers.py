@@ -8,6 +8,8 @@ from offline_turns import OfflineWorkspace
 
 from caxton.definitions.templates import get_template, instantiate, list_templates
 
+pytestmark = pytest.mark.xdist_group("template-answers")  # one worker makes what they share
+
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfflineWorkspace]:

@@ -107,10 +107,10 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_misspelt_template_or_customisation_is_answered_with_the_right_one(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as unknown:
         instantiate("data-analyser", "x", tmp_path)
-    assert unknown.value.hints[0].text == 'Did you mean "data-analyzer"?'
+    assert unknown.value.hints[0].text == 'did you mean "data-analyzer"?'
     with pytest.raises(InvalidInput) as wrong:
         instantiate("data-analyzer", "x", tmp_path, {"datset": "/data/x.csv"})
-    assert wrong.value.hints[0].text == 'Did you mean "dataset"?'
+    assert wrong.value.hints[0].text == 'did you mean "dataset"?'
 
 
 def test_customisations_are_put_in_place_and_comments_stay(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_customisations_are_put_in_place_and_comments_stay(tmp_path: Path) -> No
     assert "# Prompts are templates." in text
     with pytest.raises(InvalidInput, match='"tone" may not be "frmal"') as error:
         instantiate("task-automator", "y", tmp_path, {"tone": "frmal"})
-    assert error.value.hints[0].text == 'Did you mean "formal"?'
+    assert error.value.hints[0].text == 'did you mean "formal"?'
     with pytest.raises(InvalidInput, match='"urgent_words" must be a list of texts'):
         instantiate("task-automator", "y", tmp_path, {"urgent_words": [1]})
 
@@ -134,7 +134,7 @@ def test_hosts_can_be_granted_to_a_tool_that_is_copied(tmp_path: Path) -> None:
     assert tool.version.manifest.permissions.network == origins
     with pytest.raises(InvalidState, match=r"^tools/http-client exists already") as error:
         instantiate("data-fetcher", "y", tmp_path, {"origins": "https://other.example.com"})
-    assert error.value.hints[0].text == "Edit tools/http-client/tool.toml"
+    assert error.value.hints[0].text == "edit tools/http-client/tool.toml"
     assert not (tmp_path / "agents" / "y.toml").exists()
 
 
@@ -183,7 +183,7 @@ def test_when_writing_fails_halfway_everything_is_as_before(
 
 def test_a_place_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "agents").write_text("a file where a folder should be", encoding="utf-8")
-    with pytest.raises(InvalidState, match=r"^Cannot write ") as error:
+    with pytest.raises(InvalidState, match=r"^cannot write ") as error:
         instantiate("task-automator", "mine", tmp_path)
     assert isinstance(error.value, CaxtonError)
     assert files_in(tmp_path) == {"agents"}

@@ -12,8 +12,8 @@ from hypothesis import assume, given, settings
 from toml_documents import DOCUMENTS, SCALARS, STRINGS
 
 import caxton
-from caxton.definitions.toml_positions import Path, find_positions, string_offsets
-from caxton.definitions.toml_source import TomlSource, line_starts, locate, read_toml
+from caxton.definitions.toml_positions import Path, find_positions, line_starts, locate, string_offsets
+from caxton.definitions.toml_source import TomlSource, read_toml
 
 
 def paths_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -6,7 +6,10 @@ from small_workspaces import COMPONENT, CORE_MODULE, TOOL
 from caxton.definitions.reading import Reading
 from caxton.definitions.toml_source import TomlSource
 from caxton.definitions.tools import BUNDLE_LIMIT, MODULE_LIMIT, ToolFile, ToolSource, read_manifest, read_tool
+from caxton.domain.grants import NOTHING, missing
 from caxton.domain.ids import Digest
+from caxton.domain.origins import checked_origin
+from caxton.domain.tools import BASE_LIMITS, ToolManifest
 
 GRANT = '[[permissions.files]]\npath = "data"\nat = "/data"\n'
 ANY = Digest("0" * 64)
@@ -65,3 +68,48 @@ def test_a_tool_cannot_take_the_name_of_the_built_in_one() -> None:
     manifest = read_manifest("tools/memory/tool.toml", b'name = "memory"\nversion = "1.0.0"\nmodule = "m.wasm"\n')
     reading = read_tool(manifest, {})  # type: ignore[arg-type]
     assert any('"memory" is a built-in tool' in problem.message for problem in reading.problems)
+
+
+@pytest.mark.parametrize(
+    ("origin", "told"),
+    [
+        ("https://*.example.com", "has a wildcard, and origins match exactly; name each host"),
+        ("https://*", "has a wildcard"),
+        ("https://api.example.com:*", "has a wildcard"),
+        ("https://münchen.example", 'write the host in its ASCII form, "xn--mnchen-3ya.example"'),
+        ("https://api..example.com", '"api..example.com" is not the name of a host'),
+        ("https://api.example.com.", "is not the name of a host"),
+        ("https://user@example.com", "is not an origin"),
+        ("https://example.com?x", "is not an origin"),
+        ("example.com", "is not an origin"),
+    ],
+)
+def test_an_origin_that_no_call_would_match_is_refused(origin: str, told: str) -> None:
+    text = TOOL.format(name="t") + f'[permissions]\nnetwork = ["https://a.example", "{origin}"]\n'
+    [problem] = read(text, {"t.wasm": module()}).errors
+    assert told in f"{problem.message}; {problem.hint}"
+    with pytest.raises(ValueError, match=r"origin|ASCII"):
+        checked_origin(origin)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://api.example.com",
+        "http://127.0.0.1:8099/",
+        "http://[::1]:80",
+        "HTTPS://Example.COM",
+        "http://a_b:1",
+        "http://127.1",
+    ],
+)
+def test_origins_that_calls_match(origin: str) -> None:
+    text = TOOL.format(name="t") + f'[permissions]\nnetwork = ["{origin}"]\n'
+    assert read(text, {"t.wasm": module()}).problems == []
+
+
+def test_a_wildcard_that_an_older_version_let_in_does_no_harm() -> None:
+    manifest = ToolManifest.model_validate(
+        {"name": "t", "version": "1.0.0", "module": "t.wasm", "permissions": {"network": ["https://*.example.com"]}}
+    )
+    assert missing(manifest, NOTHING, BASE_LIMITS).network == ()

@@ -65,7 +65,7 @@ def test_a_folder_without_caxton_toml_is_no_workspace(tmp_path: Path, find: Call
     with pytest.raises(NotFound, match=r"is not a workspace: it has no caxton\.toml") as error:
         find(tmp_path)
     assert error.value.hints[0].command == "caxton init my-agent"
-    with pytest.raises(NotFound, match="There is no folder"):
+    with pytest.raises(NotFound, match="there is no folder"):
         find(tmp_path / "nowhere")
 
 

@@ -12,6 +12,7 @@ from caxton.domain.deployments import DEPLOYMENT_LIFECYCLE
 from caxton.domain.errors import InvalidState
 from caxton.domain.lifecycle import StateMachine
 from caxton.domain.tools import TOOL_LIFECYCLE
+from caxton.workflows.agent import pause_of_drain
 
 MACHINES: list[StateMachine[Any]] = [AGENT_LIFECYCLE, CONVERSATION_LIFECYCLE, DEPLOYMENT_LIFECYCLE, TOOL_LIFECYCLE]
 
@@ -59,3 +60,11 @@ def test_a_conversation_that_ended_stays_so(reason: EndReason) -> None:
     state = STATE_AFTER[reason]
     assert CONVERSATION_LIFECYCLE.is_final(state)
     assert CONVERSATION_LIFECYCLE.allows(ConversationState.IN_PROGRESS, state)
+
+
+def test_a_long_drain_fills_no_history() -> None:
+    waited, counts = 0.0, 0
+    while waited < 50 * 60:
+        waited, counts = waited + pause_of_drain(waited), counts + 1
+    assert counts < 100
+    assert waited < 55 * 60

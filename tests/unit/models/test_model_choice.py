@@ -52,7 +52,7 @@ async def test_auto_is_the_script_where_no_model_can_be_used(settings: dict[str,
 def test_auto_with_nothing_says_what_to_configure():
     with pytest.raises(ModelNotConfigured) as caught:
         gateway(default="openai:gpt-5").resolve(agent("auto"))
-    assert 'the model "auto", but Model openai:gpt-5 cannot be used: its API key is not set' in caught.value.message
+    assert 'the model "auto", but model openai:gpt-5 cannot be used: its API key is not set' in caught.value.message
     assert "[export OPENAI_API_KEY=…]" in hints(caught.value)
     assert "script = " in hints(caught.value)
     assert not gateway().is_scripted(agent("auto"))
@@ -61,16 +61,16 @@ def test_auto_with_nothing_says_what_to_configure():
 @pytest.mark.parametrize(
     ("model", "message", "hint"),
     [
-        ("gpt-5", 'Model "gpt-5" names no provider', 'Write "provider:model"'),
-        ("openia:gpt-5", 'unknown provider, "openia"', 'Did you mean "openai:gpt-5"?'),
-        ("loacl:llama", 'unknown provider, "loacl"', 'Did you mean "local:llama"?'),
+        ("gpt-5", 'model "gpt-5" names no provider', 'write "provider:model"'),
+        ("openia:gpt-5", 'unknown provider, "openia"', 'did you mean "openai:gpt-5"?'),
+        ("loacl:llama", 'unknown provider, "loacl"', 'did you mean "local:llama"?'),
         ("openai:gpt-5", "its API key is not set", "export OPENAI_API_KEY=…"),
         ("anthropic:claude-sonnet-4-5", "its API key is not set", "export ANTHROPIC_API_KEY=…"),
-        ("google:gemini-3-pro", "its API key is not set", "Set GOOGLE_API_KEY or GEMINI_API_KEY"),
+        ("google:gemini-3-pro", "its API key is not set", "set GOOGLE_API_KEY or GEMINI_API_KEY"),
         ("keyed:m", "its API key is not set", "export MY_KEY=…"),
         ("headed:m", "header X-Team is not set", "export TEAM_TOKEN=…"),
-        ("odd:m", 'Provider "odd" is of an unknown kind, "opneai"', 'Did you mean "openai"?'),
-        ("scripted", 'Agent "analyst" has no script', "script"),
+        ("odd:m", 'provider "odd" is of an unknown kind, "opneai"', 'did you mean "openai"?'),
+        ("scripted", 'agent "analyst" has no script', "script"),
     ],
 )
 def test_what_is_missing_is_said_with_the_way_out(model: str, message: str, hint: str):
@@ -150,3 +150,21 @@ def test_scripts_need_no_model_library():
     )
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == "set()"
+
+
+async def test_a_default_that_cannot_be_used_is_passed_over_in_the_open() -> None:
+    models = Models(ModelsSettings(default="openai:gpt-5"), templates, environment={})
+    version = agent("auto", [{"steps": [{"reply": "By the script."}]}])
+    assert [model for model, _ in models.unusable(version)] == ["openai:gpt-5"]
+    reply = await models.respond(request(version))
+    assert reply.text == "By the script."
+    [passed] = reply.metadata["fallback_from"]
+    assert (passed["model"], passed["code"]) == ("openai:gpt-5", "model_not_configured")
+    assert "API key is not set" in passed["reason"]
+
+
+async def test_no_default_is_no_failure() -> None:
+    models = Models(ModelsSettings(), templates, environment={})
+    version = agent("auto", [{"steps": [{"reply": "By the script."}]}])
+    assert (list(models.unusable(version)), models.default()) == ([], None)
+    assert "fallback_from" not in (await models.respond(request(version))).metadata

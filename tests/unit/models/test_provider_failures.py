@@ -72,9 +72,9 @@ async def test_each_status_has_its_error(
 @pytest.mark.parametrize(
     ("status", "code", "message", "hint"),
     [
-        (401, None, "did not accept the API key", 'Check the API key of provider "chat"'),
-        (404, None, "knows no such model", "Check the model's name"),
-        (400, "context_length_exceeded", "longer than chat:gpt-4o can take", "Lower history"),
+        (401, None, "did not accept the API key", 'check the API key of provider "chat"'),
+        (404, None, "knows no such model", "check the model's name"),
+        (400, "context_length_exceeded", "longer than chat:gpt-4o can take", "lower history"),
         (429, "insufficient_quota", "no credit or quota left", "credit and spending limits"),
     ],
 )
@@ -124,26 +124,30 @@ async def test_a_broken_event_is_a_malformed_answer(models: Models, llmock: LLMo
     assert type(await failure(models, model)) is ModelAnswerInvalid
 
 
+async def mistake(models: Models, model: str) -> str:
+    reply = await models.respond(request(agent(model), functions=[PARSE, ANALYZE]), lambda _: None)
+    [call] = reply.calls
+    assert dict(call.arguments) == {}
+    return call.mistake
+
+
 @pytest.mark.parametrize("model", DIALECTS)
-async def test_arguments_that_are_not_json_are_a_malformed_answer(models: Models, llmock: LLMock, model: str):
+async def test_arguments_that_are_not_json_are_told_to_the_model(models: Models, llmock: LLMock, model: str):
     llmock.call_tool("csv-tools__parse", {"text": "x"}).break_tool_call("malformed_arguments")
-    error = await failure(models, model)
-    assert isinstance(error, ModelAnswerInvalid)
-    assert 'called "csv-tools.parse" with arguments that are not JSON' in error.message
+    assert 'the text "arguments" of "csv-tools__parse" is not JSON' in await mistake(models, model)
 
 
-async def test_arguments_that_are_no_object_are_a_malformed_answer(models: Models, llmock: LLMock):
+async def test_arguments_that_are_no_object_are_told_to_the_model(models: Models, llmock: LLMock):
     llmock.add(Reply(tool_calls=(ToolCall("csv-tools__parse", ["a"]),)))  # type: ignore[arg-type]
-    assert "not a JSON object" in (await failure(models, "chat:gpt-4o")).message
+    assert "no JSON object" in await mistake(models, "chat:gpt-4o")
 
 
 @pytest.mark.parametrize("model", DIALECTS)
-async def test_a_call_of_what_was_not_offered_is_a_malformed_answer(models: Models, llmock: LLMock, model: str):
+async def test_a_call_of_what_was_not_offered_is_told_to_the_model(models: Models, llmock: LLMock, model: str):
     llmock.call_tool("format_disk", {})
-    error = await failure(models, model)
-    assert isinstance(error, ModelAnswerInvalid)
-    assert 'called "format_disk", which it was not offered' in error.message
-    assert "ask__analyze-data, csv-tools__parse" in error.hints[0].text
+    told = await mistake(models, model)
+    assert 'there is no function "format_disk"' in told
+    assert "ask__analyze-data, csv-tools__parse" in told
 
 
 async def test_nobody_there_is_unavailability(unused_tcp_port: int):
@@ -171,10 +175,12 @@ async def test_when_none_may_mend_the_last_is_told(models: Models, llmock: LLMoc
     assert (type(error), error.details["status"]) == (ModelRefusedRequest, 401)
 
 
-async def test_a_malformed_answer_is_not_passed_on_to_the_next_model(models: Models, llmock: LLMock):
-    llmock.truncate(after_chunks=2)
-    assert type(await failure(models, ["chat:gpt-4o", "claude:claude-haiku-4-5"])) is ModelAnswerInvalid
-    assert len(llmock.requests) == 1
+async def test_a_malformed_answer_is_passed_on_to_the_next_model(models: Models, llmock: LLMock):
+    llmock.truncate(after_chunks=2).reply("The second one.", provider="anthropic")
+    reply = await models.respond(request(agent(["chat:gpt-4o", "claude:claude-haiku-4-5"])), lambda _: None)
+    assert reply.text == "The second one."
+    [passed] = reply.metadata["fallback_from"]
+    assert (passed["model"], passed["code"]) == ("chat:gpt-4o", "model_answer_invalid")
 
 
 # --- what the mock cannot do: given bytes ---

@@ -12,6 +12,12 @@ CALL = FunctionCall("call_1", "csv-tools.parse", "tool", {"text": "a,b"})
 ASK = FunctionCall("call_2", "analyze-data", "capability", {"content": "look"})
 
 
+def passed_over(reply: ModelReply) -> list[dict[str, str]]:
+    passed = reply.metadata["fallback_from"]
+    assert all(each["reason"] for each in passed)
+    return [{"model": each["model"], "code": each["code"]} for each in passed]
+
+
 def no_deltas(_: str) -> None:
     pass
 
@@ -53,7 +59,8 @@ async def test_a_tool_call_and_its_result_make_a_round_trip(models: Models, llmo
     assert second.text == "Two columns."
     sent = str(llmock.last_request.body)
     assert "columns: a, b" in sent
-    assert sent.count(call.id) == 2
+    assert sent.count("call00001") == 2
+    assert call.id not in sent
     assert "ask__analyze-data" in sent
 
 
@@ -130,7 +137,7 @@ async def test_the_next_model_answers_when_one_cannot(models: Models, llmock: LL
     version = agent(["openai:gpt-5", "chat:gpt-4o", "claude:claude-haiku-4-5"])
     reply: ModelReply = await models.respond(request(version), no_deltas)
     assert (reply.text, reply.model) == ("from the second", "claude:claude-haiku-4-5")
-    assert reply.metadata["fallback_from"] == [
+    assert passed_over(reply) == [
         {"model": "openai:gpt-5", "code": "model_not_configured"},
         {"model": "chat:gpt-4o", "code": "model_unavailable"},
     ]
@@ -141,4 +148,23 @@ async def test_a_script_can_stand_in_for_a_provider(models: Models, llmock: LLMo
     version = agent(["chat:gpt-4o", "scripted"], [{"steps": [{"reply": "The model is away."}]}])
     reply = await models.respond(request(version), no_deltas)
     assert (reply.text, reply.metadata["scripted"]) == ("The model is away.", True)
-    assert reply.metadata["fallback_from"] == [{"model": "chat:gpt-4o", "code": "model_unavailable"}]
+    assert passed_over(reply) == [{"model": "chat:gpt-4o", "code": "model_unavailable"}]
+
+
+@pytest.mark.parametrize("model", DIALECTS)
+async def test_ids_of_calls_are_ours(models: Models, llmock: LLMock, model: str):
+    """What one provider calls its calls, another one may refuse: for length, for signs, for being used twice."""
+    odd = ["x" * 200, "führ/ö €", "functions.parse:0"]
+    calls = [FunctionCall(identity, "csv-tools.parse", "tool", {"text": "a"}) for identity in odd]
+    results = [type(result())(call.id, call.name, f"result {number}") for number, call in enumerate(calls)]
+    again = FunctionCall(odd[0], "csv-tools.parse", "tool", {"text": "b"})
+    history = [
+        PromptPart("user", "before"),
+        PromptPart("assistant", calls=[again]),
+        PromptPart("results", results=[type(result())(again.id, again.name, "earlier")]),
+        PromptPart("assistant", "done"),
+    ]
+    await models.respond(request(agent(model), results=results, calls=calls, history=history, functions=[PARSE]))
+    sent = str(llmock.last_request.body)
+    assert not any(identity in sent for identity in odd)
+    assert [sent.count(f"call0000{number}") for number in range(1, 5)] == [2, 2, 2, 2]

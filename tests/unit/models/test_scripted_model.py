@@ -1,5 +1,6 @@
 """A script answers by its rules: the same request, the same answer."""
 
+import time
 from typing import Any
 
 import pytest
@@ -104,7 +105,7 @@ async def test_a_failed_step_with_on_error_replies():
 async def test_a_failed_step_without_on_error_ends_the_turn_and_says_which():
     with pytest.raises(ExecutionFailed) as caught:
         await answer(request(analyst(), "chart sales", [result("no such column", is_error=True)]))
-    assert caught.value.message == 'Step 1 of rule "chart" failed (tool "csv-tools.parse"): no such column'
+    assert caught.value.message == 'step 1 of rule "chart" failed (tool "csv-tools.parse"): no such column'
     assert caught.value.details == {"rule": "chart", "step": 1}
 
 
@@ -114,16 +115,16 @@ async def test_fail_ends_the_turn_with_its_text():
 
 
 async def test_a_rule_that_ends_without_a_reply_says_so():
-    with pytest.raises(ExecutionFailed, match='Step 1 of rule "short" ends without a reply'):
+    with pytest.raises(ExecutionFailed, match='step 1 of rule "short" ends without a reply'):
         await answer(request(analyst(), "short", [result()]))
 
 
 async def test_a_template_that_does_not_fit_names_rule_and_step():
     with pytest.raises(ExecutionFailed) as caught:
         await answer(request(analyst(), "typo", [result()]))
-    assert caught.value.message.startswith('Step 2 of rule "typo" cannot be done: ')
+    assert caught.value.message.startswith('step 2 of rule "typo" cannot be done: ')
     assert '"reslts" is not defined' in caught.value.message
-    assert 'Did you mean "results"?' in [hint.text for hint in caught.value.hints]
+    assert 'did you mean "results"?' in [hint.text for hint in caught.value.hints]
 
 
 async def test_no_rule_lists_the_rules_and_how_to_add_one():
@@ -135,14 +136,43 @@ async def test_no_rule_lists_the_rules_and_how_to_add_one():
 
 
 async def test_an_agent_without_a_script_says_so():
-    with pytest.raises(ModelNotConfigured, match='Agent "analyst" has no script'):
+    with pytest.raises(ModelNotConfigured, match='agent "analyst" has no script'):
         await answer(request(agent()))
 
 
 async def test_a_runaway_pattern_is_stopped():
     version = agent(rules=[{"name": "evil", "when": {"matches": "(x+x+)+y"}, "steps": [{"reply": "never"}]}])
-    with pytest.raises(ExecutionFailed, match='pattern of rule "evil" takes longer'):
+    with pytest.raises(ExecutionFailed, match='patterns up to that of rule "evil" take longer'):
         await answer(request(version, "x" * 5_000))
+
+
+async def test_the_patterns_of_a_script_share_their_time():
+    rules = [{"when": {"matches": f"a{{{least},}}b"}, "steps": [{"reply": "x"}]} for least in range(3, 200)]
+    begun = time.thread_time()
+    with pytest.raises(ExecutionFailed, match=r"take longer than 0.05 s") as caught:
+        await answer(request(agent(rules=rules), "a" * 10_000))
+    assert caught.value.details["stopped"]
+    assert time.thread_time() - begun < 0.5
+
+
+async def test_many_rules_look_through_a_long_request():
+    rules = [{"when": {"contains": f"word {number}"}, "steps": [{"reply": "x"}]} for number in range(200)]
+    begun = time.thread_time()
+    with pytest.raises(ExecutionFailed, match="take longer"):
+        await answer(request(agent(rules=rules), "wor" * 4_000_000))
+    assert time.thread_time() - begun < 1
+
+
+async def test_the_texts_of_a_step_share_their_time():
+    slow = "{% for i in range(15000) %}{{ i }}{% endfor %}"
+    version = agent(rules=[{"steps": [{"tool": "a.b", "arguments": {str(n): slow + str(n) for n in range(100)}}]}])
+    with pytest.raises(ExecutionFailed, match="was stopped"):
+        await answer(request(version))
+
+
+async def test_a_long_request_may_be_put_into_words():
+    version = agent(rules=[{"steps": [{"reply": "{{ ('You said: ' ~ request) | length }}"}]}])
+    assert (await answer(request(version, "x" * (2 << 20)))).text == str(10 + (2 << 20))
 
 
 async def test_the_delay_is_waited_for_before_each_step():

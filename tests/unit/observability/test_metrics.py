@@ -1,18 +1,17 @@
 """Metrics: what Prometheus reads, and that labels cannot grow without bound."""
 
+import ast
 import re
+from pathlib import Path
 
-import httpx
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics  # pyright: ignore[reportUnknownVariableType]
 from prometheus_client.parser import text_string_to_metric_families
 
-from caxton.domain.errors import PortInUse
-from caxton.domain.executions import Usage
-from caxton.domain.tools import ToolUsage
+import caxton
+from caxton.domain.usage import ToolUsage, Usage
 from caxton.observability.catalogue import CATALOGUE
-from caxton.observability.metrics import Metrics
-from caxton.observability.metrics_server import serve_metrics
+from caxton.observability.metrics import HANDED_ON, Metrics
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -121,29 +120,48 @@ def test_the_process_is_measured_too() -> None:
     assert "python_gc_collections_total" in text
 
 
+SOURCE = Path(caxton.__file__).parent
+
+
+def moved_by() -> dict[str, set[str]]:
+    """For each method of the metrics, the names of the metrics that it moves."""
+    [kept] = [
+        node
+        for node in ast.parse((SOURCE / "observability" / "metrics.py").read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == "Metrics"
+    ]
+    methods = {node.name: node for node in kept.body if isinstance(node, ast.FunctionDef)}
+    names = {
+        attribute: found[0]
+        for attribute, value in re.findall(r"self\.(_\w+) = (.*)", ast.unparse(methods["__init__"]))
+        if (found := re.findall(r"'(caxton_\w+)'", value))
+    }
+    uses = {name: set(re.findall(r"self\.(\w+)", ast.unparse(node))) for name, node in methods.items()}
+
+    def reached(method: str) -> set[str]:
+        others = (reached(other) for other in uses[method] if other in methods and other != method)
+        return set[str]().union({names[use] for use in uses[method] if use in names}, *others)
+
+    return {method: reached(method) for method in methods if method not in ("__init__", "render", "hand_on")}
+
+
+def called(*packages: str) -> set[str]:
+    """The methods of the metrics that the code calls."""
+    found: set[str] = set()
+    for package in packages:
+        for path in (SOURCE / package).rglob("*.py"):
+            if path != SOURCE / "observability" / "metrics.py":
+                found |= set(re.findall(r"\bMETRICS\.(\w+)", path.read_text()))
+    return found
+
+
 @pytest.mark.requirement("ADM-1")
-def test_prometheus_scrapes_the_metrics_port() -> None:
-    server = serve_metrics("127.0.0.1", 0)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
-            answer = client.get("/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
-            assert answer.status_code == 200
-            assert answer.headers["content-type"].startswith("application/openmetrics-text")
-            assert "caxton_messages_accepted" in answer.text
-            assert client.get("/metrics?x=1").status_code == 200
-            assert client.get("/").status_code == 404
-            assert client.post("/metrics").status_code == 501
-            assert "Python" not in answer.headers["server"]
-    finally:
-        server.close()
+def test_something_moves_every_metric() -> None:
+    moves = moved_by()
+    moved = set[str]().union(*(moves.get(method, set()) for method in called("")))
+    assert moved == {info.name for info in CATALOGUE}
 
 
-def test_a_metrics_port_that_is_taken_is_explained() -> None:
-    server = serve_metrics("127.0.0.1", 0)
-    try:
-        with pytest.raises(PortInUse) as caught:
-            serve_metrics("127.0.0.1", server.port)
-        assert str(server.port) in caught.value.message
-        assert any("CAXTON_METRICS_PORT" in hint.text for hint in caught.value.hints)
-    finally:
-        server.close()
+def test_what_steps_count_in_a_process_without_metrics_is_handed_on() -> None:
+    packages = ("turns", "governance", "recording", "routing", "memory", "adapters")
+    assert called(*packages) <= set(HANDED_ON)

@@ -7,9 +7,9 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from caxton.domain.errors import ToolTimeout
-from caxton.domain.executions import Usage
 from caxton.domain.ports import ModelReply
-from caxton.domain.tools import ToolResult, ToolUsage
+from caxton.domain.tools import ToolResult
+from caxton.domain.usage import ToolUsage, Usage
 from caxton.observability.tracing import (
     current_trace,
     current_traceparent,

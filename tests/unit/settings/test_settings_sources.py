@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from caxton.domain.errors import InvalidSettings
 from caxton.domain.problems import Problem
-from caxton.runtime.settings import LoadedSettings, find_config, load_settings
-from caxton.runtime.settings_sources import flag, mask, variable
+from caxton.runtime.settings_sources import LoadedSettings, find_config, flag, load_settings, mask, variable
 
 
 @pytest.fixture(autouse=True)

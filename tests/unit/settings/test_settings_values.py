@@ -9,27 +9,57 @@ from typing import Any
 import pytest
 
 from caxton.domain.errors import InvalidSettings
-from caxton.runtime.settings import Settings, load_settings
-from caxton.runtime.settings_sources import flatten, variable
+from caxton.runtime.settings import Settings
+from caxton.runtime.settings_sources import flatten, load_settings, variable
 
 NAMES = [".".join(path) for path in flatten(Settings().model_dump(mode="json"))]
 
 PLAUSIBLE: dict[str, Any] = {
     "temporal.address": "h:1",
+    "temporal.api_key": "env:TEMPORAL_KEY",
     "temporal.api_key_env": "TEMPORAL_KEY",
     "temporal.ui_url": "http://h",
     "engine.binary": "/usr/bin/temporal",
     "store.url": "sqlite:///x",
     "telemetry.otlp_endpoint": "http://h",
+    "limits.requests_per_second": 10.0,
+    "limits.request_burst": 20,
+    "flow.each_customer.max_in_flight": 20,
+    "flow.each_customer.rate": 2.5,
+    "auth.oidc.issuer": "https://h/",
+    "auth.oidc.audience": "caxton",
+    "auth.oidc.jwks_url": "https://h/k",
+    "auth.oidc.jwks_file": "/k.json",
+    "auth.oidc.customer": "acme",
+    "auth.oidc.customer_claim": "tenant",
+    "auth.oidc.workspaces_claim": "workspaces",
+    "metrics_key": "env:SCRAPE_KEY",
     "models.default": "openai:gpt-5",
+    "retention.conversations": "90d",
+    "retention.messages": "90d",
+    "retention.executions": "90d",
+    "retention.steps": "90d",
+    "retention.contents": "90d",
+    "retention.events": "90d",
+    "retention.archive": "/archive",
+    "limits.data_size": "50GB",
     "memory.embedder.model": "m",
     "memory.embedder.dimensions": 3,
     "memory.embedder.base_url": "http://h",
+    "memory.embedder.api_key": "file:/run/secrets/key",
     "memory.embedder.api_key_env": "KEY",
 }
 """Values of settings that have none by default."""
 
-NEEDS_OTHERS = {"temporal.tls_ca", "temporal.tls_cert", "temporal.tls_key", "tools.allowed_paths", "models.providers"}
+NEEDS_OTHERS = {
+    "store.password",
+    "temporal.tls_ca",
+    "temporal.tls_cert",
+    "temporal.tls_key",
+    "tools.allowed_paths",
+    "auth.oidc.algorithms",
+    "models.providers",
+}
 CALLED_OTHERWISE_IN_THE_FILE = {"workspace", "url", "api_key"}
 
 
@@ -123,7 +153,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
 def test_loading_settings_loads_no_engine_no_web_framework_and_no_model_library(folder: Path) -> None:
     heavy = ("temporalio", "fastapi", "pydantic_ai", "sqlalchemy", "wasmtime", "httpx", "jinja2")
     code = (
-        "import sys; from caxton.runtime.settings import load_settings; load_settings();"
+        "import sys; from caxton.runtime.settings_sources import load_settings; load_settings();"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder)

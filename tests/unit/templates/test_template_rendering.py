@@ -101,10 +101,10 @@ def test_a_broken_template_says_where_and_what(text: str, line: int, message: st
 def test_a_missing_variable_is_named_with_those_that_exist():
     with pytest.raises(InvalidInput) as caught:
         templates.render("Dear\n{{ requst }}", SEEN)
-    assert caught.value.message == 'A template of the agent cannot be filled in (line 2): "requst" is not defined'
+    assert caught.value.message == 'a template of the agent cannot be filled in (line 2): "requst" is not defined'
     assert [hint.text for hint in caught.value.hints] == [
-        'Did you mean "request"?',
-        "Variables here: match, parameters, request, results",
+        'did you mean "request"?',
+        "variables here: match, parameters, request, results",
     ]
     assert caught.value.details == {"missing": ["requst"], "available": ["match", "parameters", "request", "results"]}
 
@@ -136,3 +136,44 @@ def test_variables_are_found_without_rendering():
 def test_the_same_text_is_compiled_once():
     text = "compiled {{ request }}"
     assert templates.compile_template(text) is templates.compile_template(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{% if parameters.audience %}for {{ parameters.audience }}{% endif %}.", "."),
+        ("{{ 'formal' if parameters.tone == 'formal' else 'plain' }}", "plain"),
+        ("{% if parameters.tone != 'formal' %}plain{% endif %}", "plain"),
+        ("{% if not parameters.customer.vip %}plain{% endif %}", "plain"),
+        ("{% if parameters['customer']['vip'] %}vip{% endif %}", ""),
+        ("{% if 'admin' in parameters.roles %}all{% else %}some{% endif %}", "some"),
+        ("{{ parameters.name or 'you' }}", "you"),
+        ("{{ parameters.customer.name | default('you') }}", "you"),
+        ("{% for value in [1, 2] if parameters.wanted %}{{ value }}{% endfor %}", ""),
+        ("{% if nothing and parameters.tone %}x{% endif %}", ""),
+    ],
+)
+@pytest.mark.requirement("AGT-1")
+def test_what_is_missing_is_false_in_a_condition(text: str, expected: str):
+    assert templates.render(text, SEEN) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ parameters.customer.name }}",
+        "{{ parameters.customer }}",
+        "{{ parameters.customer | length }}",
+        "{{ parameters.customer ~ '!' }}",
+        "{% for x in parameters.customer.orders %}{% endfor %}",
+        "{{ [parameters.customer] }}",
+        "{{ parameters.customer() }}",
+        "{{ parameters.customer.__class__ }}",
+        "{% if parameters.customer > 1 %}{% endif %}",
+    ],
+)
+def test_what_is_missing_is_told_wherever_it_would_be_used(text: str):
+    for way in (templates.render, templates.evaluate):
+        with pytest.raises(InvalidInput) as caught:
+            way(text, SEEN)
+        assert 'there is no "customer" in the object' in caught.value.message

@@ -1,0 +1,1 @@
+"""Sinks for the event log: files, syslog, webhooks."""

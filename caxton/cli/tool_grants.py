@@ -1,0 +1,187 @@
+"""`caxton tool grant|grants|revoke-grant`"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caxton.cli.completions import complete_tool
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import ago, emit, prose, remark, say, style
+from caxton.cli.tables import table
+
+if TYPE_CHECKING:
+    from caxton.client import Caxton
+    from caxton.domain.grants import ToolGrant
+
+Tool = Annotated[str, typer.Argument(metavar="NAME", help="The tool.", autocompletion=complete_tool)]
+
+
+def grant(
+    name: Tool,
+    network: Annotated[
+        list[str] | None,
+        typer.Option("--network", metavar="ORIGIN", help="Such as https://api.example.com. Repeatable."),
+    ] = None,
+    environment: Annotated[
+        list[str] | None, typer.Option("--environment", metavar="NAME", help="A variable of the server. Repeatable.")
+    ] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Option("--files", metavar="PATH[:write]", help="A folder of the server, with all below it. Repeatable."),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="NAME=VALUE", help="memory, fuel, wall_time or message_size. Repeatable."),
+    ] = None,
+    requested: Annotated[
+        bool, typer.Option("--requested", help="All that the deployed tool requests and nobody has granted.")
+    ] = False,
+    agent: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only for calls of this agent; else of all, and by hand.")
+    ] = None,
+    function: Annotated[str | None, typer.Option(metavar="NAME", help="Only for this function.")] = None,
+    argument: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--argument", metavar="NAME=PATTERN", help="Only where the argument fits, with * and ?. Repeatable."
+        ),
+    ] = None,
+    expires: Annotated[str | None, typer.Option(metavar="TIME", help='After this time it ends, such as "8h".')] = None,
+    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="After so many calls it ends.")] = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the log.")] = "",
+) -> None:
+    """Grant a tool what it requests: network, variables, folders, limits. Needs the role operator."""
+    from pydantic import ValidationError
+
+    from caxton.domain.errors import UsageError
+    from caxton.domain.grants import GrantRequest
+
+    values: dict[str, Any] = {
+        "tool": name,
+        "network": network or [],
+        "environment": environment or [],
+        "files": [_folder(path) for path in files or []],
+        "limits": _pairs("--limit", limit or [], "memory=256MB"),
+        "agent": agent,
+        "function": function,
+        "arguments": _pairs("--argument", argument or [], "url=https://api.example.com/*"),
+        "expires_in": expires,
+        "count": count,
+        "reason": reason,
+    }
+    with connect() as caxton:
+        if requested:
+            _add_requested(caxton, name, values)
+        try:
+            request = GrantRequest.model_validate({key: value for key, value in values.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"{place}: {message}" if place else message, "see: caxton tool grant --help") from None
+        made = caxton.grant_tool(request)
+    if current().json:
+        emit(made)
+        return
+    prose(f"{style(made.id, 'bold')}  {made.tool} may have {', '.join(made.told())}{_when(made)}")
+    remark(f"Undo: caxton tool revoke-grant {made.id}")
+
+
+def grants(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only of this tool.", autocompletion=complete_tool)
+    ] = None,
+) -> None:
+    """List what is granted to tools, and what of it has ended."""
+    from datetime import UTC, datetime
+
+    with connect() as caxton:
+        found = caxton.tool_grants(name)
+    if current().json:
+        emit(found)
+        return
+    if not found.grants:
+        prose("nothing is granted: tools have the default limits and their own folders, and nothing else")
+        remark("See what a tool requests: caxton tool show NAME")
+        return
+    now = datetime.now(UTC)
+    rows = [
+        [
+            each.id,
+            each.tool,
+            ", ".join(each.told()),
+            _when(each).removeprefix(" "),
+            "" if each.holds(now) else style("ended", "yellow"),
+            each.created_by or "settings",
+            ago(each.created_at) if each.created_at else "",
+        ]
+        for each in found.grants
+    ]
+    for line in table(rows, ["id", "tool", "granted", "for", "", "by", "made"]):
+        say(line)
+
+
+def revoke_grant(
+    grant_id: Annotated[str, typer.Argument(metavar="ID", help="As `caxton tool grants` shows it.")],
+) -> None:
+    """Take a grant back, from the next call on. Needs the role operator."""
+    with connect() as caxton:
+        ended = caxton.revoke_tool_grant(grant_id)
+    if current().json:
+        emit(ended)
+        return
+    prose(f"{ended.tool} no longer has {', '.join(ended.told())} by {ended.id}")
+
+
+def _add_requested(caxton: "Caxton", name: str, values: dict[str, Any]) -> None:
+    """Adds what the deployed tool requests and nobody has granted.
+
+    Raises:
+        UsageError: there is nothing.
+    """
+    from datetime import UTC, datetime
+
+    from caxton.domain.errors import UsageError
+    from caxton.domain.grants import for_any_call, missing
+    from caxton.domain.tools import ToolManifest
+
+    tool, granted = caxton.tool(name), caxton.tool_grants(name)
+    described = {"name": tool.name, "version": tool.version, "module": "tool.wasm", "form": tool.form}
+    manifest = ToolManifest.model_validate({**described, "limits": tool.limits, "permissions": tool.permissions})
+    lacking = missing(manifest, for_any_call(granted.grants, datetime.now(UTC)), granted.limits)
+    if not lacking:
+        raise UsageError(f"{name} has all that it requests", f"see it: caxton tool show {name}")
+    values["network"] += lacking.network
+    values["environment"] += lacking.environment
+    values["files"] += [folder.model_dump() for folder in lacking.files]
+    values["limits"] = {**lacking.limits, **values["limits"]}
+
+
+def _folder(text: str) -> dict[str, Any]:
+    path, colon, mode = text.rpartition(":")
+    if colon and mode in ("write", "read"):
+        return {"path": path, "write": mode == "write"}
+    return {"path": text}
+
+
+def _pairs(option: str, pairs: list[str], example: str) -> dict[str, str]:
+    from caxton.domain.errors import UsageError
+
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f'"{pair}" is no value of {option}', f"for example: {option} {example}")
+        found[key] = value
+    return found
+
+
+def _when(grant: "ToolGrant") -> str:
+    """For what and until when it holds."""
+    parts = [f"agent {grant.agent}"] if grant.agent else []
+    parts += [f"function {grant.function}"] if grant.function else []
+    parts += [f"{name} like {pattern}" for name, pattern in grant.arguments.items()]
+    parts += [f"until {grant.expires_at:%Y-%m-%d %H:%M} UTC"] if grant.expires_at else []
+    parts += [f"{grant.used} of {grant.count} calls used"] if grant.count is not None else []
+    return f" ({', '.join(parts)})" if parts else ""

@@ -1,0 +1,91 @@
+"""The event log, and the views and metrics of it.
+
+`sync_resources/event_log.py` is generated from this file by `python -m caxton.client.unasync`.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from caxton.client.async_resources.calls import AsyncCalls, segment
+from caxton.client.sse import StreamEvent
+from caxton.domain.events import Event
+from caxton.domain.ids import new_id
+from caxton.views.event_log import EventType, MetricValue, ProjectedView, SegmentList, Verification
+
+VERIFY_TIMEOUT = 900.0
+"""Seconds to wait for a verification: it reads the whole log, some 50,000 events a second."""
+
+
+class AsyncEventLogCalls(AsyncCalls):
+    """The event log, and the views and metrics of it."""
+
+    async def event_page(
+        self, *, cursor: str | None = None, order: str = "oldest", limit: int = 100, **filters: Any
+    ) -> tuple[list[Event], str | None]:
+        """Events of the workspace, and the cursor of the next page.
+
+        Args:
+            cursor: of the last page, to go on with the same filters.
+            order: "oldest" or "newest" first.
+            limit: how many, 1000 at the most.
+            filters: type (a list), execution, agent, actor, capability, conversation, deployment, error, since, until.
+        """
+        found = await self._get("/v1/events", cursor=cursor, order=order, limit=limit, **filters)
+        return [Event.model_validate(event) for event in found["events"]], found.get("next")
+
+    async def event(self, event_id: str) -> Event:
+        """One event."""
+        return Event.model_validate(await self._get(f"/v1/events/{segment(event_id)}"))
+
+    def tail(self, *, cursor: str | None = None, **filters: Any) -> AsyncIterator[StreamEvent]:
+        """Events as they are written, for ever; `data` of each is an :class:`Event`, its id a cursor."""
+        return self._transport.stream("/v1/events/tail", params={"cursor": cursor, **filters})
+
+    def export(self, *, after: int = 0, everything: bool = False, **filters: Any) -> AsyncIterator[str]:
+        """Events as lines of JSON."""
+        params = {"after": after, "everything": "true" if everything else None, **filters}
+        return self._transport.lines("/v1/events/export", params=params)
+
+    async def verify_events(self, expect: str | None = None) -> Verification:
+        """Whether the customer's log is what was written; `expect` is SEQUENCE:HASH, written down earlier."""
+        response = await self._transport.request(
+            "GET", "/v1/events/verify", params={"expect": expect}, timeout=VERIFY_TIMEOUT
+        )
+        return Verification.model_validate(response.json())
+
+    async def event_segments(self) -> SegmentList:
+        """Segments of the customer's log that have left the database."""
+        return SegmentList.model_validate(await self._get("/v1/event-segments"))
+
+    async def tell_first_steps(self, events: list[dict[str, Any]]) -> None:
+        """Hands in events that happened without a server; sent again, they are taken once."""
+        await self._transport.request("POST", "/v1/onboarding", json={"events": events}, idempotency_key=new_id("i"))
+
+    async def event_types(self) -> list[EventType]:
+        """The catalogue of events."""
+        return [EventType.model_validate(each) for each in (await self._get("/v1/events/types"))["types"]]
+
+    async def views(self) -> dict[str, str]:
+        """What views of the log there are, and what each shows."""
+        return dict((await self._get("/v1/views"))["views"])
+
+    async def view(self, name: str, key: str | None = None) -> ProjectedView:
+        """A view of the log; one document of it with `key`."""
+        return ProjectedView.model_validate(await self._get(f"/v1/views/{segment(name)}", key=key))
+
+    async def rebuild_view(self, name: str) -> ProjectedView:
+        """Drops a view, and builds it again from the log."""
+        return ProjectedView.model_validate(await self._post(f"/v1/views/{segment(name)}/rebuild", None))
+
+    async def metrics(self, *, since: str | None = None, until: str | None = None) -> list[MetricValue]:
+        """Metrics that derive from events: of the last day, unless a span is given (ISO 8601 with a time zone)."""
+        found = await self._get("/v1/metrics", since=since, until=until)
+        return [MetricValue.model_validate(each) for each in found["metrics"]]
+
+    async def define_metric(self, name: str, definition: Mapping[str, Any]) -> None:
+        """Defines a metric: `count` and perhaps `per` (each with type and further conditions), `by`, `description`."""
+        await self._transport.request("PUT", f"/v1/metrics/{segment(name)}", json=definition)
+
+    async def remove_metric(self, name: str) -> None:
+        """Removes a metric."""
+        await self._transport.request("DELETE", f"/v1/metrics/{segment(name)}")

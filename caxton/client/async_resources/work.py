@@ -1,0 +1,191 @@
+"""Messages, conversations and executions.
+
+`sync_resources/work.py` is generated from this file by `python -m caxton.client.unasync`.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal
+
+from caxton.client.async_resources.calls import AsyncCalls, segment
+from caxton.client.sse import StreamEvent
+from caxton.client.transport_async import given
+from caxton.domain.conversations import Conversation, EndReason, WhenBusy
+from caxton.domain.events import Event
+from caxton.domain.executions import RoutingStrategy, TurnView
+from caxton.domain.ids import new_id
+from caxton.domain.messages import Content, Message
+from caxton.domain.replay import Replay
+from caxton.views.contents import SaidInTurn
+from caxton.views.deletion import Deletion
+
+
+class AsyncWorkCalls(AsyncCalls):
+    """Messages, conversations and executions."""
+
+    async def ask(
+        self,
+        content: str,
+        *,
+        capability: str | None = None,
+        agent: str | None = None,
+        version_range: str | None = None,
+        strategy: RoutingStrategy | None = None,
+        variables: Mapping[str, Any] | None = None,
+        wait: bool = True,
+        idempotency_key: str | None = None,
+    ) -> TurnView:
+        """One request, one reply: by capability, or of one agent by name.
+
+        Args:
+            content: the request.
+            capability: what is asked for; give this or `agent`.
+            agent: who is asked.
+            version_range: versions of the capability that will do, such as "^1.2".
+            strategy: how to choose among several agents.
+            variables: values for the agent's templates.
+            wait: return with the reply; otherwise at once, with `state` "running".
+            idempotency_key: the same key gives the same answer; one is made if None.
+        """
+        body = {
+            "capability": capability,
+            "agent": agent,
+            "version_range": version_range,
+            "strategy": strategy,
+            "content": content,
+            "variables": dict(variables) if variables else None,
+        }
+        return await self._turn("/v1/messages", body, wait, idempotency_key)
+
+    async def agent_messages(self, agent: str, *, before: str | None = None, limit: int = 50) -> list[Message]:
+        """Messages that an agent got or sent, newest first."""
+        found = await self._get("/v1/messages", agent=agent, before=before, limit=limit)
+        return [Message.model_validate(message) for message in found["messages"]]
+
+    async def start_conversation(
+        self,
+        *,
+        capability: str | None = None,
+        agent: str | None = None,
+        version_range: str | None = None,
+        topic: str | None = None,
+        idle_timeout: float | None = None,
+        strategy: RoutingStrategy | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Conversation:
+        """Starts a conversation of any number of turns.
+
+        Args:
+            capability: what the conversation is about; give this or `agent`.
+            agent: whom it is with.
+            version_range: versions of the capability that will do.
+            topic: for people.
+            idle_timeout: seconds without a message after which it expires.
+            strategy: how to choose among several agents.
+            metadata: values of your own, kept with the conversation.
+            idempotency_key: the same key gives the same conversation; one is made if None.
+        """
+        body = {
+            "capability": capability,
+            "agent": agent,
+            "version_range": version_range,
+            "topic": topic,
+            "idle_timeout": idle_timeout,
+            "strategy": strategy,
+            "metadata": dict(metadata) if metadata else None,
+        }
+        answer = await self._post("/v1/conversations", given(body), key=idempotency_key or new_id("i"))
+        return Conversation.model_validate(answer)
+
+    async def send(
+        self,
+        conversation_id: str,
+        content: str,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        wait: bool = True,
+        idempotency_key: str | None = None,
+        when_busy: WhenBusy | Literal["enqueue", "reject", "interrupt", "replace"] | None = None,
+    ) -> TurnView:
+        """One turn of a conversation; arguments as those of `ask`.
+
+        `when_busy` says what happens while the conversation works on earlier messages: "enqueue", "reject" (409), "interrupt"
+        or "replace"; else its capability does.
+        """
+        body = {"content": content, "variables": dict(variables) if variables else None, "when_busy": when_busy}
+        return await self._turn(f"/v1/conversations/{segment(conversation_id)}/messages", body, wait, idempotency_key)
+
+    async def conversations(
+        self, *, active: bool | None = None, agent: str | None = None, before: str | None = None, limit: int = 20
+    ) -> list[Conversation]:
+        """Conversations, the most recently active first."""
+        found = await self._get("/v1/conversations", active=active, agent=agent, before=before, limit=limit)
+        return [Conversation.model_validate(conversation) for conversation in found["conversations"]]
+
+    async def conversation(self, conversation_id: str) -> Conversation:
+        """One conversation."""
+        return Conversation.model_validate(await self._get(f"/v1/conversations/{segment(conversation_id)}"))
+
+    async def messages(
+        self, conversation_id: str, *, before: str | None = None, limit: int = 100, everything: bool = False
+    ) -> list[Message]:
+        """Messages of a conversation, oldest first; with `everything` also those among agents."""
+        path = f"/v1/conversations/{segment(conversation_id)}/messages"
+        found = await self._get(path, before=before, limit=limit, all=everything or None)
+        return [Message.model_validate(message) for message in found["messages"]]
+
+    async def end_conversation(self, conversation_id: str, reason: EndReason = EndReason.COMPLETED) -> Conversation:
+        """Ends a conversation."""
+        answer = await self._post(f"/v1/conversations/{segment(conversation_id)}/end", {"reason": reason})
+        return Conversation.model_validate(answer)
+
+    async def cancel_conversation(self, conversation_id: str) -> Conversation:
+        """Stops the turn that runs and ends the conversation."""
+        return Conversation.model_validate(
+            await self._post(f"/v1/conversations/{segment(conversation_id)}/cancel", None)
+        )
+
+    async def delete_conversation(self, conversation_id: str, *, cancel: bool = False) -> Deletion:
+        """Deletes a conversation with all that it left. With `cancel` it ends first, if it goes on; else that is refused."""
+        path, params = f"/v1/conversations/{segment(conversation_id)}", {"cancel": "true" if cancel else None}
+        return Deletion.model_validate((await self._transport.request("DELETE", path, params=params)).json())
+
+    async def text(self, content: Content) -> str:
+        """The text of a message, fetched if it was too large to travel inside."""
+        if content.text is not None or content.digest is None:
+            return content.text or ""
+        return (await self.blob(content.digest)).decode()
+
+    async def execution(self, execution_id: str, *, conversation_id: str | None = None) -> TurnView:
+        """How a turn is or was. One that waits behind others is found with its `conversation_id` only."""
+        path = f"/v1/executions/{segment(execution_id)}"
+        return TurnView.model_validate(await self._get(path, conversation_id=conversation_id))
+
+    async def cancel_turn(self, execution_id: str, *, conversation_id: str | None = None) -> TurnView:
+        """Ends a turn, and nothing else: its conversation goes on. One that waits needs its `conversation_id`."""
+        path = f"/v1/executions/{segment(execution_id)}/cancel"
+        return TurnView.model_validate(await self._post(path, None, params={"conversation_id": conversation_id}))
+
+    async def events(self, execution_id: str) -> list[Event]:
+        """What happened in a turn, oldest first."""
+        found = await self._get(f"/v1/executions/{segment(execution_id)}/events")
+        return [Event.model_validate(event) for event in found["events"]]
+
+    async def contents(self, execution_id: str) -> list[SaidInTurn]:
+        """What was said in a turn, oldest first: messages, answers of models, arguments and results of calls."""
+        found = await self._get(f"/v1/executions/{segment(execution_id)}/contents")
+        return [SaidInTurn.model_validate(each) for each in found["contents"]]
+
+    def stream(
+        self, execution_id: str, *, conversation_id: str | None = None, last_event_id: str | None = None
+    ) -> AsyncIterator[StreamEvent]:
+        """Follows a turn: steps and pieces of text as they come, at last the reply or the error.
+
+        One that waits behind others is found with its `conversation_id` only.
+        """
+        path, params = f"/v1/executions/{segment(execution_id)}/stream", {"conversation_id": conversation_id}
+        return self._transport.stream(path, params=params, last_event_id=last_event_id)
+
+    async def replay(self, execution_id: str) -> Replay:
+        """A turn's outcome rebuilt from events alone, and where it differs from the record."""
+        return Replay.model_validate(await self._get(f"/v1/executions/{segment(execution_id)}/replay"))

@@ -1,0 +1,77 @@
+"""Keys and roles.
+
+Generated from `async_resources/access.py` by `python -m caxton.client.unasync`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from caxton.client.sync_resources.calls import Calls, segment
+from caxton.client.transport_sync import given
+from caxton.views.access import KeyView, NewKey, RoleView
+
+
+class AccessCalls(Calls):
+    """Keys and roles."""
+
+    def keys(self) -> list[KeyView]:
+        """All API keys of the customer, without the keys themselves."""
+        return [KeyView.model_validate(key) for key in self._get("/v1/keys")["keys"]]
+
+    def create_key(
+        self,
+        name: str,
+        role: str | None = None,
+        customer: str | None = None,
+        *,
+        workspaces: Sequence[str] | None = None,
+        grants: Sequence[Mapping[str, Any]] | None = None,
+        expires_in: float | str | None = None,
+        rate: float | None = None,
+    ) -> NewKey:
+        """Makes an API key. It is in the answer and nowhere else.
+
+        Args:
+            name: what the key is for.
+            role: a built-in role ("viewer", "developer", "operator", "approver", "admin") or one of the customer's own.
+            customer: whose key; only the server's own administrator may say.
+            workspaces: where the role holds; in all workspaces if None.
+            grants: several roles, each {"role": …, "workspaces": […]}, in place of `role` and `workspaces`.
+            expires_in: when it expires: seconds, or such as "90d"; never if None.
+            rate: requests a second that it may make; what the server's settings say if None.
+        """
+        body = given(
+            {
+                "name": name,
+                "role": role,
+                "customer": customer,
+                "workspaces": workspaces,
+                "grants": grants,
+                "expires_in": expires_in,
+                "rate": rate,
+            }
+        )
+        return NewKey.model_validate(self._post("/v1/keys", body))
+
+    def rotate_key(self, key_id: str, *, overlap: float | str = "24h", expires_in: float | str | None = None) -> NewKey:
+        """Makes a key in the place of another one, which stays valid for `overlap` (seconds, or such as "24h")."""
+        body = given({"overlap": overlap, "expires_in": expires_in})
+        return NewKey.model_validate(self._post(f"/v1/keys/{segment(key_id)}/rotate", body))
+
+    def revoke_key(self, key_id: str) -> None:
+        """Makes a key worthless."""
+        self._transport.request("DELETE", f"/v1/keys/{segment(key_id)}")
+
+    def roles(self) -> list[RoleView]:
+        """The built-in roles and the customer's own."""
+        return [RoleView.model_validate(role) for role in self._get("/v1/roles")["roles"]]
+
+    def put_role(self, name: str, permissions: Sequence[str], description: str = "") -> RoleView:
+        """Defines a role of the customer's own, or defines it anew."""
+        body = {"permissions": list(permissions), "description": description}
+        answer = self._transport.request("PUT", f"/v1/roles/{segment(name)}", json=body)
+        return RoleView.model_validate(answer.json())
+
+    def remove_role(self, name: str) -> None:
+        """Removes a role that no valid key has."""
+        self._transport.request("DELETE", f"/v1/roles/{segment(name)}")

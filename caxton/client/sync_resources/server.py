@@ -1,0 +1,135 @@
+"""The server, agents, capabilities, deployments and tools.
+
+Generated from `async_resources/server.py` by `python -m caxton.client.unasync`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from caxton.client.sync_resources.calls import TURN_TIMEOUT, Calls, segment
+from caxton.domain.deployments import Deployment, DeploymentPlan, DeploymentRequest
+from caxton.domain.grants import GrantRequest, ToolGrant
+from caxton.domain.ids import new_id
+from caxton.views.agents import AgentView, CapabilityView
+from caxton.views.system import Health, QueueList, Readiness, ServerInfo
+from caxton.views.tools import GrantsView, ToolCallResult, ToolLogLine, ToolView
+
+DEPLOY_TIMEOUT = 600.0
+"""Seconds to wait for a deployment: compiling a large module takes half a minute."""
+
+
+class ServerCalls(Calls):
+    """The server, agents, capabilities, deployments and tools."""
+
+    def health(self) -> Health:
+        """Whether the server lives."""
+        return Health.model_validate(self._get("/health"))
+
+    def ready(self) -> Readiness:
+        """How the server's parts are; also when they are not well."""
+        response = self._transport.request("GET", "/ready", accept=(503,))
+        return Readiness.model_validate(response.json())
+
+    def server(self) -> ServerInfo:
+        """What the server is and runs on."""
+        return ServerInfo.model_validate(self._get("/v1/server"))
+
+    def queues(self, *, everywhere: bool = False) -> QueueList:
+        """Limits that calls pass or wait for just now; with `everywhere`, those of all customers."""
+        return QueueList.model_validate(self._get("/v1/queues", everywhere=everywhere))
+
+    def agents(self) -> list[AgentView]:
+        """All agents of the workspace."""
+        return [AgentView.model_validate(agent) for agent in self._get("/v1/agents")["agents"]]
+
+    def agent(self, name: str) -> AgentView:
+        """One agent, with its documentation, limits and versions."""
+        return AgentView.model_validate(self._get(f"/v1/agents/{segment(name)}"))
+
+    def start_agent(self, name: str) -> AgentView:
+        """Starts a stopped agent."""
+        return AgentView.model_validate(self._post(f"/v1/agents/{segment(name)}/start", {}))
+
+    def stop_agent(self, name: str, grace: float | None = None) -> AgentView:
+        """Stops an agent; work in hand has `grace` seconds to finish (None: the server's own)."""
+        return AgentView.model_validate(self._post(f"/v1/agents/{segment(name)}/stop", {"grace": grace}, timeout=None))
+
+    def restart_agent(self, name: str, grace: float | None = None) -> AgentView:
+        """Stops an agent and starts it again."""
+        return AgentView.model_validate(
+            self._post(f"/v1/agents/{segment(name)}/restart", {"grace": grace}, timeout=None)
+        )
+
+    def resume_agent(self, name: str, reason: str = "") -> AgentView:
+        """Lets a suspended agent take work again."""
+        return AgentView.model_validate(self._post(f"/v1/agents/{segment(name)}/resume", {"reason": reason}))
+
+    def capabilities(self, query: str | None = None) -> list[CapabilityView]:
+        """Capabilities of the workspace; with `query` those whose name or description fits."""
+        found = self._get("/v1/capabilities", query=query)
+        return [CapabilityView.model_validate(capability) for capability in found["capabilities"]]
+
+    def plan(self, request: DeploymentRequest) -> DeploymentPlan:
+        """What a deployment would do, and which content the server lacks for it."""
+        return DeploymentPlan.model_validate(self._post("/v1/deployments/plan", request.model_dump(mode="json")))
+
+    def put_blob(self, digest: str, content: bytes) -> None:
+        """Uploads content under its address."""
+        self._transport.request("PUT", f"/v1/blobs/{segment(digest)}", content=content, timeout=DEPLOY_TIMEOUT)
+
+    def deploy(self, request: DeploymentRequest, *, idempotency_key: str | None = None) -> Deployment:
+        """Deploys; returns when everything runs, or raises and nothing has changed."""
+        return Deployment.model_validate(
+            self._post(
+                "/v1/deployments",
+                request.model_dump(mode="json"),
+                key=idempotency_key or new_id("i"),
+                timeout=DEPLOY_TIMEOUT,
+            )
+        )
+
+    def deployments(self, limit: int = 20) -> list[Deployment]:
+        """The latest deployments, newest first."""
+        found = self._get("/v1/deployments", limit=limit)
+        return [Deployment.model_validate(deployment) for deployment in found["deployments"]]
+
+    def deployment(self, deployment_id: str) -> Deployment:
+        """One deployment."""
+        return Deployment.model_validate(self._get(f"/v1/deployments/{segment(deployment_id)}"))
+
+    def rollback(self, deployment_id: str) -> Deployment:
+        """Restores what was there before that deployment."""
+        answer = self._post(f"/v1/deployments/{segment(deployment_id)}/rollback", None, timeout=DEPLOY_TIMEOUT)
+        return Deployment.model_validate(answer)
+
+    def tools(self) -> list[ToolView]:
+        """All tool servers of the workspace."""
+        return [ToolView.model_validate(tool) for tool in self._get("/v1/tools")["tools"]]
+
+    def tool(self, name: str) -> ToolView:
+        """One tool server."""
+        return ToolView.model_validate(self._get(f"/v1/tools/{segment(name)}"))
+
+    def call_tool(self, name: str, function: str, arguments: Mapping[str, Any]) -> ToolCallResult:
+        """Calls a function of a tool server in its sandbox, without an agent."""
+        body = {"function": function, "arguments": dict(arguments)}
+        return ToolCallResult.model_validate(self._post(f"/v1/tools/{segment(name)}/call", body, timeout=TURN_TIMEOUT))
+
+    def tool_logs(self, name: str, limit: int = 100) -> list[ToolLogLine]:
+        """The latest calls of a tool server and what it logged."""
+        found = self._get(f"/v1/tools/{segment(name)}/logs", limit=limit)
+        return [ToolLogLine.model_validate(line) for line in found["lines"]]
+
+    def tool_grants(self, tool: str | None = None) -> GrantsView:
+        """What is granted to the tools of the workspace, or to one."""
+        return GrantsView.model_validate(self._get("/v1/tool-grants", tool=tool))
+
+    def grant_tool(self, request: GrantRequest) -> ToolGrant:
+        """Grants rights to a tool."""
+        body = request.model_dump(mode="json", exclude_none=True)
+        return ToolGrant.model_validate(self._post("/v1/tool-grants", body))
+
+    def revoke_tool_grant(self, grant_id: str) -> ToolGrant:
+        """Takes a grant back."""
+        answer = self._transport.request("DELETE", f"/v1/tool-grants/{segment(grant_id)}")
+        return ToolGrant.model_validate(answer.json())

@@ -1,0 +1,1 @@
+"""What a deployment checks, sets live and tells."""

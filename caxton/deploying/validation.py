@@ -1,0 +1,211 @@
+"""Checks of a deployment that only the server can make, together with those that the client has made already."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+
+from caxton.definitions.agents import AgentSource
+from caxton.definitions.bundles import compile_bundle
+from caxton.definitions.crosscheck import crosscheck
+from caxton.definitions.reading import Reading, errors_of, sorted_problems
+from caxton.definitions.tools import ToolSource
+from caxton.deploying.releases import Release
+from caxton.domain.agents import AgentVersion
+from caxton.domain.deployments import Bundle, wrong_in
+from caxton.domain.errors import CaxtonError, Hint, InvalidDefinitions, NotFound
+from caxton.domain.grants import Rights, ToolGrant, for_all_calls
+from caxton.domain.ids import Digest, Scope, is_name
+from caxton.domain.ports import BlobStore, ModelGateway, ToolSandbox
+from caxton.domain.problems import Problem
+from caxton.domain.tools import ToolFunction, ToolVersion
+from caxton.domain.triggers import Scheme
+
+Versions = list[tuple[Bundle, AgentVersion | ToolVersion]]
+
+ReadBundle = Callable[[str, Bundle, Mapping[str, bytes]], Awaitable[Reading[AgentSource] | Reading[ToolSource]]]
+"""Reads the definition of a customer's bundle from the content of its files."""
+
+
+HookSecrets = Callable[[str, Scheme, str], str | None]
+"""Why a trigger of a customer, signed in a way, cannot use the secret at a reference; None if it can."""
+
+
+async def read_here(
+    _customer: str, bundle: Bundle, contents: Mapping[str, bytes]
+) -> Reading[AgentSource] | Reading[ToolSource]:
+    """Reads it in this process."""
+    return await asyncio.to_thread(compile_bundle, bundle, contents)
+
+
+async def validate_release(
+    scope: Scope,
+    release: Release,
+    own: Collection[Digest],
+    blobs: BlobStore,
+    sandbox: ToolSandbox,
+    models: ModelGateway,
+    channels: Collection[str] = (),
+    grants: Mapping[str, Sequence[ToolGrant]] | None = None,
+    read: ReadBundle = read_here,
+    hook_secrets: HookSecrets | None = None,
+) -> Versions:
+    """Compiles and checks every changed bundle against the workspace as it would be.
+
+    Args:
+        scope: the workspace.
+        release: what changes.
+        own: contents that the workspace has. A bundle that names another one lacks that file, whoever else has it.
+        blobs: all contents of the customer.
+        sandbox: describes tools.
+        models: tells whether agents' models are there.
+        channels: names of the channels that escalations may use.
+        grants: what the tools are granted.
+        read: reads definitions.
+        hook_secrets: says why a trigger of a customer cannot use a secret.
+
+    Returns:
+        The new versions with their bundles; tools have the functions that they described.
+
+    Raises:
+        InvalidDefinitions: `details["problems"]` lists everything that is wrong.
+    """
+    problems: list[Problem] = []
+    agents: list[AgentSource] = []
+    tools: dict[str, Sequence[ToolFunction] | None] = {}
+    versions: Versions = []
+    for bundle in release.changed:
+        wrong = wrong_in(bundle)
+        if wrong is not None:  # of a deployment that an older version began, or that is brought back from its days
+            problems.append(_refused(bundle, wrong))
+            continue
+        reading = await read(scope.customer, bundle, await _contents(scope, bundle, own, blobs))
+        problems += reading.problems
+        if isinstance(reading.value, AgentSource):
+            agents.append(reading.value)
+        elif isinstance(reading.value, ToolSource):
+            rights = for_all_calls((grants or {}).get(bundle.name, ()), datetime.now(UTC))
+            version = await _describe(scope, reading.value, sandbox, rights, problems)
+            tools[bundle.name] = version.functions if version else None
+            if version is not None:
+                versions.append((bundle, version))
+        else:
+            tools.setdefault(bundle.name, None)  # wrong itself, but no reason to call it missing
+    kept = _kept(release, tools)
+    problems += crosscheck([*agents, *kept], _names(tools))
+    for agent in agents:
+        problems += _check_model(agent, models)
+        problems += _check_channels(agent, channels)
+        problems += _check_secrets(scope, agent, hook_secrets)
+    if errors_of(problems):
+        raise invalid_definitions(problems)
+    return versions + [(agent.bundle, agent.version) for agent in agents]
+
+
+def invalid_definitions(problems: Sequence[Problem]) -> InvalidDefinitions:
+    """The error that lists `problems`."""
+    errors = sorted_problems(errors_of(problems))
+    files = len({problem.file for problem in errors})
+    listed = f"{len(errors)} {'error' if len(errors) == 1 else 'errors'} in {files} {'file' if files == 1 else 'files'}"
+    return InvalidDefinitions(
+        f"{listed}; nothing was changed",
+        Hint(text="mend them and deploy again", command="caxton deploy"),
+        details={"problems": [problem.model_dump(exclude_none=True) for problem in sorted_problems(problems)]},
+    )
+
+
+def _refused(bundle: Bundle, wrong: str) -> Problem:
+    file = f"{bundle.kind}s/{bundle.name}" if is_name(bundle.name) else f"{bundle.kind}s"
+    return Problem(file=file, width=0, message=wrong, hint="deploy the workspace again")
+
+
+async def _contents(scope: Scope, bundle: Bundle, own: Collection[Digest], blobs: BlobStore) -> dict[str, bytes]:
+    async def content(digest: Digest) -> bytes | None:
+        if digest not in own:
+            return None
+        try:
+            return await blobs.get(scope.customer, digest)
+        except NotFound:
+            return None
+
+    found = await asyncio.gather(*(content(digest) for digest in bundle.files.values()))
+    return {path: data for path, data in zip(bundle.files, found, strict=True) if data is not None}
+
+
+async def _describe(
+    scope: Scope, source: ToolSource, sandbox: ToolSandbox, rights: Rights, problems: list[Problem]
+) -> ToolVersion | None:
+    version = source.version
+    try:
+        functions = await sandbox.describe(scope.customer, version.manifest, version.files, rights)
+    except CaxtonError as error:
+        if error.retryable:
+            raise
+        hint = error.hints[0].text if error.hints else None
+        problems.append(source.toml.problem(("module",), error.message, hint))
+        return None
+    return version.model_copy(update={"functions": list(functions)})
+
+
+def _kept(release: Release, tools: dict[str, Sequence[ToolFunction] | None]) -> list[AgentSource]:
+    sources: list[AgentSource] = []
+    for component in release.kept:
+        if component.kind == "tool":
+            known = release.kept_tools.get(component.digest)
+            tools.setdefault(component.name, known.functions if known else None)
+        elif component.digest in release.kept_agents:
+            version = release.kept_agents[component.digest]
+            bundle = Bundle(kind="agent", name=component.name, files={})
+            sources.append(AgentSource(version, bundle, f"agents/{component.name}.toml (deployed)"))
+    return sources
+
+
+def _names(tools: dict[str, Sequence[ToolFunction] | None]) -> dict[str, list[str] | None]:
+    return {
+        name: None if functions is None else [function.name for function in functions]
+        for name, functions in tools.items()
+    }
+
+
+def _check_model(agent: AgentSource, models: ModelGateway) -> list[Problem]:
+    try:
+        models.resolve(agent.version)
+    except CaxtonError as error:
+        hint = error.hints[0].text if error.hints else None
+        return [agent.problem(("model",), error.message, hint)]
+    return []
+
+
+def _check_channels(agent: AgentSource, channels: Collection[str]) -> list[Problem]:
+    """An escalation to a channel that the server does not have would tell nobody."""
+    problems: list[Problem] = []
+    for number, capability in enumerate(agent.version.spec.capabilities):
+        level = capability.sla
+        if level is None:
+            continue
+        wanted = [(("pressure_notify",), level.pressure_notify)] if level.pressure_notify else []
+        wanted += [(("escalation", n, "notify"), step.notify) for n, step in enumerate(level.escalation)]
+        for where, name in wanted:
+            if name not in channels:
+                known = f"it has {', '.join(sorted(channels))}" if channels else "it has none"
+                problems.append(
+                    agent.problem(
+                        ("capabilities", number, "sla", *where),
+                        f'the server has no channel "{name}" ({known})',
+                        f"add [channels.{name}] with a url to the server's caxton.toml",
+                    )
+                )
+    return problems
+
+
+def _check_secrets(scope: Scope, agent: AgentSource, hook_secrets: HookSecrets | None) -> list[Problem]:
+    """A trigger without its secret would refuse all deliveries."""
+    problems: list[Problem] = []
+    for number, trigger in enumerate(agent.version.spec.triggers if hook_secrets else ()):
+        for each, reference in enumerate(trigger.secrets):
+            assert hook_secrets is not None
+            wrong = hook_secrets(scope.customer, trigger.scheme, reference)
+            if wrong is not None:
+                place = ("secret",) if isinstance(trigger.secret, str) else ("secret", each)
+                hint = "the server that takes deliveries, and its workers, need it: set it there and deploy again"
+                problems.append(agent.problem(("triggers", number, *place), wrong, hint))
+    return problems

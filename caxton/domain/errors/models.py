@@ -1,0 +1,74 @@
+"""Models that do not answer, or not usably."""
+
+from caxton.domain.errors.turns import ExecutionFailed
+from caxton.domain.usage import Usage
+
+
+class ModelError(ExecutionFailed):
+    code = "model_failed"
+    title = "The model could not answer"
+
+    usage: Usage | None = None
+    """What a call used that brought nothing, where the provider told; not part of the report."""
+
+
+class ModelNotConfigured(ModelError):
+    code = "model_not_configured"
+    status = 422
+    exit_code = 3
+    title = "The model's provider is not configured"
+
+
+class ModelRefusedRequest(ModelError):
+    code = "model_refused_request"
+    title = "The model's provider refused the request"
+
+
+class ModelRateLimited(ModelError):
+    code = "model_rate_limited"
+    status = 503
+    retryable = True
+    title = "The model's provider asks for patience"
+
+
+class ModelUnavailable(ModelError):
+    code = "model_unavailable"
+    status = 503
+    retryable = True
+    title = "The model's provider does not answer"
+
+
+class ModelTimeout(ModelError):
+    code = "model_timeout"
+    status = 504
+    retryable = True
+    title = "The model took too long"
+
+
+class ModelSilent(ModelTimeout):
+    code = "model_silent"
+    title = "The model did not begin to answer in time"
+
+
+class ModelStalled(ModelTimeout):
+    code = "model_stalled"
+    title = "The model stopped in the middle of its answer"
+
+
+class ModelAnswerInvalid(ModelError):
+    code = "model_answer_invalid"
+    retryable = True
+    title = "The model's answer could not be understood"
+
+
+class ModelAnswerCut(ModelError):
+    """Asking again would be cut again. A text that was cut is a reply, and its metadata says so."""
+
+    code = "model_answer_cut"
+    title = "The model used up its tokens before its answer was complete"
+
+
+class NoScriptRule(ModelError):
+    code = "no_script_rule"
+    status = 422
+    title = "No rule of the script matches"

@@ -1,0 +1,135 @@
+"""What is wrong with a request or a definition."""
+
+from caxton.domain.errors.base import CaxtonError
+
+
+class InvalidInput(CaxtonError):
+    code = "invalid_input"
+    status = 400
+    exit_code = 3
+    title = "The request is not valid"
+
+
+class InvalidDefinitions(CaxtonError):
+    """Files of a workspace are wrong. `details["problems"]` lists every :class:`caxton.domain.problems.Problem`."""
+
+    code = "invalid_definitions"
+    status = 422
+    exit_code = 3
+    title = "An agent, script or tool definition is not valid"
+
+
+class InvalidSettings(CaxtonError):
+    code = "invalid_settings"
+    status = 500
+    exit_code = 3
+    title = "A setting is not valid"
+
+
+class SecretMissing(InvalidSettings):
+    """A reference to a secret leads to none. The reference is told, a secret never."""
+
+    code = "secret_missing"
+    title = "A secret that the settings refer to is not there"
+
+
+class MethodNotAllowed(InvalidInput):
+    """The address exists, and does not take this HTTP method."""
+
+    code = "method_not_allowed"
+    status = 405
+    title = "The address does not take this method"
+
+
+class UnsupportedMediaType(InvalidInput):
+    """The body's content type is none that the address takes; `details["accept"]` lists those."""
+
+    code = "unsupported_media_type"
+    status = 415
+    title = "The address does not take this content type"
+
+
+class WrongHost(InvalidInput):
+    """The request is for a host that this server is not: a proxy's mistake, or a page that poses as the server's own."""
+
+    code = "wrong_host"
+    status = 421
+    title = "The server does not go by this name"
+
+
+class CrossSite(CaxtonError):
+    """A browser sent the request on behalf of a page of another site."""
+
+    code = "cross_site"
+    status = 403
+    exit_code = 6
+    title = "Pages of other sites may not call this server"
+
+
+class MalformedRequest(InvalidInput):
+    """What came over the connection is no HTTP request, or says two things at once."""
+
+    code = "malformed_request"
+    title = "The request is not HTTP as it should be"
+
+
+class TargetTooLong(InvalidInput):
+    code = "target_too_long"
+    status = 414
+    title = "The request's address is too long"
+
+
+class HeadTooLarge(InvalidInput):
+    """The request's headers are too large or too many."""
+
+    code = "headers_too_large"
+    status = 431
+    title = "The request's headers are too large"
+
+
+class NotImplementedHere(InvalidInput):
+    """A method, transfer coding or protocol that this server does not know."""
+
+    code = "not_implemented"
+    status = 501
+    title = "The server does not do this"
+
+
+class HttpVersionNotSupported(InvalidInput):
+    code = "http_version_not_supported"
+    status = 505
+    title = "The server does not speak this version of HTTP"
+
+
+class RequestTooSlow(CaxtonError):
+    """The client took too long to send its request; the connection is closed."""
+
+    code = "request_too_slow"
+    status = 408
+    exit_code = 5
+    retryable = True
+    title = "The request took too long to arrive"
+
+
+class TooManyConnections(CaxtonError):
+    """The server has no room for another connection, or not for another one from the same address."""
+
+    code = "too_many_connections"
+    status = 503
+    exit_code = 5
+    retryable = True
+    title = "Too many connections are open"
+
+
+class CursorInvalid(InvalidInput):
+    """A cursor is not one that this list gave out."""
+
+    code = "cursor_invalid"
+    title = "The cursor is not valid here"
+
+
+class PayloadTooLarge(CaxtonError):
+    code = "payload_too_large"
+    status = 413
+    exit_code = 3
+    title = "The request is larger than allowed"

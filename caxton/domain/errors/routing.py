@@ -1,0 +1,39 @@
+"""Nobody can do the work."""
+
+from caxton.domain.errors.base import CaxtonError
+
+
+class BudgetUsedUp(CaxtonError):
+    """A budget of tokens, cost or requests is used up."""
+
+    code = "budget_exceeded"
+    status = 429
+    exit_code = 5
+    title = "The budget is used up"
+
+
+class RoutingFailed(CaxtonError):
+    """No agent could be chosen. `details` has `capability`, `reason`, `similar` (capabilities that do exist)."""
+
+    code = "routing_failed"
+    status = 503
+    exit_code = 4
+
+
+class NoCapableAgent(RoutingFailed):
+    code = "no_capable_agent"
+    status = 404
+    title = "No agent offers the capability"
+
+
+class AllAgentsUnavailable(RoutingFailed):
+    code = "all_agents_unavailable"
+    status = 503
+    retryable = True
+    title = "Agents offer the capability, but none of them takes work now"
+
+
+class CircuitBreakerOpen(RoutingFailed):
+    code = "circuit_breaker_open"
+    status = 503
+    title = "The agents that offer the capability have failed too often and are resting"

@@ -1,0 +1,103 @@
+"""Tools that may not, cannot or do not."""
+
+from caxton.domain.errors.base import CaxtonError
+from caxton.domain.errors.turns import ExecutionFailed
+from caxton.domain.refusals import Refusals
+from caxton.domain.usage import ToolUsage
+
+
+class ToolError(ExecutionFailed):
+    """A tool call failed. `details` has `tool`, `function` and, for limits, `limit` and `value`."""
+
+    code = "tool_failed"
+    title = "The tool failed"
+
+    usage: ToolUsage | None = None
+    """What the call used until it failed, if it ran; not part of the report."""
+    log: tuple[str, ...] = ()
+    """What the tool logged until it failed; not part of the report, because it may hold a user's data."""
+    refused: Refusals | None = None
+    """What it asked for until it failed and may not have; not part of the report."""
+
+
+class ToolNotAllowed(ToolError):
+    code = "tool_not_allowed"
+    status = 403
+    title = "The agent's allowlist does not name the tool"
+
+
+class ToolNotGranted(ToolError):
+    """`details["missing"]` lists what the tool requests and nobody has granted; the hint has the command that grants it."""
+
+    code = "tool_not_granted"
+    status = 403
+    exit_code = 6
+    title = "The tool needs what no operator has granted"
+
+
+class NotGrantable(CaxtonError):
+    """`details["problems"]` says of each right why nobody may grant it."""
+
+    code = "not_grantable"
+    status = 403
+    exit_code = 6
+    title = "No tool may be granted this"
+
+
+class ToolUnavailable(ToolError):
+    code = "tool_unavailable"
+    status = 503
+    title = "The tool is not deployed, or is stopped"
+
+
+class ToolInputInvalid(ToolError):
+    code = "tool_input_invalid"
+    status = 422
+    exit_code = 3
+    title = "The arguments do not fit the tool's schema"
+
+
+class CallInvalid(ToolError):
+    """The model gets to see it as the call's result, and can mend it."""
+
+    code = "call_invalid"
+    status = 422
+    title = "The model called what it cannot call, or with arguments that cannot be read"
+
+
+class ToolMemoryExceeded(ToolError):
+    code = "tool_memory_exceeded"
+    title = "The tool wanted more memory than allowed"
+
+
+class ToolFuelExhausted(ToolError):
+    code = "tool_fuel_exhausted"
+    title = "The tool used more CPU than allowed"
+
+
+class ToolTimeout(ToolError):
+    code = "tool_timeout"
+    status = 504
+    title = "The tool ran longer than allowed"
+
+
+class ToolMessageTooLarge(ToolError):
+    code = "tool_message_too_large"
+    title = "The tool's arguments or result are larger than allowed"
+
+
+class ToolTrapped(ToolError):
+    code = "tool_trapped"
+    title = "The tool crashed in its sandbox"
+
+
+class ToolAnswerInvalid(ToolError):
+    code = "tool_answer_invalid"
+    title = "The tool's answer is not a valid MCP result"
+
+
+class InvalidModule(CaxtonError):
+    code = "invalid_module"
+    status = 422
+    exit_code = 3
+    title = "The file is not a WebAssembly module that Caxton can run as a tool"

@@ -1,0 +1,100 @@
+"""A turn that cannot be finished."""
+
+from caxton.domain.errors.base import CaxtonError
+
+
+class ExecutionFailed(CaxtonError):
+    code = "execution_failed"
+    status = 502
+    exit_code = 8
+    title = "The agent could not finish its work"
+
+
+class ExecutionCancelled(ExecutionFailed):
+    code = "execution_cancelled"
+    status = 409
+    title = "The work was cancelled"
+
+
+class ExecutionInterrupted(ExecutionCancelled):
+    code = "execution_interrupted"
+    title = "Another message interrupted the work"
+
+
+class ExecutionReplaced(ExecutionCancelled):
+    code = "execution_replaced"
+    title = "Another message replaced this one"
+
+
+class ChannelFailed(CaxtonError):
+    """A channel refused a notice, or is not configured: telling it again would not help."""
+
+    code = "channel_failed"
+    status = 502
+    exit_code = 5
+    title = "A channel for notices refused"
+
+
+class ChannelUnreachable(ChannelFailed):
+    """A channel did not answer, or said that it cannot now."""
+
+    code = "channel_unreachable"
+    title = "A channel for notices did not answer"
+    retryable = True
+
+
+class ApprovalRejected(ExecutionFailed):
+    """A person refused an action."""
+
+    code = "approval_rejected"
+    title = "A person refused the action"
+
+
+class ApprovalTimedOut(ExecutionFailed):
+    """Nobody decided on an action in time."""
+
+    code = "approval_timeout"
+    title = "Nobody decided on the action in time"
+
+
+class LimitReached(ExecutionFailed):
+    """A limit of the agent's `[limits]`. `details` has `limit` and `value`."""
+
+    code = "limit_reached"
+    status = 422
+    exit_code = 8
+    title = "A limit of the agent was reached"
+
+
+class StepLimitReached(LimitReached):
+    code = "step_limit_reached"
+    title = "The agent took more steps than allowed"
+
+
+class DepthLimitReached(LimitReached):
+    code = "depth_limit_reached"
+    title = "Work was handed over more levels deep than allowed"
+
+
+class LoopDetected(LimitReached):
+    code = "loop_detected"
+    title = "Agents handed the same work round in a circle"
+
+
+class TokenLimitReached(LimitReached):
+    code = "token_limit_reached"
+    title = "The agent used more tokens than allowed"
+
+
+class StepTimedOut(ExecutionFailed):
+    """The workflow engine gave a step up: it took longer than its own limits and the agent's allow."""
+
+    code = "step_timed_out"
+    status = 504
+    title = "A step of the work took longer than it may"
+
+
+class TimeLimitReached(LimitReached):
+    code = "time_limit_reached"
+    status = 504
+    title = "The turn took longer than allowed"

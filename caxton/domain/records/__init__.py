@@ -1,0 +1,77 @@
+"""The records port: what is kept, as reads and writes within one transaction.
+
+A :class:`Records` runs a function with a :class:`Transaction`, which is made of one protocol an aggregate. Every method takes a
+:class:`Scope`, so a query without a customer cannot be written.
+"""
+
+from caxton.domain.records.contents import ContentRecords
+from caxton.domain.records.conversations import ConversationRecords, HistoryWanted
+from caxton.domain.records.deadlines import Backlog, Deadline, DeadlineRecords
+from caxton.domain.records.deletion import DeletionRecords, Removed
+from caxton.domain.records.deployments import BegunDeployment, DeploymentRecords
+from caxton.domain.records.documents import DocumentRecords
+from caxton.domain.records.events import EventFilter, EventRecords
+from caxton.domain.records.executions import ExecutionRecord, ExecutionRecords, StepRecord
+from caxton.domain.records.flow import FlowRecords, GateState, Place, PlaceKey, PlaceState, QueueStatus, Waiting
+from caxton.domain.records.governance import GovernanceRecords
+from caxton.domain.records.keys import ApiKey, KeyRecords
+from caxton.domain.records.memory import MemoryRecords, UndoPage
+from caxton.domain.records.registry import Component, ComponentKind, ComponentRecords
+from caxton.domain.records.retention import RetentionRecords
+from caxton.domain.records.schedules import ScheduleRecords
+from caxton.domain.records.segments import Segment, SegmentRecords
+from caxton.domain.records.sizes import DatabaseSize, SizeRecords
+from caxton.domain.records.tool_grants import ToolGrantRecords
+from caxton.domain.records.transaction import Prepared, Records, Transaction
+from caxton.domain.records.triggers import TriggerRecords
+from caxton.domain.records.turns import DueTurn, RaceLost, TurnInHand, TurnRecords, TurnsSoFar
+
+__all__ = [
+    "ApiKey",
+    "Backlog",
+    "BegunDeployment",
+    "Component",
+    "ComponentKind",
+    "ComponentRecords",
+    "ContentRecords",
+    "ConversationRecords",
+    "DatabaseSize",
+    "Deadline",
+    "DeadlineRecords",
+    "DeletionRecords",
+    "DeploymentRecords",
+    "DocumentRecords",
+    "DueTurn",
+    "EventFilter",
+    "EventRecords",
+    "ExecutionRecord",
+    "ExecutionRecords",
+    "FlowRecords",
+    "GateState",
+    "GovernanceRecords",
+    "HistoryWanted",
+    "KeyRecords",
+    "MemoryRecords",
+    "Place",
+    "PlaceKey",
+    "PlaceState",
+    "Prepared",
+    "QueueStatus",
+    "RaceLost",
+    "Records",
+    "Removed",
+    "RetentionRecords",
+    "ScheduleRecords",
+    "Segment",
+    "SegmentRecords",
+    "SizeRecords",
+    "StepRecord",
+    "ToolGrantRecords",
+    "Transaction",
+    "TriggerRecords",
+    "TurnInHand",
+    "TurnRecords",
+    "TurnsSoFar",
+    "UndoPage",
+    "Waiting",
+]

@@ -1,0 +1,23 @@
+"""The records port: how much room things take."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from caxton.domain.ids import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSize:
+    """Bytes of the database."""
+
+    bytes: int
+    free: int | None
+    """Of those, bytes of pages that are free and used again; None where the database does not tell."""
+
+
+class SizeRecords(Protocol):
+    """How much room things take."""
+
+    def database_size(self) -> DatabaseSize: ...
+    def table_sizes(self) -> dict[str, int] | None: ...
+    def row_counts(self, scope: Scope) -> dict[str, int]: ...

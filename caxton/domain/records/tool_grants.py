@@ -1,0 +1,16 @@
+"""The records port: what operators grant tools."""
+
+from typing import Protocol
+
+from caxton.domain.grants import ToolGrant
+from caxton.domain.ids import Scope
+
+
+class ToolGrantRecords(Protocol):
+    """What operators grant tools."""
+
+    def tool_grants(self, scope: Scope, tool: str | None = None) -> list[ToolGrant]: ...
+    def tool_grant(self, scope: Scope, grant_id: str) -> ToolGrant | None: ...
+    def add_tool_grant(self, scope: Scope, grant: ToolGrant) -> None: ...
+    def revoke_tool_grant(self, scope: Scope, grant_id: str, by: str) -> bool: ...
+    def use_tool_grant(self, scope: Scope, grant_id: str, call: str) -> int | None: ...

@@ -1,0 +1,1 @@
+"""Budgets and service levels of agents, as turns meet them."""

@@ -1,0 +1,1 @@
+"""What agents remember: how turns use it, and work on many entities."""

@@ -1,0 +1,1 @@
+"""What work leaves behind: content and events."""

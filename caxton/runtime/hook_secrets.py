@@ -1,0 +1,29 @@
+"""Secrets of triggers: which a customer may use, and whether they are there."""
+
+from caxton.adapters.secrets import SECRETS
+from caxton.domain.errors import SecretMissing
+from caxton.domain.hook_signatures import sign_standard
+from caxton.domain.triggers import Scheme, secret_problem
+
+
+def hook_secret_problem(home: str, customer: str, scheme: Scheme, reference: str) -> str | None:
+    """Why a trigger of `customer`, signed by `scheme`, cannot use the secret at `reference`; None if it can.
+
+    Args:
+        home: the server's own customer, to whom all secrets for triggers belong.
+        customer: whose trigger it is.
+        scheme: how its deliveries are signed.
+        reference: where the secret is.
+    """
+    wrong = secret_problem(reference, None if customer == home else customer)
+    if wrong is not None:
+        return f"a trigger may not use this secret: {wrong}"
+    try:
+        secret = SECRETS.get(reference).get_secret_value()
+        if scheme is Scheme.STANDARD:
+            sign_standard(secret, "msg", 0, b"")
+    except SecretMissing as error:
+        return error.message
+    except ValueError:
+        return f"what {reference} holds is not base64, as secrets of Standard Webhooks are"
+    return None

@@ -1,0 +1,69 @@
+"""What was said in a turn: messages, answers of models, arguments and results of calls. Events keep digests of it only."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from caxton.domain.errors import NotFound
+from caxton.domain.ids import ExecutionId, Scope
+from caxton.domain.records import ExecutionRecord, Records, StepRecord, Transaction
+from caxton.views.contents import ModelCall, SaidInTurn
+
+
+async def read_contents(records: Records, scope: Scope, execution_id: ExecutionId) -> list[SaidInTurn]:
+    """What was said in the turn of an execution, oldest first.
+
+    Raises:
+        NotFound: there is no such execution.
+    """
+    return await records.read(lambda transaction: _read(transaction, scope, execution_id))
+
+
+def _read(transaction: Transaction, scope: Scope, execution_id: ExecutionId) -> list[SaidInTurn]:
+    executions = transaction.executions_of_turn(scope, execution_id)
+    if not executions:  # an agent's part in a turn
+        executions = list(transaction.executions(scope, [execution_id]).values())
+    if not executions:
+        raise NotFound(f'there is no execution "{execution_id}"', details={"execution": execution_id})
+    steps = transaction.steps(scope, [record.execution.id for record in executions])
+    said: list[SaidInTurn] = []
+    for record in executions:
+        said += _messages(transaction, scope, record)
+        known = steps.get(record.execution.id, [])
+        said += [_step(record, step) for step in known if step.kind in ("model", "tool")]
+    return sorted(said, key=lambda each: each.at)
+
+
+def _messages(transaction: Transaction, scope: Scope, record: ExecutionRecord) -> list[SaidInTurn]:
+    execution = record.execution
+    ids = [each for each in (execution.message_id, record.reply_id) if each]
+    return [
+        SaidInTurn(
+            kind="message",
+            at=message.created_at,
+            execution_id=execution.id,
+            depth=execution.depth,
+            sender=message.sender,
+            receiver=message.receiver,
+            content=message.content,
+        )
+        for message in (transaction.message(scope, identity) for identity in ids)
+        if message is not None
+    ]
+
+
+def _step(record: ExecutionRecord, step: StepRecord) -> SaidInTurn:
+    assert step.created_at is not None
+    payload: Mapping[str, Any] = step.payload
+    is_model = step.kind == "model"
+    held_back = "draft" in payload  # a reply that a person has not approved is theirs alone to read
+    return SaidInTurn(
+        kind="model" if is_model else "tool",
+        at=step.created_at,
+        execution_id=record.execution.id,
+        depth=record.execution.depth,
+        sender=record.execution.agent or "",
+        name=payload.get("model") if is_model else ".".join(filter(None, (step.tool, step.function))),
+        text=None if held_back else payload.get("text"),
+        calls=[ModelCall(name=call["name"], arguments=call.get("arguments")) for call in payload.get("calls", [])],
+        is_error=bool(payload.get("is_error")) or not step.ok,
+    )

@@ -1,0 +1,116 @@
+"""Room on the disk: new work is refused in time, so that what was accepted can be finished."""
+
+import asyncio
+import logging
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from caxton.domain.errors import DiskFull, Hint
+from caxton.domain.quantities import format_size
+from caxton.observability.metrics import METRICS
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 0.1
+"""Seconds for which what was found holds: far less than the reserve takes to fill."""
+
+MEASURE_EVERY = 20.0
+"""Seconds between two times that the size of the data folder is measured, which takes a while where there are many files."""
+
+WARN_AT = (80, 90)
+"""Per cent of the limit of which the log warns, once each time that it is passed."""
+
+
+@dataclass
+class DiskGuard:
+    """The disk that holds the data folder, and the folder's size."""
+
+    folder: Path
+    reserve: int
+    """Bytes that must be free for new work to be accepted."""
+    most: int | None = None
+    """Bytes that the folder may have for new work to be accepted; None for any number."""
+    used: int = field(default=0, init=False)
+    """Bytes that the folder had when it was measured."""
+    _warned: int = field(default=0, init=False, repr=False)
+    _found_at: float = field(default=float("-inf"), init=False, repr=False)
+
+    def require(self) -> None:
+        """Like :meth:`check`, on the path of every message: looks now and then.
+
+        Raises:
+            DiskFull: less than the reserve, or more than the limit.
+        """
+        now = time.monotonic()
+        if now - self._found_at > LOOK_EVERY:
+            self.check()
+            self._found_at = now
+
+    def check(self) -> str:
+        """How much is free.
+
+        Raises:
+            DiskFull: less than the reserve, or more than the limit.
+        """
+        try:
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise DiskFull(f"the data folder {self.folder} is gone: {error.strerror}") from error
+        if free < self.reserve:
+            raise DiskFull(
+                f"the disk that holds {self.folder} is full: {format_size(free)} are left, and new work is "
+                f"accepted while {format_size(self.reserve)} are",
+                Hint(text="free some room; what was accepted goes on by itself then"),
+                details={"free": free, "reserve": self.reserve},
+            )
+        if self.most is not None and self.used >= self.most:
+            raise DiskFull(
+                f"{self.folder} has {format_size(self.used)}, and new work is accepted while it has less than "
+                f"{format_size(self.most)} (limits.data_size)",
+                Hint(text="see what takes it", command="caxton storage"),
+                Hint(text="let old things go: caxton retention set; or move files of the archive elsewhere"),
+                details={"used": self.used, "limit": self.most},
+            )
+        told = f"{format_size(free)} free"
+        if self.most is None:
+            return told
+        return f"{told}, {format_size(self.used)} of {format_size(self.most)} used ({self.used * 100 // self.most} %)"
+
+    async def keep_measured(self) -> None:
+        """Measures the folder, for ever, and warns before its limit is reached."""
+        while True:
+            await asyncio.to_thread(self.measure)
+            await asyncio.sleep(MEASURE_EVERY)
+
+    def measure(self) -> int:
+        """Measures the folder now."""
+        self.used = size_of(self.folder)
+        METRICS.data_folder(self.used, self.most)
+        if self.most:
+            passed = max((each for each in WARN_AT if self.used * 100 >= self.most * each), default=0)
+            if passed > self._warned:
+                log.warning(
+                    "the data folder has %s, which is %d %% of its limit (limits.data_size)",
+                    format_size(self.used),
+                    self.used * 100 // self.most,
+                )
+            self._warned = passed
+        return self.used
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; what goes away meanwhile does not count."""
+    total = 0
+    try:
+        if not path.is_dir():
+            return path.stat().st_size
+        with os.scandir(path) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                total += size_of(Path(entry.path)) if is_folder else entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        pass
+    return total

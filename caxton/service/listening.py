@@ -1,0 +1,291 @@
+"""Listening to a turn: its steps, the text as it is made, and at the end the reply or the error.
+
+Nobody looks again and again. What a turn has done is read once for all who listen to it here, and again when something has been
+recorded; text comes straight from the stream.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
+
+from caxton.domain.errors import ErrorReport
+from caxton.domain.executions import Execution, ExecutionState, TurnView
+from caxton.domain.ids import ExecutionId, Scope
+from caxton.domain.ports import DeltaStream, StreamEvent
+from caxton.domain.records import ExecutionRecord, Records, StepRecord, Transaction
+from caxton.service.timeline import Entry, timeline
+from caxton.service.turns import Turns
+
+LONGEST_OFFSET = 16
+"""Digits of a position in a text, as a listener gives it back."""
+
+MOST_WAITING = 10_000
+"""Events that wait for one listener. One that does not keep up loses text, never a step or the reply."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A turn as it was read."""
+
+    root: Execution | None = None
+    """None before it began."""
+    entries: list[Entry] = field(default_factory=list[Entry])
+    steps: dict[ExecutionId, list[StepRecord]] = field(default_factory=dict[ExecutionId, list[StepRecord]])
+    """Steps so far, of their contents no more than people see."""
+    ended: frozenset[ExecutionId] = frozenset()
+    """Executions of which no further step comes."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the whole turn is over."""
+        return self.root is not None and self.root.state is not ExecutionState.RUNNING
+
+
+class Listening:
+    """Use cases of those who follow a turn as it happens."""
+
+    def __init__(self, records: Records, stream: DeltaStream, turns: Turns) -> None:
+        """Read steps from `records`, hear text from `stream`, and take ends from `turns`."""
+        self.records = records
+        self.stream = stream
+        self.turns = turns
+        self._followed: dict[tuple[Scope, ExecutionId], _Followed] = {}
+
+    async def watch(
+        self,
+        scope: Scope,
+        execution_id: ExecutionId,
+        last_event_id: str | None,
+        *,
+        silence: float | None = None,
+    ) -> AsyncGenerator[StreamEvent | None]:
+        """A turn as it happens: its steps, the text as it is made, and at the end the reply or the error.
+
+        Text that turns out to be said in vain, for the model call failed and is made again, is taken back by a "reset".
+
+        Args:
+            scope: whose turn.
+            execution_id: the turn's root execution, or one that was handed over in it; one that is known to exist.
+            last_event_id: the last event that the listener has, to go on behind it.
+            silence: seconds after which None comes when nothing has happened.
+        """
+        key = (scope, execution_id)
+        followed = self._followed.get(key)
+        if followed is None:
+            followed = self._followed[key] = _Followed(self, scope, execution_id)
+        followed.listeners += 1
+        inbox = _Inbox(followed)
+        unsubscribe = self.stream.subscribe(execution_id, inbox.hear)
+        progress, last = _Progress(last_event_id), time.monotonic()
+        try:
+            while True:
+                while inbox.events:
+                    for event in await progress.take(inbox.events.popleft(), followed):
+                        last = time.monotonic()
+                        yield event
+                        if event.kind in ("reply", "error"):
+                            return
+                if await inbox.wait(self.stream.poll):
+                    continue
+                if silence and time.monotonic() - last >= silence:
+                    last = time.monotonic()
+                    yield None
+        finally:
+            unsubscribe()
+            followed.listeners -= 1
+            if not followed.listeners and self._followed.get(key) is followed:
+                del self._followed[key]
+
+    def look(self, transaction: Transaction, scope: Scope, execution_id: ExecutionId, before: Seen) -> Seen:
+        """The turn as it stands now. Of what was seen `before`, nothing is read again."""
+        executions = transaction.executions_of_turn(scope, execution_id)
+        if not executions:  # not a turn's root: an agent's part in one
+            executions = _part(transaction, scope, execution_id)
+        if not executions:
+            return before
+        found: dict[ExecutionId, list[StepRecord]] = {}
+        for record in executions:
+            identity = record.execution.id
+            known = before.steps.get(identity, [])
+            if identity not in before.ended:
+                # Calls side by side are recorded in any order, but all before the next model call.
+                first = max((step.step for step in known), default=0)
+                fresh = transaction.steps_from(scope, identity, first)
+                known = [*(step for step in known if step.step < first), *map(_shown, fresh)]
+            found[identity] = known
+        approvals = transaction.approvals_of(scope, list(found))
+        ended = [each.execution.id for each in executions if each.execution.state is not ExecutionState.RUNNING]
+        return Seen(executions[0].execution, timeline(executions, found, approvals), found, frozenset(ended))
+
+
+class _Followed:
+    """A turn that somebody here listens to: read once for all of them."""
+
+    def __init__(self, listening: Listening, scope: Scope, execution_id: ExecutionId) -> None:
+        self.listening, self.scope, self.execution_id = listening, scope, execution_id
+        self.listeners = 0
+        self.changes = 1
+        """How often something was recorded, as far as is known here."""
+        self._seen = Seen()
+        self._seen_changes = 0
+        """How many of the changes the last look has seen."""
+        self._looking: asyncio.Task[None] | None = None
+        self._end: StreamEvent | None = None
+
+    async def seen(self, changes: int) -> Seen:
+        """The turn with at least so many changes."""
+        while self._seen_changes < changes:
+            if self._looking is None:
+                self._looking = asyncio.create_task(self._look())
+            await asyncio.shield(self._looking)  # others wait for it too
+        return self._seen
+
+    async def _look(self) -> None:
+        changes, before, listening = self.changes, self._seen, self.listening
+        try:
+            seen = await listening.records.read(
+                lambda transaction: listening.look(transaction, self.scope, self.execution_id, before)
+            )
+            if seen.has_ended:
+                self._end = _end(await listening.turns.show(self.scope, self.execution_id))
+            self._seen, self._seen_changes = seen, changes
+        finally:
+            self._looking = None
+
+    @property
+    def end(self) -> StreamEvent | None:
+        """The last event, once the turn is over."""
+        return self._end
+
+
+def _part(transaction: Transaction, scope: Scope, execution_id: ExecutionId) -> list[ExecutionRecord]:
+    """An execution that was handed over, and those that it handed over in turn."""
+    found = transaction.executions(scope, [execution_id]).get(execution_id)
+    if found is None:
+        return []
+    part, inside = [found], {execution_id}
+    for record in transaction.executions_of_turn(scope, found.execution.root_id):  # those above come first
+        if record.execution.parent_id in inside:
+            inside.add(record.execution.id)
+            part.append(record)
+    return part
+
+
+@dataclass(frozen=True)
+class _Change:
+    """Something was recorded: so many changes are known with it."""
+
+    changes: int
+
+
+class _Inbox:
+    """What waits for one listener, in the order in which it happened."""
+
+    def __init__(self, followed: _Followed) -> None:
+        self.followed = followed
+        self.events: deque[StreamEvent | _Change] = deque([_Change(1)])
+        self._news = asyncio.Event()
+
+    def hear(self, event: StreamEvent) -> None:
+        if event.kind in ("delta", "reset"):
+            if len(self.events) < MOST_WAITING:
+                self.events.append(event)
+        else:
+            # All listeners hear of a change before any of them looks: it is one look for all.
+            self._change()
+        self._news.set()
+
+    def _change(self) -> None:
+        self.followed.changes += 1
+        self.events.append(_Change(self.followed.changes))
+
+    async def wait(self, seconds: float) -> bool:
+        """Waits until something has happened; after so many seconds it is better to look than to trust in that."""
+        if not self.events:
+            self._news.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
+            except TimeoutError:
+                self._change()
+                return False
+        return True
+
+
+class _Progress:
+    """What a listener has seen.
+
+    Event ids are `<last step>`, or `<last step>+<characters of text since>`, with `.<attempt>` behind from the second attempt
+    of a model call on.
+    """
+
+    def __init__(self, last_event_id: str | None) -> None:
+        self.step, _, position = (last_event_id or "").partition("+")
+        offset, _, attempt = position.partition(".")
+        self.offset = _number(offset, 0)
+        self.attempt = _number(attempt, 1)
+        self.resuming = bool(self.step)
+        self._known: set[str] = set()
+        """Steps that the listener has."""
+
+    async def take(self, event: StreamEvent | _Change, followed: _Followed) -> list[StreamEvent]:
+        """What the listener is told of an event."""
+        if isinstance(event, _Change):
+            seen = await followed.seen(event.changes)
+            told = self._new_steps(seen.entries)
+            return told if followed.end is None else [*told, followed.end]
+        if event.kind == "reset":
+            return self._reset(event)
+        attempt = int(event.data.get("attempt", 1))
+        told = self._reset(event) if attempt != self.attempt and self.offset else []
+        self.attempt = attempt
+        return [*told, *self._new_text(event)]
+
+    def _new_steps(self, entries: list[Entry]) -> list[StreamEvent]:
+        if self.resuming:
+            ids = [entry.id for entry in entries]
+            if self.step not in ids:
+                return []
+            self.resuming = False
+            self._known.update(ids[: ids.index(self.step) + 1])
+        fresh = [entry for entry in entries if entry.id not in self._known]
+        if fresh:
+            self._known.update(entry.id for entry in fresh)
+            self.step, self.offset, self.attempt = fresh[-1].id, 0, 1
+        return [StreamEvent(entry.id, "step", entry.data) for entry in fresh]
+
+    def _reset(self, event: StreamEvent) -> list[StreamEvent]:
+        self.offset, self.attempt = 0, int(event.data.get("attempt", 1))
+        data = {name: value for name, value in event.data.items() if name != "text"}
+        return [StreamEvent(self.step, "reset", data)]
+
+    def _new_text(self, event: StreamEvent) -> list[StreamEvent]:
+        end, text = int(event.id or 0), str(event.data["text"])
+        fresh = text[max(0, self.offset - (end - len(text))) :]
+        if not fresh:
+            return []
+        self.offset = end
+        identity = f"{self.step}+{end}" + (f".{self.attempt}" if self.attempt > 1 else "")
+        return [StreamEvent(identity, "delta", {**event.data, "text": fresh})]
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isdecimal() and len(text) < LONGEST_OFFSET else default
+
+
+def _shown(step: StepRecord) -> StepRecord:
+    """A step with what people see of it: results of tools may be large, and turns long."""
+    payload = step.payload
+    calls = [{"name": call["name"]} for call in payload.get("calls", [])]
+    metadata = {"scripted": bool(payload.get("metadata", {}).get("scripted"))}
+    return replace(step, payload={"model": payload.get("model"), "metadata": metadata, "calls": calls})
+
+
+def _end(view: TurnView) -> StreamEvent:
+    if view.state == "failed":
+        error = view.error or ErrorReport(code="execution_failed", message="the turn failed")
+        data = error.model_dump(mode="json", exclude_none=True)
+        return StreamEvent("end", "error", {**data, "turn": view.model_dump(mode="json", exclude_none=True)})
+    return StreamEvent("end", "reply", view.model_dump(mode="json", exclude_none=True))

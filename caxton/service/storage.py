@@ -1,0 +1,75 @@
+"""What takes how much room, and what a policy would free."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from caxton.domain.errors import CaxtonError
+from caxton.domain.memory_port import Place
+from caxton.domain.permissions import Permission
+from caxton.domain.records import DatabaseSize, Records, Transaction
+from caxton.memory.memories import Memories
+from caxton.service.context import Caller
+from caxton.service.disk_guard import DiskGuard, size_of
+from caxton.service.retention import Retention
+from caxton.views.storage import OwnSizes, PartSize, StorageView
+
+
+@dataclass
+class Storage:
+    """Use cases on room."""
+
+    records: Records
+    disk: DiskGuard
+    retention: Retention
+    memories: Memories | None
+    blobs: Path
+    """The folder of contents, with one for each customer."""
+
+    async def show(self, caller: Caller, *, tables: bool) -> StorageView:
+        """What takes how much room: of the workspace, and, for those who may inspect it, of the whole server.
+
+        Args:
+            caller: who asks.
+            tables: whether to look into the database for the size of each table, for which SQLite reads all of it.
+        """
+        scope, archive = caller.scope, self.retention.archive
+        segments = await archive.segments(scope.customer)
+
+        def read(transaction: Transaction) -> tuple[dict[str, int], DatabaseSize]:
+            rows = transaction.row_counts(scope)
+            rows["events"] -= transaction.detached_to(scope.customer)
+            return rows, transaction.database_size()
+
+        rows, database = await self.records.read(read)
+        own = OwnSizes(
+            rows=rows,
+            blobs=await asyncio.to_thread(size_of, self.blobs / scope.customer),
+            memory=await self._memory(caller),
+            archive=sum(segment.bytes for segment in segments),
+        )
+        older = (await self.retention.show(scope)).periods
+        found = StorageView(own=own, older=older)
+        if Permission.SERVER_INSPECT not in caller.permissions:
+            return found
+        parts = await asyncio.to_thread(self._parts)
+        sizes = await self.records.read(lambda transaction: transaction.table_sizes()) if tables else None
+        server = [PartSize(name="database", bytes=database.bytes, free=database.free), *parts]
+        return found.model_copy(update={"server": server, "tables": sizes, "limit": self.disk.most})
+
+    def _parts(self) -> list[PartSize]:
+        folder = self.disk.folder
+        engine = sum(size_of(path) for path in folder.glob("temporal.db*"))
+        parts = {"engine": engine} | {name: size_of(folder / name) for name in ("memory", "cache", "logs")}
+        parts |= {"blobs": size_of(self.blobs), "archive": size_of(self.retention.archive.files.root)}
+        parts["data folder"] = self.disk.measure()
+        return [PartSize(name=name, bytes=size) for name, size in parts.items()]
+
+    async def _memory(self, caller: Caller) -> int | None:
+        if self.memories is None:
+            return None
+        backend, place = self.memories.backend, Place(caller.scope.customer, caller.scope.workspace)
+        try:
+            return (await self.memories.run(place.customer, lambda: backend.statistics(place))).bytes
+        except CaxtonError:
+            return None  # what it has cannot be told while it does not work

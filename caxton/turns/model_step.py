@@ -1,0 +1,508 @@
+"""A model call: the agent thinks once, and replies or asks for calls."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cached_property, reduce
+from typing import Any
+
+from caxton.domain.costly_work import STOPPED
+from caxton.domain.errors import (
+    CaxtonError,
+    ErrorReport,
+    ExecutionFailed,
+    ModelAnswerInvalid,
+    TimeLimitReached,
+)
+from caxton.domain.events import SYSTEM
+from caxton.domain.events.executions import ActionPrepared, ModelAttemptFailed, ModelCalled
+from caxton.domain.executions import (
+    ExecutionState,
+    RequestedCall,
+    StepInput,
+    StepKind,
+    StepResult,
+    TurnView,
+    step_of,
+    turn_view,
+)
+from caxton.domain.governance import ApprovalMode
+from caxton.domain.messages import Content, Message
+from caxton.domain.ports import DeltaSink, FailedAttempt, FunctionCall, ModelReply, ModelRequest
+from caxton.domain.records import ExecutionRecord, StepRecord, Transaction
+from caxton.domain.usage import Usage
+from caxton.governance.budgets import Spending, model_use
+from caxton.governance.service_levels import service_level
+from caxton.observability.metrics import METRICS
+from caxton.observability.tracing import model_span
+from caxton.recording import journal
+from caxton.recording.contents import pack
+from caxton.turns.flow_calls import is_limited, model_call, model_place
+from caxton.turns.known_steps import Known
+from caxton.turns.opening import outcome_of
+from caxton.turns.prompt import Prompt, read_children, read_prompt
+from caxton.turns.replies import ReplyDraft, send_reply
+from caxton.turns.step import ONLY, Attempt, StepPorts, publish_step
+from caxton.turns.time_left import deadline_of, out_of_time
+
+ATTEMPT = "attempt"
+"""Kind of the records of model calls that brought nothing. Their `call` counts downwards: -1 is a step's first attempt."""
+
+USELESS_ANSWERS = 2
+"""How many answers that make no sense a model may give in a step. They are paid for, and asked for with the same request."""
+
+
+class GivenUp(CaxtonError):
+    """Carries an error that another attempt might mend, where there is to be none."""
+
+    code = "given_up"
+
+    def __init__(self, error: CaxtonError) -> None:
+        """Wrap `error`."""
+        super().__init__(error.message, *error.hints, details=error.details)
+        self._report = error.report()
+
+    def report(self) -> ErrorReport:
+        """The wrapped error's report."""
+        return self._report.model_copy(update={"retryable": False, "retry_after": None})
+
+
+class ModelStep:
+    """One model call of one execution."""
+
+    def __init__(self, step: StepInput, ports: StepPorts, tries: Attempt = ONLY) -> None:
+        """Prepare to call, in the attempt `tries` of the step."""
+        assert step.plan is not None
+        self.input = step
+        self.ports = ports
+        self.tries = tries
+        self.plan = step.plan
+        self.prompt: Prompt
+        self.reply: ModelReply
+        self.content = Content()
+        self.took_ms = 0.0
+        self.answered_at: datetime
+        self.spending: Spending | None = None
+        self.attempt = 1
+        """Which call of a model this is in this step."""
+        self.useless = Counter[str]()
+        """Answers of each model in this step that were of no use."""
+        self.failed: list[FailedAttempt] = []
+        """Calls that brought nothing, and are not recorded yet."""
+        self.deadline: datetime | None = None
+        """When the agent has to be done; None for a first step, which begins just now."""
+        self.begins = step.step == 1
+        """Whether all of the execution so far is done in the same batch."""
+        self.waited = 0.0
+        """Seconds that its calls waited here for their places."""
+        self.queued = 0.0
+        """Seconds that they waited in the store before."""
+        self.clock: asyncio.Timeout
+        """Ends the call when the agent's time is over."""
+        self.turn: TurnView | None = None
+        """The whole turn, when it began and ended in one batch."""
+
+    def load(self, transaction: Transaction) -> StepResult | None:
+        """Finds the step recorded already, or reads what the model is to see."""
+        scope, execution_id = self.input.scope, self.input.execution_id
+        record = transaction.executions(scope, [execution_id])[execution_id]
+        if record.execution.state is not ExecutionState.RUNNING:
+            return StepResult(outcome=outcome_of(record))
+        known = self.ports.known_steps.of(scope, execution_id, self.input.step)
+        fresh = transaction.steps_from(scope, execution_id, known.next)
+        for each in fresh:
+            if each.step == self.input.step and each.call == 0:
+                return _recorded(each, record.execution.usage)
+            if each.step == self.input.step and each.kind == ATTEMPT:
+                if STOPPED in each.payload:  # to do it again would take as long
+                    raise CaxtonError.from_report(ErrorReport.model_validate(each.payload[STOPPED]))
+                self.attempt += 1
+                self.useless[str(each.payload.get("model"))] += each.error_code == ModelAnswerInvalid.code
+        self._check_running(transaction)
+        self.deadline = deadline_of(
+            transaction, self.ports.directory, scope, record.execution, self.plan, journal.now()
+        )
+        if self.deadline <= journal.now():
+            raise out_of_time(self.plan)
+        message = transaction.message(scope, record.execution.message_id)
+        assert message is not None, "an execution is recorded with its request"
+        done = [each for each in fresh if each.step < self.input.step]
+        known.add(done, read_children(transaction, scope, done), self.input.step)
+        self.ports.known_steps.keep(scope, execution_id, known)
+        self.read(transaction, record, message, known)
+        return None
+
+    def read(self, transaction: Transaction, record: ExecutionRecord, message: Message, known: Known) -> None:
+        """Reads what the model is to see for the request `message`, behind what the execution has done so far.
+
+        Raises:
+            BudgetUsedUp: nothing is left of a budget.
+        """
+        self.prompt = read_prompt(transaction, self.ports.directory, self.input, record, message, known)
+        if self.ports.directory.registry(transaction, self.input.scope).has_budgets:
+            self.spending = Spending(transaction, self.input.scope, self.plan.agent)
+            self.spending.check("tokens", "cost_usd")
+
+    async def act(self) -> None:
+        """Calls the model."""
+        request = replace(await self.prompt.request(self.ports), place=self._place)
+        listened = self._is_listened_to()
+        if listened:
+            self._publish("begin")
+        started = time.perf_counter()
+        try:
+            with model_span(self.plan.agent, request.agent.spec.models[0]) as span:
+                self.reply = await self._ask(request, self._say if listened else None)
+                span.answered(self.reply)
+        except CaxtonError as error:
+            if self.failed:
+                await self._tell_failures()
+            raise self._last(self._given_up(error)) from None
+        waited = self.reply.waited - self.queued  # since this attempt began
+        self.took_ms = max(0.0, time.perf_counter() - started - waited) * 1000
+        self.answered_at = journal.now()
+        if self.reply.text and not listened and self._is_listened_to():
+            self._say(self.reply.text)  # who came in the meantime gets it all at once
+        if not self.reply.calls:
+            self.content = await pack(self.ports.blobs, self.input.scope, self.reply.text)
+
+    async def _ask(self, request: ModelRequest, on_delta: DeltaSink | None) -> ModelReply:
+        """Calls the model, for as long as the agent may still work."""
+        left = self.plan.max_time if self.deadline is None else (self.deadline - journal.now()).total_seconds()
+        self.clock = clock = asyncio.timeout(max(0.0, left))
+        try:
+            async with clock:
+                return await self.ports.models.respond(request, on_delta, self._note_failure)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            self.failed = [
+                replace(each, code=TimeLimitReached.code) if each.code == "cancelled" else each for each in self.failed
+            ]
+            raise out_of_time(self.plan) from None
+
+    @asynccontextmanager
+    async def _place(self, provider: str, model: str, may_queue: bool) -> AsyncGenerator[float]:
+        """Waits until the call may begin, which does not count as the agent's time."""
+        call = model_call(self.ports.flow_rules, self.input, self.prompt.agent.spec, provider, model)
+        async with model_place(self.ports.flow, call, self.clock, may_queue=may_queue) as (waited, here):
+            self.waited += here
+            self.queued += waited - here
+            yield waited
+
+    def _note_failure(self, attempt: FailedAttempt) -> None:
+        self.failed.append(attempt)
+        self.attempt += 1
+        self.useless[attempt.model] += attempt.code == ModelAnswerInvalid.code
+        if self._is_listened_to():
+            self._publish("begin")
+
+    def _given_up(self, error: CaxtonError) -> CaxtonError:
+        """`error`, for good once a model has given useless answers: each one is paid for, and the request is the same."""
+        if error.retryable and max(self.useless.values(), default=0) >= USELESS_ANSWERS:
+            return GivenUp(error)
+        return error
+
+    def _last(self, error: CaxtonError) -> CaxtonError:
+        """`error`, or that time is over where another attempt would come too late."""
+        if not error.retryable or self.deadline is None or self.tries.pause is None or self.tries.is_last:
+            return error
+        pause = self.tries.pause if error.retry_after is None else error.retry_after
+        if journal.now() + timedelta(seconds=pause) < self.deadline:
+            return error
+        return out_of_time(self.plan, error.code)
+
+    async def _tell_failures(self) -> None:
+        """Records calls that brought nothing, in a transaction of their own: the next attempt may be far away."""
+        scope, execution_id = self.input.scope, self.input.execution_id
+
+        def write(transaction: Transaction) -> None:
+            found = transaction.executions(scope, [execution_id])[execution_id].execution
+            if found.state is not ExecutionState.RUNNING:
+                return
+            notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
+            self._record_failures(transaction, notes)
+            transaction.set_usage(scope, execution_id, found.usage.plus(self.failed_usage))
+            transaction.append_events(scope, notes.events)
+
+        await self.ports.records.write(write)
+        self._count_failures()
+        self.ports.stream.publish(self.input.root_id, "step", {})
+
+    def record_stopped(self, transaction: Transaction, error: CaxtonError) -> None:
+        """Records that the step was stopped, so that nobody does it again."""
+        record = StepRecord(
+            execution_id=self.input.execution_id,
+            step=self.input.step,
+            call=-1,
+            kind=ATTEMPT,
+            ok=False,
+            agent=self.plan.agent,
+            error_code=error.code,
+            payload={
+                "model": self.prompt.agent.spec.models[0],
+                "usage": None,
+                STOPPED: error.report().model_dump(mode="json"),
+            },
+        )
+        transaction.add_step(self.input.scope, record)
+
+    def _record_failures(self, transaction: Transaction, notes: journal.Journal) -> None:
+        if not self.failed:
+            return
+        step = self.input.step
+        known = transaction.steps_from(self.input.scope, self.input.execution_id, step, step)
+        first = 1 + sum(each.kind == ATTEMPT for each in known)
+        for number, failed in enumerate(self.failed, start=first):
+            used = failed.usage
+            transaction.add_step(
+                self.input.scope,
+                StepRecord(
+                    execution_id=self.input.execution_id,
+                    step=step,
+                    call=-number,
+                    kind=ATTEMPT,
+                    ok=False,
+                    agent=self.plan.agent,
+                    error_code=failed.code,
+                    duration_ms=failed.seconds * 1000,
+                    payload={"model": failed.model, "usage": used and used.model_dump(exclude_none=True)},
+                ),
+            )
+            told = ModelAttemptFailed(
+                model=failed.model,
+                step=step,
+                attempt=number,
+                reason=failed.code,
+                input_tokens=used and used.input_tokens,
+                output_tokens=used and used.output_tokens,
+                cost_usd=used and used.cost_usd,
+            )
+            part = f"attempt {number}"
+            notes.add(told, part=part, error_code=failed.code, latency_ms=failed.seconds * 1000)
+            if self.spending is not None and used is not None:
+                for spent in self.spending.add(transaction, model_use(used)):
+                    notes.add(spent, part=f"{part} {spent.subject} {spent.resource} {spent.period}", actor=SYSTEM)
+
+    @property
+    def failed_usage(self) -> Usage:
+        """What calls used that brought nothing."""
+        return reduce(Usage.plus, (Usage.of_attempt(each.usage) for each in self.failed), Usage())
+
+    def _count_failures(self) -> None:
+        for each in self.failed:
+            METRICS.model_attempt_failed(each.model, each.code, each.usage or Usage())
+        self.failed = []
+
+    def record(self, transaction: Transaction) -> StepResult:
+        """Records what the model said; a reply ends the execution."""
+        if not self.plan.fast:
+            # A call over the network takes time, in which the work may have been cancelled.
+            found = transaction.executions(self.input.scope, [self.input.execution_id])[self.input.execution_id]
+            if found.execution.state is not ExecutionState.RUNNING:
+                return StepResult(outcome=outcome_of(found))
+        notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
+        notes.moment = self.answered_at
+        self._record_failures(transaction, notes)
+        called = ModelCalled(
+            model=self.reply.model,
+            step=self.input.step,
+            input_tokens=self.reply.usage.input_tokens,
+            output_tokens=self.reply.usage.output_tokens,
+            cost_usd=self.reply.usage.cost_usd,
+            calls=[call.name for call in self.calls],
+            scripted=bool(self.reply.metadata.get("scripted")),
+            waited_ms=round(self.reply.waited * 1000, 3) if self.reply.waited else None,
+        )
+        notes.add(called, latency_ms=self.took_ms)
+        if self.spending is not None:
+            for told in self.spending.add(transaction, model_use(self.reply.usage)):
+                notes.add(told, part=f"{told.subject} {told.resource} {told.period}", actor=SYSTEM)
+        result = self._record_calls(transaction, notes) if self.calls else self._reply(transaction, notes)
+        transaction.append_events(self.input.scope, notes.events)
+        result.waited = self.waited
+        return result
+
+    @property
+    def ends(self) -> bool:
+        """Whether the model has replied, and nobody has to agree: then recording it ends the execution."""
+        return not self.reply.calls and not self.waits_for_approval
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """Whether a person has to agree with a reply before it goes out."""
+        return self.plan.approval_mode not in (None, ApprovalMode.AUTO)
+
+    @cached_property
+    def usage(self) -> Usage:
+        """What the execution has used, with this call."""
+        return self.prompt.usage.plus(self.failed_usage).plus(self.reply.usage, model_calls=1)
+
+    @cached_property
+    def calls(self) -> list[RequestedCall]:
+        """What the model asked for."""
+        return [self._call(number, call) for number, call in enumerate(self.reply.calls, start=1)]
+
+    def next(self, tools: Sequence[StepRecord]) -> "ModelStep":
+        """The call that follows in the same batch, after the `tools` that this one asked for."""
+        step = ModelStep(step_of(StepKind.MODEL, self.input, self.plan, self.input.step + 1), self.ports)
+        step.begins = self.begins
+        step.prompt = self.prompt.after(step.input, [self.recorded(), *tools], self.usage)
+        return step
+
+    def _record_calls(self, transaction: Transaction, notes: journal.Journal) -> StepResult:
+        transaction.add_step(self.input.scope, self.recorded())
+        for call in self.calls:
+            prepared = ActionPrepared(
+                action_id=f"{self.input.step}.{call.call}", action_type=call.action_type, name=call.name
+            )
+            notes.add(prepared, part=str(call.call))
+        transaction.set_usage(self.input.scope, self.input.execution_id, self.usage)
+        return StepResult(calls=self.calls, usage=self.usage)
+
+    def _reply(self, transaction: Transaction, notes: journal.Journal) -> StepResult:
+        """A reply ends the execution, unless a person must agree with it first."""
+        usage = self.usage
+        notes.add(ActionPrepared(action_id=journal.action_id(self.input), action_type="reply"), part="reply")
+        record = self.recorded()
+        if self.waits_for_approval:
+            draft = ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage))
+            record = replace(record, payload={**record.payload, "draft": draft.model_dump(mode="json")})
+            transaction.add_step(self.input.scope, record)
+            transaction.set_usage(self.input.scope, self.input.execution_id, usage)
+            return StepResult(needs_approval=True, usage=usage)
+        transaction.add_step(self.input.scope, record)
+        execution = self.prompt.record.execution.model_copy(update={"usage": usage})
+        outcome, message = send_reply(
+            transaction,
+            self.input,
+            execution,
+            self.prompt.asked_by,
+            ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage)),
+            notes,
+            level=service_level(self.prompt.agent, self.plan.capability),
+            auto_store=self.prompt.agent.spec.memory.auto_store,
+        )
+        if self.begins and self.input.execution_id == self.input.root_id:
+            # The turn is this one execution, so all of it is known here.
+            ended = {"state": ExecutionState.COMPLETED, "finished_at": message.created_at}
+            self.turn = turn_view(execution.model_copy(update=ended), message)
+        return StepResult(outcome=outcome, usage=usage)
+
+    def after(self, result: StepResult) -> None:
+        """Counts the call, and tells listeners that there is news."""
+        self._count_failures()
+        METRICS.model_call(self.reply.model, self.took_ms / 1000, self.reply.usage, self.reply.waited)
+        if result.outcome is not None:
+            self.ports.known_steps.forget(self.input.scope, self.input.execution_id)
+            started = self.prompt.record.execution.started_at
+            METRICS.execution(self.plan.agent, "completed", (journal.now() - started).total_seconds())
+        if self.turn is not None:
+            self.ports.stream.publish(self.input.root_id, "reply", {"turn": self.turn})
+        else:
+            publish_step(self.ports, self.input, result)
+
+    def _check_running(self, transaction: Transaction) -> None:
+        component = transaction.component(self.input.scope, "agent", self.plan.agent)
+        if component is not None and component.state == "Stopped":
+            raise ExecutionFailed(
+                f'agent "{self.plan.agent}" was stopped before it could finish',
+                "start it and ask again",
+                details={"agent": self.plan.agent, "state": component.state},
+            )
+
+    def _is_listened_to(self) -> bool:
+        """Whether somebody wants the text as it is made: only what the user's own agent says is streamed."""
+        root = self.input.root_id
+        return self.input.execution_id == root and self.ports.stream.has_listeners(root)
+
+    def _say(self, text: str) -> None:
+        self._publish("delta", text=text)
+
+    def _publish(self, kind: str, **more: Any) -> None:
+        about = {"agent": self.plan.agent, **more, "step": self.input.step, "attempt": self.attempt}
+        self.ports.stream.publish(self.input.root_id, kind, about)
+
+    def _call(self, number: int, call: FunctionCall) -> RequestedCall:
+        if call.mistake or call.kind == "unknown":
+            # Nothing is called: what is wrong with it becomes its result, whatever it was meant to call.
+            return RequestedCall(call=number, kind="tool", name=call.name, fast=True)
+        if call.kind == "capability":
+            return RequestedCall(call=number, kind=call.kind, name=call.name, action_type="capability")
+        policy = self.prompt.agent.spec.policy_for(*call.name.partition(".")[::2])
+        return RequestedCall(
+            call=number,
+            kind=call.kind,
+            name=call.name,
+            fast=self._is_fast(call.name),
+            needs_approval=policy.asks_for(call.arguments),
+            action_type=policy.action_type,
+        )
+
+    def _is_fast(self, name: str) -> bool:
+        """Whether a call of the tool that "server.function" names is short and local, and no limit lets it wait."""
+        tool = self.prompt.tools.get(name.partition(".")[0])
+        if tool is None:
+            return True  # an unknown tool fails at once
+        limited = is_limited(self.ports.flow_rules, self.input.scope, self.prompt.agent.spec, tool.manifest)
+        return tool.manifest.is_fast and not limited
+
+    def recorded(self) -> StepRecord:
+        """The call and what the model said, as they are recorded."""
+        arguments = [dict(call.arguments) for call in self.reply.calls]
+        payload: dict[str, Any] = {
+            "model": self.reply.model,
+            "text": self.reply.text if self.calls else "",
+            "calls": [
+                {
+                    **call.model_dump(),
+                    "id": asked.id,
+                    "arguments": given,
+                    **({"mistake": asked.mistake, "called_as": asked.kind} if asked.mistake else {}),
+                }
+                for call, asked, given in zip(self.calls, self.reply.calls, arguments, strict=True)
+            ],
+            **({"given": dict(self.reply.given)} if self.reply.given else {}),
+            "usage": self.reply.usage.model_dump(exclude_none=True),
+            "metadata": dict(self.reply.metadata),
+        }
+        if self.input.step == 1 and self.prompt.agent.spec.memory.enabled:
+            payload |= {"memories": self.prompt.memories, "memory_failed": self.prompt.memory_failed}
+        return StepRecord(
+            execution_id=self.input.execution_id,
+            step=self.input.step,
+            call=0,
+            kind="model",
+            ok=True,
+            agent=self.plan.agent,
+            duration_ms=self.took_ms,
+            payload=payload,
+        )
+
+    def _metadata(self, usage: Usage) -> dict[str, Any]:
+        metadata = {
+            **self.reply.metadata,
+            "model": self.reply.model,
+            "model_calls": usage.model_calls,
+            "tool_calls": usage.tool_calls,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+        }
+        if usage.cost_usd is not None:
+            metadata["cost_usd"] = usage.cost_usd
+        if self.prompt.any_scripted:
+            metadata["scripted"] = True
+        if self.prompt.memories:
+            metadata["memories"] = [memory["id"] for memory in self.prompt.memories]
+        if self.prompt.memory_failed:
+            metadata["memory"] = "unavailable"
+        return metadata
+
+
+def _recorded(known: StepRecord, usage: Usage) -> StepResult:
+    calls = [RequestedCall.model_validate(call) for call in known.payload.get("calls", [])]
+    return StepResult(calls=calls, usage=usage, needs_approval="draft" in known.payload)

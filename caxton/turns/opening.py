@@ -1,0 +1,397 @@
+"""Opening an execution: choose the agent, record the request."""
+
+import time
+from datetime import datetime
+from typing import Any
+
+from caxton.domain.agents import AgentVersion, takes_time
+from caxton.domain.capabilities import CapabilityRequest
+from caxton.domain.conversations import ENDED, Conversation, ConversationState
+from caxton.domain.errors import DepthLimitReached, LoopDetected
+from caxton.domain.events import SYSTEM, agent_actor
+from caxton.domain.events.conversations import MessageDelivered, MessageSent, RequestHandled
+from caxton.domain.events.executions import ActionDispatched, ExecutionProcessing, ExecutionTriggered
+from caxton.domain.executions import (
+    Execution,
+    ExecutionState,
+    Plan,
+    RequestedCall,
+    RoutingStrategy,
+    StepInput,
+    StepResult,
+    Target,
+    TurnOutcome,
+    TurnRequest,
+)
+from caxton.domain.ids import DeploymentId, Digest, MessageId, Scope
+from caxton.domain.messages import Message, MessageType
+from caxton.domain.records import ExecutionRecord, RaceLost, Transaction, TurnsSoFar
+from caxton.governance.budgets import Spending
+from caxton.governance.service_levels import first_deadlines, service_level
+from caxton.observability.metrics import METRICS
+from caxton.observability.tracing import current_trace
+from caxton.recording import journal
+from caxton.recording.contents import content_hash, pack
+from caxton.routing.decision import Decision, route
+from caxton.routing.directory import Registry
+from caxton.turns.step import StepPorts, publish_step
+
+
+class Opening:
+    """The first step of an execution."""
+
+    def __init__(self, step: StepInput, ports: StepPorts, request: TurnRequest, *, in_hand: bool) -> None:
+        """Prepare to open.
+
+        Args:
+            step: which execution.
+            ports: the world.
+            request: what the turn was asked.
+            in_hand: whether the turn is accepted already; else this accepts it.
+        """
+        self.input = step
+        self.ports = ports
+        self.in_hand = in_hand
+        self.found: ExecutionRecord | None = None
+        """The execution if it has begun already: looked up for all openings of a batch at once."""
+        self.request = request
+        self.target = self.request.target
+        self.strategy = self.request.strategy
+        self.sender = self.request.sender
+        self.conversation: Conversation | None = None
+        """The conversation that the turn is one of, unless the request stands alone: likewise."""
+        self.so_far = TurnsSoFar()
+        """What its earlier turns settled: likewise."""
+        self.handed_over: str | None = None
+        self.decision: Decision
+        self.agent: AgentVersion
+        self.deployment_id: DeploymentId | None = None
+        self.spending: Spending | None = None
+        self.routing_ms = 0.0
+        self.begun: ExecutionRecord
+        """The execution as it begins."""
+        self.message: Message
+        """The request."""
+        self.plan: Plan
+
+    @property
+    def in_conversation(self) -> bool:
+        """Whether it opens a turn of a conversation."""
+        return self.input.parent_id is None and not self.request.one_shot
+
+    def load(self, transaction: Transaction) -> StepResult | None:
+        """Finds the execution begun already, or decides who is to do it."""
+        if self.found is not None:
+            return self._resume(transaction, self.found)
+        if self.input.parent_id is not None:
+            self._read_hand_over(transaction)
+        if self.conversation is not None and self.conversation.state in ENDED and not self.in_hand:
+            raise self.conversation.closed()
+        self._check_depth()
+        registry = self.ports.directory.registry(transaction, self.input.scope)
+        several = len(registry.index.providers.get(self.target.capability or "", ())) > 1
+        started = time.perf_counter()
+        self.decision = route(
+            registry.index,
+            self.target,
+            self.strategy,
+            key=self.input.execution_id,
+            load=transaction.work_in_hand(self.input.scope) if several else None,
+            preferred=self.so_far.agent,
+            excluded=self.input.chain,
+        )
+        self.routing_ms = (time.perf_counter() - started) * 1000
+        self._check_loops()
+        self.agent = self._version(transaction, self._pinned(transaction) or self.decision.digest)
+        self.deployment_id = self._deployment(transaction, registry)
+        if registry.has_budgets:
+            hand_over = self.input.parent_id is not None
+            self.spending = Spending(transaction, self.input.scope, self.agent.name, hand_over=hand_over)
+            self.spending.check()
+        self._begin()
+        return None
+
+    async def act(self) -> None:
+        """Packs the content that is handed over."""
+        if self.handed_over is not None:
+            self.message.content = await pack(self.ports.blobs, self.input.scope, self.handed_over)
+        self.message.trace_id, self.message.span_id = current_trace()
+
+    def record(self, transaction: Transaction) -> StepResult:
+        """Records the execution, the request and how it was routed."""
+        scope = self.input.scope
+        if transaction.retried:
+            raise RaceLost  # whether it was this execution that somebody else recorded is seen when it is loaded again
+        if self.conversation is not None and not self._go_on(transaction, self.conversation):
+            raise RaceLost
+        transaction.add_execution(scope, self.begun)
+        begun = self.conversation is not None or self._record_conversation(transaction, self.decision.capability)
+        transaction.add_message(scope, self.message)
+        if self.in_hand and self.input.parent_id is None:
+            transaction.begin_turn(scope, self.input.execution_id)
+        if not begun:
+            transaction.touch_conversation(
+                scope, self.request.conversation_id, messages=1, participants=(self.decision.agent,)
+            )
+        notes = self._events(self.message.id, self.plan)
+        if self.spending is not None:
+            for told in self.spending.add(transaction, {"requests": 1}):
+                notes.add(told, part=f"{told.subject} {told.period}", actor=SYSTEM)
+        transaction.append_events(scope, notes.events)
+        self._promise(transaction, self.begun.execution.started_at)
+        return StepResult(plan=self.plan)
+
+    def _begin(self) -> None:
+        """The execution, its request and its plan, as they will be recorded."""
+        step = self.input
+        message_id = self.request.message_id if step.parent_id is None else journal.request_id(step.execution_id)
+        started = journal.now()
+        capability = self.decision.capability
+        execution = Execution(
+            id=step.execution_id,
+            parent_id=step.parent_id,
+            root_id=step.root_id,
+            conversation_id=self.request.conversation_id,
+            message_id=message_id,
+            agent=self.decision.agent,
+            agent_version=self.agent.spec.version,
+            agent_digest=self.agent.digest,
+            deployment_id=self.deployment_id,
+            capability=capability,
+            capability_version=self.decision.capability_version,
+            state=ExecutionState.RUNNING,
+            depth=len(step.chain),
+            started_at=started,
+        )
+        fingerprint = self.request.fingerprint if step.parent_id is None else ""
+        self.begun = ExecutionRecord(execution, fingerprint, None, dict(self.request.variables))
+        self.message = Message(
+            id=message_id,
+            conversation_id=self.request.conversation_id,
+            execution_id=step.execution_id,
+            type=MessageType.REQUEST,
+            sender=self.sender,
+            receiver=self.decision.agent,
+            content=self.request.content,
+            artifacts=[],  # given, for pydantic copies its defaults slowly
+            metadata={},
+            created_at=started,
+        )
+        self.plan = self._plan(self.deployment_id, capability, self.decision.capability_version)
+
+    def after(self, result: StepResult) -> None:
+        """Counts the decision."""
+        METRICS.routed(self.decision.strategy)
+        publish_step(self.ports, self.input, result)
+
+    def _pinned(self, transaction: Transaction) -> Digest | None:
+        """The version of the chosen agent that the conversation began with: it stays on it whatever is deployed."""
+        chosen = self.decision.agent
+        known = self.input.pinned.get(chosen)
+        if known is not None or self.request.one_shot:
+            return known
+        if self.conversation is not None and self.so_far.agent in (None, chosen):
+            return self.so_far.digest
+        return transaction.first_version(self.input.scope, self.request.conversation_id, chosen)
+
+    def _go_on(self, transaction: Transaction, conversation: Conversation) -> bool:
+        """Counts the request in its conversation; False when that has ended, or accepted another one, since it was read."""
+        agent = self.decision.agent
+        is_known = conversation.state is ConversationState.IN_PROGRESS and agent in conversation.participants
+        return transaction.touch_conversation(
+            self.input.scope,
+            self.request.conversation_id,
+            messages=1,
+            participants=() if is_known else (agent,),
+            accepted=None if self.in_hand else conversation.accepted,
+        )
+
+    def _record_conversation(self, transaction: Transaction, capability: str | None) -> bool:
+        """Begins the conversation with this message; False when it has begun."""
+        if self.input.parent_id is not None:
+            return False
+        moment = journal.now()
+        conversation = Conversation(
+            id=self.request.conversation_id,
+            state=ConversationState.IN_PROGRESS,
+            capability=capability,
+            agent=self.target.agent,
+            participants=[self.request.sender, self.decision.agent],
+            metadata={},
+            message_count=1,
+            started_at=moment,
+            last_activity=moment,
+        )
+        return transaction.add_conversation(self.input.scope, conversation, one_shot=self.request.one_shot)
+
+    def _events(self, message_id: MessageId, plan: Plan) -> journal.Journal:
+        notes = journal.Journal(
+            self.input,
+            self.request.conversation_id,
+            plan,
+            actor=journal.sender_actor(self.sender),
+            channel=self.request.channel,
+        )
+        notes.moment = self.begun.execution.started_at
+        agent = self.decision.agent
+        triggered = ExecutionTriggered(
+            target=str(self.target),
+            parent_id=self.input.parent_id,
+            depth=len(self.input.chain),
+            origin=self.request.origin if self.input.parent_id is None else None,
+        )
+        notes.add(triggered, message_id=message_id)
+        sent = MessageSent(
+            message_id=message_id,
+            sender=self.sender,
+            receiver=agent,
+            content_hash=content_hash(self.message.content),
+            size_bytes=self.message.content.size,
+        )
+        notes.add(sent, message_id=message_id)
+        routed = RequestHandled(
+            message_id=message_id,
+            from_agent=self.sender,
+            to_agent=agent,
+            skill_requested=self.decision.capability,
+            routing_strategy=self.decision.strategy,
+            routing_time_ms=round(self.routing_ms, 3),
+        )
+        notes.add(routed, actor=SYSTEM, message_id=message_id)
+        started = self.begun.execution.started_at
+        waited = (started - self.request.sent_at).total_seconds() * 1000 if self.request.sent_at else 0.0
+        delivered = MessageDelivered(
+            message_id=message_id, delivered_to=agent, delivery_time_ms=round(max(0.0, waited), 3)
+        )
+        notes.add(delivered, actor=SYSTEM, message_id=message_id)
+        processing = ExecutionProcessing(agent=agent, version=self.agent.spec.version, digest=self.agent.digest)
+        notes.add(processing, actor=agent_actor(agent))
+        if self.input.parent_id is not None:
+            handed = ActionDispatched(
+                action_id=journal.hand_over_id(self.input),
+                action_type="capability",
+                name=str(self.target),
+                message_id=message_id,
+            )
+            notes.add(handed, part="hand-over", execution_id=self.input.parent_id, message_id=message_id)
+        return notes
+
+    def _promise(self, transaction: Transaction, started: datetime) -> None:
+        """Notes when pressure begins and when the promise is broken, where one was given."""
+        level = service_level(self.agent, self.decision.capability)
+        if level is not None:
+            transaction.add_deadlines(
+                self.input.scope, first_deadlines(self.input.scope, self.input.execution_id, level, started)
+            )
+
+    def _deployment(self, transaction: Transaction, registry: Registry) -> DeploymentId | None:
+        """The deployment that the version at work belongs to: the live one, or the one that brought an older version."""
+        live = registry.deployments.get(self.agent.name)
+        if live is not None and live[0] == self.agent.digest:
+            return live[1]
+        return transaction.version_deployment(self.input.scope, "agent", self.agent.digest)
+
+    def _plan(self, deployment_id: DeploymentId | None, capability: str | None, version: str | None) -> Plan:
+        spec = self.agent.spec
+        limits = spec.limits
+        offered = spec.offers(capability) if capability else None
+        level = offered.sla if offered else None
+        return Plan(
+            execution_id=self.input.execution_id,
+            conversation_id=self.request.conversation_id,
+            agent=self.agent.name,
+            agent_version=spec.version,
+            agent_digest=self.agent.digest,
+            fast=self._answers_at_once(),
+            max_steps=limits.steps,
+            max_depth=limits.depth,
+            max_loops=limits.loops,
+            max_tokens=limits.tokens,
+            max_time=limits.time,
+            model_timeout=spec.model_settings.timeout * len(spec.models),
+            deployment_id=deployment_id,
+            capability=capability,
+            capability_version=version,
+            risk_level=offered.risk_level if offered else None,
+            approval_mode=offered.approval_mode if offered else None,
+            promised=level.respond_within if level else None,
+            requester=self.request.requester,
+        )
+
+    def _answers_at_once(self) -> bool:
+        """Whether its model calls are short and local: those of a script that does not imitate a model's slowness."""
+        return self.ports.models.is_scripted(self.agent) and not takes_time(self.agent)
+
+    def _resume(self, transaction: Transaction, found: ExecutionRecord) -> StepResult:
+        execution = found.execution
+        if self.input.parent_id is None and found.fingerprint != self.request.fingerprint:
+            raise self.request.key_conflict()
+        if execution.state is not ExecutionState.RUNNING:
+            return StepResult(outcome=outcome_of(found))
+        assert execution.agent is not None
+        assert execution.agent_digest is not None
+        self.agent = self._version(transaction, execution.agent_digest)
+        plan = self._plan(execution.deployment_id, execution.capability, execution.capability_version)
+        return StepResult(plan=plan, **last_call(transaction, self.input.scope, execution))
+
+    def _read_hand_over(self, transaction: Transaction) -> None:
+        parent, at, call = self.input.parent_id, self.input.parent_step, self.input.parent_call
+        assert parent is not None
+        steps = transaction.steps(self.input.scope, [parent])[parent]
+        asked = next(step for step in steps if step.step == at and step.call == 0)
+        wanted: dict[str, Any] = asked.payload["calls"][call - 1]
+        request = CapabilityRequest.parse(wanted["name"])
+        self.target = Target(capability=request.name, version_range=request.version_range)
+        self.strategy = RoutingStrategy.LOAD_BALANCED
+        self.handed_over = str(wanted["arguments"].get("content", ""))
+        self.sender = self.input.chain[-1]
+
+    def _check_depth(self) -> None:
+        depth = len(self.input.chain)
+        for level, (max_depth, _) in enumerate(self.input.chain_limits):
+            if depth - level > max_depth:
+                raise DepthLimitReached(
+                    f"work was handed over {depth - level} levels deep: {' → '.join(self.input.chain)}; "
+                    f'agent "{self.input.chain[level]}" allows {max_depth}',
+                    f'raise `depth` in [limits] of agent "{self.input.chain[level]}"',
+                    details={"limit": "depth", "value": max_depth, "chain": self.input.chain},
+                )
+
+    def _check_loops(self) -> None:
+        chosen = self.decision.agent
+        for agent, (_, max_loops) in zip(self.input.chain, self.input.chain_limits, strict=True):
+            if agent == chosen and self.input.chain.count(agent) + 1 > max_loops:
+                chain = [*self.input.chain, chosen]
+                raise LoopDetected(
+                    f"agents handed the work round in a circle: {' → '.join(chain)}",
+                    f'take "{self.target.capability}" out of `delegates` of agent "{self.input.chain[-1]}", '
+                    f'or raise `loops` in [limits] of agent "{agent}"',
+                    details={"limit": "loops", "value": max_loops, "chain": chain},
+                )
+
+    def _version(self, transaction: Transaction, digest: Digest) -> AgentVersion:
+        return self.ports.directory.agent_version(transaction, self.input.scope, digest)
+
+
+def last_call(transaction: Transaction, scope: Scope, execution: Execution) -> dict[str, Any]:
+    """Where a running execution stands: `last` and `at` of a :class:`StepResult`. Nothing before its first model call."""
+    found = transaction.last_model_step(scope, execution.id)
+    if found is None:
+        return {}
+    step, recorded = found
+    calls = [RequestedCall.model_validate(call) for call in step.payload.get("calls", [])]
+    left = [call for call in calls if call.call not in recorded]
+    last = StepResult(calls=left, usage=execution.usage, needs_approval="draft" in step.payload)
+    return {"last": last, "at": step.step}
+
+
+def outcome_of(record: ExecutionRecord) -> TurnOutcome:
+    """How a finished execution ended."""
+    execution = record.execution
+    return TurnOutcome(
+        execution_id=execution.id,
+        conversation_id=execution.conversation_id,
+        state="completed" if execution.state is ExecutionState.COMPLETED else "failed",
+        reply_id=record.reply_id,
+        error=execution.error,
+    )

@@ -1,0 +1,500 @@
+"""A tool call: allowed, valid, sandboxed, recorded."""
+
+import mimetypes
+import re
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from caxton.domain.agents import AgentVersion
+from caxton.domain.base64_text import decode_base64
+from caxton.domain.errors import (
+    ApprovalRejected,
+    ApprovalTimedOut,
+    CallInvalid,
+    CaxtonError,
+    ErrorReport,
+    Hint,
+    MemoryUnavailable,
+    ToolAnswerInvalid,
+    ToolError,
+    ToolFuelExhausted,
+    ToolMemoryExceeded,
+    ToolMessageTooLarge,
+    ToolNotAllowed,
+    ToolNotGranted,
+    ToolTimeout,
+    ToolTrapped,
+    ToolUnavailable,
+)
+from caxton.domain.events import agent_actor
+from caxton.domain.events.executions import ActionDispatched, ActionFailed
+from caxton.domain.events.tools import ResourceLimitExceeded, ToolAccessDenied, ToolExecuted, ToolExecutionFailed
+from caxton.domain.executions import ExecutionState, StepInput, StepResult
+from caxton.domain.governance import ApprovalState, approval_id
+from caxton.domain.grants import Asked, Rights, ToolGrant
+from caxton.domain.ids import Digest, Scope
+from caxton.domain.memory_functions import SERVER as MEMORY
+from caxton.domain.ports import BlobStore
+from caxton.domain.records import StepRecord, Transaction
+from caxton.domain.refusals import Refusals
+from caxton.domain.tools import Artifact, ToolResult, ToolVersion
+from caxton.domain.usage import ToolUsage, Usage
+from caxton.memory.tools import MemoryTools
+from caxton.observability.metrics import METRICS
+from caxton.observability.tracing import tool_span
+from caxton.recording import journal
+from caxton.recording.contents import hash_of
+from caxton.routing.similar import similar_names
+from caxton.turns.flow_calls import tool_call
+from caxton.turns.step import StepPorts, publish_step
+from caxton.turns.time_left import deadline_of
+from caxton.turns.tool_rights import chain_of, held_down_by, refusals_told, take_rights
+
+BRIEF = 0.1
+"""Seconds of a call that may use the sandboxes which are kept for short ones."""
+
+MAY_PASS = (ToolTrapped, ToolTimeout, ToolAnswerInvalid)
+"""Failures that another try may not meet; tried again only where a repeated call does no harm."""
+
+EXCEEDED = {
+    ToolMemoryExceeded.code: "Memory",
+    ToolFuelExhausted.code: "Cpu",
+    ToolTimeout.code: "Time",
+    ToolMessageTooLarge.code: "MessageSize",
+}
+"""Which limit each error means (event model 2.0, ResourceLimitExceeded)."""
+
+REASONS = {
+    ToolNotAllowed.code: "PermissionDenied",
+    ToolNotGranted.code: "PermissionDenied",
+    ToolTimeout.code: "Timeout",
+    ToolMemoryExceeded.code: "ResourceExhausted",
+    ToolFuelExhausted.code: "ResourceExhausted",
+    ToolMessageTooLarge.code: "ResourceExhausted",
+}
+"""Reasons that ToolExecutionFailed gives (event model 2.0); every other error is a "RuntimeError"."""
+
+NEVER_MADE = (ApprovalRejected.code, ApprovalTimedOut.code, CallInvalid.code)
+"""A call that a person did not approve, or that cannot be made, is no failure of the tool."""
+
+
+class ToolStep:
+    """One tool call of one execution."""
+
+    def __init__(self, step: StepInput, ports: StepPorts, failure: ErrorReport | None = None) -> None:
+        """Prepare to call, or to record the `failure` of the last attempt."""
+        assert step.plan is not None
+        self.input = step
+        self.ports = ports
+        self.plan = step.plan
+        self.name = ""
+        self.mistake = ""
+        """What is wrong with the call, so that it cannot be made."""
+        self.arguments: dict[str, Any] = {}
+        self.tool: ToolVersion | None = None
+        self.grants: Sequence[ToolGrant] = ()
+        """What is granted to the tool."""
+        self.chain: Sequence[str | None] = (self.plan.agent,)
+        """The agents that the work came through; of consequence where something is granted."""
+        self.agent: AgentVersion
+        self.action_type = "tool"
+        self.result = ToolResult()
+        self.artifacts: list[Artifact] = []
+        self.failure = failure
+        self.failed_usage = _usage_told(failure)
+        self.failed_log: list[str] = []
+        self.refused = _refusals_told(failure)
+        self.usage = Usage()
+        self.took: float | None = None
+        """Seconds of the call, without those in which it waited for a sandbox."""
+        self.waited = 0.0
+        """Seconds that the call waited here for its place."""
+        self.began_at: datetime | None = None
+        self.ended_at: datetime | None = None
+        self.time_left: float | None = None
+        """Seconds that the agent has for the call, where that is known."""
+
+    @property
+    def server(self) -> str:
+        """The tool server's name."""
+        return self.name.partition(".")[0]
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+        return self.name.partition(".")[2]
+
+    @property
+    def called(self) -> tuple[Digest, str]:
+        """The function in just this version of its tool."""
+        assert self.tool is not None
+        return self.tool.digest, self.function
+
+    def load(self, transaction: Transaction) -> StepResult | None:
+        """Finds the call recorded already, or reads what was asked for."""
+        scope, execution_id = self.input.scope, self.input.execution_id
+        if transaction.step(scope, execution_id, self.input.step, self.input.call) is not None:
+            return StepResult()
+        record = transaction.executions(scope, [execution_id])[execution_id]
+        if record.execution.state is not ExecutionState.RUNNING:
+            return StepResult()
+        self.usage = record.execution.usage
+        now = journal.now()
+        deadline = deadline_of(transaction, self.ports.directory, scope, record.execution, self.plan, now)
+        self.time_left = (deadline - now).total_seconds()
+        asked = transaction.step(scope, execution_id, self.input.step, 0)
+        assert asked is not None, "a call is recorded with the step that asked for it"
+        self.take(asked)
+        if self.mistake:
+            self.failure = CallInvalid(self.mistake, details={"agent": self.plan.agent, "name": self.name}).report()
+            return None
+        if asked.payload["calls"][self.input.call - 1].get("needs_approval"):
+            approval = transaction.approval(scope, approval_id(execution_id, self.input.step, self.input.call))
+            if approval is not None and approval.arguments is not None:
+                self.arguments = approval.arguments
+        self.agent = self.ports.directory.agent_version(transaction, scope, self.plan.agent_digest)
+        registry = self.ports.directory.registry(transaction, scope)
+        self.tool = registry.running_tool(self.server)
+        self.grants = registry.grants.get(self.server, ())
+        if self.grants:
+            self.chain = chain_of(transaction, scope, record.execution)
+        if self.input.refused:
+            self.failure = self._not_approved(transaction)
+        if self.failure is None:
+            self._check_allowed(sorted(registry.tools))
+        return None
+
+    def _not_approved(self, transaction: Transaction) -> ErrorReport:
+        """The model gets to see it, as the call's result, and can tell the user or find another way."""
+        known = transaction.approval(
+            self.input.scope, approval_id(self.input.execution_id, self.input.step, self.input.call)
+        )
+        assert known is not None, "what was refused was asked for"
+        details = {"approval_id": known.id, "decided_by": known.decided_by}
+        if known.state is ApprovalState.REJECTED:
+            why = f": {known.reason}" if known.reason else ""
+            return ApprovalRejected(
+                f'{known.decided_by} refused the call of "{self.name}"{why}', details=details
+            ).report()
+        return ApprovalTimedOut(
+            f'the call of "{self.name}" needed approval, and nobody decided in time', details=details
+        ).report()
+
+    def take(self, asked: StepRecord) -> None:
+        """Takes what is to be called from the model's step that asked for it."""
+        call: dict[str, Any] = asked.payload["calls"][self.input.call - 1]
+        self.name, self.arguments = call["name"], call["arguments"]
+        self.mistake = call.get("mistake", "")
+        self.action_type = call.get("action_type", "tool")
+
+    async def act(self) -> None:
+        """Runs the tool."""
+        if self.failure is not None:
+            return
+        if self.tool is None:  # memory, which this server does not have
+            await self._call_memory()
+            return
+        self.began_at = journal.now()
+        await (self._call_memory() if self.server == MEMORY else self._call(self.tool))
+        self.ended_at = journal.now()
+
+    async def timed(self) -> float | None:
+        """Like :meth:`act`. Returns the seconds that the call took, without those in which it waited for a sandbox."""
+        await self.act()
+        return self.took
+
+    def _may_be_repeated(self, tool: ToolVersion) -> bool:
+        function = tool.function(self.function)
+        return function is not None and function.is_idempotent(tool.manifest.idempotent)
+
+    async def _call(self, tool: ToolVersion) -> None:
+        harmless = self._may_be_repeated(tool)
+        if self.time_left is not None:
+            tool = tool.within(max(0.001, self.time_left))
+        brief = tool.manifest.limits.wall_time <= BRIEF
+        asked = Asked(tool.manifest, self.function, self.arguments, self.chain)
+        rights = await take_rights(
+            self.ports.records,
+            self.input.scope,
+            asked,
+            self.grants,
+            self.ports.base_limits,
+            f"{self.input.execution_id}/{self.input.step}/{self.input.call}",
+            actor=agent_actor(self.plan.agent),
+        )
+        limited = tool_call(self.ports.flow_rules, self.input, self.agent.spec, tool.manifest)
+        began = time.monotonic()
+        async with self.ports.flow.place(limited):
+            self.waited = time.monotonic() - began
+            await self._run(tool, rights, asked, brief=brief, harmless=harmless)
+
+    async def _run(self, tool: ToolVersion, rights: Rights, asked: Asked, *, brief: bool, harmless: bool) -> None:
+        with tool_span(self.server, self.function, self.plan.agent) as span:
+            try:
+                self.result = await self.ports.sandbox.call(
+                    self.input.scope.customer, tool, self.function, self.arguments, rights=rights, brief=brief
+                )
+            except ToolError as error:
+                self.took = error.usage.wall_ms / 1000 if error.usage else 0.0
+                if isinstance(error, ToolNotGranted):
+                    self._explain(error, asked)
+                report = _with_usage(error)
+                if isinstance(error, MAY_PASS) and harmless:
+                    raise RetryableFailure(report.model_copy(update={"retryable": True})) from error
+                # Recorded as it is, with what the tool used and logged until it failed.
+                self.failure, self.failed_usage, self.failed_log = report, error.usage, list(error.log)
+                self.refused = error.refused or Refusals()
+                return
+            span.answered(self.result)
+        self.took = self.result.usage.wall_ms / 1000
+        self.refused = self.result.refused
+        self.result, self.artifacts = await extract_artifacts(self.ports.blobs, self.input.scope, self.result)
+
+    def _explain(self, error: ToolNotGranted, asked: Asked) -> None:
+        """Says so where the agent itself has the right, and one that handed the work over has not."""
+        above = held_down_by(asked, self.grants, journal.now())
+        if above is not None:
+            error.with_hint(
+                f'agent "{above}" handed the work over and has no such right: work that was handed over has the rights '
+                "that all agents of the chain have"
+            )
+            error.details["held_down_by"] = above
+
+    async def _call_memory(self) -> None:
+        """The built-in tool needs no sandbox: it is our own code, over the memory port."""
+        memories, scope = self.ports.memories, self.input.scope
+        started = time.perf_counter()
+        try:
+            if memories is None:
+                raise MemoryUnavailable("this server has no memory", "set `enabled` in [memory] of its caxton.toml")
+            if self.tool is None or self.tool.function(self.function) is None:
+                raise ToolUnavailable(f'the tool "{MEMORY}" has no function "{self.function}"')
+            conversation = self.plan.conversation_id
+            tools = MemoryTools(memories, scope, self.agent.spec, self.input.execution_id, conversation)
+            self.result = await tools.call(self.function, self.arguments)
+        except CaxtonError as error:
+            self.failure = error.report()
+            return
+        took = (time.perf_counter() - started) * 1000
+        self.result = self.result.model_copy(update={"usage": ToolUsage(wall_ms=took)})
+
+    def record(self, transaction: Transaction) -> StepResult:
+        """Records the call and its result; a failure is a result too, for the model to see."""
+        scope = self.input.scope
+        notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
+        transaction.add_step(scope, self.recorded())
+        self._note(notes)
+        transaction.append_events(scope, notes.events)
+        usage = self.usage.plus(Usage(tool_calls=1))
+        transaction.set_usage(scope, self.input.execution_id, usage)
+        return StepResult(artifacts=self.artifacts, waited=self.waited)
+
+    def after(self, result: StepResult) -> None:
+        """Counts the call, and tells listeners that there is news."""
+        if self.failure is not None:
+            METRICS.tool_call(self.server if self.tool else "", self.failure.code, None)
+        else:
+            METRICS.tool_call(self.server, "tool_error" if self.result.is_error else "ok", self.result.usage)
+        publish_step(self.ports, self.input, result)
+
+    def _check_allowed(self, deployed: list[str]) -> None:
+        details = {"agent": self.plan.agent, "tool": self.server, "function": self.function}
+        if not self.agent.spec.allows_tool(self.server, self.function):
+            raise ToolNotAllowed(
+                f'agent "{self.plan.agent}" may not use "{self.name}"',
+                Hint(text=f'add "{self.server}" to `tools` of agent "{self.plan.agent}"', command="caxton deploy"),
+                details=details,
+            )
+        if self.tool is None:
+            similar = similar_names(self.server, [name for name in deployed if name != self.server])
+            hints = [Hint(text=f'did you mean "{similar[0]}"?')] if similar else []
+            raise ToolUnavailable(
+                f'tool "{self.server}" is not running',
+                *hints,
+                Hint(text="see which tools there are", command="caxton tool list"),
+                details=details,
+            )
+
+    def recorded(self) -> StepRecord:
+        """The call and its result, as they are recorded."""
+        used = self.result.usage if self.failure is None else self.failed_usage
+        text = self.result.text() if self.failure is None else f"error: {self.failure.message}"
+        payload: dict[str, Any] = {
+            "text": text,
+            "structured": self.result.structured,
+            "is_error": self.failure is not None or self.result.is_error,
+            "artifacts": [artifact.model_dump() for artifact in self.artifacts],
+            "log": self.result.log or self.failed_log,
+        }
+        if self.failure is not None:
+            payload["error"] = self.failure.model_dump(mode="json", exclude_none=True)
+        return StepRecord(
+            execution_id=self.input.execution_id,
+            step=self.input.step,
+            call=self.input.call,
+            kind="tool",
+            ok=not payload["is_error"],
+            agent=self.plan.agent,
+            tool=self.server or None,
+            function=self.function or None,
+            error_code=self.failure.code if self.failure else "tool_error" if self.result.is_error else None,
+            duration_ms=used.wall_ms if used else None,
+            cpu_ms=used.cpu_ms if used else None,
+            fuel=used.fuel if used else None,
+            memory=used.memory if used else None,
+            payload=payload,
+        )
+
+    def _note(self, notes: journal.Journal) -> None:
+        action: dict[str, Any] = {
+            "action_id": journal.action_id(self.input),
+            "action_type": self.action_type,
+            "name": self.name,
+        }
+        called: dict[str, Any] = {"tool": self.server, "function": self.function, "action_id": action["action_id"]}
+        notes.moment = self.ended_at
+        if self.refused:
+            told = refusals_told(self.server, self.function, self.refused, action["action_id"])
+            notes.add(told, error_code=self.failure.code if self.failure else None)
+        if self.failure is None:
+            used, text = self.result.usage, self.result.text()
+            notes.moment = self.began_at
+            notes.add(ActionDispatched(**action))
+            notes.moment = self.ended_at
+            executed = ToolExecuted(
+                **called,
+                **resources(used),
+                is_error=self.result.is_error,
+                result_hash=hash_of(text),
+                result_bytes=len(text.encode()),
+                artifacts=[artifact.digest for artifact in self.artifacts],
+            )
+            notes.add(executed, latency_ms=used.wall_ms)
+            return
+        code, used = self.failure.code, self.failed_usage
+        notes.add(ActionFailed(**action, reason=code), error_code=code)
+        if code in NEVER_MADE:
+            return
+        if code == ToolNotAllowed.code:
+            notes.add(ToolAccessDenied(**called), error_code=code)
+        failed = ToolExecutionFailed(
+            **called,
+            **(resources(used) if used else {}),
+            reason=REASONS.get(code, "RuntimeError"),
+            details=journal.title_of(self.failure),
+        )
+        notes.add(failed, error_code=code, latency_ms=used.wall_ms if used else None)
+        if code in EXCEEDED:
+            notes.add(limit_told(self.server, self.function, self.failure), error_code=code)
+
+
+def limit_told(tool: str, function: str, failure: ErrorReport) -> ResourceLimitExceeded:
+    """The event of a call that was stopped at a limit."""
+    limit = failure.details.get("value")
+    return ResourceLimitExceeded(tool=tool, function=function, limit_type=EXCEEDED[failure.code], limit=limit)
+
+
+class RetryableFailure(CaxtonError):
+    """Carries another error's report, marked as retryable for this one call."""
+
+    code = "retryable_failure"
+    retryable = True
+
+    def __init__(self, report: ErrorReport) -> None:
+        """Wrap `report`."""
+        super().__init__(report.message, *report.hints, details=report.details)
+        self._report = report
+
+    def report(self) -> ErrorReport:
+        """The wrapped error's report."""
+        return self._report
+
+
+def _with_usage(error: ToolError) -> ErrorReport:
+    """The error's report, with what the call used: it may have to cross the workflow before it is recorded."""
+    report = error.report()
+    more = {
+        **({"used": error.usage.model_dump()} if error.usage is not None else {}),
+        **({"refused": error.refused.model_dump()} if error.refused else {}),
+    }
+    return report.model_copy(update={"details": {**report.details, **more}}) if more else report
+
+
+def _usage_told(report: ErrorReport | None) -> ToolUsage | None:
+    used = report.details.get("used") if report else None
+    return ToolUsage.model_validate(used) if used else None
+
+
+def _refusals_told(report: ErrorReport | None) -> Refusals:
+    refused = report.details.get("refused") if report else None
+    return Refusals.model_validate(refused) if refused else Refusals()
+
+
+def resources(used: ToolUsage) -> dict[str, Any]:
+    """What a call used, as events tell it."""
+    memory = None if used.memory is None else round(used.memory / (1 << 20), 2)
+    return {"memory_mb": memory, "cpu_ms": round(used.cpu_ms, 3), "fuel": used.fuel}
+
+
+async def extract_artifacts(blobs: BlobStore, scope: Scope, result: ToolResult) -> tuple[ToolResult, list[Artifact]]:
+    """Takes files and images out of a result: they become blobs that the reply refers to, and the model reads a note."""
+    content: list[dict[str, Any]] = []
+    artifacts: list[Artifact] = []
+    for number, part in enumerate(result.content, start=1):
+        found = _file_in(part, number)
+        if found is None:
+            content.append(part)
+            continue
+        name, media_type, data = found
+        digest = await blobs.put(scope.customer, data)
+        artifacts.append(Artifact(name=name, media_type=media_type, size=len(data), digest=digest))
+        told = f"[file {name}, {media_type}, {len(data)} bytes, goes to the user]"
+        content.append({"type": "text", "text": told})
+        if _is_for_models(part, media_type):
+            content.append({"type": "text", "text": part["resource"]["text"]})
+    return result.model_copy(update={"content": content}), artifacts
+
+
+def _is_for_models(part: dict[str, Any], media_type: str) -> bool:
+    """Whether a file is an embedded text that is of use to a model: no picture, and not for the user alone."""
+    resource: dict[str, Any] = part.get("resource") or {}
+    annotations: dict[str, Any] = part.get("annotations") or resource.get("annotations") or {}
+    audience = annotations.get("audience")
+    is_picture = media_type.partition("/")[0] in ("image", "audio", "video", "font")
+    return isinstance(resource.get("text"), str) and not is_picture and audience != ["user"]
+
+
+def _file_in(part: dict[str, Any], number: int) -> tuple[str, str, bytes] | None:
+    if part.get("type") == "resource":
+        resource: dict[str, Any] = part.get("resource") or {}
+        unnamed = "text/plain" if isinstance(resource.get("text"), str) else "application/octet-stream"
+        media_type = str(resource.get("mimeType") or unnamed)
+        data = _bytes_of(resource.get("text"), resource.get("blob"))
+        name = safe_file_name(str(resource.get("uri", "")), f"file-{number}", media_type)
+    elif part.get("type") in ("image", "audio"):
+        media_type = str(part.get("mimeType") or "application/octet-stream")
+        data = _bytes_of(None, part.get("data"))
+        name = safe_file_name("", f"{part['type']}-{number}", media_type)
+    else:
+        return None
+    return None if data is None else (name, media_type, data)
+
+
+def _bytes_of(text: object, encoded: object) -> bytes | None:
+    if isinstance(text, str):
+        return text.encode()
+    if isinstance(encoded, str):
+        try:
+            return decode_base64(encoded)
+        except ValueError:
+            return None
+    return None
+
+
+def safe_file_name(uri: str, fallback: str, media_type: str) -> str:
+    """A plain file name from a tool's URI: no folders, no odd characters, never hidden, never empty."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(uri).name).strip("-.")[:100]
+    return name or fallback + (mimetypes.guess_extension(media_type) or "")

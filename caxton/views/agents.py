@@ -1,0 +1,62 @@
+"""Agents and capabilities."""
+
+from datetime import datetime
+from typing import Annotated
+
+from caxton.domain.agents import AgentLimits, AgentState
+from caxton.domain.capabilities import Capability
+from caxton.views.statistics import Statistics
+from caxton.views.view import Fields, View, described_by
+
+
+class ModelChoice(View):
+    """Which model an agent uses."""
+
+    configured: list[str]
+    resolved: list[str] = []
+    scripted: bool = False
+    note: str | None = None
+    warning: str | None = None
+    """Models that the agent should have used and cannot, with why."""
+
+
+class AgentView(View):
+    """An agent as deployed."""
+
+    name: str
+    version: str
+    digest: str
+    state: AgentState | str
+    reason: str | None = None
+    suspended: str | None = None
+    """Why it takes no work until an operator resumes it."""
+    description: str = ""
+    capabilities: list[Capability] = []
+    tools: list[str] = []
+    delegates: list[str] = []
+    model: ModelChoice | None = None
+    deployment_id: str | None = None
+    updated_at: datetime | None = None
+    statistics: Statistics | None = None
+    running: int = 0
+    documentation: str | None = None
+    """Like the limits, only where one agent is asked for."""
+    limits: Annotated[Fields, described_by(AgentLimits)] | None = None
+
+
+class Provider(View):
+    """An agent that offers a capability."""
+
+    agent: str
+    version: str
+    state: AgentState | str
+
+
+class CapabilityView(View):
+    """A capability, in all versions that are offered."""
+
+    name: str
+    versions: list[str] = []
+    description: str = ""
+    providers: list[Provider] = []
+    statistics: Statistics | None = None

@@ -1,0 +1,14 @@
+"""What was deleted, and what is kept."""
+
+from caxton.domain.ids import ConversationId
+from caxton.views.view import View
+
+
+class Deletion(View):
+    """What was deleted."""
+
+    conversation_id: ConversationId
+    messages: int
+    executions: int
+    complete: bool
+    """Whether memory, content and engine have nothing of it any more. If not, the server goes on with that by itself."""

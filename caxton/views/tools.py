@@ -1,0 +1,68 @@
+"""Tools, what they are granted, and what a call of one brought."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from caxton.domain.grants import ToolGrant
+from caxton.domain.tools import Artifact, ToolFunction, ToolLimits, ToolState
+from caxton.domain.usage import ToolUsage
+from caxton.views.statistics import Statistics
+from caxton.views.view import Fields, View, described_by
+
+
+class ToolView(View):
+    """A tool server as deployed."""
+
+    name: str
+    version: str
+    digest: str
+    state: ToolState | str
+    reason: str | None = None
+    description: str = ""
+    form: str = "component"
+    functions: list[ToolFunction] = []
+    limits: Annotated[Fields, described_by(ToolLimits)] = {}
+    """What its manifest requests."""
+    permissions: Fields = {}
+    """What its manifest requests."""
+    ungranted: list[str] = []
+    """What of that nobody has granted: it runs without."""
+    grant: str | None = None
+    """The command by which an operator grants it."""
+    deployment_id: str | None = None
+    updated_at: datetime | None = None
+    statistics: Statistics | None = None
+
+
+class GrantsView(View):
+    """What is granted in a workspace, and what needs no grant."""
+
+    grants: list[ToolGrant] = []
+    limits: ToolLimits
+    """What every tool may use without a grant."""
+    maximum: ToolLimits
+    """What no grant goes beyond."""
+
+
+class ToolCallResult(View):
+    """What a call by hand brought."""
+
+    content: list[dict[str, Any]] = []
+    structured: Any = None
+    is_error: bool = False
+    usage: ToolUsage = ToolUsage()
+    log: list[str] = []
+    artifacts: list[Artifact] = []
+
+
+class ToolLogLine(View):
+    """A call of a tool, or a line that it logged in that call."""
+
+    at: datetime
+    execution_id: str
+    agent: str | None = None
+    function: str | None = None
+    ok: bool = True
+    error_code: str | None = None
+    duration_ms: float | None = None
+    line: str | None = None

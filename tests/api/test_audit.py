@@ -1,0 +1,455 @@
+"""Every change has its event: who, what, from where; and nothing changes whose event cannot be written."""
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from caxton.api.app import build_api
+from caxton.definitions.workspace import load_workspace
+from tests.api.test_approvals import guarded, pending, send
+from tests.api.test_failures import calls, hostile
+from tests.conftest import RunningServer
+from tests.support.agents import agent, replies
+from tests.support.deploying import deploy_files, write_files
+
+pytestmark = pytest.mark.requirement("SEC-2")
+
+
+@dataclass
+class Walk:
+    """A workspace in which every change is made once."""
+
+    api: httpx.Client
+    folder: Path
+    known: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        return self.api.post(path, json=body if body is not None else {}, **options)
+
+    def memory(self) -> str:
+        """A new memory's id."""
+        return str(self.post("/v1/memory", {"text": f"a fact {uuid.uuid4()}"}).raise_for_status().json()["id"])
+
+    def conversation(self, capability: str = "quick") -> str:
+        return str(self.post("/v1/conversations", {"capability": capability}).raise_for_status().json()["id"])
+
+
+Change = Callable[[Walk], httpx.Response]
+
+
+def _deploy(walk: Walk) -> httpx.Response:
+    files = agent("more", rules=replies(f"more {uuid.uuid4()}"))
+    workspace = load_workspace(write_files(walk.folder / "more", files))
+    for bundle in workspace.bundles:
+        for digest in bundle.files.values():
+            walk.api.put(f"/v1/blobs/{digest}", content=workspace.content(digest)).raise_for_status()
+    made = walk.post("/v1/deployments", {"bundles": [bundle.model_dump() for bundle in workspace.bundles]})
+    walk.known["deployment"] = made.raise_for_status().json()["id"]
+    return made
+
+
+def _blob(walk: Walk) -> httpx.Response:
+    content = str(uuid.uuid4()).encode()
+    return walk.api.put(f"/v1/blobs/{hashlib.sha256(content).hexdigest()}", content=content)
+
+
+def _decide(verdict: str) -> Change:
+    def change(walk: Walk) -> httpx.Response:
+        waiting = walk.known.get("approval")
+        if waiting is None:
+            send(walk.api, "teller")
+            waiting = pending(walk.api)[0]["id"]
+        return walk.post(f"/v1/approvals/{waiting}/{verdict}", {"reason": "because"})
+
+    return change
+
+
+def remember(walk: Walk) -> None:
+    """Approves a call, and lets that be remembered."""
+    before = {each["id"] for each in walk.api.get("/v1/approvals").json()["approvals"]}
+    send(walk.api, "teller")
+    waiting = next(each["id"] for each in pending(walk.api, 1 + ("approval" in walk.known)) if each["id"] not in before)
+    walk.post(f"/v1/approvals/{waiting}/grant", {"remember": {"for": "1h"}}).raise_for_status()
+    walk.known["remembered"] = walk.api.get("/v1/approvals/remembered").json()["grants"][0]["id"]
+
+
+def _forget(walk: Walk) -> httpx.Response:
+    if "remembered" not in walk.known:
+        remember(walk)
+    return walk.api.delete(f"/v1/approvals/remembered/{walk.known['remembered']}")
+
+
+def _cancel_execution(walk: Walk) -> httpx.Response:
+    conversation = walk.conversation("slow")
+    path = f"/v1/conversations/{conversation}/messages"
+    sent = walk.api.post(path, json={"content": "x"}, params={"wait": "false"}).raise_for_status().json()
+    deadline = time.monotonic() + 20
+    while walk.api.get(f"/v1/executions/{sent['execution_id']}").status_code != 200 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return walk.post(f"/v1/executions/{sent['execution_id']}/cancel")
+
+
+def _relation(walk: Walk) -> httpx.Response:
+    body = {"source": walk.memory(), "type": "knows", "target": walk.memory()}
+    made = walk.post("/v1/memory/relations", body)
+    walk.known["relation"] = made.raise_for_status().json()["id"]
+    return made
+
+
+def _key(walk: Walk) -> httpx.Response:
+    made = walk.post("/v1/keys", {"name": "another", "role": "viewer"})
+    walk.known["key"] = made.raise_for_status().json()["id"]
+    return made
+
+
+def _grant(walk: Walk) -> httpx.Response:
+    made = walk.post("/v1/tool-grants", {"tool": "hostile", "network": ["https://ours.example"]})
+    walk.known["grant"] = made.raise_for_status().json()["id"]
+    return made
+
+
+def _import(walk: Walk) -> httpx.Response:
+    exported = walk.api.get("/v1/memory/export").raise_for_status().text
+    changed = exported.replace("a fact", "another fact")
+    return walk.api.post("/v1/memory/import", content=changed, headers={"Content-Type": "application/x-ndjson"})
+
+
+def _messages(walk: Walk) -> httpx.Response:
+    line = json.dumps({"capability": "quick", "content": "x"})
+    return walk.api.post("/v1/messages/batch", content=line, headers={"Content-Type": "application/x-ndjson"})
+
+
+def _onboarding(walk: Walk) -> httpx.Response:
+    at, payload = "2026-01-01T00:00:00Z", {"template_id": "t"}
+    event = {"id": uuid.uuid4().hex, "type": "template_selected", "at": at, "payload": payload}
+    return walk.post("/v1/onboarding", {"events": [event]})
+
+
+SCHEDULE = '[[schedules]]\nname = "tick"\ninterval = "1h"\ncontent = "x"\n'
+"""Of the agent "quick"."""
+
+
+def _on_schedule(what: str, body: Any = None) -> Change:
+    return lambda walk: walk.post(f"/v1/schedules/quick/tick/{what}", body)
+
+
+def _resume_schedule(walk: Walk) -> httpx.Response:
+    if not walk.api.get("/v1/schedules/quick/tick").raise_for_status().json()["paused"]:
+        _on_schedule("pause")(walk).raise_for_status()
+    return _on_schedule("resume")(walk)
+
+
+METRIC = {"count": {"type": "execution_completed"}}
+BUDGET = {"resource": "requests", "period": "day"}
+NOTHING: tuple[str, ...] = ()
+
+TABLE: dict[tuple[str, str], tuple[Change, tuple[str, ...]]] = {
+    ("POST", "/v1/messages"): (
+        lambda walk: walk.post("/v1/messages", {"capability": "quick", "content": "x"}),
+        ("execution_triggered",),
+    ),
+    ("POST", "/v1/messages/batch"): (_messages, ("execution_triggered",)),
+    ("POST", "/v1/conversations"): (
+        lambda walk: walk.post("/v1/conversations", {"capability": "quick"}),
+        ("conversation_started",),
+    ),
+    ("POST", "/v1/conversations/{conversation_id}/messages"): (
+        lambda walk: walk.post(f"/v1/conversations/{walk.conversation()}/messages", {"content": "x"}),
+        ("execution_triggered",),
+    ),
+    ("POST", "/v1/conversations/{conversation_id}/end"): (
+        lambda walk: walk.post(f"/v1/conversations/{walk.conversation()}/end"),
+        ("change_requested", "conversation_ended"),
+    ),
+    ("POST", "/v1/conversations/{conversation_id}/cancel"): (
+        lambda walk: walk.post(f"/v1/conversations/{walk.conversation()}/cancel"),
+        ("cancellation_requested", "conversation_ended"),
+    ),
+    ("DELETE", "/v1/conversations/{conversation_id}"): (
+        lambda walk: walk.api.delete(f"/v1/conversations/{walk.conversation()}", params={"cancel": "true"}),
+        ("cancellation_requested", "conversation_deleted"),
+    ),
+    ("PUT", "/v1/retention"): (
+        lambda walk: walk.api.put("/v1/retention", json={"steps": "forever"}),
+        ("periods_set",),
+    ),
+    ("PUT", "/v1/retention/events"): (
+        lambda walk: walk.api.put("/v1/retention/events", json={"period": "forever"}),
+        ("events_period_set",),
+    ),
+    ("POST", "/v1/executions/{execution_id}/cancel"): (_cancel_execution, ("cancellation_requested",)),
+    ("PUT", "/v1/blobs/{digest}"): (_blob, ("change_requested",)),
+    ("POST", "/v1/deployments"): (_deploy, ("deployment_created", "deployment_activated")),
+    ("POST", "/v1/deployments/{deployment_id}/rollback"): (
+        lambda walk: walk.post(f"/v1/deployments/{walk.known['deployment']}/rollback"),
+        ("deployment_created", "deployment_activated"),
+    ),
+    ("POST", "/v1/agents/{name}/stop"): (
+        lambda walk: walk.post("/v1/agents/idle/stop"),
+        ("change_requested", "agent_stopped"),
+    ),
+    ("POST", "/v1/agents/{name}/start"): (
+        lambda walk: walk.post("/v1/agents/idle/start"),
+        ("change_requested", "agent_active"),
+    ),
+    ("POST", "/v1/agents/{name}/restart"): (
+        lambda walk: walk.post("/v1/agents/idle/restart"),
+        ("change_requested", "agent_active"),
+    ),
+    ("POST", "/v1/tools/{name}/call"): (
+        lambda walk: walk.post("/v1/tools/hostile/call", {"function": "ok"}),
+        ("change_requested", "tool_called_directly"),
+    ),
+    ("POST", "/v1/tool-grants"): (_grant, ("tool_grant_created",)),
+    ("DELETE", "/v1/tool-grants/{grant_id}"): (
+        lambda walk: walk.api.delete(f"/v1/tool-grants/{walk.known['grant']}"),
+        ("tool_grant_revoked",),
+    ),
+    ("POST", "/v1/onboarding"): (_onboarding, ("template_selected",)),
+    ("POST", "/v1/views/{view}/rebuild"): (
+        lambda walk: walk.post("/v1/views/activity/rebuild"),
+        ("view_rebuilt",),
+    ),
+    ("PUT", "/v1/metrics/{name}"): (lambda walk: walk.api.put("/v1/metrics/mine", json=METRIC), ("metric_defined",)),
+    ("DELETE", "/v1/metrics/{name}"): (lambda walk: walk.api.delete("/v1/metrics/mine"), ("metric_defined",)),
+    ("POST", "/v1/approvals/{approval_id}/grant"): (_decide("grant"), ("change_requested", "approval_granted")),
+    ("POST", "/v1/approvals/{approval_id}/reject"): (_decide("reject"), ("change_requested", "approval_rejected")),
+    ("DELETE", "/v1/approvals/remembered/{grant_id}"): (_forget, ("remembered_grant_revoked",)),
+    ("PUT", "/v1/budgets"): (
+        lambda walk: walk.api.put(
+            "/v1/budgets", json={**BUDGET, "limit": 1e6, "agent": "quick", "workspace": walk.known["workspace"]}
+        ),
+        ("budget_set",),
+    ),
+    ("DELETE", "/v1/budgets"): (
+        lambda walk: walk.api.request(
+            "DELETE", "/v1/budgets", params={**BUDGET, "agent": "quick", "workspace": walk.known["workspace"]}
+        ),
+        ("budget_set",),
+    ),
+    ("POST", "/v1/memory"): (
+        lambda walk: walk.post("/v1/memory", {"text": f"new {uuid.uuid4()}"}),
+        ("memory_change_begun", "memory_stored"),
+    ),
+    ("PATCH", "/v1/memory/{memory_id}"): (
+        lambda walk: walk.api.patch(f"/v1/memory/{walk.memory()}", json={"name": "better"}),
+        ("memory_change_begun", "memory_edited"),
+    ),
+    ("DELETE", "/v1/memory/{memory_id}"): (
+        lambda walk: walk.api.delete(f"/v1/memory/{walk.memory()}"),
+        ("memory_change_begun", "memory_purged"),
+    ),
+    ("POST", "/v1/memory/relations"): (_relation, ("memory_change_begun", "relation_created")),
+    ("DELETE", "/v1/memory/relations/{relation_id}"): (
+        lambda walk: walk.api.delete(f"/v1/memory/relations/{walk.known['relation']}"),
+        ("memory_change_begun", "relation_removed"),
+    ),
+    ("POST", "/v1/memory/import"): (_import, ("memory_change_begun", "memories_changed")),
+    ("POST", "/v1/memory/edit"): (
+        lambda walk: walk.post("/v1/memory/edit", {"changes": {"set": {"a": 1}}, "dry_run": False}),
+        ("memory_change_begun", "memories_changed"),
+    ),
+    ("POST", "/v1/memory/undo"): (
+        lambda walk: walk.post("/v1/memory/undo", {"dry_run": False}),
+        ("memory_change_begun", "memories_changed"),
+    ),
+    ("PUT", "/v1/memory/retention"): (
+        lambda walk: walk.api.put("/v1/memory/retention", json={"max_entities": 1}),
+        ("retention_set",),
+    ),
+    ("POST", "/v1/memory/retention/apply"): (
+        lambda walk: walk.post("/v1/memory/retention/apply", {"dry_run": False}),
+        ("memory_change_begun", "memory_purged"),
+    ),
+    ("POST", "/v1/memory/purge"): (
+        lambda walk: walk.post("/v1/memory/purge", {"dry_run": False}),
+        ("memory_change_begun", "memory_purged"),
+    ),
+    ("POST", "/v1/keys"): (_key, ("key_created",)),
+    ("POST", "/v1/keys/{key_id}/rotate"): (
+        lambda walk: walk.post(f"/v1/keys/{walk.known['key']}/rotate"),
+        ("key_rotated",),
+    ),
+    ("DELETE", "/v1/keys/{key_id}"): (
+        lambda walk: walk.api.delete(f"/v1/keys/{walk.known['key']}"),
+        ("key_revoked",),
+    ),
+    ("POST", "/v1/schedules/{agent}/{name}/pause"): (_on_schedule("pause"), ("schedule_paused",)),
+    ("POST", "/v1/schedules/{agent}/{name}/resume"): (_resume_schedule, ("schedule_resumed",)),
+    ("POST", "/v1/schedules/{agent}/{name}/trigger"): (
+        _on_schedule("trigger"),
+        ("execution_triggered", "schedule_run_begun"),
+    ),
+    ("POST", "/v1/schedules/{agent}/{name}/backfill"): (
+        _on_schedule("backfill", {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T02:00:00Z"}),
+        ("schedule_backfilled",),
+    ),
+    ("PUT", "/v1/roles/{name}"): (
+        lambda walk: walk.api.put(f"/v1/roles/{walk.known['role']}", json={"permissions": ["events:read"]}),
+        ("role_defined",),
+    ),
+    ("DELETE", "/v1/roles/{name}"): (
+        lambda walk: walk.api.delete(f"/v1/roles/{walk.known['role']}"),
+        ("role_removed",),
+    ),
+}
+"""How each route changes something, and which events tell it, in this order. A route that is not here fails a test."""
+
+NO_CHANGE = {
+    ("POST", "/v1/deployments/plan"): "says what would change",
+    ("POST", "/v1/memory/search"): "reads; counted as memories_found",
+    ("POST", "/codec/decode"): "reads; counted as payloads_decoded",
+    ("POST", "/codec/encode"): "gives back what it is given, encrypted",
+    ("POST", "/v1/memory/reembed"): "changes nothing while no vector is stale; tests of memory in bulk have one",
+    ("POST", "/v1/hooks/{hook_id}"): "a delivery has a signature in place of a key; tests of triggers have some",
+    ("POST", "/v1/agents/{name}/resume"): "needs a suspended agent; tests of service levels have one",
+}
+
+
+@pytest.fixture
+def walk(api: httpx.Client, workspace: str, tmp_path: Path) -> Iterator[Walk]:
+    deploy_files(
+        api,
+        tmp_path / "workspace",
+        {
+            **hostile(),
+            **guarded(),
+            **agent("quick", rules=replies("done"), more=SCHEDULE),
+            **agent("idle", rules=replies("done")),
+            **agent("slow", rules=replies("done", delay=20)),
+            **agent("caller", rules=calls("ok"), more='tools = ["hostile"]\n'),
+        },
+    )
+    return Walk(api, tmp_path, {"workspace": workspace, "role": f"r-{workspace}"})
+
+
+def unsafe_routes() -> set[tuple[str, str]]:
+    paths: dict[str, dict[str, Any]] = build_api().openapi()["paths"]
+    methods = ("post", "put", "patch", "delete")
+    return {(method.upper(), path) for path, found in paths.items() for method in methods if method in found}
+
+
+@pytest.mark.requirement("SEC-8")
+def test_every_route_that_changes_something_is_in_the_table() -> None:
+    assert unsafe_routes() == {*TABLE, *NO_CHANGE}, "a new route: tell here which events describe what it changes"
+
+
+@pytest.mark.requirement("SEC-8")
+def test_every_change_is_told_with_who_what_and_from_where(
+    walk: Walk, api: httpx.Client, caxton_server: RunningServer
+) -> None:
+    wrong: list[str] = []
+    with caxton_server.client("default") as home:
+        clients = {"here": api, "default": home}
+        for (method, path), (change, wanted) in TABLE.items():
+            heads = {
+                name: client.get("/v1/events", params={"order": "newest", "limit": 1}).json()
+                for name, client in clients.items()
+            }
+            after = {name: (head["events"] or [{"sequence": 0}])[0]["sequence"] for name, head in heads.items()}
+            answer = change(walk)
+            if answer.status_code >= 300:
+                wrong.append(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+                continue
+            request = answer.headers["x-request-id"]
+            found = _told(clients, after, request, wanted)
+            missing = [kind for kind in wanted if kind not in found]
+            if missing:
+                wrong.append(f"{method} {path}: no {missing} of request {request}, only {sorted(found)}")
+                continue
+            for kind in wanted:
+                event = found[kind]
+                origin = event["payload"]["origin"]
+                if not origin["key"].startswith("k_") or origin["peer"] != "127.0.0.1" or origin["channel"] != "api":
+                    wrong.append(f"{method} {path}: {kind} from {origin}")
+                if kind != "execution_triggered" and not event["actor"].startswith("founder:"):
+                    wrong.append(f"{method} {path}: {kind} by {event['actor']}")
+            if len({found[kind]["event_id"] for kind in wanted}) != len(wanted):
+                wrong.append(f"{method} {path}: one event for several")
+    assert not wrong, "\n".join(wrong)
+
+
+def _told(
+    clients: dict[str, httpx.Client], after: dict[str, int], request: str, wanted: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
+    """Events of a request by their types; keys and roles are told in the customer's default workspace."""
+    deadline = time.monotonic() + 15
+    while True:
+        found: dict[str, dict[str, Any]] = {}
+        for name, client in clients.items():
+            page = client.get("/v1/events", params={"order": "newest", "limit": 300}).json()["events"]
+            for event in page:
+                if event["sequence"] > after[name] and event["payload"].get("origin", {}).get("request") == request:
+                    found[event["event_type"]] = event
+        if all(kind in found for kind in wanted) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def test_before_and_after_are_told(walk: Walk, api: httpx.Client) -> None:
+    walk.post("/v1/agents/idle/stop").raise_for_status()
+    (asked,) = [e for e in _events(api, "change_requested") if e["payload"]["operation"] == "agent.stop"]
+    assert (asked["payload"]["subject"], asked["payload"]["before"]) == ("idle", "Running")
+    for limit in (5.0, 7.0):
+        body = {**BUDGET, "limit": limit, "agent": "quick", "workspace": walk.known["workspace"]}
+        api.put("/v1/budgets", json=body).raise_for_status()
+    last = _events(api, "budget_set")[0]["payload"]
+    assert (last["before"], last["limit"]) == (5.0, 7.0)
+
+
+def _events(api: httpx.Client, kind: str) -> list[dict[str, Any]]:
+    found = api.get("/v1/events", params={"type": kind, "order": "newest", "limit": 500}).raise_for_status()
+    return list(found.json()["events"])
+
+
+# --- refusals and reads ---
+
+
+@pytest.mark.requirement("SEC-3")
+def test_refusals_are_told_and_a_flood_of_them_is_one_event(
+    api: httpx.Client, caxton_server: RunningServer, workspace: str
+) -> None:
+    made = api.post("/v1/keys", json={"name": "onlooker", "role": "viewer"}).json()
+    with caxton_server.client(workspace, key=made["key"]) as viewer:
+        for _ in range(30):
+            assert viewer.post("/v1/messages", json={"capability": "x", "content": "x"}).status_code == 403
+            assert viewer.get("/v1/capabilities").status_code == 200
+            assert viewer.post("/v1/memory/search", json={"text": "x"}).status_code == 200
+        refused = [e for e in _events(api, "change_refused") if e["payload"]["origin"]["key"] == made["id"]]
+        assert len(refused) == 1, "the first at once, the others with the next minute's"
+        assert refused[0]["actor"] == "operator:onlooker"
+        assert refused[0]["payload"]["operation"] == "POST /v1/messages"
+        for kind in ("skills_discovered", "memories_found"):
+            mine = [e for e in _events(api, kind) if e["payload"].get("origin", {}).get("key") == made["id"]]
+            assert len(mine) <= 1, f"{kind}: reads do not make the log grow"
+        api.delete(f"/v1/keys/{made['id']}").raise_for_status()
+        deadline = time.monotonic() + 10
+        while viewer.get("/v1/agents").status_code != 401 and time.monotonic() < deadline:
+            time.sleep(0.1)
+    with caxton_server.client("default") as home:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            found = [e for e in _events(home, "authentication_failed") if e["payload"].get("key_id") == made["id"]]
+            if found:
+                break
+            time.sleep(0.2)
+        assert found, "a key that was revoked and is still used"
+        assert found[0]["payload"]["addresses"] == ["127.0.0.1"]
+        with caxton_server.client(workspace, key="cx_nobody-has-this-key") as nobody:
+            for _ in range(20):
+                assert nobody.get("/v1/agents").status_code == 401
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            strangers = [e for e in _events(home, "authentication_failed") if e["payload"]["reason"] == "unknown"]
+            if strangers:
+                break
+            time.sleep(0.2)
+        assert 1 <= len(strangers) <= 3, "not one for each"

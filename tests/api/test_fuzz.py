@@ -1,0 +1,42 @@
+"""Whatever is sent, by whomever: no fault of the server, no answer that the description does not have, nothing without a key.
+
+The same for longer, on a server of its own: `make fuzz`.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunningServer
+from tests.fuzz.run import NOBODY, PHASES, ROLES, customer, fuzz, key_of, prepare
+
+FULL = ("admin",)
+"""Who reaches everything; the others mostly learn that they may not."""
+
+
+@pytest.mark.requirement("SEC-1")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("role", ROLES)
+def test_any_request_is_answered_as_described(
+    caxton_server: RunningServer, workspace: str, tmp_path: Path, role: str
+) -> None:
+    with caxton_server.client() as admin:
+        boss = customer(admin)
+    with caxton_server.client(workspace, key=boss) as api:
+        known = prepare(api, tmp_path / "workspace")
+        description = tmp_path / "openapi.json"
+        description.write_text(json.dumps(api.get("/openapi.json").json()))
+        key = key_of(api, role)
+    phases = PHASES if role in FULL else ("fuzzing",) if role != NOBODY else ("coverage",)
+    done = fuzz(
+        caxton_server.url,
+        description,
+        key=key,
+        workspace=workspace,
+        known=known,
+        phases=phases,
+        examples=2,
+    )
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+    assert "passed" in done.stdout

@@ -1,0 +1,134 @@
+"""What commands print fits 80 and 60 columns, and says what to do next."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import RunCli
+from tests.cli.terminal import Terminal
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["--help"],
+        ["ask", "-h"],
+        ["conversation", "list"],
+        ["agent", "list"],
+        ["agent", "show", "echo"],
+        ["tool", "list"],
+        ["capabilities"],
+        ["status"],
+        ["deploy"],
+        ["deploy", "--dry-run"],
+        ["validate"],
+        ["deployments"],
+        ["role", "list"],
+        ["key", "list"],
+        ["key", "show"],
+        ["tool", "grants"],
+        ["approvals", "list", "--state", "all"],
+        ["budgets", "list"],
+        ["views", "list"],
+        ["events", "types"],
+        ["init", "--list"],
+        ["health"],
+        ["trace", "--last"],
+        ["execution", "show", "--last"],
+        ["events", "list", "-n", "5"],
+        [
+            "ask",
+            "echo",
+            "Some words that are many more than would fit into one line of a terminal, and then a few more.",
+        ],
+        ["ask", "ecco", "hello"],
+    ],
+    ids=" ".join,
+)
+def test_lines_fit(echo: RunCli, folder: Path, command: list[str], columns: int) -> None:
+    echo("ask", "echo", "hello")
+    terminal = Terminal(*command, cwd=folder, env=dict(os.environ), columns=columns)
+    terminal.finish()
+    assert [line for line in terminal.too_wide() if "caxton " not in line] == []  # commands stay whole: they are copied
+    assert "Traceback (" not in terminal.text
+
+
+def test_conversation_list_says_more_and_how_to_go_on(echo: RunCli, folder: Path) -> None:
+    terminal = Terminal("chat", "echo", "--topic", "numbers", cwd=folder, env=dict(os.environ))
+    terminal.wait_for("you ›")
+    terminal.type("one\r")
+    terminal.wait_for("you said: one")
+    terminal.wait_for("you ›")
+    terminal.type("\x04")
+    terminal.finish()
+    (conversation,) = echo("conversation", "list", "--json").data["conversations"]
+    listed = Terminal("conversation", "list", cwd=folder, env=dict(os.environ), columns=80)
+    assert listed.finish() == 0
+    text = "\n".join(listed.lines())
+    assert "echo · numbers" in text
+    assert f"caxton conversation show {conversation['id']}" in text
+    assert f"caxton chat --resume {conversation['id']}" in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-h"], ["help"], ["ask", "-h"], ["help", "ask"], ["help", "conversation", "list"]], ids=" ".join
+)
+def test_help_comes_by_any_of_its_names(offline_cli: RunCli, arguments: list[str]) -> None:
+    shown = offline_cli(*arguments)
+    assert shown.code == 0
+    assert "Usage: caxton" in shown.out
+
+
+def test_a_group_has_help_as_a_command(offline_cli: RunCli) -> None:
+    assert "Show a conversation with its messages." in offline_cli("conversation", "help").out
+    assert "--active" in offline_cli("conversation", "help", "list").out
+
+
+def test_an_agent_in_place_of_a_capability_is_understood(echo: RunCli, folder: Path) -> None:
+    agent = (folder / "agents/echo.toml").read_text()
+    (folder / "agents/echo.toml").write_text(agent.replace('["echo"]', '["repeat"]').replace("1.0.0", "1.1.0"))
+    assert echo("deploy").code == 0, agent
+    meant = echo("ask", "echo", "hello")
+    assert meant.code == 4
+    assert '"echo" is an agent; ask for what it offers: caxton ask repeat "…"' in meant.err
+    assert 'caxton ask --agent echo "…"' in meant.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suggested"),
+    [
+        (["echo", "How", "are", "you?"], 'caxton ask echo "How are you?"'),
+        (["--agent", "echo", "How", "are", "you?"], 'caxton ask --agent echo "How are you?"'),
+        (["How", "are", "you?"], 'caxton ask CAPABILITY "How are you?"'),
+        (["How are you?"], 'caxton ask CAPABILITY "How are you?"'),
+    ],
+)
+def test_a_text_without_quotes_or_without_a_capability_is_understood(
+    offline_cli: RunCli, arguments: list[str], suggested: str
+) -> None:
+    refused = offline_cli("ask", *arguments)
+    assert refused.code == 2
+    assert suggested in refused.err
+
+
+def test_the_server_is_looked_for_where_the_settings_put_it(
+    offline_cli: RunCli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAXTON_PORT", "18899")
+    refused = offline_cli("health")
+    assert refused.code == 5
+    assert "http://127.0.0.1:18899" in refused.err
+    assert "CAXTON_PORT" in refused.err
+    monkeypatch.delenv("CAXTON_PORT")
+    (folder / "caxton.toml").write_text("port = 18898\n")
+    assert "http://127.0.0.1:18898" in offline_cli("health").err
+    monkeypatch.setenv("CAXTON_PORT", "many")
+    assert offline_cli("health").code == 3
+
+
+def test_an_empty_workspace_is_named(run_cli: RunCli) -> None:
+    refused = run_cli("--workspace", "nothere", "ask", "echo", "hello")
+    assert refused.code == 4
+    assert 'nothing is deployed in the workspace "nothere"' in refused.err

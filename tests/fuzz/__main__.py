@@ -1,0 +1,57 @@
+"""Fuzzes a server of its own for as long as you like: `python -m tests.fuzz --minutes 10 --seed 7`."""
+
+import argparse
+import json
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.conftest import start_server, stop_server
+from tests.fuzz.run import PHASES, ROLES, customer, fuzz, key_of, prepare
+
+
+def main() -> int:
+    """Runs all roles, and no key at all, one after the other."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10, help="for all of it")
+    parser.add_argument("--examples", type=int, default=200, help="inputs an operation, and role")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    parser.add_argument("--role", choices=ROLES, action="append", help="only these")
+    parser.add_argument("--phases", default=",".join(PHASES))
+    parser.add_argument("--store", help="URL of a PostgreSQL database; SQLite without it")
+    options = parser.parse_args()
+    roles = options.role or ROLES
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        env = {"CAXTON_STORE__URL": options.store} if options.store else None
+        process, server = start_server(Path(folder, "data"), env=env)
+        try:
+            for role in roles:
+                with server.client() as admin:
+                    boss = customer(admin)
+                with server.client(f"fuzz-{role}", key=boss) as api:
+                    known = prepare(api, Path(folder, role))
+                    description = Path(folder, role, "openapi.json")
+                    description.write_text(json.dumps(api.get("/openapi.json").json()))
+                    key = key_of(api, role)
+                done = fuzz(
+                    server.url,
+                    description,
+                    key=key,
+                    workspace=f"fuzz-{role}",
+                    known=known,
+                    phases=options.phases.split(","),
+                    examples=options.examples,
+                    seed=options.seed,
+                    seconds=max(1, int(options.minutes * 60 / len(roles))),
+                )
+                print(f"--- {role}, seed {options.seed}\n{done.stdout}{done.stderr}", flush=True)
+                failed += done.returncode != 0
+        finally:
+            stop_server(process)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

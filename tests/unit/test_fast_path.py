@@ -1,0 +1,60 @@
+"""The way in: who floods it does not hold up who asks for little, and only what is full refuses."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from caxton.domain.errors import Overloaded
+from caxton.domain.executions import Accepted, TurnRequest
+from caxton.domain.ids import Scope
+from caxton.service.fast_path import FastPath
+from tests.support.turns import turn_request
+
+FLOOD = Scope(customer="flood")
+OTHER = Scope(customer="other")
+
+
+class Store:
+    """Accepts nothing of the flood until it is let."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.batches: list[list[str]] = []
+
+    async def accept(self, requests: Sequence[TurnRequest]) -> list[Accepted]:
+        self.batches.append([request.scope.customer for request in requests])
+        if any(request.scope == FLOOD for request in requests):
+            await self.open.wait()
+        return [Accepted(state="running") for _ in requests]
+
+
+@pytest.mark.requirement("RTE-8", "PRF-4")
+async def test_a_customer_that_asks_for_little_does_not_wait_for_the_batches_of_others() -> None:
+    store = Store()
+    path = FastPath(store.accept, most_waiting=10_000)
+    flood = [asyncio.create_task(path.submit(turn_request("echo", f"{n}", scope=FLOOD))) for n in range(1_000)]
+    await asyncio.sleep(0.3)
+    assert len(store.batches) == 4  # and the others wait
+    for number in range(3):
+        await asyncio.wait_for(path.submit(turn_request("echo", f"{number}", scope=OTHER)), 1)
+    assert store.batches[4:] == [["other"]] * 3
+    store.open.set()
+    await asyncio.gather(*flood)
+
+
+@pytest.mark.requirement("RTE-8")
+async def test_requests_are_refused_only_while_as_many_wait_as_may_and_not_those_of_others() -> None:
+    store = Store()
+    path = FastPath(store.accept, most_waiting=100)
+    waiting = [asyncio.create_task(path.submit(turn_request("echo", f"{n}", scope=FLOOD))) for n in range(60)]
+    await asyncio.sleep(0.05)
+    path.check("flood")
+    path.queued = {"flood": 40}  # calls that wait for a limit count as well
+    with pytest.raises(Overloaded, match="100 requests wait, as many as may"):
+        path.check("flood")
+    path.check("other")
+    path.queued = {}
+    path.check("flood")
+    store.open.set()
+    await asyncio.gather(*waiting)
