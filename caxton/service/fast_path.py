@@ -69,7 +69,7 @@ class FastPath:
         self.queued: Mapping[str, int] = {}
         """Calls of accepted requests that wait until it is their turn, by customer: they count as well."""
         self._talks: set[tuple[Scope, ConversationId]] = set()
-        """Conversations of which a message is under way: the next one waits for it."""
+        """Conversations of which a message is under way: the next one waits for it, and so does the same request sent twice."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._aside: set[asyncio.Task[None]] = set()
         self._busy = Counter[str]()
@@ -126,6 +126,7 @@ class FastPath:
         while True:
             waiting = _Waiting(request, asyncio.get_running_loop().create_future())
             if self._goes_aside(request):
+                self._talks.add(_talk(request))
                 self._start([waiting], self._aside)
             else:
                 self._queue.put(_kind(request), waiting)
@@ -146,6 +147,7 @@ class FastPath:
             and bool(self._under_way)
             and len(self._aside) < ASIDE
             and not self._busy[request.scope.customer]
+            and _talk(request) not in self._talks
         )
 
     def _start(self, batch: list[_Waiting], among: set[asyncio.Task[None]]) -> asyncio.Task[None]:
@@ -159,7 +161,9 @@ class FastPath:
             batch = self._take()
             if batch:
                 await asyncio.wait({self._start(batch, self._under_way)}, timeout=NEXT_AFTER)
-            if self._under_way and (not batch or len(self._under_way) >= BATCHES):
+            if not batch and (before := self._under_way | self._aside):
+                await asyncio.wait(before, return_when=asyncio.FIRST_COMPLETED)
+            elif len(self._under_way) >= BATCHES:
                 await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
 
     def _take(self) -> list[_Waiting]:
@@ -172,12 +176,11 @@ class FastPath:
             request = waiting.request
             if waiting.done.cancelled():
                 continue
-            talk = (request.scope, request.conversation_id)
+            talk = _talk(request)
             if talk in self._talks:
                 behind.append(waiting)
                 continue
-            if not request.one_shot:
-                self._talks.add(talk)
+            self._talks.add(talk)
             size += waiting.size
             batch.append(waiting)
         for waiting in reversed(behind):
@@ -201,8 +204,13 @@ class FastPath:
                 if not waiting.done.done():
                     waiting.done.set_result(accepted)
         finally:
-            self._talks.difference_update((request.scope, request.conversation_id) for request in requests)
+            self._talks.difference_update(_talk(request) for request in requests)
             self._busy -= customers  # which keeps none that has nothing left
+
+
+def _talk(request: TurnRequest) -> tuple[Scope, ConversationId]:
+    """Its conversation: a one-shot request has one of its own, which it shares with the same request sent twice."""
+    return request.scope, request.conversation_id
 
 
 def overloaded(most: int) -> Overloaded:

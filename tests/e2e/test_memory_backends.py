@@ -67,7 +67,8 @@ def test_qdrant_as_a_server_may_come_up_after_caxton(tmp_path: Path, monkeypatch
             ready = api.get("/ready")
             assert (ready.status_code, ready.json()["status"]) == (200, "ready")
             memory = ready.json()["components"]["memory"]
-            assert (memory["status"], memory["detail"]) == ("degraded", "Qdrant does not answer")
+            assert memory["status"] == "degraded"
+            assert memory["detail"].startswith("Qdrant does not answer (")
             with standing_in(tmp_path / "qdrant", key="the-key-of-qdrant", port=port):
                 remember_and_find(api)
                 memory = api.get("/ready").json()["components"]["memory"]

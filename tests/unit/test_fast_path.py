@@ -58,3 +58,28 @@ async def test_requests_are_refused_only_while_as_many_wait_as_may_and_not_those
     path.check("flood")
     store.open.set()
     await asyncio.gather(*waiting)
+
+
+class Twice:
+    """Can only accept what no other request of the batch shares its conversation with, as the real one."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    async def accept(self, requests: Sequence[TurnRequest]) -> list[Accepted]:
+        self.seen.append(len(requests))
+        assert len({request.conversation_id for request in requests}) == len(requests)
+        await asyncio.sleep(0.01)
+        return [Accepted(state="running") for _ in requests]
+
+
+@pytest.mark.requirement("AGT-10")
+async def test_the_same_request_many_times_at_once_is_never_twice_in_one_batch() -> None:
+    store = Twice()
+    path = FastPath(store.accept, most_waiting=100)
+    same = turn_request("echo", "the same", scope=OTHER)
+    assert same.one_shot
+    others = [turn_request("echo", f"{n}", scope=FLOOD) for n in range(3)]
+    found = await asyncio.wait_for(asyncio.gather(*(path.submit(each) for each in [same, *others] * 8)), 10)
+    assert {each.state for each in found} == {"running"}
+    assert sum(store.seen) == 32
