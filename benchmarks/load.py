@@ -322,6 +322,10 @@ def _run(
     ]
 
 
+UNDER_WAY = 100
+"""Requests that one process of the official client has under way: its library looks at each of them for each further one."""
+
+
 def through_the_client(running: Server, rate: float, seconds: float, agents: int, processes: int) -> Result:
     """One-shot requests by :class:`caxton.client.AsyncCaxton`, which shares them among `processes`."""
     found = Result(seconds=seconds)
@@ -335,17 +339,26 @@ def through_the_client(running: Server, rate: float, seconds: float, agents: int
 
 
 def _ask_by_client(url: str, key: str, agents: int, seconds: float, rate: float) -> tuple[list[float], int]:
-    """Milliseconds from the time that each request was due to its reply, and how many have none."""
+    """Milliseconds from the time that each request was due to its reply, and how many have none.
+
+    A service that uses the client has so many requests under way at once and no more. Those that are not answered in twice the
+    time have failed: a process that falls behind would otherwise never end.
+    """
     took: list[float] = []
     failed = 0
+    places = asyncio.Semaphore(UNDER_WAY)
 
     async def ask(client: AsyncCaxton, number: int, due: float) -> None:
         nonlocal failed
-        try:
-            await client.ask(CONTENT, capability=f"agent-{number % agents}")
-            took.append((time.perf_counter() - due) * 1000)
-        except CaxtonError:
-            failed += 1
+        async with places:
+            if due and time.perf_counter() - due > seconds:
+                failed += 1
+                return
+            try:
+                await client.ask(CONTENT, capability=f"agent-{number % agents}")
+                took.append((time.perf_counter() - due) * 1000)
+            except CaxtonError:
+                failed += 1
 
     async def run() -> None:
         async with AsyncCaxton(url, api_key=key) as client, asyncio.TaskGroup() as tasks:
