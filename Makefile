@@ -59,6 +59,7 @@ docs: .venv/.installed ## Make the generated pages of docs/reference anew.
 	$(RUN)/python -m caxton.api.permissions_reference
 	$(RUN)/python -m caxton.domain.errors_reference
 	$(RUN)/python -m caxton.domain.events.reference
+	$(RUN)/python -m caxton.runtime.limits_reference
 
 clean: ## Remove what can be made again.
 	rm -rf .venv .uv dist build .pytest_cache .ruff_cache .import_linter_cache

@@ -15,6 +15,8 @@ where there is one, the command to run), `details`, `request_id`, and `retry_aft
 terminal it is one line with its hints, and the exit code below. *Retryable* errors may pass by themselves: workflow policy
 tries again, and so may you, with the same idempotency key: what failed is then done anew, as an execution of its own, unless it
 has called a tool that may not be called twice. Texts longer than 4 KiB are cut, and NUL characters in them are replaced.
+
+[Limits](limits.md) lists every limit with its value, the setting that changes it, and the error that tells it.
 """
 
 
