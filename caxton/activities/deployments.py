@@ -9,6 +9,7 @@ from temporalio import activity
 
 from caxton.deploying.events import DeploymentNotes
 from caxton.deploying.releases import Release, read_release
+from caxton.deploying.rollouts import Rollouts, plan_of
 from caxton.deploying.schedules import set_schedules
 from caxton.deploying.triggers import set_triggers
 from caxton.deploying.validation import HookSecrets, ReadBundle, read_here, validate_release
@@ -35,6 +36,9 @@ from caxton.workflows.policies import HEARTBEAT_TIMEOUT
 NOTIFY_AT_ONCE = 10
 """Lifecycle workflows that are told at the same time."""
 
+FollowRollout = Callable[[Scope, str], Awaitable[None]]
+"""Has somebody look at a rollout, by its id."""
+
 Notify = Callable[[Scope, str, Digest | None], Awaitable[None]]
 """Tells an agent's workflow that it was deployed (digest) or removed (None)."""
 
@@ -60,6 +64,9 @@ class DeploymentActivities:
     """Reads definitions."""
     apply_schedules: Callable[[Scope], Awaitable[None]] | None = field(default=None, repr=False)
     """Tells the engine of schedules of a workspace that are new, changed or gone."""
+
+    follow_rollout: FollowRollout | None = field(default=None, repr=False)
+    """Starts what looks at a rollout."""
 
     hook_secrets: HookSecrets | None = field(default=None, repr=False)
     """Says why a trigger cannot use a secret."""
@@ -187,7 +194,8 @@ class DeploymentActivities:
             self.warm_memory()
         done = await self.records.read(lambda tx: tx.deployment(deployment.scope, deployment.deployment_id))
         assert done is not None
-        changed = [c for c in done.changes if c.kind == "agent" and c.action != "unchanged"]
+        agents = [c for c in done.changes if c.kind == "agent" and c.action != "unchanged"]
+        changed = [change for change in agents if change.rollout is None]
         free = asyncio.Semaphore(NOTIFY_AT_ONCE)
 
         async def tell(change: Change) -> None:
@@ -195,6 +203,9 @@ class DeploymentActivities:
                 await self.notify(deployment.scope, change.name, change.digest)
 
         await asyncio.gather(*(tell(change) for change in changed))
+        for change in agents:
+            if change.rollout is not None and self.follow_rollout is not None:
+                await self.follow_rollout(deployment.scope, change.rollout)
         if self.apply_schedules is not None:
             await self.apply_schedules(deployment.scope)
 
@@ -226,17 +237,24 @@ def _apply(
         and (component := transaction.component(scope, change.kind, change.name)) is not None
     }
     after: dict[tuple[str, str], AgentVersion | ToolVersion] = {}
+    rollouts = Rollouts(transaction, scope, deployment.actor or SYSTEM, deployment.origin)
+    named = {bundle.name for bundle in deployment.request.bundles if bundle.kind == "agent"}
+    for change in changes:
+        if change.kind == "agent" and (change.action == "deleted" or _brings_back(transaction, scope, change, named)):
+            rollouts.supersede(change.name, "the deployment of another version came after it")
     for change in changed:
         if change.action == "deleted":
             transaction.remove_component(scope, change.kind, change.name)
         elif change.digest is not None:
             version = _version_of(transaction, scope, change.kind, change.digest)
-            after[change.kind, change.name] = version
             change.after = version.spec.version if isinstance(version, AgentVersion) else version.manifest.version
             if isinstance(version, AgentVersion):
                 change.capabilities = [capability.name for capability in version.spec.capabilities]
             else:
                 change.lacks(lacking(version))
+            if _rolls_out(transaction, deployment, change, before.get((change.kind, change.name)), version, rollouts):
+                continue
+            after[change.kind, change.name] = version
             transaction.put_component(
                 scope,
                 change.kind,
@@ -249,6 +267,8 @@ def _apply(
     notes.activated(changes, rollback=deployment.rollback_of is not None)
     skills = _count_skills(release, after)
     for change in changed:
+        if change.rollout is not None:
+            continue
         old, new = before.get((change.kind, change.name)), after.get((change.kind, change.name))
         if isinstance(old, AgentVersion) or isinstance(new, AgentVersion):
             assert not isinstance(old, ToolVersion)
@@ -260,6 +280,37 @@ def _apply(
         elif old is not None or new is not None:
             notes.tool(old, new, change.ungranted)
     return changes
+
+
+def _brings_back(transaction: Transaction, scope: Scope, change: Change, named: Collection[str]) -> bool:
+    """Whether somebody deploys what is live, while a rollout of something else is under way."""
+    if change.action != "unchanged" or change.name not in named:
+        return False
+    component = transaction.component(scope, "agent", change.name)
+    return component is not None and component.digest == change.digest
+
+
+def _rolls_out(
+    transaction: Transaction,
+    deployment: DeploymentInput,
+    change: Change,
+    before: AgentVersion | ToolVersion | None,
+    after: AgentVersion | ToolVersion,
+    rollouts: Rollouts,
+) -> bool:
+    """Whether a new version of an agent gets only a part of the traffic at first; begins that."""
+    if not isinstance(after, AgentVersion):
+        return False
+    rollouts.supersede(change.name, f"{after.spec.version} was deployed after it")
+    component = transaction.component(deployment.scope, "agent", change.name)
+    plan = plan_of(after, deployment.request.strategy)
+    if plan is None or not isinstance(before, AgentVersion) or deployment.rollback_of is not None:
+        return False
+    if component is None or component.state != AgentState.RUNNING:
+        return False  # what takes no work has no traffic to share
+    rollout = rollouts.begin(change.name, before, after, plan, deployment.deployment_id)
+    change.rollout, change.strategy = rollout.id, plan.strategy
+    return True
 
 
 def _count_skills(release: Release, after: Mapping[tuple[str, str], AgentVersion | ToolVersion]) -> int:

@@ -26,6 +26,7 @@ from caxton.service.projections import Projections
 from caxton.service.queues import Queues
 from caxton.service.rates import Rates
 from caxton.service.retention import Retention
+from caxton.service.rollouts import Rollouts
 from caxton.service.schedules import Schedules
 from caxton.service.storage import Storage
 from caxton.service.system import HealthChecks
@@ -62,6 +63,7 @@ class Services:
     triggers: Triggers
     hooks: Hooks
     deployments: Deployments
+    rollouts: Rollouts
     tools: Tools
     tool_grants: ToolGrants
     approvals: Approvals

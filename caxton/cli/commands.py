@@ -38,6 +38,7 @@ SECTIONS: dict[str, list[CommandEntry]] = {
         CommandEntry("validate", "validate", "Check the workspace's files", "Reading the workspace"),
         CommandEntry("status", "status", "Show what differs from the server", "Comparing with the server"),
         CommandEntry("deploy", "deploy", "Bring the workspace to the server", "Reading the workspace"),
+        CommandEntry("rollout", "rollouts", "New versions that get a part of the traffic first", "Asking the server"),
         CommandEntry("rollback", "deployments", "Undo a deployment", "Asking the server"),
         CommandEntry("deployments", "deployments", "List past deployments, show one", "Asking the server"),
     ],

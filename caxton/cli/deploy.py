@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from caxton.client import Caxton
     from caxton.definitions.workspace import Workspace
     from caxton.domain.deployments import Bundle, Change, Deployment, DeploymentPlan
+    from caxton.domain.rollouts import Strategy
 
 app = new_app()
 
@@ -42,6 +43,13 @@ def deploy(
     message: Annotated[
         str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the list of deployments.")
     ] = "",
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How new versions of agents go live: direct, blue_green or canary; as their files say if left out.",
+        ),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Deploy again whenever a file changes, until Ctrl-C.")] = False,
 ) -> None:
     """Bring the workspace to the server: all of it or nothing. Only what has changed travels.
@@ -49,7 +57,7 @@ def deploy(
     It asks before it replaces a version that is newer than the one here, or that another folder or person deployed, and
     before it removes anything. Where nobody can be asked, it refuses; --yes agrees beforehand.
     """
-    how = _How(dry_run=dry_run, prune=prune, yes=yes, message=message)
+    how = _How(dry_run=dry_run, prune=prune, yes=yes, message=message, strategy=_strategy(strategy))
     if not watch:
         _deploy_folder(how)
         return
@@ -84,8 +92,24 @@ class _How:
     message: str
     yes: bool
     prune: bool = False
+    strategy: "Strategy | None" = None
     command: str = "caxton deploy"
     """For hints."""
+
+
+def _strategy(name: str | None) -> "Strategy | None":
+    """The strategy of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from caxton.domain.errors import UsageError
+    from caxton.domain.rollouts import Strategy
+
+    try:
+        return None if name is None else Strategy(name.replace("-", "_"))
+    except ValueError:
+        raise UsageError(f'there is no strategy "{name}"', "write direct, blue_green or canary") from None
 
 
 def deploy_tool(folder: "Path", *, dry_run: bool, yes: bool, message: str) -> None:
@@ -119,7 +143,9 @@ def _deploy(
         raise UsageError(f"--message has {len(how.message):,} characters; {LONGEST_MESSAGE} are allowed")
     started = time.perf_counter()
     bundles, source = workspace.bundles, source_of(around)
-    request = DeploymentRequest(bundles=bundles, prune=how.prune, message=how.message, source=source)
+    request = DeploymentRequest(
+        bundles=bundles, prune=how.prune, message=how.message, source=source, strategy=how.strategy
+    )
     plan = caxton.plan(request)
     changes = with_versions(plan.changes, workspace)
     _add_ungranted(caxton, workspace, changes)
@@ -308,7 +334,7 @@ def _show_result(changes: "Sequence[Change]", deployment: "Deployment", seconds:
         [
             f"{style('✓', 'green')} {change.name if change.kind == 'agent' else f'{change.name} (tool)'}",
             "removed" if change.action == "deleted" else versions(change),
-            ", ".join(change.capabilities),
+            f"{change.strategy}: not live yet" if change.rollout else ", ".join(change.capabilities),
         ]
         for change in sorted(changes, key=lambda change: change.kind)
         if change.action != "unchanged"
@@ -319,6 +345,10 @@ def _show_result(changes: "Sequence[Change]", deployment: "Deployment", seconds:
     undo = f"     Undo: {style('caxton rollback', 'bold')}" if is_terminal() else ""
     prose(f"{text[:1].upper()}{text[1:]} in {seconds:.2f} s.{undo}")
     _warn_of_ungranted(changes)
+    rolling = [change.name for change in changes if change.rollout]
+    if rolling:
+        remark(f"Next: {style(f'caxton rollout status {rolling[0]} --watch', 'bold')}")
+        return
     example = _example(changes, workspace)
     if example:
         remark(f"Next: {style(example, 'bold')}")

@@ -45,9 +45,15 @@ class DeploymentNotes:
     """Gathers events of one deployment."""
 
     def __init__(
-        self, scope: Scope, deployment_id: DeploymentId, actor: str = SYSTEM, origin: Origin | None = None
+        self,
+        scope: Scope,
+        deployment_id: DeploymentId,
+        actor: str = SYSTEM,
+        origin: Origin | None = None,
+        occasion: str = "",
     ) -> None:
-        """Tell what `actor` did."""
+        """Tell what `actor` did; `occasion` tells apart what happens to one deployment several times."""
+        self.occasion = occasion
         self.scope = scope
         self.deployment_id = deployment_id
         self.actor = actor
@@ -61,7 +67,7 @@ class DeploymentNotes:
                 self.scope,
                 payload,
                 self.deployment_id,
-                part,
+                f"{part} {self.occasion}" if self.occasion else part,
                 actor=self.actor,
                 origin=self.origin,
                 agent=agent,
@@ -115,7 +121,7 @@ class DeploymentNotes:
         self.add(DeploymentActivated(**_counts(changes)))
         self._progress(100.0, "all changes are live")
         for change in changes:
-            if change.action == "unchanged":
+            if change.action == "unchanged" or change.rollout is not None:
                 continue
             part, agent = f"{change.kind}/{change.name}", _agent(change)
             facts: dict[str, Any] = {

@@ -6,6 +6,7 @@ from caxton.domain.agents import AgentVersion
 from caxton.domain.deployments import Bundle, Change, DeploymentRequest, compare
 from caxton.domain.ids import Digest, Scope
 from caxton.domain.records import Component, Transaction
+from caxton.domain.rollouts import MOST_ROLLOUTS, Strategy
 from caxton.domain.tools import ToolVersion
 
 
@@ -22,6 +23,10 @@ class Release:
     changes: list[Change]
     kept_agents: dict[Digest, AgentVersion]
     kept_tools: dict[Digest, ToolVersion]
+    replaced_agents: dict[str, AgentVersion]
+    """Live versions of agents that are modified."""
+    strategy: Strategy | None = None
+    """How new versions go live, whatever their files say."""
 
     @property
     def contents(self) -> list[Digest]:
@@ -38,6 +43,10 @@ def read_release(transaction: Transaction, scope: Scope, request: DeploymentRequ
     if not request.prune:
         wanted = {**present, **wanted}
     actions = compare(wanted, present)
+    for rollout in transaction.rollouts(scope, live=True, limit=MOST_ROLLOUTS):
+        key = ("agent", rollout.agent)
+        if wanted.get(key) == rollout.candidate and actions.get(key) == "modified":
+            actions[key] = "unchanged"  # it is on its way already
     changes: list[Change] = []
     for key, action in sorted(actions.items(), key=lambda item: (item[0][0] != "tool", item[0])):
         component = components.get(key)
@@ -60,4 +69,6 @@ def read_release(transaction: Transaction, scope: Scope, request: DeploymentRequ
     changed = [bundle for key, bundle in bundles.items() if actions[key] in ("new", "modified")]
     agents = transaction.agent_versions(scope, [c.digest for c in kept if c.kind == "agent"])
     tools = transaction.tool_versions(scope, [c.digest for c in kept if c.kind == "tool"])
-    return Release(before, changed, kept, changes, agents, tools)
+    replaced = [components[key].digest for key, action in actions.items() if action == "modified" and key[0] == "agent"]
+    modified = {version.name: version for version in transaction.agent_versions(scope, replaced).values()}
+    return Release(before, changed, kept, changes, agents, tools, modified, request.strategy)

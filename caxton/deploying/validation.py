@@ -10,6 +10,7 @@ from caxton.definitions.crosscheck import crosscheck
 from caxton.definitions.reading import Reading, errors_of, sorted_problems
 from caxton.definitions.tools import ToolSource
 from caxton.deploying.releases import Release
+from caxton.deploying.rollouts import plan_of
 from caxton.domain.agents import AgentVersion
 from caxton.domain.deployments import Bundle, wrong_in
 from caxton.domain.errors import CaxtonError, Hint, InvalidDefinitions, NotFound
@@ -93,6 +94,7 @@ async def validate_release(
     kept = _kept(release, tools)
     problems += crosscheck([*agents, *kept], _names(tools))
     for agent in agents:
+        problems += _check_rollout(agent, release)
         problems += _check_model(agent, models)
         problems += _check_channels(agent, channels)
         problems += _check_secrets(scope, agent, hook_secrets)
@@ -164,6 +166,25 @@ def _names(tools: dict[str, Sequence[ToolFunction] | None]) -> dict[str, list[st
         name: None if functions is None else [function.name for function in functions]
         for name, functions in tools.items()
     }
+
+
+def _check_rollout(agent: AgentSource, release: Release) -> list[Problem]:
+    """A candidate that offers something else than the live version could not share its traffic."""
+    live = release.replaced_agents.get(agent.version.name)
+    plan = plan_of(agent.version, release.strategy)
+    if live is None or plan is None:
+        return []
+    before, after = ({c.name for c in each.spec.capabilities} for each in (live, agent.version))
+    differ = sorted(before ^ after)
+    if not differ:
+        return []
+    return [
+        agent.problem(
+            ("capabilities",),
+            f"the candidate offers other capabilities than version {live.spec.version}, which is live: {', '.join(differ)}",
+            "deploy it with --strategy direct, or change the capabilities in a deployment of their own",
+        )
+    ]
 
 
 def _check_model(agent: AgentSource, models: ModelGateway) -> list[Problem]:

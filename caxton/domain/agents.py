@@ -12,6 +12,7 @@ from caxton.domain.ids import Digest, Name
 from caxton.domain.lifecycle import StateMachine
 from caxton.domain.memory import ScopeKind
 from caxton.domain.quantities import Rate, Seconds, one_of
+from caxton.domain.rollouts import RolloutPlan
 from caxton.domain.schedules import MOST_SCHEDULES, Schedule
 from caxton.domain.triggers import MOST_TRIGGERS, Trigger
 
@@ -144,6 +145,10 @@ class AgentSpec(BaseModel):
 
     triggers: list[Trigger] = Field(
         default=[], max_length=MOST_TRIGGERS, description="Signed webhooks by which other systems ask the agent."
+    )
+
+    rollout: RolloutPlan | None = Field(
+        default=None, description="How a new version of the agent goes live; at once if left out."
     )
 
     @property

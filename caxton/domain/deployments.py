@@ -11,6 +11,7 @@ from caxton.domain.given import GivenDigest, GivenPath, colliding_paths, wrong_p
 from caxton.domain.grants import Missing
 from caxton.domain.ids import DeploymentId, Digest, Name, derived_id, digest_of, is_digest, is_name
 from caxton.domain.lifecycle import StateMachine
+from caxton.domain.rollouts import Strategy
 
 
 class DeploymentState(StrEnum):
@@ -130,6 +131,8 @@ class DeploymentRequest(BaseModel):
     """Remove what the workspace on the server has and the request does not."""
     message: str = Field(default="", max_length=LONGEST_MESSAGE)
     source: DeploymentSource | None = None
+    strategy: Strategy | None = None
+    """How new versions of agents go live, whatever their files say."""
 
 
 class GivenDeployment(BaseModel):
@@ -143,11 +146,19 @@ class GivenDeployment(BaseModel):
     message: str = Field(default="", max_length=LONGEST_MESSAGE, pattern=r"^[^\x00]*$")
     source: DeploymentSource | None = None
     """The folder that it comes from: plans tell of each agent and tool where it was deployed from."""
+    strategy: Strategy | None = None
+    """How new versions of agents go live (direct, blue_green, canary), whatever `[rollout]` in their files says."""
 
     @property
     def request(self) -> DeploymentRequest:
         """What it asks for."""
-        return DeploymentRequest(bundles=[*self.bundles], prune=self.prune, message=self.message, source=self.source)
+        return DeploymentRequest(
+            bundles=[*self.bundles],
+            prune=self.prune,
+            message=self.message,
+            source=self.source,
+            strategy=self.strategy,
+        )
 
 
 class Change(BaseModel):
@@ -167,6 +178,10 @@ class Change(BaseModel):
     """In a plan: the deployment that made the present version live."""
     source: DeploymentSource | None = None
     """In a plan: the folder that the present version comes from, where that is known."""
+    rollout: str | None = None
+    """The rollout that began in place of making it live at once."""
+    strategy: Strategy | None = None
+    """Of that rollout."""
     capabilities: list[str] = []
     ungranted: list[str] = []
     """What a tool requests and nobody has granted: it runs without."""

@@ -253,6 +253,8 @@ class Plan(BaseModel):
     requester: str | None = None
     """Who asked for the turn."""
     pool: str = "default"
+    rollout: str | None = None
+    """The rollout that it is counted for."""
 
 
 class Ending(BaseModel):

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from caxton.domain.agents import AgentSpec, AgentState, AgentVersion
 from caxton.domain.grants import NO_GRANTS, StandingGrants, ToolGrant
-from caxton.domain.ids import DeploymentId, Digest, Scope
+from caxton.domain.ids import ConversationId, DeploymentId, Digest, Scope
 from caxton.domain.memory_functions import MEMORY_TOOL, SERVER
 from caxton.domain.records import Transaction
+from caxton.domain.rollouts import MOST_ROLLOUTS, AfterAbort, Rollout, RolloutState, gets
 from caxton.domain.tools import ToolState, ToolVersion
 from caxton.routing.index import CapabilityIndex, DeployedAgent, build_index
 
@@ -22,6 +23,8 @@ class Registry:
         *,
         has_budgets: bool = False,
         grants: Mapping[str, Sequence[ToolGrant]] | None = None,
+        rollouts: Sequence[Rollout] = (),
+        withdrawn: frozenset[Digest] = frozenset(),
     ) -> None:
         """Join the capability index with the active versions of tools and what is granted to them, and each agent's digest
         with its deployment."""
@@ -31,7 +34,23 @@ class Registry:
         self.has_budgets = has_budgets
         self.grants = grants or {}
         """What operators and settings grant, by tool."""
+        self.rollouts = {rollout.agent: rollout for rollout in rollouts}
+        """Rollouts under way, by agent."""
+        self.withdrawn = withdrawn
+        """Versions that were rolled back and that no conversation stays with."""
         """Whether anything that agents of the workspace do counts against a budget."""
+
+    def version_for(self, agent: str, conversation: ConversationId, live: Digest) -> Digest:
+        """The version of `agent` that a new conversation begins with: the `live` one, or the candidate of a rollout."""
+        rollout = self.rollouts.get(agent)
+        if rollout is None or rollout.stable != live:
+            return live
+        return rollout.candidate if gets(conversation, rollout.candidate, rollout.at_stage.percent) else live
+
+    def rollout_of(self, agent: str, digest: Digest) -> str | None:
+        """The rollout that what this version does is counted for, if there is one."""
+        rollout = self.rollouts.get(agent)
+        return rollout.id if rollout is not None and digest in (rollout.stable, rollout.candidate) else None
 
     def running_tool(self, name: str) -> ToolVersion | None:
         """The active version of a tool that takes calls."""
@@ -42,6 +61,9 @@ class Registry:
 
 
 MOST_VERSIONS = 4_096
+
+ENDED_ROLLOUTS = 100
+"""The latest rollouts of a workspace whose conversations are looked after once they were rolled back."""
 
 
 class Directory:
@@ -89,7 +111,20 @@ def _read(
     deployments = {c.name: (c.digest, c.deployment_id) for c in components if c.kind == "agent"}
     limited = bool(transaction.budgets(scope.customer, scope.workspace))
     grants = read_grants(transaction, scope, standing)
-    return Registry(build_index(generation, deployed), active, deployments, has_budgets=limited, grants=grants)
+    ended = transaction.rollouts(scope, live=False, limit=ENDED_ROLLOUTS)
+    return Registry(
+        build_index(generation, deployed),
+        active,
+        deployments,
+        has_budgets=limited,
+        grants=grants,
+        rollouts=transaction.rollouts(scope, live=True, limit=MOST_ROLLOUTS),
+        withdrawn=frozenset(rollout.candidate for rollout in ended if _takes_back(rollout)),
+    )
+
+
+def _takes_back(rollout: Rollout) -> bool:
+    return rollout.state is RolloutState.ROLLED_BACK and rollout.plan.after_abort is AfterAbort.MOVE
 
 
 def read_grants(transaction: Transaction, scope: Scope, standing: StandingGrants) -> dict[str, list[ToolGrant]]:

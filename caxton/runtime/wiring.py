@@ -16,6 +16,7 @@ from caxton.activities.conversations import ConversationActivities
 from caxton.activities.deployments import DeploymentActivities
 from caxton.activities.notices import NoticeActivities
 from caxton.activities.retention import RetentionActivities
+from caxton.activities.rollouts import RolloutActivities
 from caxton.activities.schedules import ScheduleActivities
 from caxton.activities.steps import StepActivities
 from caxton.adapters import templates, webhooks
@@ -77,6 +78,7 @@ from caxton.service.queues import Queues
 from caxton.service.rates import Rates
 from caxton.service.refusals import Refusals
 from caxton.service.retention import Retention
+from caxton.service.rollouts import Rollouts
 from caxton.service.schedule_engine import ScheduleEngine
 from caxton.service.schedule_runs import ScheduleRuns
 from caxton.service.schedules import Schedules
@@ -97,6 +99,7 @@ from caxton.workflows.deployment import DeploymentWorkflow
 from caxton.workflows.notice import NoticeWorkflow
 from caxton.workflows.policies import GRACEFUL_STOP, HEARTBEAT_EVERY, STICKY_TIMEOUT
 from caxton.workflows.retention import MemoryRetentionWorkflow
+from caxton.workflows.rollout import RolloutWorkflow
 from caxton.workflows.schedule import ScheduledRunWorkflow
 
 CACHED_WORKFLOWS = 3_000
@@ -110,6 +113,7 @@ WORKFLOWS = (
     NoticeWorkflow,
     MemoryRetentionWorkflow,
     ScheduledRunWorkflow,
+    RolloutWorkflow,
 )
 
 
@@ -229,8 +233,10 @@ def build_worker(parts: Parts, client: Client, task_queue: str, delivery: Delive
         parts.memories.warm if parts.memories else None,
         parts.reader.read,
         schedules.apply,
+        Rollouts(parts.database, engine).follow,
         partial(hook_secret_problem, parts.settings.customer),
     )
+    rollouts = RolloutActivities(parts.database, agents.notify, schedules.apply)
     notices = NoticeActivities(parts.database, channels, webhooks.post)
     conversations = ConversationActivities(parts.database)
     activities: list[Any] = [
@@ -248,6 +254,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str, delivery: Delive
         deployments.activate_deployment,
         deployments.fail_deployment,
         deployments.notify_agents,
+        rollouts.look_at_rollout,
         conversations.end_conversation,
         notices.deliver_notice,
         notices.record_notice,
@@ -413,6 +420,7 @@ def build_services(
         conversations=Conversations(parts.database, parts.directory, engine, turns, deletions),
         agents=Agents(parts.database, parts.models, parts.directory, engine, statistics, tallies),
         deployments=build_deployments(parts, client, task_queue),
+        rollouts=Rollouts(parts.database, engine),
         approvals=Approvals(parts.database, engine, parts.sandbox),
         budgets=Budgets(parts.database),
         memory=MemoryAdministration(parts.memories, parts.database, parts.blobs, tallies),

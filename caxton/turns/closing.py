@@ -41,6 +41,7 @@ from caxton.recording import journal
 from caxton.recording.contents import content_hash
 from caxton.turns.approvals import withdraw
 from caxton.turns.opening import outcome_of
+from caxton.turns.outcomes import note_outcome
 from caxton.turns.prompt import child_id
 from caxton.turns.step import StepPorts, publish_step
 
@@ -95,6 +96,7 @@ class Closing:
             error=self.error,
             usage=execution.usage,
         )
+        note_outcome(transaction, scope, step.plan, execution, self.error.code)
         transaction.touch_conversation(scope, execution.conversation_id, messages=1, participants=())
         transaction.append_events(scope, self._events(transaction, execution, message))
         agent_version = self._agent(transaction, execution)

@@ -66,6 +66,8 @@ class Opening:
         self.decision: Decision
         self.agent: AgentVersion
         self.deployment_id: DeploymentId | None = None
+        self.rollout: str | None = None
+        """The rollout that the turn is counted for."""
         self.spending: Spending | None = None
         self.routing_ms = 0.0
         self.begun: ExecutionRecord
@@ -102,7 +104,8 @@ class Opening:
         )
         self.routing_ms = (time.perf_counter() - started) * 1000
         self._check_loops()
-        self.agent = self._version(transaction, self._pinned(transaction) or self.decision.digest)
+        self.agent = self._version(transaction, self._side(transaction, registry))
+        self.rollout = registry.rollout_of(self.agent.name, self.agent.digest)
         self.deployment_id = self._deployment(transaction, registry)
         if registry.has_budgets:
             hand_over = self.input.parent_id is not None
@@ -183,6 +186,13 @@ class Opening:
         """Counts the decision."""
         METRICS.routed(self.decision.strategy)
         publish_step(self.ports, self.input, result)
+
+    def _side(self, transaction: Transaction, registry: Registry) -> Digest:
+        """The version at work: the one that the conversation began with, or its side of a rollout."""
+        pinned = self._pinned(transaction)
+        if pinned is not None and pinned not in registry.withdrawn:
+            return pinned
+        return registry.version_for(self.decision.agent, self.request.conversation_id, self.decision.digest)
 
     def _pinned(self, transaction: Transaction) -> Digest | None:
         """The version of the chosen agent that the conversation began with: it stays on it whatever is deployed."""
@@ -310,6 +320,7 @@ class Opening:
             max_time=limits.time,
             model_timeout=spec.model_settings.timeout * len(spec.models),
             deployment_id=deployment_id,
+            rollout=self.rollout,
             capability=capability,
             capability_version=version,
             risk_level=offered.risk_level if offered else None,
@@ -331,6 +342,8 @@ class Opening:
         assert execution.agent is not None
         assert execution.agent_digest is not None
         self.agent = self._version(transaction, execution.agent_digest)
+        registry = self.ports.directory.registry(transaction, self.input.scope)
+        self.rollout = registry.rollout_of(execution.agent, execution.agent_digest)
         plan = self._plan(execution.deployment_id, execution.capability, execution.capability_version)
         return StepResult(plan=plan, **last_call(transaction, self.input.scope, execution))
 

@@ -15,6 +15,7 @@ from caxton.governance.service_levels import record_end
 from caxton.observability.tracing import current_trace
 from caxton.recording import journal
 from caxton.recording.contents import content_hash
+from caxton.turns.outcomes import note_outcome
 
 
 class ReplyDraft(BaseModel):
@@ -101,6 +102,7 @@ def send_reply(
     )
     transaction.touch_conversation(scope, execution.conversation_id, messages=1, participants=())
     record_end(transaction, scope, execution, level)
+    note_outcome(transaction, scope, plan, execution)
     if auto_store and refused is None:
         # Remembered by the deadline worker, after the reply: no turn waits for its memory.
         transaction.add_deadlines(scope, [Deadline(scope, execution.id, "memory", 0, journal.now(), {})])

@@ -29,6 +29,11 @@ def deployment_workflow_id(scope: Scope) -> str:
     return f"deployment/{scope.customer}/{scope.workspace}"
 
 
+def rollout_workflow_id(scope: Scope, rollout_id: str) -> str:
+    """The workflow that looks at a rollout."""
+    return f"rollout/{scope.customer}/{scope.workspace}/{rollout_id}"
+
+
 def schedule_id(scope: Scope, agent: str, name: str) -> str:
     """The engine's schedule of an agent's schedule."""
     return f"schedule/{scope.customer}/{scope.workspace}/{agent}/{name}"

@@ -88,6 +88,12 @@ PRINTED = {
         "needs what nobody has granted: http://127.0.0.1:18777",
         "Soup of <b>leeks</b>, 6 euros.",
     ],
+    "roll-out-a-new-version": [
+        "canary: not live yet",
+        "5 % of new conversations",
+        "50 % of new",
+        "2.0.0 was rolled back",
+    ],
     "run-from-a-webhook": [r"Reviewed\. ada pushed 2 commits to\s+ada/engine", "came before, and is not done again"],
     "run-on-a-schedule": ["Done: Report on Berlin for", "due times from"],
     "use-the-python-client": [

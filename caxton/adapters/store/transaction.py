@@ -12,6 +12,7 @@ from caxton.adapters.store.memory import MemoryQueries
 from caxton.adapters.store.references import ReferenceQueries
 from caxton.adapters.store.registry import RegistryQueries
 from caxton.adapters.store.retention import RetentionQueries
+from caxton.adapters.store.rollouts import RolloutQueries
 from caxton.adapters.store.schedules import ScheduleQueries
 from caxton.adapters.store.segments import SegmentQueries
 from caxton.adapters.store.sizes import SizeQueries
@@ -33,6 +34,7 @@ class SqlTransaction(
     ToolGrantQueries,
     ScheduleQueries,
     TriggerQueries,
+    RolloutQueries,
     DocumentQueries,
     KeyQueries,
     MemoryQueries,

@@ -10,7 +10,9 @@ from caxton.client.async_resources.calls import TURN_TIMEOUT, AsyncCalls, segmen
 from caxton.domain.deployments import Deployment, DeploymentPlan, DeploymentRequest
 from caxton.domain.grants import GrantRequest, ToolGrant
 from caxton.domain.ids import new_id
+from caxton.domain.rollouts import Command as RolloutCommand
 from caxton.views.agents import AgentView, CapabilityView
+from caxton.views.rollouts import RolloutView
 from caxton.views.system import Health, QueueList, Readiness, ServerInfo
 from caxton.views.tools import GrantsView, ToolCallResult, ToolLogLine, ToolView
 
@@ -89,6 +91,31 @@ class AsyncServerCalls(AsyncCalls):
                 timeout=DEPLOY_TIMEOUT,
             )
         )
+
+    async def rollouts(
+        self, agent: str | None = None, *, live: bool | None = None, limit: int = 20
+    ) -> list[RolloutView]:
+        """Rollouts of the workspace, or of one agent, the latest first; only those under way or ended with `live`."""
+        found = await self._get("/v1/rollouts", agent=agent, live=live, limit=limit)
+        return [RolloutView.model_validate(rollout) for rollout in found["rollouts"]]
+
+    async def rollout(self, rollout_id: str) -> RolloutView:
+        """One rollout."""
+        return RolloutView.model_validate(await self._get(f"/v1/rollouts/{segment(rollout_id)}"))
+
+    async def change_rollout(
+        self, rollout_id: str, command: RolloutCommand, *, reason: str = "", full: bool = False
+    ) -> RolloutView:
+        """Tells a rollout to pause, resume, promote, abort, retry or undo.
+
+        Args:
+            rollout_id: which.
+            command: what is to be done.
+            reason: why, for the log.
+            full: with promote: all of the traffic at once, whatever stages are left.
+        """
+        body = {"reason": reason, **({"full": full} if command == "promote" else {})}
+        return RolloutView.model_validate(await self._post(f"/v1/rollouts/{segment(rollout_id)}/{command}", body))
 
     async def deployments(self, limit: int = 20) -> list[Deployment]:
         """The latest deployments, newest first."""

@@ -18,6 +18,7 @@ from caxton.domain.records.keys import ApiKey, KeyRecords
 from caxton.domain.records.memory import MemoryRecords, UndoPage
 from caxton.domain.records.registry import Component, ComponentKind, ComponentRecords
 from caxton.domain.records.retention import RetentionRecords
+from caxton.domain.records.rollouts import RolloutRecords
 from caxton.domain.records.schedules import ScheduleRecords
 from caxton.domain.records.segments import Segment, SegmentRecords
 from caxton.domain.records.sizes import DatabaseSize, SizeRecords
@@ -61,6 +62,7 @@ __all__ = [
     "Records",
     "Removed",
     "RetentionRecords",
+    "RolloutRecords",
     "ScheduleRecords",
     "Segment",
     "SegmentRecords",

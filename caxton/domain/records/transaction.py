@@ -18,6 +18,7 @@ from caxton.domain.records.keys import KeyRecords
 from caxton.domain.records.memory import MemoryRecords
 from caxton.domain.records.registry import ComponentRecords
 from caxton.domain.records.retention import RetentionRecords
+from caxton.domain.records.rollouts import RolloutRecords
 from caxton.domain.records.schedules import ScheduleRecords
 from caxton.domain.records.segments import SegmentRecords
 from caxton.domain.records.sizes import SizeRecords
@@ -39,6 +40,7 @@ class Transaction(
     ToolGrantRecords,
     ScheduleRecords,
     TriggerRecords,
+    RolloutRecords,
     DocumentRecords,
     MemoryRecords,
     KeyRecords,

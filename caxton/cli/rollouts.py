@@ -1,0 +1,184 @@
+"""`caxton rollout status|pause|resume|promote|abort|retry|undo`"""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caxton.cli.app import new_app
+from caxton.cli.completions import complete_agent
+from caxton.cli.connection import connect
+from caxton.cli.invocation import current
+from caxton.cli.output import ago, emit, in_words, is_terminal, plural, prose, remark, say, style
+from caxton.cli.tables import table
+from caxton.domain.quantities import format_duration
+
+if TYPE_CHECKING:
+    from caxton.client import Caxton
+    from caxton.domain.rollouts import Command
+    from caxton.views.rollouts import RolloutView
+
+app = new_app(help="New versions that get a part of the traffic first.", no_args_is_help=True)
+
+Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Whose rollout.", autocompletion=complete_agent)]
+Reason = Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why, for the log.")]
+
+LOOK_EVERY = 2.0
+"""Seconds between looks with --watch."""
+
+_BAR = 20
+_COLOURS = {"good": "green", "bad": "red", "inconclusive": "yellow"}
+
+
+@app.command()
+def status(
+    agent: Annotated[
+        str | None, typer.Argument(metavar="AGENT", help="Only of this agent.", autocompletion=complete_agent)
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again until nothing is under way.")] = False,
+) -> None:
+    """Show rollouts: those under way, and of an agent its latest."""
+    from caxton.domain.errors import UsageError
+
+    if watch and current().json:
+        raise UsageError("--watch is for people; it has no --json", "run `caxton rollout status --json` now and then")
+    with connect() as caxton:
+        while True:
+            found = _wanted(caxton, agent)
+            _show_all(found)
+            if not watch or not any(each.is_live for each in found):
+                return
+            time.sleep(LOOK_EVERY)
+            say()
+
+
+@app.command()
+def pause(agent: Agent, reason: Reason = "") -> None:
+    """Leave the shares as they are until it is resumed."""
+    _tell(agent, "pause", reason)
+
+
+@app.command()
+def resume(agent: Agent, reason: Reason = "") -> None:
+    """Begin the stage again at which it was paused."""
+    _tell(agent, "resume", reason)
+
+
+@app.command()
+def promote(
+    agent: Agent,
+    full: Annotated[bool, typer.Option("--full", help="All of the traffic at once, whatever stages are left.")] = False,
+    reason: Reason = "",
+) -> None:
+    """Go on to the next stage, whatever the comparison says."""
+    _tell(agent, "promote", reason, full=full)
+
+
+@app.command()
+def abort(agent: Agent, reason: Reason = "") -> None:
+    """Take all new conversations away from the candidate, at once."""
+    _tell(agent, "abort", reason)
+
+
+@app.command()
+def retry(agent: Agent, reason: Reason = "") -> None:
+    """Begin a rollout that was rolled back again, with its first stage."""
+    _tell(agent, "retry", reason)
+
+
+@app.command()
+def undo(agent: Agent, reason: Reason = "") -> None:
+    """Bring the older version back, within an hour of the promotion."""
+    _tell(agent, "undo", reason)
+
+
+def _wanted(caxton: "Caxton", agent: str | None) -> "list[RolloutView]":
+    """What is to be shown.
+
+    Raises:
+        NotFound: the agent has had no rollout.
+    """
+    from caxton.domain.rollouts import unknown_rollout
+
+    if agent is None:
+        return caxton.rollouts(live=True)
+    found = caxton.rollouts(agent, limit=1)
+    if not found:
+        raise unknown_rollout(agent)
+    return found
+
+
+def _tell(agent: str, command: "Command", reason: str, *, full: bool = False) -> None:
+    with connect() as caxton:
+        [latest] = _wanted(caxton, agent)
+        found = caxton.change_rollout(latest.id, command, reason=reason, full=full)
+    if current().json:
+        emit(found)
+        return
+    _show(found)
+
+
+def _show_all(found: "list[RolloutView]") -> None:
+    if current().json:
+        emit({"rollouts": found})
+        return
+    if not found:
+        prose("No rollout is under way.")
+        remark("Begin one: caxton deploy --strategy canary")
+        remark("An agent's latest: caxton rollout status AGENT")
+    for number, each in enumerate(found):
+        if number:
+            say()
+        _show(each)
+
+
+def _show(rollout: "RolloutView") -> None:
+    title = f"{style(rollout.agent, 'bold')} {rollout.stable_version} → {rollout.candidate_version}"
+    say(f"{title}  {_kind(rollout)}, {in_words(str(rollout.state))}")
+    if rollout.reason:
+        prose(f"  {rollout.reason}")
+    if rollout.is_live and rollout.percent is not None:
+        number, stage = rollout.stage + 1, rollout.stages[min(rollout.stage, len(rollout.stages) - 1)]
+        say(f"  {_bar(rollout.percent)} {rollout.percent:g} % of new conversations")
+        least = f", at least {format_duration(stage.duration)}" if stage.duration else ""
+        say(f"  stage {number} of {len(rollout.stages)}, since {ago(rollout.stage_began_at)}{least}")
+    elif rollout.ended_at:
+        say(f"  ended {ago(rollout.ended_at)}")
+    if any(each.stable_messages or each.candidate_messages for each in rollout.metrics):
+        rows = [
+            [
+                str(each.metric),
+                f"{each.stable_bad} of {each.stable_messages}",
+                f"{each.candidate_bad} of {each.candidate_messages}",
+                style(str(each.verdict), _COLOURS.get(str(each.verdict), "dim")),
+            ]
+            for each in rollout.metrics
+        ]
+        for line in table(rows, ["bad", rollout.stable_version, rollout.candidate_version, "verdict"], indent="  "):
+            say(line)
+    elif rollout.is_live:
+        need = rollout.stages[min(rollout.stage, len(rollout.stages) - 1)].sample
+        prose(f"  nothing to compare yet: each version needs {plural(need, 'message')}")
+    for line in _next(rollout):
+        remark(line)
+
+
+def _kind(rollout: "RolloutView") -> str:
+    return {"blue_green": "blue-green"}.get(str(rollout.strategy), str(rollout.strategy))
+
+
+def _bar(percent: float) -> str:
+    """The share as a picture."""
+    filled = max(1, round(percent / 100 * _BAR))
+    full, empty = ("█", "░") if is_terminal() else ("#", ".")
+    return full * filled + empty * (_BAR - filled)
+
+
+def _next(rollout: "RolloutView") -> list[str]:
+    name = rollout.agent
+    return {
+        "Progressing": [f"Follow: caxton rollout status {name} --watch", f"Stop it: caxton rollout abort {name}"],
+        "Paused": [f"Go on: caxton rollout promote {name}", f"Stop it: caxton rollout abort {name}"],
+        "Promoted": [f"Take it back: caxton rollout undo {name}"],
+        "RolledBack": [f"Begin it again: caxton rollout retry {name}"],
+    }.get(str(rollout.state), [])
