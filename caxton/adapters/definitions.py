@@ -12,6 +12,7 @@ from typing import Any, Final
 from caxton.adapters.confined import ConfinedChildren, Ended, serve
 from caxton.definitions.agents import AgentSource
 from caxton.definitions.bundles import compile_bundle
+from caxton.definitions.capability_schemas import SCHEMA_SUFFIX
 from caxton.definitions.reading import Reading
 from caxton.definitions.tools import ToolSource
 from caxton.domain.deployments import Bundle
@@ -59,7 +60,8 @@ class DefinitionReader:
         self._children.close()
 
     def _read(self, bundle: Bundle, contents: Mapping[str, bytes]) -> Reading[AgentSource] | Reading[ToolSource]:
-        texts = {path: content.decode("latin-1") for path, content in contents.items() if path.endswith(".toml")}
+        read = (".toml", SCHEMA_SUFFIX)
+        texts = {path: content.decode("latin-1") for path, content in contents.items() if path.endswith(read)}
         try:
             reply = self._children.ask({"bundle": bundle.model_dump(), "contents": texts, "arrived": list(contents)})
         except Ended as ended:

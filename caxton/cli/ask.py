@@ -38,6 +38,15 @@ def ask(
         Path | None, typer.Option(metavar="FOLDER", help="Where files of the reply go; here if left out.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files of the same name.")] = False,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE|KEY=VALUE",
+            help="For a capability with a schema, in place of the text: a JSON file, - for stdin, or one value; repeatable.",
+        ),
+    ] = None,
     variable: Annotated[
         list[str] | None,
         typer.Option("--variable", "-v", metavar="NAME=VALUE", help="A value for the agent's templates; repeatable."),
@@ -54,9 +63,10 @@ def ask(
     On a terminal the steps and the text appear as they come; in a pipe the reply alone. Files that come with the reply are
     written here, never over a file with other content.
     """
-    target, request = _request(capability, text, agent)
+    target, request = _request(capability, text, agent, has_input=bool(given))
     options: dict[str, Any] = {**target, "strategy": _strategy(strategy), "variables": _variables(variable or [])}
     from caxton.cli import turns
+    from caxton.cli.given_input import read_input, schema_of
     from caxton.domain.errors import CaxtonError
 
     if out is not None:
@@ -65,6 +75,8 @@ def ask(
     turn = None
     with connect() as caxton, display:
         try:
+            if given:
+                options["input"] = read_input(given, schema_of(caxton, target.get("capability")))
             turn = caxton.ask(request, wait=not (no_wait or display.is_live), **options)
             if turn.state == "running" and display.is_live and not no_wait:
                 acknowledgement.progress("Waiting for the reply …")
@@ -131,11 +143,13 @@ def _handed_in(turn: "TurnView") -> None:
     remark(style(f"Step by step: caxton trace {turn.execution_id} --follow", "dim"))
 
 
-def _request(capability: str | None, text: str | None, agent: str | None) -> tuple[dict[str, Any], str]:
-    """Whom to ask, and what.
+def _request(
+    capability: str | None, text: str | None, agent: str | None, *, has_input: bool
+) -> tuple[dict[str, Any], str | None]:
+    """Whom to ask, and what: None where `--input` says it.
 
     Raises:
-        UsageError: neither a capability nor an agent is named, or there is nothing to ask.
+        UsageError: neither a capability nor an agent is named, or there is nothing to ask, or two things.
     """
     from caxton.domain.errors import Hint, UsageError
 
@@ -146,6 +160,10 @@ def _request(capability: str | None, text: str | None, agent: str | None) -> tup
         text, capability = capability if text is None else text, None
     elif capability is None:
         raise UsageError("what should be asked for?", f"for example: {example}")
+    if has_input:
+        if text is not None:
+            raise UsageError("there is a text and an --input: a request is one of them", "leave the text out")
+        return {"agent": agent} if agent is not None else target(capability or ""), None
     if text == "-":
         from caxton.cli.given_text import read_stdin
 

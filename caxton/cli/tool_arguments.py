@@ -46,11 +46,11 @@ def read_arguments(text: str | None, pairs: Sequence[str], schema: Callable[[], 
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise UsageError(f'"{pair}" is no argument', "write -a KEY=VALUE")
-        found[key] = _read(key, value, schema)
+        found[key] = read_value(key, value, schema)
     return found
 
 
-def _read(key: str, text: str, schema: Callable[[], Schema]) -> Any:
+def read_value(key: str, text: str, schema: Callable[[], Schema]) -> Any:
     """JSON where it is such and the schema takes it, else the text as it stands."""
     try:
         value = json.loads(text)

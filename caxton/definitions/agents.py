@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from caxton.definitions.capability_schemas import read_schemas
 from caxton.definitions.literal_secrets import secret_problems
 from caxton.definitions.model_problems import misplaced_key, validate
 from caxton.definitions.reading import Reading, errors_of, sorted_problems
@@ -88,7 +89,7 @@ def read_agent(file: str, files: Mapping[str, bytes], *, folder: str = "agents")
 
     Args:
         file: name of the agent's file.
-        files: content by name of the files in its folder; besides `file` only the script that it names is read.
+        files: content by name of the files in its folder; besides `file` only the script and schemas that it names are read.
         folder: where problems say that the files are.
 
     Returns:
@@ -101,6 +102,8 @@ def read_agent(file: str, files: Mapping[str, bytes], *, folder: str = "agents")
     spec, problems = validate(AgentSpec, source)
     problems += _check_data(source)
     problems += secret_problems(source)
+    schemas = read_schemas(source, files)
+    problems += schemas.problems
     doubtful = frozenset(re.split(r"[.[]", problem.path)[0] for problem in errors_of(problems))
     if spec is None:
         spec = _salvaged(source, doubtful, fixed_name(file.partition(".")[0]) or "unnamed")
@@ -109,7 +112,10 @@ def read_agent(file: str, files: Mapping[str, bytes], *, folder: str = "agents")
     problems = sorted_problems([*problems, *script_problems])
     if spec is None:
         return Reading(None, problems)
-    paths = [file, *([spec.script] if spec.script and spec.script in files else [])]
+    if "capabilities" not in doubtful:
+        spec = schemas.into(spec)
+    script_file = [spec.script] if spec.script and spec.script in files else []
+    paths = [file, *script_file, *sorted(schemas.files)]
     bundle = Bundle(kind="agent", name=spec.name, files={path: digest_of(files[path]) for path in paths})
     data = script.model_dump(mode="json", exclude_defaults=True) if script else None
     version = AgentVersion(spec=spec, script=data, digest=bundle.digest)

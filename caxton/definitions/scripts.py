@@ -38,7 +38,7 @@ def read_script(source: TomlSource, agent: AgentSpec | None) -> Reading[Script]:
 
 def ends_turn(step: ScriptStep) -> bool:
     """Whether nothing comes after the step."""
-    return step.reply is not None or step.fail is not None
+    return step.reply is not None or step.data is not None or step.fail is not None
 
 
 def _check_order(script: Script, source: TomlSource) -> Iterator[Problem]:
@@ -76,7 +76,8 @@ def _check_rule(path: Path, source: TomlSource, agent: AgentSpec | None) -> Iter
                 results = index + 1 if key[-1] == "on_error" else index
                 scope = TemplateScope(SCRIPT_VARIABLES, parameters, results, groups)
                 yield from check_template(source, key, text, scope)
-            yield from unfit_values(source, (*place, "arguments"), step.arguments)
+            for key in ("arguments", "input", "data"):
+                yield from unfit_values(source, (*place, key), getattr(step, key))
             if agent is not None:
                 yield from _check_action(step, place, source, agent)
     yield from _check_end(steps, source)
@@ -128,7 +129,8 @@ def _texts(step: ScriptStep, path: Path) -> Iterator[tuple[Path, str]]:
         text = getattr(step, key)
         if text is not None:
             yield (*path, key), text
-    yield from _texts_in(step.arguments, (*path, "arguments"))
+    for key in ("arguments", "input", "data"):
+        yield from _texts_in(getattr(step, key), (*path, key))
 
 
 def _texts_in(value: Any, path: Path) -> Iterator[tuple[Path, str]]:

@@ -6,10 +6,20 @@ The engine that renders templates is an adapter, which this package may not impo
 from collections.abc import Collection
 from dataclasses import dataclass
 
-AGENT_VARIABLES = ("request", "parameters", "variables", "context", "history", "memories", "agent", "conversation")
+AGENT_VARIABLES = (
+    "request",
+    "input",
+    "parameters",
+    "variables",
+    "context",
+    "history",
+    "memories",
+    "agent",
+    "conversation",
+)
 """Names that prompts see."""
 
-SCRIPT_VARIABLES = ("request", "parameters", "variables", "history", "memories", "agent", "results", "match")
+SCRIPT_VARIABLES = ("request", "input", "parameters", "variables", "history", "memories", "agent", "results", "match")
 """Names that the texts of a script see: also the results of its steps so far and the groups of the rule's pattern."""
 
 SCHEDULE_VARIABLES = ("schedule", "parameters", "variables", "agent")

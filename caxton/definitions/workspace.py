@@ -1,11 +1,12 @@
 """Reading and checking a whole workspace folder."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from caxton.definitions.agents import SCRIPT_SUFFIX, AgentSource, read_agent
+from caxton.definitions.capability_schemas import SCHEMA_SUFFIX
 from caxton.definitions.crosscheck import Offers, crosscheck
 from caxton.definitions.folder import Folder
 from caxton.definitions.reading import errors_of, sorted_problems
@@ -149,10 +150,10 @@ class _Loader:
             self._add(source.problem(("workspace", "name"), f'"{name}" is not a valid name', name_hint(str(name))))
 
     def agents(self) -> None:
-        """agents/*.toml, and the scripts beside them."""
+        """agents/*.toml, and the scripts and schemas beside them."""
         files: dict[str, bytes] = {}
         for name in self._entries("agents"):
-            if name.endswith(".toml"):
+            if name.endswith((".toml", SCHEMA_SUFFIX)):
                 content = self.folder.read(f"agents/{name}")
                 if isinstance(content, Problem):
                     self._add(content)
@@ -162,7 +163,7 @@ class _Loader:
                     self._remember(f"agents/{name}", content)
         used: set[str] = set()
         for name in files:
-            if name.endswith(SCRIPT_SUFFIX):
+            if name.endswith((SCRIPT_SUFFIX, SCHEMA_SUFFIX)):
                 continue
             reading = read_agent(name, files)
             self._add(*reading.problems)
@@ -177,12 +178,18 @@ class _Loader:
             for path, digest in reading.value.bundle.files.items():
                 self.workspace.paths[digest] = self.folder.root / "agents" / path
         if not self.incomplete_agents:
-            self._unused_scripts([name for name in files if name.endswith(SCRIPT_SUFFIX) and name not in used])
+            self._unused(name for name in files if name not in used)
 
-    def _unused_scripts(self, names: list[str]) -> None:
+    def _unused(self, names: Iterable[str]) -> None:
         for name in names:
-            hint = f'add: script = "{name}" to the agent that it is for, or remove the file'
-            message = "no agent names this script"
+            if name.endswith(SCRIPT_SUFFIX):
+                hint = f'add: script = "{name}" to the agent that it is for, or remove the file'
+                message = "no agent names this script"
+            elif name.endswith(SCHEMA_SUFFIX):
+                hint = f'add: input = "{name}", or output, to the capability that it is for, or remove the file'
+                message = "no agent names this schema"
+            else:
+                continue
             self._add(Problem(file=f"agents/{name}", width=0, message=message, hint=hint, severity="warning"))
 
     def tools(self) -> None:

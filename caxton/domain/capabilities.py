@@ -1,6 +1,7 @@
 """Capabilities: what agents offer and how others ask for it."""
 
-from functools import lru_cache
+import json
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -68,6 +69,9 @@ def version_key(version: str) -> Version:
     return Version(version)
 
 
+SchemaOrFile = dict[str, Any] | str
+
+
 class Capability(ApprovalPolicy):
     """One thing that an agent offers to do. In TOML a plain string is the short form. An approval is one of its replies."""
 
@@ -79,6 +83,40 @@ class Capability(ApprovalPolicy):
         description="What happens to a message into a conversation that still works on earlier ones.",
     )
     sla: ServiceLevel | None = Field(default=None, description="The time within which an answer is promised.")
+    input: SchemaOrFile | None = Field(
+        default=None,
+        description="JSON Schema (2020-12) of an object that a request has to be, as a table or as the name of a file beside "
+        'this one, such as "order.schema.json".',
+    )
+    output: SchemaOrFile | None = Field(
+        default=None, description="JSON Schema of an object that a reply has to be, likewise."
+    )
+    output_repairs: int = Field(
+        default=1,
+        ge=0,
+        le=5,
+        description="How often the model may mend a reply that does not fit `output`; each attempt is paid for.",
+    )
+
+    @property
+    def input_schema(self) -> dict[str, Any] | None:
+        """What a request has to fit; a file's name is replaced when the agent is read."""
+        return self.input if isinstance(self.input, dict) else None
+
+    @property
+    def output_schema(self) -> dict[str, Any] | None:
+        """What a reply has to fit."""
+        return self.output if isinstance(self.output, dict) else None
+
+    @cached_property
+    def input_json(self) -> str | None:
+        """`input_schema` as the text by which checks know it."""
+        return None if self.input_schema is None else json.dumps(self.input_schema, separators=(",", ":"))
+
+    @cached_property
+    def output_json(self) -> str | None:
+        """`output_schema` likewise."""
+        return None if self.output_schema is None else json.dumps(self.output_schema, separators=(",", ":"))
 
     @model_validator(mode="before")
     @classmethod

@@ -1,10 +1,11 @@
 """Messages between users and agents."""
 
+import json
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId
 from caxton.domain.tools import Artifact
@@ -14,6 +15,10 @@ INLINE_LIMIT = 64 << 10
 
 CONTENT_LIMIT = 16 << 20
 """Bytes of content that a message may have at all."""
+
+
+TYPED = "typed"
+"""In the metadata of a message: its text is an object that was checked against a schema."""
 
 
 class MessageType(StrEnum):
@@ -55,3 +60,11 @@ class Message(BaseModel):
     trace_id: str | None = None
     span_id: str | None = None
     created_at: datetime
+
+    @computed_field(description="The reply of a capability with an output schema, as the object that it is.")
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """The object; None where the reply is a text, or so long that it has to be fetched."""
+        if not self.metadata.get(TYPED) or self.content.text is None:
+            return None
+        return json.loads(self.content.text)

@@ -24,6 +24,8 @@ class FunctionSpec:
     kind: Literal["tool", "capability"]
     description: str
     schema: Mapping[str, Any]
+    typed: bool = False
+    """Whether a hand-over takes what the capability's own schema says, in place of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,16 @@ class PromptPart:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputSchema:
+    """The object that an answer has to be."""
+
+    name: str
+    schema: Mapping[str, Any]
+    """JSON Schema (2020-12)."""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRequest:
     """One model call."""
 
@@ -83,6 +95,10 @@ class ModelRequest:
     variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
     memories: Sequence[Mapping[str, Any]] = ()
     """What was found in memory for this request: text, similarity, where and when it comes from."""
+    input: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The request as the object that its capability's schema describes; empty where it has none."""
+    output: OutputSchema | None = None
+    """What the answer has to be; None where any text will do."""
     place: PlaceFor | None = None
     """Gives a place for each call of a model that takes its time; None where nothing limits calls."""
 
@@ -222,6 +238,19 @@ class ToolSandbox(Protocol):
             ToolNotGranted: it failed, after it had asked for what its manifest requests and nobody has granted.
             ToolError: a subclass for each limit, trap and protocol violation, with `usage` and `log` of the call. A
                 failure that the tool itself reports is no exception: the result has `is_error` set.
+        """
+        ...
+
+
+class SchemaChecker(Protocol):
+    """Checks values against schemas that somebody else wrote, at a bounded cost."""
+
+    async def violations(self, customer: str, schema: str, value: Any) -> list[dict[str, str]]:
+        """In what `value` does not fit `schema` (as JSON): `path` (JSON Pointer) and `message` of each violation.
+
+        Raises:
+            InvalidSchema: the schema cannot be used, or the check takes too long.
+            Malformed: the value is nested too deeply.
         """
         ...
 

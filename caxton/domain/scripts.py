@@ -1,8 +1,9 @@
 """Scripts: rules that stand in for a model, for demos, tests and offline work.
 
 A script answers by rule, so the same request always gets the same answer. Every reply says in its metadata that a script
-made it. All texts are templates; they see `request`, `parameters`, `results` (of the steps so far; each has `.text`,
-`.json`, `.is_error`), `match` (groups of the rule's pattern), `memories` (found for the request) and `history`.
+made it. All texts are templates; they see `request`, `input` (the request to a capability with a schema, as an object),
+`parameters`, `results` (of the steps so far; each has `.text`, `.json`, `.is_error`), `match` (groups of the rule's pattern),
+`memories` (found for the request) and `history`.
 """
 
 from typing import Any, Self
@@ -20,7 +21,7 @@ class Condition(BaseModel):
 
 
 class ScriptStep(BaseModel):
-    """One step: call a tool, ask for a capability, or reply. Exactly one of `tool`, `capability`, `reply`, `fail`."""
+    """One step: call a tool, ask for a capability, or reply. Exactly one of `tool`, `capability`, `reply`, `data`, `fail`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,18 +29,28 @@ class ScriptStep(BaseModel):
     arguments: dict[str, Any] = Field(default={}, description="Arguments of the tool; every text in it is a template.")
     capability: str | None = Field(default=None, description="The capability to hand work over to.")
     content: str = Field(default="{{ request }}", description="What is handed over.")
+    input: dict[str, Any] | None = Field(
+        default=None, description="What is handed over to a capability with a schema; every text in it is a template."
+    )
     reply: str | None = Field(default=None, description="The answer; it ends the turn.")
+    data: dict[str, Any] | None = Field(
+        default=None, description="The answer as an object; every text in it is a template. It ends the turn."
+    )
     fail: str | None = Field(default=None, description="Ends the turn with this error text.")
     on_error: str | None = Field(default=None, description="The reply when this step fails; without it the turn fails.")
 
     @model_validator(mode="after")
     def _one_action(self) -> Self:
-        given = [name for name in ("tool", "capability", "reply", "fail") if getattr(self, name) is not None]
+        given = [name for name in ("tool", "capability", "reply", "data", "fail") if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none of them"
-            raise ValueError(f'a step has exactly one of "tool", "capability", "reply" and "fail"; found {found}')
+            raise ValueError(
+                f'a step has exactly one of "tool", "capability", "reply", "data" and "fail"; found {found}'
+            )
         if self.tool is not None and "." not in self.tool:
             raise ValueError(f'"{self.tool}" names no function; write "{self.tool}.function"')
+        if self.input is not None and self.capability is None:
+            raise ValueError('"input" goes with "capability"; for a tool, write "arguments"')
         return self
 
 

@@ -41,6 +41,7 @@ def build_fast_path_ports(settings: Settings) -> tuple[StepPorts, Callable[[], N
         records=InlineReads(database),
         blobs=blobs,
         sandbox=sandbox,
+        schemas=sandbox.checks,
         models=Models(settings.models, templates),
         templates=templates,
         stream=LocalStream(),

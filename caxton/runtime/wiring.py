@@ -329,6 +329,7 @@ def step_ports(parts: Parts) -> StepPorts:
         records=parts.near,
         blobs=parts.blobs,
         sandbox=parts.sandbox,
+        schemas=parts.sandbox.checks,
         models=parts.models,
         templates=templates,
         stream=parts.stream,

@@ -2,6 +2,7 @@
 
 import time
 from datetime import datetime
+from typing import Any
 
 from temporalio.common import WorkflowIDConflictPolicy
 
@@ -286,12 +287,19 @@ def _capability(
     offers: _Offers, name: str, providers: tuple[routing.Provider, ...], statistics: Statistics | None
 ) -> CapabilityView:
     offered = offers(providers[0].agent, name)
+
+    def schemas(agent: str) -> dict[str, Any]:
+        own = offers(agent, name)
+        return {"input": own.input_schema, "output": own.output_schema} if own else {}
+
     return CapabilityView(
         name=name,
         versions=list(dict.fromkeys(provider.version for provider in providers)),
         description=offered.description if offered else "",
         providers=[
-            Provider(agent=provider.agent, version=provider.version, state=provider.state) for provider in providers
+            Provider(agent=provider.agent, version=provider.version, state=provider.state, **schemas(provider.agent))
+            for provider in providers
         ],
+        **schemas(providers[0].agent),
         statistics=statistics,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from caxton.domain.costly_work import STOPPED
 from caxton.domain.errors import (
+    CapabilityOutputInvalid,
     CaxtonError,
     ErrorReport,
     ExecutionFailed,
@@ -19,7 +20,7 @@ from caxton.domain.errors import (
     TimeLimitReached,
 )
 from caxton.domain.events import SYSTEM
-from caxton.domain.events.executions import ActionPrepared, ModelAttemptFailed, ModelCalled
+from caxton.domain.events.executions import ActionPrepared, ModelCalled
 from caxton.domain.executions import (
     ExecutionState,
     RequestedCall,
@@ -31,7 +32,7 @@ from caxton.domain.executions import (
     turn_view,
 )
 from caxton.domain.governance import ApprovalMode
-from caxton.domain.messages import Content, Message
+from caxton.domain.messages import TYPED, Content, Message
 from caxton.domain.ports import DeltaSink, FailedAttempt, FunctionCall, ModelReply, ModelRequest
 from caxton.domain.records import ExecutionRecord, StepRecord, Transaction
 from caxton.domain.usage import Usage
@@ -41,16 +42,15 @@ from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import model_span
 from caxton.recording import journal
 from caxton.recording.contents import pack
+from caxton.turns.attempts import ATTEMPT, record_attempts, stopped_attempt
 from caxton.turns.flow_calls import is_limited, model_call, model_place
 from caxton.turns.known_steps import Known
+from caxton.turns.mending import Mending, no_tokens
 from caxton.turns.opening import outcome_of
 from caxton.turns.prompt import Prompt, read_children, read_prompt
 from caxton.turns.replies import ReplyDraft, send_reply
 from caxton.turns.step import ONLY, Attempt, StepPorts, publish_step
 from caxton.turns.time_left import deadline_of, out_of_time
-
-ATTEMPT = "attempt"
-"""Kind of the records of model calls that brought nothing. Their `call` counts downwards: -1 is a step's first attempt."""
 
 USELESS_ANSWERS = 2
 """How many answers that make no sense a model may give in a step. They are paid for, and asked for with the same request."""
@@ -101,6 +101,14 @@ class ModelStep:
         """Seconds that its calls waited here for their places."""
         self.queued = 0.0
         """Seconds that they waited in the store before."""
+        self.mended = 0
+        """Replies in this step that did not fit the capability's output."""
+        self.spent = 0.0
+        """Seconds that the calls took that gave those."""
+        self.asked_at = 0.0
+        """When the last call began, by the clock that measures spans."""
+        self.queued_before = 0.0
+        """`queued`, when it began."""
         self.clock: asyncio.Timeout
         """Ends the call when the agent's time is over."""
         self.turn: TurnView | None = None
@@ -122,6 +130,7 @@ class ModelStep:
                     raise CaxtonError.from_report(ErrorReport.model_validate(each.payload[STOPPED]))
                 self.attempt += 1
                 self.useless[str(each.payload.get("model"))] += each.error_code == ModelAnswerInvalid.code
+                self.mended += each.error_code == CapabilityOutputInvalid.code
         self._check_running(transaction)
         self.deadline = deadline_of(
             transaction, self.ports.directory, scope, record.execution, self.plan, journal.now()
@@ -153,26 +162,68 @@ class ModelStep:
         listened = self._is_listened_to()
         if listened:
             self._publish("begin")
-        started = time.perf_counter()
         try:
             with model_span(self.plan.agent, request.agent.spec.models[0]) as span:
-                self.reply = await self._ask(request, self._say if listened else None)
+                self.reply = await self._answer(request, self._say if listened else None)
                 span.answered(self.reply)
         except CaxtonError as error:
             if self.failed:
                 await self._tell_failures()
             raise self._last(self._given_up(error)) from None
-        waited = self.reply.waited - self.queued  # since this attempt began
-        self.took_ms = max(0.0, time.perf_counter() - started - waited) * 1000
+        self.took_ms = self._took(self.reply) * 1000
         self.answered_at = journal.now()
         if self.reply.text and not listened and self._is_listened_to():
             self._say(self.reply.text)  # who came in the meantime gets it all at once
         if not self.reply.calls:
             self.content = await pack(self.ports.blobs, self.input.scope, self.reply.text)
 
+    async def _answer(self, request: ModelRequest, on_delta: DeltaSink | None) -> ModelReply:
+        """Calls the model, and again where its reply does not fit what the capability promises.
+
+        Raises:
+            CapabilityOutputInvalid: none of the replies fits that it may give.
+        """
+        reply, offered = await self._ask(request, on_delta), self.prompt.offered
+        if request.output is None or offered is None:
+            return reply
+        mending = Mending(self.ports.schemas, self.input.scope, offered, request, self.mended)
+        while not reply.calls:
+            check = await mending.check(reply)
+            if check.fits:
+                return replace(reply, text=check.text, metadata={**reply.metadata, TYPED: True})
+            if reply.metadata.get("scripted"):
+                raise mending.failure(self.plan.agent)  # a script would say the same again
+            took = self._took(reply)
+            self.spent += took
+            self._note_failure(mending.attempt(reply, took))
+            await self._tell_failures()
+            mending.check_left(self.plan.agent)
+            self._check_left()
+            reply = await self._ask(mending.again(reply), on_delta)
+        return reply
+
+    def _took(self, reply: ModelReply) -> float:
+        """Seconds that the last call took, without those in which it waited here."""
+        return max(0.0, time.perf_counter() - self.asked_at - reply.waited + self.queued - self.queued_before)
+
+    def _check_left(self) -> None:
+        """Whether tokens and budgets are left for another attempt.
+
+        Raises:
+            TokenLimitReached: the turn has no tokens left.
+            BudgetUsedUp: a budget is used up.
+        """
+        if self.prompt.usage.tokens > self.plan.max_tokens:
+            raise no_tokens(self.plan)
+        if self.spending is not None:
+            self.spending.check("tokens", "cost_usd")
+
     async def _ask(self, request: ModelRequest, on_delta: DeltaSink | None) -> ModelReply:
         """Calls the model, for as long as the agent may still work."""
-        left = self.plan.max_time if self.deadline is None else (self.deadline - journal.now()).total_seconds()
+        self.asked_at, self.queued_before = time.perf_counter(), self.queued
+        left = self.plan.max_time - self.spent
+        if self.deadline is not None:
+            left = (self.deadline - journal.now()).total_seconds()
         self.clock = clock = asyncio.timeout(max(0.0, left))
         try:
             async with clock:
@@ -228,65 +279,23 @@ class ModelStep:
             self._record_failures(transaction, notes)
             transaction.set_usage(scope, execution_id, found.usage.plus(self.failed_usage))
             transaction.append_events(scope, notes.events)
+            if self.spending is not None:
+                self.spending = Spending(transaction, scope, self.plan.agent)
 
         await self.ports.records.write(write)
+        execution = self.prompt.record.execution
+        used = execution.model_copy(update={"usage": execution.usage.plus(self.failed_usage)})
+        self.prompt.record = replace(self.prompt.record, execution=used)
         self._count_failures()
         self.ports.stream.publish(self.input.root_id, "step", {})
 
     def record_stopped(self, transaction: Transaction, error: CaxtonError) -> None:
         """Records that the step was stopped, so that nobody does it again."""
-        record = StepRecord(
-            execution_id=self.input.execution_id,
-            step=self.input.step,
-            call=-1,
-            kind=ATTEMPT,
-            ok=False,
-            agent=self.plan.agent,
-            error_code=error.code,
-            payload={
-                "model": self.prompt.agent.spec.models[0],
-                "usage": None,
-                STOPPED: error.report().model_dump(mode="json"),
-            },
-        )
-        transaction.add_step(self.input.scope, record)
+        model = self.prompt.agent.spec.models[0]
+        transaction.add_step(self.input.scope, stopped_attempt(self.input, self.plan, model, error))
 
     def _record_failures(self, transaction: Transaction, notes: journal.Journal) -> None:
-        if not self.failed:
-            return
-        step = self.input.step
-        known = transaction.steps_from(self.input.scope, self.input.execution_id, step, step)
-        first = 1 + sum(each.kind == ATTEMPT for each in known)
-        for number, failed in enumerate(self.failed, start=first):
-            used = failed.usage
-            transaction.add_step(
-                self.input.scope,
-                StepRecord(
-                    execution_id=self.input.execution_id,
-                    step=step,
-                    call=-number,
-                    kind=ATTEMPT,
-                    ok=False,
-                    agent=self.plan.agent,
-                    error_code=failed.code,
-                    duration_ms=failed.seconds * 1000,
-                    payload={"model": failed.model, "usage": used and used.model_dump(exclude_none=True)},
-                ),
-            )
-            told = ModelAttemptFailed(
-                model=failed.model,
-                step=step,
-                attempt=number,
-                reason=failed.code,
-                input_tokens=used and used.input_tokens,
-                output_tokens=used and used.output_tokens,
-                cost_usd=used and used.cost_usd,
-            )
-            part = f"attempt {number}"
-            notes.add(told, part=part, error_code=failed.code, latency_ms=failed.seconds * 1000)
-            if self.spending is not None and used is not None:
-                for spent in self.spending.add(transaction, model_use(used)):
-                    notes.add(spent, part=f"{part} {spent.subject} {spent.resource} {spent.period}", actor=SYSTEM)
+        record_attempts(transaction, notes, self.input, self.plan, self.failed, self.spending)
 
     @property
     def failed_usage(self) -> Usage:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from caxton.domain.agents import AgentVersion, takes_time
-from caxton.domain.capabilities import CapabilityRequest
+from caxton.domain.capabilities import Capability, CapabilityRequest
 from caxton.domain.conversations import ENDED, Conversation, ConversationState
 from caxton.domain.errors import DepthLimitReached, LoopDetected
 from caxton.domain.events import SYSTEM, agent_actor
@@ -31,10 +31,11 @@ from caxton.governance.service_levels import first_deadlines, service_level
 from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import current_trace
 from caxton.recording import journal
-from caxton.recording.contents import content_hash, pack
+from caxton.recording.contents import content_hash, pack, unpack
 from caxton.routing.decision import Decision, route
 from caxton.routing.directory import Registry
 from caxton.turns.step import StepPorts, publish_step
+from caxton.turns.typed_capabilities import content_handed_over, read_input
 
 
 class Opening:
@@ -62,7 +63,8 @@ class Opening:
         """The conversation that the turn is one of, unless the request stands alone: likewise."""
         self.so_far = TurnsSoFar()
         """What its earlier turns settled: likewise."""
-        self.handed_over: str | None = None
+        self.arguments: dict[str, Any] | None = None
+        """What is handed over, as the model or script gave it."""
         self.decision: Decision
         self.agent: AgentVersion
         self.deployment_id: DeploymentId | None = None
@@ -114,10 +116,30 @@ class Opening:
         self._begin()
         return None
 
+    @property
+    def offered(self) -> Capability | None:
+        """The capability that is asked for, as the agent offers it."""
+        return self.agent.spec.offers(self.decision.capability) if self.decision.capability else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether acting waits for something: content that is not at hand, or a check."""
+        is_typed = self.offered is not None and self.offered.input is not None
+        return is_typed or self.arguments is not None or self.message.content.digest is not None
+
     async def act(self) -> None:
-        """Packs the content that is handed over."""
-        if self.handed_over is not None:
-            self.message.content = await pack(self.ports.blobs, self.input.scope, self.handed_over)
+        """Packs the content that is handed over, and checks what its capability has a schema for.
+
+        Raises:
+            CapabilityInputInvalid: it does not fit.
+        """
+        offered, scope = self.offered, self.input.scope
+        text = None if self.arguments is None else content_handed_over(self.arguments, offered)
+        if offered is not None and offered.input_schema is not None:
+            text = await unpack(self.ports.blobs, scope, self.message.content) if text is None else text
+            await read_input(self.ports.schemas, scope, self.decision.agent, offered, text)
+        if self.arguments is not None:
+            self.message.content = await pack(self.ports.blobs, scope, text or "")
         self.message.trace_id, self.message.span_id = current_trace()
 
     def record(self, transaction: Transaction) -> StepResult:
@@ -306,6 +328,7 @@ class Opening:
         limits = spec.limits
         offered = spec.offers(capability) if capability else None
         level = offered.sla if offered else None
+        repairs = offered.output_repairs if offered and offered.output_schema is not None else 0
         return Plan(
             execution_id=self.input.execution_id,
             conversation_id=self.request.conversation_id,
@@ -318,7 +341,7 @@ class Opening:
             max_loops=limits.loops,
             max_tokens=limits.tokens,
             max_time=limits.time,
-            model_timeout=spec.model_settings.timeout * len(spec.models),
+            model_timeout=spec.model_settings.timeout * len(spec.models) * (1 + repairs),
             deployment_id=deployment_id,
             rollout=self.rollout,
             capability=capability,
@@ -356,7 +379,7 @@ class Opening:
         request = CapabilityRequest.parse(wanted["name"])
         self.target = Target(capability=request.name, version_range=request.version_range)
         self.strategy = RoutingStrategy.LOAD_BALANCED
-        self.handed_over = str(wanted["arguments"].get("content", ""))
+        self.arguments = wanted["arguments"]
         self.sender = self.input.chain[-1]
 
     def _check_depth(self) -> None:

@@ -1,10 +1,12 @@
 """What a model gets to see: read from the store in one go, rendered outside of the transaction."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from caxton.domain.agents import AgentVersion
+from caxton.domain.capabilities import Capability, version_matches
 from caxton.domain.costly_work import COSTLY_WORK
 from caxton.domain.errors import ExecutionReplaced, MemoryUnavailable
 from caxton.domain.events import agent_actor
@@ -18,6 +20,7 @@ from caxton.domain.ports import (
     FunctionResult,
     FunctionSpec,
     ModelRequest,
+    OutputSchema,
     PromptPart,
 )
 from caxton.domain.records import ExecutionRecord, HistoryWanted, StepRecord, Transaction
@@ -101,8 +104,10 @@ class Prompt:
             message for message in self.history if not _is_of_caxton(message) and message.execution_id not in replaced
         ]
         history = [(message, await unpack(ports.blobs, scope, message.content)) for message in said_by_people]
+        given = self._input(text)
         variables: dict[str, Any] = {
             "request": text,
+            "input": given,
             "parameters": self.agent.spec.parameters,
             "variables": self.record.variables,
             "context": "\n".join(f"{message.sender}: {said}" for message, said in history),
@@ -134,7 +139,27 @@ class Prompt:
             settings=self.agent.spec.model_settings,
             variables=self.record.variables,
             memories=self.memories,
+            input=given,
+            output=self._output(),
         )
+
+    @property
+    def offered(self) -> Capability | None:
+        """The capability that is asked for, as the agent offers it."""
+        assert self.step.plan is not None
+        name = self.step.plan.capability
+        return self.agent.spec.offers(name) if name else None
+
+    def _input(self, text: str) -> dict[str, Any]:
+        """The request as an object, which was checked when the execution was opened."""
+        if self.offered is None or self.offered.input_schema is None:
+            return {}
+        return json.loads(text)
+
+    def _output(self) -> OutputSchema | None:
+        if self.offered is None or self.offered.output_schema is None:
+            return None
+        return OutputSchema(self.offered.name, self.offered.output_schema, self.offered.description)
 
     async def _remind(self, ports: StepPorts, text: str) -> None:
         """Looks into memory before the first step; later steps see what the first one saw."""
@@ -207,7 +232,8 @@ class Prompt:
             return FunctionResult(call["id"], call["name"], "the other agent gave no answer", None, is_error=True)
         execution, message = child[0], child[1]
         text = await unpack(ports.blobs, self.step.scope, message.content)
-        return FunctionResult(call["id"], call["name"], text, None, execution.state is not ExecutionState.COMPLETED)
+        is_error = execution.state is not ExecutionState.COMPLETED
+        return FunctionResult(call["id"], call["name"], text, message.data, is_error)
 
 
 def _called_as(call: Mapping[str, Any]) -> Literal["tool", "capability", "unknown"]:
@@ -322,11 +348,23 @@ def _hand_overs(agent: AgentVersion, registry: Registry) -> list[FunctionSpec]:
     for request in agent.spec.delegates:
         providers = registry.index.providers.get(request.name, ())
         offered = next(
-            (registry.index.agents[provider.agent].spec.offers(request.name) for provider in providers), None
+            (
+                registry.index.agents[provider.agent].spec.offers(request.name)
+                for provider in providers
+                if version_matches(provider.version, request.version_range)
+            ),
+            None,
         )
         about = offered.description if offered and offered.description else f'the capability "{request.name}"'
+        schema = offered.input_schema if offered else None
         specs.append(
-            FunctionSpec(str(request), "capability", f"Hands work over to another agent: {about}", HAND_OVER_SCHEMA)
+            FunctionSpec(
+                str(request),
+                "capability",
+                f"Hands work over to another agent: {about}",
+                HAND_OVER_SCHEMA if schema is None else schema,
+                typed=schema is not None,
+            )
         )
     return specs
 

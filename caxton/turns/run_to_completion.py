@@ -49,11 +49,7 @@ class RunToCompletion:
     @property
     def waits(self) -> bool:
         """Whether acting waits for something: memory, or content that is not at hand."""
-        return (
-            self.opening.agent.spec.memory.enabled
-            or self.opening.handed_over is not None
-            or self.opening.message.content.digest is not None
-        )
+        return self.opening.agent.spec.memory.enabled or self.opening.waits
 
     @property
     def ends(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Protocol
 from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
 from caxton.domain.executions import StepInput, StepResult
 from caxton.domain.flow import FlowControl, FlowRules, NoLimits
-from caxton.domain.ports import BlobStore, DeltaStream, ModelGateway, TemplateEngine, ToolSandbox
+from caxton.domain.ports import BlobStore, DeltaStream, ModelGateway, SchemaChecker, TemplateEngine, ToolSandbox
 from caxton.domain.records import Records, Transaction
 from caxton.domain.tools import BASE_LIMITS, ToolLimits
 from caxton.memory.memories import Memories
@@ -37,6 +37,7 @@ class StepPorts:
     templates: TemplateEngine
     stream: DeltaStream
     directory: Directory
+    schemas: SchemaChecker
     memories: Memories | None = None
     """None where the server has no memory."""
     base_limits: ToolLimits = BASE_LIMITS

@@ -1,7 +1,7 @@
 """Agents and capabilities."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from caxton.domain.agents import AgentLimits, AgentState
 from caxton.domain.capabilities import Capability
@@ -50,6 +50,9 @@ class Provider(View):
     agent: str
     version: str
     state: AgentState | str
+    input: dict[str, Any] | None = None
+    """Its own schemas."""
+    output: dict[str, Any] | None = None
 
 
 class CapabilityView(View):
@@ -58,5 +61,9 @@ class CapabilityView(View):
     name: str
     versions: list[str] = []
     description: str = ""
+    input: dict[str, Any] | None = None
+    """JSON Schema of what a request to the newest version has to be; None where it is a text."""
+    output: dict[str, Any] | None = None
+    """JSON Schema of what its reply is; None where that is a text."""
     providers: list[Provider] = []
     statistics: Statistics | None = None

@@ -53,7 +53,7 @@ def _call(call_id: str, part: ToolCallPart, offered: Mapping[str, FunctionSpec])
         return FunctionCall(call_id, name, "unknown", {}, _unknown(name, list(offered)))
     try:
         arguments = _arguments(part)
-        if function.kind == "capability":
+        if function.kind == "capability" and not function.typed:
             arguments = _handed_over(arguments, part.tool_name)
     except _MistakeError as mistake:
         return FunctionCall(call_id, function.name, function.kind, {}, str(mistake))

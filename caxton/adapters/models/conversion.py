@@ -3,6 +3,7 @@
 Imports pydantic-ai, so it is itself imported only when a provider is called.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -19,14 +20,16 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.messages import ModelRequest as ProviderRequest
 from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.settings import ModelSettings as ProviderModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from caxton.adapters.models.function_names import wire_id, wire_name
 from caxton.adapters.models.giving_back import earlier_answer, fields_to_give_back
+from caxton.adapters.models.structures import Structure
 from caxton.domain.agents import ModelSettings
 from caxton.domain.errors import ModelAnswerCut, ModelAnswerInvalid, ModelRefusedRequest
-from caxton.domain.ports import FunctionCall, FunctionResult, FunctionSpec, ModelRequest, PromptPart
+from caxton.domain.ports import FunctionCall, FunctionResult, FunctionSpec, ModelRequest, OutputSchema, PromptPart
 from caxton.domain.tool_texts import seen_by_model
 
 
@@ -41,11 +44,26 @@ class Call:
     """What goes back with earlier calls of the model, by the id of the first call of each answer."""
 
 
-def to_call(request: ModelRequest, headers: Mapping[str, str], model: Model, name: str) -> Call:
-    """The request for `model`, which agents call `name`, sent with `headers`."""
+def to_call(
+    request: ModelRequest, headers: Mapping[str, str], model: Model, name: str, structure: Structure = Structure.TOLD
+) -> Call:
+    """The request for `model`, which agents call `name`, sent with `headers`; `structure` says how its output is asked for."""
     settings = to_settings(request.settings, headers, model)
+    if request.output is not None and structure is not Structure.NATIVE:
+        request = replace(request, system_prompt=_with_schema(request.system_prompt, request.output))
     messages, given = to_messages(request, name)
-    return Call(messages, settings, to_parameters(request.functions), given)
+    native = request.output if structure is not Structure.TOLD else None
+    return Call(messages, settings, to_parameters(request.functions, native), given)
+
+
+def _with_schema(system_prompt: str, output: OutputSchema) -> str:
+    """A system prompt that asks for the output, for models whose provider cannot see to it."""
+    schema = json.dumps(dict(output.schema), ensure_ascii=False)
+    told = (
+        "Your final answer is one JSON object that fits this JSON Schema, and nothing else: no other words, no Markdown.\n"
+        f"{schema}"
+    )
+    return f"{system_prompt}\n\n{told}" if system_prompt else told
 
 
 def to_messages(request: ModelRequest, model: str) -> tuple[list[ModelMessage], dict[str, Mapping[str, Any]]]:
@@ -114,9 +132,18 @@ def _returned(result: FunctionResult, calls: Mapping[str, ToolCallPart]) -> Tool
     )
 
 
-def to_parameters(functions: Sequence[FunctionSpec]) -> ModelRequestParameters:
-    """The functions that the model may call."""
+def to_parameters(functions: Sequence[FunctionSpec], output: OutputSchema | None = None) -> ModelRequestParameters:
+    """The functions that the model may call, and the object that its answer has to be where its provider sees to that."""
+    if output is None:
+        mode, wanted = "text", None
+    else:
+        mode = "native"
+        wanted = OutputObjectDefinition(
+            json_schema=dict(output.schema), name=output.name, description=output.description or None
+        )
     return ModelRequestParameters(
+        output_mode=mode,
+        output_object=wanted,
         function_tools=[
             ToolDefinition(
                 name=wire_name(function.name, function.kind),

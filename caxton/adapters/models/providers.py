@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from caxton.adapters.models.endpoints import Endpoint, Endpoints
 from caxton.adapters.models.governor import Governor
+from caxton.adapters.models.structures import Structure, Structures
 from caxton.domain.agents import ModelSettings
 from caxton.domain.errors import (
     InvalidSettings,
@@ -48,6 +49,7 @@ class Providers:
         self._models: dict[tuple[str, int], tuple[str, Model]] = {}
         """Models by endpoint and client, each with the key that it was made with."""
         self._loaded: set[str] = set()
+        self._structures = Structures()
 
     async def respond(self, endpoint: Endpoint, request: ModelRequest, on_delta: DeltaSink | None) -> ModelReply:
         """Calls a model once; with `on_delta` the answer is streamed.
@@ -132,6 +134,8 @@ class Providers:
         on_delta: DeltaSink | None,
         on_piece: Callable[[], None] | None,
     ) -> "ModelResponse":
+        from pydantic_ai.exceptions import ModelHTTPError
+
         from caxton.adapters.models import conversion, dialects
         from caxton.adapters.models.clients import Clients
 
@@ -147,6 +151,14 @@ class Providers:
                     call = conversion.to_call(request, headers, model, endpoint.name)
                     return await _call(model, call, on_delta, on_piece)
             model = self._model(endpoint, key, client)
+            structure = self._structures.of(endpoint, model.profile)
+            call = conversion.to_call(request, headers, model, endpoint.name, structure)
+            try:
+                return await _call(model, call, on_delta, on_piece)
+            except ModelHTTPError as error:
+                asked = request.output is not None and structure is not Structure.TOLD
+                if not asked or not self._structures.refused(endpoint, error.status_code, str(error.body)):
+                    raise
             call = conversion.to_call(request, headers, model, endpoint.name)
             return await _call(model, call, on_delta, on_piece)
 

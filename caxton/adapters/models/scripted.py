@@ -119,6 +119,8 @@ class _Step:
             raise ExecutionFailed(self._text(step.fail), details=self._details(self._position + 1))
         if step.reply is not None:
             return self._answer(text=self._text(step.reply))
+        if step.data is not None:
+            return self._answer(text=self._json(step.data))
         return self._answer(call=self._call(step))
 
     def _after_failure(self, last: FunctionResult) -> ModelReply:
@@ -140,8 +142,8 @@ class _Step:
             arguments = cast("dict[str, Any]", self._data(step.arguments))
             return FunctionCall(id=call_id, name=step.tool, kind="tool", arguments=arguments)
         assert step.capability is not None  # the model of a step sees to it
-        content = {"content": self._text(step.content)}
-        return FunctionCall(id=call_id, name=step.capability, kind="capability", arguments=content)
+        given = {"content": self._text(step.content)} if step.input is None else self._data(step.input)
+        return FunctionCall(id=call_id, name=step.capability, kind="capability", arguments=given)
 
     def _answer(self, text: str = "", call: FunctionCall | None = None) -> ModelReply:
         return ModelReply(
@@ -161,6 +163,9 @@ class _Step:
         if isinstance(value, list):
             return [self._data(item) for item in cast("list[Any]", value)]
         return value
+
+    def _json(self, value: dict[str, Any]) -> str:
+        return json.dumps(self._data(value), ensure_ascii=False, default=str)
 
     def _text(self, template: str) -> str:
         return self._evaluated(template, native=False)
@@ -210,6 +215,7 @@ def _variables(
     earlier = request.parts[: max(_opening(request.parts), 0)]
     return {
         "request": request.request,
+        "input": request.input,
         "parameters": spec.parameters,
         "variables": dict(request.variables),
         "memories": [dict(memory) for memory in request.memories],

@@ -10,8 +10,7 @@ from collections import OrderedDict
 from typing import Any, Final
 
 from caxton.adapters.confined import serve
-from caxton.adapters.sandbox.results import Malformed
-from caxton.adapters.sandbox.schemas import InvalidSchema, Validator, compiled, violations
+from caxton.domain.json_schemas import InvalidSchema, Malformed, Validator, compiled, violations
 
 MEMORY_LIMIT: Final = 512 << 20
 """Bytes beside what the process has at its start."""

@@ -11,10 +11,18 @@ from typing import Any, Final, cast
 
 from caxton.adapters.confined import ConfinedChildren, Ended
 from caxton.adapters.sandbox import checker
-from caxton.adapters.sandbox.results import Malformed
-from caxton.adapters.sandbox.schemas import InvalidSchema, Validator, as_json, check_size, compiled, violations
 from caxton.adapters.sandbox.threads import SandboxThreads
 from caxton.domain.errors import InvalidModule, ToolAnswerInvalid, ToolInputInvalid
+from caxton.domain.json_schemas import (
+    CheckTooExpensive,
+    InvalidSchema,
+    Malformed,
+    Validator,
+    as_json,
+    check_size,
+    compiled,
+    violations,
+)
 from caxton.domain.tools import ToolFunction
 
 CHILDREN: Final = 2
@@ -34,10 +42,6 @@ REFERRING_SIZE: Final = 4 << 10
 
 KEPT_SIZE: Final = 512 << 10
 """Characters of all schemas whose validators are kept here; in memory they are some 40 times as large."""
-
-
-class CheckTooExpensive(InvalidSchema):
-    """A check took more time or memory than it may."""
 
 
 class SchemaChecks:

@@ -9,20 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from caxton.domain.base64_text import decode_base64
+from caxton.domain.json_schemas import MAX_DEPTH, Malformed, measure
 from caxton.domain.strict_json import MOST_VALUES, has_more_values
-
-MAX_DEPTH: Final = 64
-"""Levels of nesting in any JSON that comes from or goes to a module. (jsonschema-rs refuses 200.)"""
 
 MAX_FUNCTIONS: Final = 256
 """Functions of one server."""
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 """MCP, "Tool names" (revision 2025-11-25)."""
-
-
-class Malformed(ValueError):
-    """The text is not what MCP says; the message says where, never what it was (it may be a user's data)."""
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -67,27 +61,6 @@ def _finite(text: str) -> float:
     if number - number != 0:
         raise Malformed("it has a number that is too large")
     return number
-
-
-def measure(value: Any) -> int:
-    """The number of values in `value`, itself included.
-
-    Raises:
-        Malformed: it is nested deeper than MAX_DEPTH levels.
-    """
-    count, level = 0, [value]
-    for _ in range(MAX_DEPTH):
-        count += len(level)
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                below.extend(cast("dict[str, Any]", item).values())
-            elif isinstance(item, list):
-                below.extend(cast("list[Any]", item))
-        if not below:
-            return count
-        level = below
-    raise Malformed(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
 def parse_tool_list(value: Any) -> tuple[list[dict[str, Any]], str | None]:

@@ -113,7 +113,7 @@ class WasmtimeSandbox:
         self._compilers = SandboxThreads(COMPILERS, "sandbox-compiler", COMPILERS)
         self._workers = ThreadPoolExecutor(LOADERS, thread_name_prefix="sandbox-loader")
         self._runs: dict[int, Run] = {}
-        self._checks = SchemaChecks()
+        self.checks = SchemaChecks()
         self._granting = Granting(
             blobs,
             cache_folder / "files",
@@ -143,7 +143,7 @@ class WasmtimeSandbox:
         self._threads.close()
         self._brief.close()
         self._compilers.close()
-        self._checks.close()
+        self.checks.close()
         self._workers.shutdown(cancel_futures=True)
 
     async def describe(
@@ -175,7 +175,7 @@ class WasmtimeSandbox:
                 details={**error.details, "cause": error.code},
             ) from error
         for function in functions:
-            await check_schemas(self._checks, customer, function)
+            await check_schemas(self.checks, customer, function)
         return functions
 
     async def check(self, customer: str, tool: ToolVersion, function: str, arguments: Mapping[str, Any]) -> None:
@@ -190,7 +190,7 @@ class WasmtimeSandbox:
         if described is None:
             raise ToolUnavailable(f'"{tool.name}" has no function "{function}"', details=subject.details())
         _as_json(subject, arguments)
-        await validate_arguments(self._checks, customer, tool.name, described, arguments)
+        await validate_arguments(self.checks, customer, tool.name, described, arguments)
 
     async def call(
         self,
@@ -223,7 +223,7 @@ class WasmtimeSandbox:
         if described is None:
             raise ToolUnavailable(f'"{tool.name}" has no function "{function}"', details=subject.details())
         text = _as_json(subject, arguments)
-        await validate_arguments(self._checks, customer, tool.name, described, arguments)
+        await validate_arguments(self.checks, customer, tool.name, described, arguments)
         try:
             ready = await self._ready(customer, tool.manifest, tool.files, rights)
         except (InvalidModule, NotFound) as error:  # it was valid when it was deployed: this worker cannot run it
@@ -245,7 +245,7 @@ class WasmtimeSandbox:
             span.used(result.usage)
             if not result.is_error:
                 try:
-                    await validate_structured(self._checks, customer, tool.name, described, result.structured)
+                    await validate_structured(self.checks, customer, tool.name, described, result.structured)
                 except ToolError as error:
                     error.usage, error.log, error.refused = result.usage, tuple(result.log), result.refused
                     raise

@@ -1,15 +1,24 @@
 """Conversations and the messages in them."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from caxton.api.guard import GuardedRoute, needs
 from caxton.api.in_turn import in_turn
 from caxton.api.json_object import JsonObject
-from caxton.api.routes.messages import LONGEST_WAIT, IdempotencyKey, MessagePage, TargetBody, Wait, answer, check_size
+from caxton.api.routes.messages import (
+    LONGEST_WAIT,
+    IdempotencyKey,
+    MessagePage,
+    TargetBody,
+    Wait,
+    answer,
+    check_one,
+    check_size,
+)
 from caxton.api.services import CurrentCaller, UseCases
 from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, EndReason, WhenBusy
 from caxton.domain.executions import Target, TurnView
@@ -18,6 +27,7 @@ from caxton.domain.ids import Name
 from caxton.domain.permissions import Permission
 from caxton.service.conversations import Start
 from caxton.service.turns import Ask
+from caxton.turns.typed_capabilities import as_content
 from caxton.views.deletion import Deletion
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/conversations", tags=["conversations"])
@@ -41,10 +51,23 @@ class MessageBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    content: str = Field(min_length=1)
+    content: str | None = Field(default=None, min_length=1, description="What is said; this or `input`.")
+    input: JsonObject | None = Field(
+        default=None, description="What is said, as the object that the capability's `input` schema describes."
+    )
     variables: JsonObject = Field(default_factory=dict[str, Any], json_schema_extra={"default": {}})
     when_busy: WhenBusy | None = None
     """What happens while the conversation works on earlier messages; else as its capability says."""
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        check_one(self.content, self.input)
+        return self
+
+    @property
+    def text(self) -> str:
+        """What is said, as the text of a message."""
+        return self.content if self.content is not None else as_content(self.input or {})
 
 
 class EndBody(BaseModel):
@@ -139,10 +162,9 @@ async def send(
     idempotency_key: IdempotencyKey = None,
 ) -> TurnView:
     """Writes into a conversation."""
-    check_size(body.content, services.limits.content_bytes)
-    asked = Ask(
-        Target(), body.content, variables=body.variables, idempotency_key=idempotency_key, when_busy=body.when_busy
-    )
+    text = body.text
+    check_size(text, services.limits.content_bytes)
+    asked = Ask(Target(), text, variables=body.variables, idempotency_key=idempotency_key, when_busy=body.when_busy)
     view = await services.conversations.send(caller, conversation_id, asked, wait=LONGEST_WAIT if wait else None)
     return answer(view, response, wait=wait)
 

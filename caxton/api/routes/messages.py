@@ -28,6 +28,7 @@ from caxton.domain.quantities import format_size
 from caxton.service.contents import read_contents
 from caxton.service.context import Caller
 from caxton.service.turns import Ask
+from caxton.turns.typed_capabilities import as_content
 from caxton.views.contents import SaidInTurn
 
 router = APIRouter(route_class=GuardedRoute, tags=["messages"])
@@ -85,12 +86,35 @@ class TargetBody(BaseModel):
 class AskBody(TargetBody):
     """A one-shot request."""
 
-    content: str = Field(min_length=1, description="What is asked.")
+    content: str | None = Field(default=None, min_length=1, description="What is asked; this or `input`.")
+    input: JsonObject | None = Field(
+        default=None, description="What is asked, as the object that the capability's `input` schema describes."
+    )
     variables: JsonObject = Field(
         default_factory=dict[str, Any],
         description="Values for the agent's templates: {{ variables.x }}; at most 256 KiB as JSON.",
         json_schema_extra={"default": {}},
     )
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        check_one(self.content, self.input)
+        return self
+
+    @property
+    def text(self) -> str:
+        """What is asked, as the text of a message."""
+        return self.content if self.content is not None else as_content(self.input or {})
+
+
+def check_one(content: str | None, given: dict[str, Any] | None) -> None:
+    """Whether a message says what it says once.
+
+    Raises:
+        ValueError: it does not say it, or in two ways.
+    """
+    if (content is None) == (given is None):
+        raise ValueError('give either "content" or "input"')
 
 
 class BatchLine(AskBody, Line):
@@ -161,8 +185,9 @@ async def ask(
     idempotency_key: IdempotencyKey = None,
 ) -> TurnView:
     """Sends a request to whoever offers the capability (or to an agent by name)."""
-    check_size(body.content, services.limits.content_bytes)
-    asked = Ask(body.target, body.content, body.strategy, body.variables, idempotency_key)
+    text = body.text
+    check_size(text, services.limits.content_bytes)
+    asked = Ask(body.target, text, body.strategy, body.variables, idempotency_key)
     view = await services.turns.ask(caller, asked, wait=LONGEST_WAIT if wait else None)
     return answer(view, response, wait=wait)
 
@@ -199,8 +224,9 @@ async def ask_many(request: Request, caller: CurrentCaller, services: UseCases) 
 
 async def _ask_line(body: BatchLine, caller: Caller, services: Services, recheck: Recheck) -> TurnView:
     await recheck()  # lines wait for one another, and their key may have ended meanwhile
-    check_size(body.content, services.limits.content_bytes)
-    asked = Ask(body.target, body.content, body.strategy, body.variables, body.idempotency_key)
+    text = body.text
+    check_size(text, services.limits.content_bytes)
+    asked = Ask(body.target, text, body.strategy, body.variables, body.idempotency_key)
     return answer(await services.turns.ask(caller, asked, wait=LONGEST_WAIT), Response(), wait=True)
 
 

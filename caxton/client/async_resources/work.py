@@ -24,8 +24,9 @@ class AsyncWorkCalls(AsyncCalls):
 
     async def ask(
         self,
-        content: str,
+        content: str | None = None,
         *,
+        input: Mapping[str, Any] | None = None,
         capability: str | None = None,
         agent: str | None = None,
         version_range: str | None = None,
@@ -37,7 +38,8 @@ class AsyncWorkCalls(AsyncCalls):
         """One request, one reply: by capability, or of one agent by name.
 
         Args:
-            content: the request.
+            content: the request; give this or `input`.
+            input: the request as the object that the capability's schema describes.
             capability: what is asked for; give this or `agent`.
             agent: who is asked.
             version_range: versions of the capability that will do, such as "^1.2".
@@ -52,6 +54,7 @@ class AsyncWorkCalls(AsyncCalls):
             "version_range": version_range,
             "strategy": strategy,
             "content": content,
+            "input": None if input is None else dict(input),
             "variables": dict(variables) if variables else None,
         }
         return await self._turn("/v1/messages", body, wait, idempotency_key)
@@ -100,8 +103,9 @@ class AsyncWorkCalls(AsyncCalls):
     async def send(
         self,
         conversation_id: str,
-        content: str,
+        content: str | None = None,
         *,
+        input: Mapping[str, Any] | None = None,
         variables: Mapping[str, Any] | None = None,
         wait: bool = True,
         idempotency_key: str | None = None,
@@ -112,7 +116,12 @@ class AsyncWorkCalls(AsyncCalls):
         `when_busy` says what happens while the conversation works on earlier messages: "enqueue", "reject" (409), "interrupt"
         or "replace"; else its capability does.
         """
-        body = {"content": content, "variables": dict(variables) if variables else None, "when_busy": when_busy}
+        body = {
+            "content": content,
+            "input": None if input is None else dict(input),
+            "variables": dict(variables) if variables else None,
+            "when_busy": when_busy,
+        }
         return await self._turn(f"/v1/conversations/{segment(conversation_id)}/messages", body, wait, idempotency_key)
 
     async def conversations(

@@ -51,6 +51,7 @@ from caxton.domain.errors.machine import (
     UsageError,
 )
 from caxton.domain.errors.models import (
+    CapabilityOutputInvalid,
     ModelAnswerCut,
     ModelAnswerInvalid,
     ModelError,
@@ -64,6 +65,7 @@ from caxton.domain.errors.models import (
     NoScriptRule,
 )
 from caxton.domain.errors.requests import (
+    CapabilityInputInvalid,
     CrossSite,
     CursorInvalid,
     HeadTooLarge,
@@ -135,6 +137,8 @@ __all__ = [
     "AuditSinkBehind",
     "BudgetUsedUp",
     "CallInvalid",
+    "CapabilityInputInvalid",
+    "CapabilityOutputInvalid",
     "CaxtonError",
     "ChannelFailed",
     "ChannelUnreachable",

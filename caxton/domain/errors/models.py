@@ -68,6 +68,13 @@ class ModelAnswerCut(ModelError):
     title = "The model used up its tokens before its answer was complete"
 
 
+class CapabilityOutputInvalid(ModelError):
+    """All attempts failed that the capability allows; `details["violations"]` has a path for each misfit of the last one."""
+
+    code = "capability_output_invalid"
+    title = "The agent's reply does not fit the capability's schema"
+
+
 class NoScriptRule(ModelError):
     code = "no_script_rule"
     status = 422

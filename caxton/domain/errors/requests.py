@@ -10,6 +10,14 @@ class InvalidInput(CaxtonError):
     title = "The request is not valid"
 
 
+class CapabilityInputInvalid(InvalidInput):
+    """The request does not fit the input schema of the capability; `details["violations"]` has a path for each misfit."""
+
+    code = "capability_input_invalid"
+    status = 422
+    title = "The input does not fit the capability's schema"
+
+
 class InvalidDefinitions(CaxtonError):
     """Files of a workspace are wrong. `details["problems"]` lists every :class:`caxton.domain.problems.Problem`."""
 

@@ -1,6 +1,6 @@
-"""JSON Schemas that a tool declared: whether they can be used, and what does not fit.
+"""JSON Schemas that a tool or an agent declares: whether they can be used, and what does not fit.
 
-A schema is a stranger's too: it could point at a file or an address (references are followed inside the schema only),
+A schema is a stranger's: it could point at a file or an address (references are followed inside the schema only),
 hide a value in an error message (values are masked), or take exponential time (its cost is counted first).
 """
 
@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol, cast
 
-from caxton.adapters.sandbox.results import MAX_DEPTH, Malformed, measure
+MAX_DEPTH: Final = 64
+"""Levels of nesting in any JSON that is checked. (jsonschema-rs refuses 200.)"""
 
 SCHEMA_LIMIT: Final = 256 << 10
 """Characters of one schema as JSON."""
@@ -42,6 +43,14 @@ class InvalidSchema(ValueError):
     """A schema that cannot be used; the message says why."""
 
 
+class CheckTooExpensive(InvalidSchema):
+    """A check took more time or memory than it may."""
+
+
+class Malformed(ValueError):
+    """A text or value is not what it should be; the message says where, never what it was (it may be a user's data)."""
+
+
 class Violation(Protocol):
     """What is read of jsonschema-rs's ValidationError."""
 
@@ -59,6 +68,27 @@ class Validator(Protocol):
     def iter_errors(self, instance: Any) -> Iterator[Violation]:
         """Everything in which it does not fit."""
         ...
+
+
+def measure(value: Any) -> int:
+    """The number of values in `value`, itself included.
+
+    Raises:
+        Malformed: it is nested deeper than MAX_DEPTH levels.
+    """
+    count, level = 0, [value]
+    for _ in range(MAX_DEPTH):
+        count += len(level)
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(cast("dict[str, Any]", item).values())
+            elif isinstance(item, list):
+                below.extend(cast("list[Any]", item))
+        if not below:
+            return count
+        level = below
+    raise Malformed(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
 class _Cost:
@@ -156,8 +186,8 @@ def compiled(schema: str) -> tuple[Validator, int]:
 
     check_size(schema)
     value = json.loads(schema)
+    cost = cost_of(value)
     try:
-        cost = _Cost(value).of_root()
         validator = jsonschema_rs.validator_for(
             value,
             offline=True,
@@ -166,13 +196,25 @@ def compiled(schema: str) -> tuple[Validator, int]:
                 backtrack_limit=_BACKTRACKS, size_limit=_PATTERN_SIZE, dfa_size_limit=_PATTERN_SIZE
             ),
         )
-    except InvalidSchema:
-        raise
-    except (RecursionError, Malformed):
+    except RecursionError:
         raise InvalidSchema("it is nested too deeply") from None
     except ValueError as error:  # jsonschema-rs's ValidationError is one
-        raise InvalidSchema(str(error).partition("\n")[0][:500]) from None
+        place = "".join(f"/{step}" for step in getattr(error, "instance_path", ()))[:200]
+        told = str(error).partition("\n")[0][:500]
+        raise InvalidSchema(f"{place}: {told}" if place else told) from None
     return cast("Validator", validator), cost
+
+
+def cost_of(schema: dict[str, Any]) -> int:
+    """What a check against `schema` costs a value: subschemas that are applied to it.
+
+    Raises:
+        InvalidSchema: too much, or a reference leads nowhere, outside or in circles.
+    """
+    try:
+        return _Cost(schema).of_root()
+    except (RecursionError, Malformed):
+        raise InvalidSchema("it is nested too deeply") from None
 
 
 def check_size(schema: str) -> None:
