@@ -21,6 +21,7 @@ from caxton.api.routes import (
     keys,
     memory,
     messages,
+    openai,
     retention,
     rollouts,
     schedules,
@@ -43,7 +44,8 @@ Agents as durable workflows. Every route but `/health`, `/ready` and those of we
 paste one. On the server's machine, `admin.key` in its data folder has one (`caxton config show` says where); `caxton key create`
 makes others. Data belong to the key's customer and to the workspace that `X-Caxton-Workspace` names, one of those that the key
 may use. Each operation names the permission that it needs as `x-caxton-permission`. Errors are
-[problem details](https://www.rfc-editor.org/rfc/rfc9457) with a `code` and `hints`.
+[problem details](https://www.rfc-editor.org/rfc/rfc9457) with a `code` and `hints`; below `/openai/v1`, where clients of
+OpenAI's API find capabilities as models, they are in OpenAI's form.
 """
 
 
@@ -86,6 +88,7 @@ def build_api() -> FastAPI:
         codec,
         keys,
         system,
+        openai,
         front_page,
     ):
         api.include_router(module.router)

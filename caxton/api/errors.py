@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
+from caxton.api.openai_face.errors import error_response, is_openai
 from caxton.domain.errors import CaxtonError, InvalidInput, MethodNotAllowed, NotFound, NotPermitted
 from caxton.domain.ids import NAME_PATTERN
 from caxton.domain.memory import RELATION_PATTERN, TYPE_PATTERN
@@ -60,6 +61,11 @@ def problem_response(error: CaxtonError, request_id: str | None) -> JSONResponse
     return _ProblemResponse(body, error.status, headers, media_type=PROBLEM)
 
 
+def error_answer(path: str, error: CaxtonError, request_id: str | None) -> JSONResponse:
+    """The response that tells `error` in the form that clients of `path` expect."""
+    return error_response(error, request_id) if is_openai(path) else problem_response(error, request_id)
+
+
 class _ProblemResponse(JSONResponse):
     """Can be written whatever was quoted of the request."""
 
@@ -90,7 +96,7 @@ async def caxton_error(request: Request, error: CaxtonError) -> Response:
         log.warning("%s: %s", error.code, error.title, extra={"error_code": error.code})
     if isinstance(error, NotPermitted):
         await _tell_refusal(request, error)
-    return problem_response(error, request_id_of(request))
+    return error_answer(request.url.path, error, request_id_of(request))
 
 
 async def _tell_refusal(request: Request, error: NotPermitted) -> None:
@@ -118,7 +124,7 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
     first = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     found = InvalidInput(f"{first['path']}: {first['message']}{more}", details={"problems": problems})
-    return problem_response(found, request_id_of(request))
+    return error_answer(request.url.path, found, request_id_of(request))
 
 
 _PATTERNS = {
@@ -147,7 +153,7 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
         )
     else:
         known = InvalidInput(str(error.detail))
-    return problem_response(known, request_id_of(request))
+    return error_answer(request.url.path, known, request_id_of(request))
 
 
 def _methods_of(request: Request) -> list[str]:
@@ -175,4 +181,4 @@ async def unexpected_error(request: Request, error: Exception) -> Response:
         "look into the server's log for the request id",
         reason=type(error).__name__,
     )
-    return problem_response(found, request_id_of(request))
+    return error_answer(request.url.path, found, request_id_of(request))

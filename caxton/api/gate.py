@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caxton.api.bodies import Bodies
-from caxton.api.errors import problem_response
+from caxton.api.errors import error_answer
 from caxton.api.head import BROWSER_LOGIN, basic, bearer, check_head, read_headers
 from caxton.api.lasting_answers import LastingAnswer, recheck_of
 from caxton.api.services import Services
@@ -116,14 +116,14 @@ class Gate:
                     await self._inner(scope, receive, answer)
                 except CaxtonError as error:
                     state["refusal"] = error
-                    await problem_response(error, request_id)(scope, receive, answer)
+                    await error_answer(scope["path"], error, request_id)(scope, receive, answer)
                 except asyncio.CancelledError:
                     if _is_cut_off(state):
                         return
                     # Nobody else cancels a request than a server that stops and has been patient for a while.
                     if status is not None:
                         raise
-                    await problem_response(_stopping(), request_id)(scope, receive, answer)
+                    await error_answer(scope["path"], _stopping(), request_id)(scope, receive, answer)
                 span.answered(status or 500, _route(scope))
         finally:
             self._count_refusal(scope, status or 500)
@@ -162,7 +162,7 @@ class Gate:
                 await self.app(scope, body, send)
         except CaxtonError as error:
             state["refusal"] = error
-            response = problem_response(error, state["request_id"])
+            response = error_answer(path, error, state["request_id"])
             if isinstance(error, NotAuthenticated) and is_browser_page(method, path):
                 response.headers["WWW-Authenticate"] = BROWSER_LOGIN
             await response(scope, receive, send)
@@ -223,7 +223,7 @@ def _refusing(scope: Scope, receive: Receive, send: Send) -> Callable[[CaxtonErr
 
     async def refuse(error: CaxtonError) -> None:
         scope["state"]["refusal"] = error
-        await problem_response(error, scope["state"]["request_id"])(scope, receive, send)
+        await error_answer(scope["path"], error, scope["state"]["request_id"])(scope, receive, send)
 
     return refuse
 

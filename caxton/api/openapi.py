@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from caxton.api.examples import EXAMPLES
+from caxton.api.openai_face.errors import is_openai
 from caxton.api.web import is_open
 from caxton.domain.errors import Hint
 
@@ -52,6 +53,8 @@ WORK = frozenset(
         "/v1/conversations/{conversation_id}/messages",
         "/v1/schedules/{agent}/{name}/trigger",
         "/v1/hooks/{hook_id}",
+        "/openai/v1/chat/completions",
+        "/openai/v1/responses",
         "/v1/tools/{name}/call",
         "/v1/deployments",
         "/v1/deployments/{deployment_id}/rollback",
@@ -84,6 +87,14 @@ class Problem(BaseModel):
     help: str | None = Field(description="Where the documentation that comes with Caxton tells of it.")
     reason: str | None = Field(default=None, description="Technical detail.")
     retry_after: float | None = Field(default=None, description="Seconds after which to try again.")
+
+
+class OpenAIError(BaseModel):
+    """What went wrong, in OpenAI's form."""
+
+    error: dict[str, Any] = Field(
+        description="`message`, `type`, `param` and `code` as OpenAI has them; `caxton` has hints and details."
+    )
 
 
 def body_of(media_type: str) -> dict[str, Any]:
@@ -121,6 +132,14 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
         }
         for status, text in _PROBLEMS.items()
     }
+    schemas["OpenAIError"] = OpenAIError.model_json_schema()
+    document["components"]["responses"] |= {
+        f"OpenAIError{status}": {
+            "description": text,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}},
+        }
+        for status, text in _PROBLEMS.items()
+    }
     document["components"].setdefault("securitySchemes", {})[KEY] = {
         "type": "http",
         "scheme": "bearer",
@@ -140,8 +159,9 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
         example = EXAMPLES.get(f"{method} {path}")
         if example is not None:
             operation["requestBody"]["content"]["application/json"]["example"] = example
+        form = "OpenAIError" if is_openai(path) else "Problem"
         for status in _statuses(path, method, operation):
-            responses.setdefault(str(status), {"$ref": f"#/components/responses/Problem{status}"})
+            responses.setdefault(str(status), {"$ref": f"#/components/responses/{form}{status}"})
         operation["responses"] = dict(sorted(responses.items()))
     return _modern(document)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from caxton.domain.caller_context import CallerContext
 from caxton.domain.conversations import WhenBusy
 from caxton.domain.errors import ErrorReport, IdempotencyConflict
 from caxton.domain.events.origin import Origin
@@ -78,6 +79,8 @@ class TurnRequest(BaseModel):
     traceparent: str | None = None
     when_busy: WhenBusy | None = None
     """Where the message says so; else its capability does."""
+    context: CallerContext | None = None
+    """What the caller brings along."""
 
     def again(self) -> "TurnRequest":
         """The same request, to be done anew under the same idempotency key: an execution of its own, always the same one."""

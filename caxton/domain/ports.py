@@ -74,7 +74,11 @@ class OutputSchema:
     name: str
     schema: Mapping[str, Any]
     """JSON Schema (2020-12)."""
+    text: str
+    """The same as JSON."""
     description: str = ""
+    repairs: int = 1
+    """How often the model may mend an answer that does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ class ModelRequest:
     """The request as the object that its capability's schema describes; empty where it has none."""
     output: OutputSchema | None = None
     """What the answer has to be; None where any text will do."""
+    stop: Sequence[str] = ()
+    """Texts before which the model stops."""
     place: PlaceFor | None = None
     """Gives a place for each call of a model that takes its time; None where nothing limits calls."""
 

@@ -78,6 +78,14 @@ class Memories:
         self._failed: MemoryUnavailable | None = None
         """How the last use of it failed: damaged files show only when they are read."""
 
+    async def embed(self, scope: Scope, texts: Sequence[str]) -> list[list[float]]:
+        """A vector for each text, as memories have them.
+
+        Raises:
+            MemoryUnavailable: the embedder cannot be reached.
+        """
+        return await self._run(scope.customer, lambda: self.embedder.embed(texts))
+
     async def remember(self, scope: Scope, noticed: Sequence[Noticed], actor: str) -> list[Entity]:
         """Keeps memories; equal content in one scope is kept once. They can be found when this returns.
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 
+from caxton.domain.caller_context import CallerContext
 from caxton.domain.conversations import WhenBusy
 from caxton.domain.errors import BudgetUsedUp, ErrorReport, Hint, NotFound, PayloadTooLarge
 from caxton.domain.events.origin import current_origin
@@ -32,6 +33,9 @@ FIRST_POLL = 1.0
 LONGEST_VARIABLES = 256 << 10
 """Bytes of a request's variables as JSON, ASCII only: they are kept beside it, and read for each of its steps."""
 
+LONGEST_CONTEXT = 512 << 10
+"""Characters of what a caller brings along, as JSON: it is kept with the request, and read for each of its steps."""
+
 REPETITIONS = 50
 """Of a request that failed again and again, how many are looked up at a time."""
 
@@ -49,6 +53,7 @@ class Ask:
     idempotency_key: str | None = None
     traceparent: str | None = None
     when_busy: WhenBusy | None = None
+    context: CallerContext | None = None
 
 
 class Turns:
@@ -175,6 +180,13 @@ class Turns:
                 f"the variables take {len(variables) - 1:,} bytes as JSON; {LONGEST_VARIABLES:,} are allowed",
                 "send long text as `content`, which may be longer",
             )
+        context = "" if ask.context is None else f"\x1f{ask.context.model_dump_json(exclude_defaults=True)}"
+        if len(context) > LONGEST_CONTEXT:
+            raise PayloadTooLarge(
+                f"the earlier messages and instructions take {len(context) - 1:,} characters as JSON; "
+                f"{LONGEST_CONTEXT:,} are allowed",
+                "leave the oldest out, or go on with a conversation that the server keeps",
+            )
         return TurnRequest(
             scope=caller.scope,
             conversation_id=conversation_id,
@@ -183,7 +195,7 @@ class Turns:
             content=await pack(self.blobs, caller.scope, ask.content),
             target=ask.target,
             strategy=ask.strategy,
-            fingerprint=digest_of(f"{target}\x1f{conversation_id}\x1f{ask.content}{variables}".encode()),
+            fingerprint=digest_of(f"{target}\x1f{conversation_id}\x1f{ask.content}{variables}{context}".encode()),
             one_shot=one_shot,
             variables=ask.variables or {},
             traceparent=ask.traceparent or current_traceparent(),
@@ -192,6 +204,7 @@ class Turns:
             sent_at=datetime.now(UTC),
             requester=caller.principal,
             when_busy=ask.when_busy,
+            context=ask.context,
         )
 
     async def _tell_refusal(self, scope: Scope, error: ErrorReport) -> None:

@@ -4,11 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from caxton.domain.capabilities import Capability
 from caxton.domain.errors import CapabilityOutputInvalid, TokenLimitReached
 from caxton.domain.executions import Plan
 from caxton.domain.ids import Scope
-from caxton.domain.ports import FailedAttempt, ModelReply, ModelRequest, PromptPart, SchemaChecker
+from caxton.domain.ports import FailedAttempt, ModelReply, ModelRequest, OutputSchema, PromptPart, SchemaChecker
 from caxton.turns.typed_capabilities import OutputCheck, check_output
 
 SHOWN_REPLY = 20_000
@@ -19,27 +18,27 @@ class Mending:
     """The attempts at one reply."""
 
     def __init__(
-        self, checker: SchemaChecker, scope: Scope, offered: Capability, request: ModelRequest, attempts: int
+        self, checker: SchemaChecker, scope: Scope, output: OutputSchema, request: ModelRequest, attempts: int
     ) -> None:
         """Prepare for replies to `request`.
 
         Args:
             checker: checks them.
             scope: whose they are.
-            offered: the capability, which has an output schema.
+            output: what the reply has to be.
             request: what the model was asked.
             attempts: replies that did not fit, before this process took over.
         """
         self._checker = checker
         self._scope = scope
-        self._offered = offered
+        self._output = output
         self._request = request
         self._attempts = attempts
         self._last = OutputCheck("")
 
     async def check(self, reply: ModelReply) -> OutputCheck:
         """Whether `reply` fits."""
-        self._last = await check_output(self._checker, self._scope, self._offered, reply.text)
+        self._last = await check_output(self._checker, self._scope, self._output, reply.text)
         return self._last
 
     def attempt(self, reply: ModelReply, seconds: float) -> FailedAttempt:
@@ -53,24 +52,22 @@ class Mending:
         Raises:
             CapabilityOutputInvalid: it does not.
         """
-        if self._attempts > self._offered.output_repairs:
+        if self._attempts > self._output.repairs:
             raise self.failure(agent)
 
     def again(self, reply: ModelReply) -> ModelRequest:
         """The request again, with the reply that does not fit and what is wrong with it."""
         said = PromptPart("assistant", reply.text[:SHOWN_REPLY])
-        asked = PromptPart("user", _told(self._last, self._offered.output_schema or {}))
+        asked = PromptPart("user", _told(self._last, self._output.schema))
         return replace(self._request, parts=[*self._request.parts, said, asked])
 
     def failure(self, agent: str) -> CapabilityOutputInvalid:
         """What ends the turn."""
-        offered = self._offered
         return CapabilityOutputInvalid(
-            f'the reply of agent "{agent}" does not fit the output of capability "{offered.name}": {self._last.listed}',
+            f'the reply of agent "{agent}" does not fit the output of "{self._output.name}": {self._last.listed}',
             "raise `output_repairs` of the capability, say in the prompt what is wanted, or make its schema simpler",
             details={
-                "capability": offered.name,
-                "version": offered.version,
+                "capability": self._output.name,
                 "agent": agent,
                 "attempts": max(1, self._attempts),
                 "violations": list(self._last.violations),

@@ -183,10 +183,10 @@ class ModelStep:
         Raises:
             CapabilityOutputInvalid: none of the replies fits that it may give.
         """
-        reply, offered = await self._ask(request, on_delta), self.prompt.offered
-        if request.output is None or offered is None:
+        reply = await self._ask(request, on_delta)
+        if request.output is None:
             return reply
-        mending = Mending(self.ports.schemas, self.input.scope, offered, request, self.mended)
+        mending = Mending(self.ports.schemas, self.input.scope, request.output, request, self.mended)
         while not reply.calls:
             check = await mending.check(reply)
             if check.fits:

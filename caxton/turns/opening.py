@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from caxton.domain.agents import AgentVersion, takes_time
+from caxton.domain.caller_context import KEY as CONTEXT
 from caxton.domain.capabilities import Capability, CapabilityRequest
 from caxton.domain.conversations import ENDED, Conversation, ConversationState
 from caxton.domain.errors import DepthLimitReached, LoopDetected
@@ -35,7 +36,7 @@ from caxton.recording.contents import content_hash, pack, unpack
 from caxton.routing.decision import Decision, route
 from caxton.routing.directory import Registry
 from caxton.turns.step import StepPorts, publish_step
-from caxton.turns.typed_capabilities import content_handed_over, read_input
+from caxton.turns.typed_capabilities import check_wanted, content_handed_over, read_input
 
 
 class Opening:
@@ -125,7 +126,8 @@ class Opening:
     def waits(self) -> bool:
         """Whether acting waits for something: content that is not at hand, or a check."""
         is_typed = self.offered is not None and self.offered.input is not None
-        return is_typed or self.arguments is not None or self.message.content.digest is not None
+        wants = self.request.context is not None and self.request.context.output is not None
+        return is_typed or wants or self.arguments is not None or self.message.content.digest is not None
 
     async def act(self) -> None:
         """Packs the content that is handed over, and checks what its capability has a schema for.
@@ -138,6 +140,9 @@ class Opening:
         if offered is not None and offered.input_schema is not None:
             text = await unpack(self.ports.blobs, scope, self.message.content) if text is None else text
             await read_input(self.ports.schemas, scope, self.decision.agent, offered, text)
+        context = self.request.context
+        if context is not None and context.output is not None and self.input.parent_id is None:
+            await check_wanted(self.ports.schemas, scope, offered, context.output)
         if self.arguments is not None:
             self.message.content = await pack(self.ports.blobs, scope, text or "")
         self.message.trace_id, self.message.span_id = current_trace()
@@ -199,10 +204,17 @@ class Opening:
             receiver=self.decision.agent,
             content=self.request.content,
             artifacts=[],  # given, for pydantic copies its defaults slowly
-            metadata={},
+            metadata=self._metadata(),
             created_at=started,
         )
         self.plan = self._plan(self.deployment_id, capability, self.decision.capability_version)
+
+    def _metadata(self) -> dict[str, Any]:
+        """What is kept with the request: what its caller brought along. Work that is handed over gets nothing of it."""
+        context = self.request.context
+        if context is None or self.input.parent_id is not None:
+            return {}
+        return {CONTEXT: context.model_dump(mode="json", exclude_defaults=True)}
 
     def after(self, result: StepResult) -> None:
         """Counts the decision."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from caxton.domain.agents import AgentVersion
+from caxton.domain.caller_context import KEY as CONTEXT
+from caxton.domain.caller_context import CallerContext
 from caxton.domain.capabilities import Capability, version_matches
 from caxton.domain.costly_work import COSTLY_WORK
 from caxton.domain.errors import ExecutionReplaced, MemoryUnavailable
@@ -13,6 +15,7 @@ from caxton.domain.events import agent_actor
 from caxton.domain.executions import Execution, ExecutionState, StepInput
 from caxton.domain.grants import ToolGrant
 from caxton.domain.ids import ExecutionId, Scope, derived_id
+from caxton.domain.json_schemas import as_json
 from caxton.domain.memory import MemoryQuery
 from caxton.domain.messages import Message, MessageType
 from caxton.domain.ports import (
@@ -104,14 +107,17 @@ class Prompt:
             message for message in self.history if not _is_of_caxton(message) and message.execution_id not in replaced
         ]
         history = [(message, await unpack(ports.blobs, scope, message.content)) for message in said_by_people]
-        given = self._input(text)
+        given, brought = self._input(text), CallerContext.model_validate(self.message.metadata.get(CONTEXT, {}))
+        most = self.agent.spec.limits.history
+        earlier = brought.history[-most:] if most else []
+        spoken = [(said.role, said.text) for said in earlier] + [(message.sender, said) for message, said in history]
         variables: dict[str, Any] = {
             "request": text,
             "input": given,
             "parameters": self.agent.spec.parameters,
             "variables": self.record.variables,
-            "context": "\n".join(f"{message.sender}: {said}" for message, said in history),
-            "history": [{"sender": message.sender, "text": said} for message, said in history],
+            "context": "\n".join(f"{sender}: {said}" for sender, said in spoken),
+            "history": [{"sender": sender, "text": said} for sender, said in spoken],
             "memories": self.memories,
             "agent": {
                 "name": self.agent.name,
@@ -120,7 +126,7 @@ class Prompt:
             },
             "conversation": {"id": self.record.execution.conversation_id},
         }
-        parts = [PromptPart("user" if message.sender == "user" else "assistant", said) for message, said in history]
+        parts = [PromptPart("user" if sender == "user" else "assistant", said) for sender, said in spoken]
         async with COSTLY_WORK.lane(scope.customer, self.agent.digest):
             with ports.templates.new_budget():
                 user_prompt = ports.templates.render(self.agent.spec.user_prompt_template, variables)
@@ -133,14 +139,15 @@ class Prompt:
             execution_id=self.step.execution_id,
             step=self.step.step,
             request=text,
-            system_prompt=system_prompt + _reminder(self.memories),
+            system_prompt=_joined(system_prompt, brought.instructions) + _reminder(self.memories),
             parts=parts,
             functions=self.functions,
             settings=self.agent.spec.model_settings,
             variables=self.record.variables,
             memories=self.memories,
             input=given,
-            output=self._output(),
+            output=self._output(brought),
+            stop=brought.stop,
         )
 
     @property
@@ -156,10 +163,15 @@ class Prompt:
             return {}
         return json.loads(text)
 
-    def _output(self) -> OutputSchema | None:
-        if self.offered is None or self.offered.output_schema is None:
-            return None
-        return OutputSchema(self.offered.name, self.offered.output_schema, self.offered.description)
+    def _output(self, context: CallerContext) -> OutputSchema | None:
+        """What the reply has to be: as the capability says, else as the caller wants it."""
+        offered = self.offered
+        if offered is not None and offered.output_schema is not None and offered.output_json is not None:
+            schema, text = offered.output_schema, offered.output_json
+            return OutputSchema(offered.name, schema, text, offered.description, offered.output_repairs)
+        if context.output is not None:
+            return OutputSchema(offered.name if offered else self.agent.name, context.output, as_json(context.output))
+        return None
 
     async def _remind(self, ports: StepPorts, text: str) -> None:
         """Looks into memory before the first step; later steps see what the first one saw."""
@@ -249,6 +261,11 @@ def _is_of_caxton(message: Message) -> bool:
 def _is_replaced(message: Message) -> bool:
     """Whether a message tells that a later one has replaced its turn."""
     return message.metadata.get("error_code") == ExecutionReplaced.code
+
+
+def _joined(system_prompt: str, instructions: str) -> str:
+    """The agent's system prompt, and behind it what its caller wants besides."""
+    return "\n\n".join(text for text in (system_prompt, instructions) if text)
 
 
 def _reminder(memories: Sequence[Mapping[str, Any]]) -> str:

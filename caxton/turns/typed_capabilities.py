@@ -9,8 +9,8 @@ from typing import Any, cast
 from caxton.domain.capabilities import Capability
 from caxton.domain.errors import CapabilityInputInvalid, Hint, InvalidInput
 from caxton.domain.ids import Scope
-from caxton.domain.json_schemas import InvalidSchema, Malformed
-from caxton.domain.ports import SchemaChecker
+from caxton.domain.json_schemas import InvalidSchema, Malformed, as_json
+from caxton.domain.ports import OutputSchema, SchemaChecker
 from caxton.domain.strict_json import read_json
 
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)
@@ -61,6 +61,24 @@ async def read_input(
     return cast("dict[str, Any]", value)
 
 
+async def check_wanted(
+    checker: SchemaChecker, scope: Scope, offered: Capability | None, schema: Mapping[str, Any]
+) -> None:
+    """Checks a schema that a caller wants the reply of `offered` to fit.
+
+    Raises:
+        InvalidInput: it cannot be used, or the capability has one of its own.
+    """
+    if offered is not None and offered.output_schema is not None and offered.output_schema != schema:
+        raise InvalidInput(
+            f'capability "{offered.name}" has an output schema of its own', "leave the form of the answer out"
+        )
+    try:
+        await checker.violations(scope.customer, as_json(schema), {})
+    except (InvalidSchema, Malformed) as error:
+        raise InvalidInput(f"the schema of the answer cannot be used: {error}", "correct or simplify it") from None
+
+
 def content_handed_over(arguments: Mapping[str, Any], offered: Capability | None) -> str:
     """What another agent is sent, of the arguments of a hand-over.
 
@@ -101,14 +119,13 @@ class OutputCheck:
         return _listed(self.violations, SHOWN_VIOLATIONS)
 
 
-async def check_output(checker: SchemaChecker, scope: Scope, offered: Capability, text: str) -> OutputCheck:
-    """Checks the reply `text` of a capability that has an output schema."""
-    assert offered.output_json is not None
+async def check_output(checker: SchemaChecker, scope: Scope, output: OutputSchema, text: str) -> OutputCheck:
+    """Checks the reply `text` against what it has to be."""
     fenced = _FENCE.fullmatch(text)
     text = (fenced[1] if fenced else text).strip()
     try:
         value = read_json(text, "the reply")
-        return OutputCheck(text, await checker.violations(scope.customer, offered.output_json, value))
+        return OutputCheck(text, await checker.violations(scope.customer, output.text, value))
     except InvalidInput as error:
         return OutputCheck(text, [{"path": "", "message": error.message}])
     except (InvalidSchema, Malformed) as error:

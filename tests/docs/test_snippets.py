@@ -96,6 +96,12 @@ PRINTED = {
     ],
     "run-from-a-webhook": [r"Reviewed\. ada pushed 2 commits to\s+ada/engine", "came before, and is not done again"],
     "run-on-a-schedule": ["Done: Report on Berlin for", "due times from"],
+    "use-an-openai-client": [
+        r"'write-verse', 'agent:poet'",
+        r"O Tuesday, how brightly thou dost compile! \(verse 1\)",
+        "O Wednesday, how brightly",
+        r"O Friday, how brightly thou dost compile! \(verse 2\)",
+    ],
     "use-the-python-client": [
         "O Tuesday, how brightly thou dost compile!",
         'no agent offers the capability "write-vers" . did you mean "write-verse"?',

@@ -49,6 +49,8 @@ def to_call(
 ) -> Call:
     """The request for `model`, which agents call `name`, sent with `headers`; `structure` says how its output is asked for."""
     settings = to_settings(request.settings, headers, model)
+    if request.stop:
+        settings["stop_sequences"] = list(request.stop)
     if request.output is not None and structure is not Structure.NATIVE:
         request = replace(request, system_prompt=_with_schema(request.system_prompt, request.output))
     messages, given = to_messages(request, name)

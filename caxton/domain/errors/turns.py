@@ -57,6 +57,15 @@ class ApprovalTimedOut(ExecutionFailed):
     title = "Nobody decided on the action in time"
 
 
+class ReplyPending(CaxtonError):
+    """The work goes on, or waits for a person; `details` has `execution_id`, `response_id` and, for a person, `approval_id`."""
+
+    code = "reply_pending"
+    status = 409
+    exit_code = 5
+    title = "The reply is not there yet"
+
+
 class LimitReached(ExecutionFailed):
     """A limit of the agent's `[limits]`. `details` has `limit` and `value`."""
 
