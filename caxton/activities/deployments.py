@@ -21,6 +21,7 @@ from caxton.domain.ids import Digest, Scope
 from caxton.domain.ports import BlobStore, ModelGateway, ToolSandbox
 from caxton.domain.records import ComponentKind, Records, Transaction
 from caxton.domain.tools import BASE_LIMITS, ToolLimits, ToolState, ToolVersion
+from caxton.governance.breakers import reset
 from caxton.observability.metrics import METRICS
 from caxton.routing.directory import read_grants
 from caxton.workflows.deployment import (
@@ -242,6 +243,7 @@ def _apply(
     for change in changes:
         if change.kind == "agent" and (change.action == "deleted" or _brings_back(transaction, scope, change, named)):
             rollouts.supersede(change.name, "the deployment of another version came after it")
+    _reset_breakers(transaction, deployment, changed)
     for change in changed:
         if change.action == "deleted":
             transaction.remove_component(scope, change.kind, change.name)
@@ -311,6 +313,23 @@ def _rolls_out(
     rollout = rollouts.begin(change.name, before, after, plan, deployment.deployment_id)
     change.rollout, change.strategy = rollout.id, plan.strategy
     return True
+
+
+def _reset_breakers(transaction: Transaction, deployment: DeploymentInput, changed: Sequence[Change]) -> None:
+    """Closes the circuit breakers of what is deployed anew, which may work now, or removed."""
+    names = {(change.kind, change.name) for change in changed}
+    for breaker in transaction.breakers(deployment.scope):
+        if (breaker.kind, breaker.name) in names:
+            reset(
+                transaction,
+                deployment.scope,
+                breaker.kind,
+                breaker.name,
+                "deployed",
+                actor=deployment.actor or SYSTEM,
+                origin=deployment.origin,
+                deployment_id=deployment.deployment_id,
+            )
 
 
 def _count_skills(release: Release, after: Mapping[tuple[str, str], AgentVersion | ToolVersion]) -> int:

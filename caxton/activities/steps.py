@@ -119,7 +119,7 @@ class StepActivities:
 
 def _attempt(kind: StepKind) -> Attempt:
     number, policy = activity.info().attempt, STEP_POLICIES[kind]
-    return Attempt(number, policy.attempts, policy.wait(number).total_seconds())
+    return Attempt(number, policy.attempts, policy.wait(number).total_seconds(), policy.largest_wait.total_seconds())
 
 
 async def _tried(work: Awaitable[T]) -> T:

@@ -13,6 +13,7 @@ from caxton.api.openapi import describe
 from caxton.api.plain_messages import PlainMessages
 from caxton.api.routes import (
     agents,
+    breakers,
     codec,
     conversations,
     deployments,
@@ -82,6 +83,7 @@ def build_api() -> FastAPI:
         events,
         views,
         governance,
+        breakers,
         memory,
         retention,
         storage,

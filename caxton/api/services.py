@@ -11,6 +11,7 @@ from caxton.service.agents import Agents
 from caxton.service.approvals import Approvals
 from caxton.service.audit_sinks import AuditLag
 from caxton.service.authentication import Authentication
+from caxton.service.breakers import Breakers
 from caxton.service.budgets import Budgets
 from caxton.service.codec import Codec
 from caxton.service.context import Caller
@@ -68,6 +69,7 @@ class Services:
     tool_grants: ToolGrants
     approvals: Approvals
     budgets: Budgets
+    breakers: Breakers
     memory: MemoryAdministration
     event_log: EventLog
     projections: Projections

@@ -33,9 +33,11 @@ _COLOURS = {"Running": "green", "Failed": "red", "Draining": "yellow", "Stopped"
 
 
 def _state(agent: "AgentView") -> str:
-    """In which state it is; one that runs and may take no work is suspended."""
+    """In which state it is; one that runs and may take no work is suspended, or rests because it keeps failing."""
     if agent.suspended and agent.state == "Running":
         return style("suspended", "yellow")
+    if agent.breaker and agent.breaker.state != "Closed" and agent.state == "Running":
+        return style("resting", "red")
     return style(in_words(agent.state), _COLOURS.get(agent.state, "bold"))
 
 
@@ -82,6 +84,11 @@ def show(name: AgentName) -> None:
     if agent.suspended:
         say(style(f"  takes no work: {agent.suspended}", "yellow"))
         remark(f"  let it: caxton agent resume {agent.name}")
+    if agent.breaker and agent.breaker.state != "Closed":
+        say(
+            style(f"  {agent.breaker.message}: {agent.breaker.failures} failures, {agent.breaker.last_error}", "yellow")
+        )
+        remark(f"  at once: caxton breaker reset agent {agent.name}")
     if agent.description:
         for line in wrapped(agent.description, indent="  ", everywhere=True):
             say(line)

@@ -51,6 +51,7 @@ SECTIONS: dict[str, list[CommandEntry]] = {
     ],
     "Govern": [
         CommandEntry("approvals", "approvals", "Decide on what waits for a person", "Asking the server"),
+        CommandEntry("breaker", "breakers", "What keeps failing and rests: list, reset", "Asking the server"),
         CommandEntry("budgets", "budgets", "Limit what may be used", "Asking the server"),
         CommandEntry("metrics", "metrics", "Metrics that derive from events", "Asking the server"),
         CommandEntry("views", "views", "Views of the event log", "Asking the server"),

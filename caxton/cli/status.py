@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from caxton.cli.state import ServerState
     from caxton.definitions.workspace import Workspace
     from caxton.domain.deployments import Change
+    from caxton.views.breakers import BreakerView
     from caxton.views.system import QueueList
 
 app = new_app()
@@ -37,6 +38,7 @@ def status() -> None:
     current().settings()
     state: ServerState | None = None
     queues: QueueList | None = None
+    breakers: list[BreakerView] = []
     with connect(patience=0) as caxton:
         workspace = load_against(folder, caxton)
         try:
@@ -45,15 +47,17 @@ def status() -> None:
             remember_server(caxton, workspace.folder)
             with suppress(NotPermitted, NotFound):  # another role, an older server
                 queues = caxton.queues()
+                breakers = [each for each in caxton.breakers() if each.state != "Closed"]
         except ServerUnreachable as error:
             state = _remembered(workspace, caxton.connection.workspace, error)
             changes = _compared(workspace, state)
     changes = _without_broken(with_versions(changes, workspace), workspace)
     if current().json:
-        emit(_as_json(changes, workspace, state, queues))
+        emit(_as_json(changes, workspace, state, queues, breakers))
     else:
         _show(changes, workspace, state)
         _show_queues(queues)
+        _show_breakers(breakers)
 
 
 def _remembered(workspace: "Workspace", name: str, error: Exception) -> "ServerState":
@@ -146,8 +150,24 @@ def _show_queues(queues: "QueueList | None") -> None:
         say(line)
 
 
+def _show_breakers(breakers: "list[BreakerView]") -> None:
+    """What keeps failing and rests; nothing where nothing does."""
+    if not breakers:
+        return
+    from caxton.cli.breakers import breaker_rows
+
+    say()
+    say("What keeps failing rests")
+    for line in table(breaker_rows(breakers), indent="  "):
+        say(line)
+
+
 def _as_json(
-    changes: "list[Change]", workspace: "Workspace", state: "ServerState | None", queues: "QueueList | None"
+    changes: "list[Change]",
+    workspace: "Workspace",
+    state: "ServerState | None",
+    queues: "QueueList | None",
+    breakers: "list[BreakerView]",
 ) -> dict[str, Any]:
     groups: dict[str, list[Any]] = {"new": [], "modified": [], "deleted": [], "unchanged": []}
     for change in changes:
@@ -156,5 +176,6 @@ def _as_json(
         **groups,
         "problems": workspace.problems,
         "queues": queues.queues if queues else [],
+        "breakers": breakers,
         "server": {"reachable": state is None, "compared_with": state.fetched_at if state else None},
     }

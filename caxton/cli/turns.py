@@ -56,6 +56,8 @@ class TurnDisplay:
                 self._open().feed(piece)
         elif event.kind == "reset":
             self._begin_anew(event)
+        elif event.kind == "retry" and self.is_live:
+            self.line(style(retry_line(event.data), "dim"))
 
     def line(self, text: str) -> None:
         """Shows a line that is no part of the reply."""
@@ -102,6 +104,18 @@ class TurnDisplay:
             self._view = MarkdownStream()
             self._view.__enter__()
         return self._view
+
+
+def retry_line(told: dict[str, Any]) -> str:
+    """The line for something that failed and is tried again."""
+    what = str(told.get("message") or told.get("code") or "it failed")
+    if told.get("what") == "tool":
+        what = f"{told.get('name')} failed ({told.get('code')})"
+    after = float(told.get("after") or 0.0)
+    when = f"retrying in {format_duration(after)}" if after >= 0.1 else "retrying"
+    if "retrying in" in what:  # it says so itself
+        what = what.partition("; retrying in")[0]
+    return f"{what}; {when} … (attempt {told.get('attempt')} of {told.get('of')})"
 
 
 def step_line(step: dict[str, Any]) -> str | None:

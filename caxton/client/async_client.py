@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from caxton.client.async_resources.access import AsyncAccessCalls
+from caxton.client.async_resources.breakers import AsyncBreakerCalls
 from caxton.client.async_resources.event_log import AsyncEventLogCalls
 from caxton.client.async_resources.governance import AsyncGovernanceCalls
 from caxton.client.async_resources.memory import AsyncMemoryCalls
@@ -26,6 +27,7 @@ class AsyncCaxton(
     AsyncEventLogCalls,
     AsyncMemoryCalls,
     AsyncGovernanceCalls,
+    AsyncBreakerCalls,
     AsyncAccessCalls,
     AsyncRetentionCalls,
 ):

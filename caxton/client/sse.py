@@ -14,7 +14,8 @@ class StreamEvent:
 
     id: str
     kind: str
-    """"step", "delta", "reset" (the deltas since the last step count no more), "reply" or "error"; the last two end the turn."""
+    """"step", "delta", "reset" (the deltas since the last step count no more), "retry" (something failed and is tried
+    again, after so many seconds), "reply" or "error"; the last two end the turn."""
     data: dict[str, Any]
 
     @property

@@ -9,6 +9,7 @@ from typing import Self
 
 from caxton.client.discovery import Connection, discover
 from caxton.client.sync_resources.access import AccessCalls
+from caxton.client.sync_resources.breakers import BreakerCalls
 from caxton.client.sync_resources.event_log import EventLogCalls
 from caxton.client.sync_resources.governance import GovernanceCalls
 from caxton.client.sync_resources.memory import MemoryCalls
@@ -26,6 +27,7 @@ class Caxton(
     EventLogCalls,
     MemoryCalls,
     GovernanceCalls,
+    BreakerCalls,
     AccessCalls,
     RetentionCalls,
 ):

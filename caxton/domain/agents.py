@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from caxton.domain.breakers import BreakerSettings
 from caxton.domain.capabilities import Capability, CapabilityRequest, SemanticVersion
 from caxton.domain.flow import MIDDLE, MOST_IN_FLIGHT
 from caxton.domain.governance import ToolPolicy
@@ -132,6 +133,7 @@ class AgentSpec(BaseModel):
     )
     documentation: str = Field(default="", max_length=200_000, description="Markdown for people.")
     limits: AgentLimits = AgentLimits()
+    breaker: BreakerSettings = BreakerSettings()
     memory: MemorySettings = MemorySettings()
     tool_policies: dict[str, ToolPolicy] = Field(
         default={},

@@ -311,7 +311,7 @@ class BlobStore(Protocol):
 # --- live deltas -----------------------------------------------------------------------------------------------------
 
 
-StreamKind = Literal["delta", "reset", "step", "end", "reply", "error"]
+StreamKind = Literal["delta", "reset", "retry", "step", "end", "reply", "error"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from caxton.domain.breakers import BreakerSettings
 from caxton.domain.capabilities import SemanticVersion
 from caxton.domain.flow import MOST_IN_FLIGHT
 from caxton.domain.ids import Digest, Name
@@ -134,6 +135,7 @@ class ToolManifest(BaseModel):
     )
     limits: ToolLimits = ToolLimits()
     permissions: ToolPermissions = ToolPermissions()
+    breaker: BreakerSettings = BreakerSettings()
 
     @field_validator("module")
     @classmethod

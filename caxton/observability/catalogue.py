@@ -103,6 +103,25 @@ CATALOGUE = (
         ("reason",),
     ),
     MetricInfo(
+        "caxton_circuit_breakers",
+        "gauge",
+        "Circuit breakers that are not closed, or have failures to remember, of agents, tools and model providers.",
+        ("kind", "state"),
+    ),
+    MetricInfo(
+        "caxton_circuit_breaker_changes_total",
+        "counter",
+        "Circuit breakers that came into a state: Open, HalfOpen or Closed.",
+        ("kind", "state"),
+    ),
+    MetricInfo(
+        "caxton_circuit_breaker_refusals_total",
+        "counter",
+        "Calls of tools and model providers that were refused because a circuit breaker was open. Requests that were refused "
+        "for agents count as routing failures.",
+        ("kind",),
+    ),
+    MetricInfo(
         "caxton_approvals_total", "counter", "Approvals that were requested, granted, rejected, timed out.", ("what",)
     ),
     MetricInfo(

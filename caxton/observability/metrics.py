@@ -32,7 +32,17 @@ Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 Key = str | tuple[str, ...]
 
 
-HANDED_ON = ("model_call", "model_attempt_failed", "tool_call", "execution", "routed", "routing_failed", "approval")
+HANDED_ON = (
+    "model_call",
+    "model_attempt_failed",
+    "tool_call",
+    "execution",
+    "routed",
+    "routing_failed",
+    "approval",
+    "breaker_refused",
+    "breaker_changed",
+)
 """What steps count, which may run in a process without metrics of its own."""
 
 
@@ -76,6 +86,10 @@ class Metrics:
         self._execution_seconds = _Labelled(self._histogram("caxton_execution_seconds"))
         self._routed = _Labelled(self._counter("caxton_routing_decisions_total"))
         self._routing_failed = _Labelled(self._counter("caxton_routing_failures_total"))
+        self._breakers_refused = _Labelled(self._counter("caxton_circuit_breaker_refusals_total"))
+        self._breaker_changes = _Labelled(self._counter("caxton_circuit_breaker_changes_total"))
+        self._breakers = _Labelled(self._gauge("caxton_circuit_breakers"))
+        self._breakers_seen: set[tuple[str, str]] = set()
         self._approvals = _Labelled(self._counter("caxton_approvals_total"))
         self._governance = _Labelled(self._counter("caxton_governance_events_total"))
         self._connections_refused = _Labelled(self._counter("caxton_connections_refused_total"))
@@ -219,6 +233,14 @@ class Metrics:
         """No agent could be chosen; `reason` is the error's code."""
         self._routing_failed.of(self._names.admit(reason)).inc()
 
+    def breaker_refused(self, kind: str) -> None:
+        """A call of a tool or of a model's provider (`kind`) was refused, because its circuit breaker is open."""
+        self._breakers_refused.of(kind).inc()
+
+    def breaker_changed(self, kind: str, state: str) -> None:
+        """A circuit breaker came into another state."""
+        self._breaker_changes.of((kind, state)).inc()
+
     def http_request(self, method: str, route_template: str, status: int, seconds: float) -> None:
         """A request was answered.
 
@@ -280,6 +302,14 @@ class Metrics:
         for (kind, state), count in counts.items():
             self.components(kind, state, count)
         self._counted |= counts.keys()
+
+    def breakers(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """How many circuit breakers there are by kind and state; what is not named has become none."""
+        for key in self._breakers_seen - counts.keys():
+            self._breakers.of(key).set(0)
+        for key, count in counts.items():
+            self._breakers.of(key).set(count)
+        self._breakers_seen |= counts.keys()
 
     def component_health(self, name: str, ok: bool) -> None:
         """Whether a part of the server, such as "store" or "engine", works."""

@@ -9,9 +9,15 @@ from caxton.domain.capabilities import version_matches
 from caxton.domain.errors import AllAgentsUnavailable, CircuitBreakerOpen, Hint, NoCapableAgent, NotFound
 from caxton.domain.executions import RoutingStrategy, Target
 from caxton.domain.ids import Digest
+from caxton.domain.quantities import format_duration
 from caxton.routing.index import CapabilityIndex, Provider
 from caxton.routing.similar import similar_names
 from caxton.routing.strategies import choose
+
+NOBODY: Mapping[str, float] = {}
+
+MOMENT = 0.1
+"""Seconds after which to come back at the earliest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ def route(
     load: Mapping[str, int] | None = None,
     preferred: str | None = None,
     excluded: Collection[str] = (),
+    resting: Mapping[str, float] = NOBODY,
 ) -> Decision:
     """Chooses an agent.
 
@@ -45,6 +52,7 @@ def route(
         load: executions in hand by agent, for LoadBalanced.
         preferred: the agent that the conversation is with already; it stays while it takes work.
         excluded: agents that must not be chosen (those that would close a circle), while there are others.
+        resting: agents whose circuit breakers are open, and the seconds until they may be asked again.
 
     Raises:
         NoCapableAgent: nobody offers the capability in that range.
@@ -53,7 +61,7 @@ def route(
         NotFound: there is no agent of the name that `target` gives.
     """
     if target.agent is not None:
-        return _route_to_agent(index, target.agent, target.capability, strategy)
+        return _route_to_agent(index, target.agent, target.capability, strategy, resting)
     name = target.capability or ""
     providers = index.providers.get(name, ())
     if target.version_range != "*":
@@ -63,9 +71,9 @@ def route(
         fitting = tuple(p for p in providers if not p.is_prerelease) or providers
     if not fitting:
         raise _no_capable_agent(index, name, target.version_range, providers)
-    able = [provider for provider in fitting if provider.takes_work]
+    able = [provider for provider in fitting if provider.takes_work and provider.agent not in resting]
     if not able:
-        raise _unavailable(name, fitting)
+        raise _unavailable(index, name, fitting, resting)
     if preferred is not None:
         for provider in able:
             if provider.agent == preferred:
@@ -78,7 +86,13 @@ def _decision(provider: Provider, capability: str, strategy: RoutingStrategy) ->
     return Decision(provider.agent, provider.digest, capability, provider.version, strategy)
 
 
-def _route_to_agent(index: CapabilityIndex, name: str, capability: str | None, strategy: RoutingStrategy) -> Decision:
+def _route_to_agent(
+    index: CapabilityIndex,
+    name: str,
+    capability: str | None,
+    strategy: RoutingStrategy,
+    resting: Mapping[str, float],
+) -> Decision:
     agent = index.agents.get(name)
     if agent is None:
         similar = similar_names(name, index.agents)
@@ -97,11 +111,9 @@ def _route_to_agent(index: CapabilityIndex, name: str, capability: str | None, s
             Hint(text="an operator can let it work again", command=f"caxton agent resume {name}"),
             details={"agent": name, "state": "Suspended", "reason": "AllAgentsUnavailable"},
         )
-    if agent.breaker_open:
-        raise CircuitBreakerOpen(
-            f'agent "{name}" has failed too often and is resting',
-            details={"agent": name, "reason": "CircuitBreakerOpen"},
-        )
+    if name in resting:
+        offers = [offered.name for offered in agent.spec.capabilities]
+        raise _breaker_open(index, f'agent "{name}" keeps failing and rests', offers, {name: resting[name]})
     offered = agent.spec.offers(capability) if capability else agent.spec.capabilities[0]
     return Decision(name, agent.digest, offered and offered.name, offered and offered.version, strategy)
 
@@ -147,17 +159,19 @@ def _no_capable_agent(
     )
 
 
-def _unavailable(name: str, providers: tuple[Provider, ...]) -> AllAgentsUnavailable | CircuitBreakerOpen:
+def _unavailable(
+    index: CapabilityIndex, name: str, providers: tuple[Provider, ...], resting: Mapping[str, float]
+) -> AllAgentsUnavailable | CircuitBreakerOpen:
+    at_rest = {p.agent: resting[p.agent] for p in providers if p.takes_work and p.agent in resting}
+    if at_rest:
+        what = (
+            f'agent "{next(iter(at_rest))}" keeps failing and rests'
+            if len(at_rest) == 1
+            else "agents keep failing and rest"
+        )
+        return _breaker_open(index, f'nobody answers "{name}" now: {what}', [name], at_rest)
     states = {provider.agent: "Suspended" if provider.suspended else str(provider.state) for provider in providers}
     details = {"capability": name, "agents": states}
-    if all(provider.breaker_open or provider.state is not AgentState.RUNNING for provider in providers) and any(
-        provider.breaker_open for provider in providers
-    ):
-        return CircuitBreakerOpen(
-            f'all agents that offer "{name}" have failed too often and are resting',
-            "try again in a while",
-            details={**details, "reason": "CircuitBreakerOpen"},
-        )
     listed = ", ".join(f"{agent} is {state}" for agent, state in sorted(states.items()))
     first, state = sorted(states.items())[0]
     hint = (
@@ -170,3 +184,42 @@ def _unavailable(name: str, providers: tuple[Provider, ...]) -> AllAgentsUnavail
         hint,
         details={**details, "reason": "AllAgentsUnavailable"},
     )
+
+
+def _breaker_open(
+    index: CapabilityIndex, what: str, capabilities: Collection[str], at_rest: Mapping[str, float]
+) -> CircuitBreakerOpen:
+    """The refusal, with when to come back and who could be asked instead."""
+    after = max(MOMENT, min(at_rest.values()))
+    others = sorted(
+        {
+            provider.agent
+            for name in capabilities
+            for provider in index.providers.get(name, ())
+            if provider.takes_work and provider.agent not in at_rest
+        }
+    )
+    similar = [] if others else [found for name in capabilities for found in _similar(index, name, capabilities)]
+    hints = (
+        [Hint(text="ask another agent that offers it", command=f'caxton ask --agent {others[0]} "…"')] if others else []
+    )
+    if similar:
+        hints.append(Hint(text="something similar is offered", command=f'caxton ask {similar[0]} "…"'))
+    hints.append(Hint(text=f"try again in {format_duration(after)}: then one request tries whether it works again"))
+    hints.append(Hint(text="see what fails", command="caxton breaker list"))
+    return CircuitBreakerOpen(
+        f"{what}; retrying in {format_duration(after)}",
+        *hints,
+        details={
+            "capability": next(iter(capabilities), None),
+            "agents": {name: round(seconds, 3) for name, seconds in sorted(at_rest.items())},
+            "alternatives": others,
+            "similar": list(dict.fromkeys(similar)),
+            "reason": "CircuitBreakerOpen",
+        },
+        retry_after=round(after, 3),
+    )
+
+
+def _similar(index: CapabilityIndex, name: str, but: Collection[str]) -> list[str]:
+    return similar_names(name, [other for other in index.providers if other not in but])

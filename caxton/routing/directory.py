@@ -1,8 +1,10 @@
 """Keeps capability indexes current. It asks the records port for the registry's generation and rebuilds when that moved."""
 
+import copy
 from collections.abc import Mapping, Sequence
 
 from caxton.domain.agents import AgentSpec, AgentState, AgentVersion
+from caxton.domain.breakers import Breaker, BreakerKind
 from caxton.domain.grants import NO_GRANTS, StandingGrants, ToolGrant
 from caxton.domain.ids import ConversationId, DeploymentId, Digest, Scope
 from caxton.domain.memory_functions import MEMORY_TOOL, SERVER
@@ -10,6 +12,9 @@ from caxton.domain.records import Transaction
 from caxton.domain.rollouts import MOST_ROLLOUTS, AfterAbort, Rollout, RolloutState, gets
 from caxton.domain.tools import ToolState, ToolVersion
 from caxton.routing.index import CapabilityIndex, DeployedAgent, build_index
+
+Breakers = Mapping[tuple[BreakerKind, str], Breaker]
+"""Circuit breakers that are not closed, or have failures to remember, by kind and name."""
 
 
 class Registry:
@@ -32,13 +37,21 @@ class Registry:
         self.tools = tools
         self.deployments = deployments or {}
         self.has_budgets = has_budgets
+        """Whether anything that agents of the workspace do counts against a budget."""
         self.grants = grants or {}
         """What operators and settings grant, by tool."""
         self.rollouts = {rollout.agent: rollout for rollout in rollouts}
         """Rollouts under way, by agent."""
         self.withdrawn = withdrawn
         """Versions that were rolled back and that no conversation stays with."""
-        """Whether anything that agents of the workspace do counts against a budget."""
+        self.breakers: Breakers = {}
+        self.breaker_generation = -1
+
+    def with_breakers(self, breakers: Breakers, generation: int) -> "Registry":
+        """The same, with circuit breakers as they are at a generation of theirs."""
+        made = copy.copy(self)
+        made.breakers, made.breaker_generation = breakers, generation
+        return made
 
     def version_for(self, agent: str, conversation: ConversationId, live: Digest) -> Digest:
         """The version of `agent` that a new conversation begins with: the `live` one, or the candidate of a rollout."""
@@ -64,6 +77,7 @@ MOST_VERSIONS = 4_096
 
 ENDED_ROLLOUTS = 100
 """The latest rollouts of a workspace whose conversations are looked after once they were rolled back."""
+NO_BREAKERS: Breakers = {}
 
 
 class Directory:
@@ -80,8 +94,18 @@ class Directory:
         generation = transaction.generation(scope)
         known = self._registries.get(scope)
         if known is None or known.index.generation != generation:
-            known = self._registries[scope] = _read(transaction, scope, generation, known, self._standing)
+            known = _read(transaction, scope, generation, known, self._standing)
+        breakers = transaction.breaker_generation(scope)
+        if known.breaker_generation != breakers:
+            found = {(breaker.kind, breaker.name): breaker for breaker in transaction.breakers(scope)}
+            known = known.with_breakers(found, breakers)
+        self._registries[scope] = known
         return known
+
+    def breakers(self, scope: Scope) -> Breakers:
+        """The workspace's circuit breakers, as they were when somebody last read its registry here."""
+        known = self._registries.get(scope)
+        return known.breakers if known else NO_BREAKERS
 
     def agent_version(self, transaction: Transaction, scope: Scope, digest: Digest) -> AgentVersion:
         """A version of an agent. Versions never change, so each is read once."""

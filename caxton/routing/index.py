@@ -17,14 +17,13 @@ class Provider:
     version: str
     """The capability's version, not the agent's."""
     state: AgentState
-    breaker_open: bool = False
     weight: float = 1.0
     suspended: bool = False
 
     @property
     def takes_work(self) -> bool:
         """Whether new work may go to it."""
-        return self.state is AgentState.RUNNING and not self.breaker_open and not self.suspended
+        return self.state is AgentState.RUNNING and not self.suspended
 
     @property
     def is_prerelease(self) -> bool:
@@ -39,7 +38,6 @@ class DeployedAgent:
     spec: AgentSpec
     digest: Digest
     state: AgentState
-    breaker_open: bool = False
     suspended: str | None = None
     """Why it takes no work, though its state would let it."""
 
@@ -71,7 +69,6 @@ def build_index(generation: int, agents: Iterable[DeployedAgent]) -> CapabilityI
                 agent.digest,
                 capability.version,
                 agent.state,
-                agent.breaker_open,
                 suspended=agent.suspended is not None,
             )
             found.setdefault(capability.name, []).append(provider)

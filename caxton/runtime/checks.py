@@ -24,6 +24,7 @@ def add_checks(settings: Settings, parts: Parts, client: Client, services: Servi
 
     async def store() -> str:
         await asyncio.to_thread(parts.database.ping)
+        METRICS.breakers(await parts.database.read(lambda transaction: transaction.count_breakers()))
         METRICS.component_counts(await parts.database.read(lambda transaction: transaction.count_components()))
         return "sqlite" if parts.database.is_sqlite else "postgresql"
 

@@ -15,6 +15,8 @@ from caxton.adapters.store.database import Database, InlineReads, sqlite_url
 from caxton.adapters.streams import LocalStream
 from caxton.domain.errors import InvalidSettings, SecretMissing
 from caxton.domain.flow import FlowRules
+from caxton.domain.records import Records
+from caxton.governance.breakers import CircuitBreakers
 from caxton.routing.directory import Directory
 from caxton.runtime.data_folder import DataFolder
 from caxton.runtime.guard import base_limits, build_guard, standing_grants
@@ -37,15 +39,17 @@ def build_fast_path_ports(settings: Settings) -> tuple[StepPorts, Callable[[], N
         guard=build_guard(settings, folder),
         compile_timeout=settings.tools.compile_timeout,
     )
+    records, directory = InlineReads(database), Directory(standing=standing_grants(settings))
     ports = StepPorts(
-        records=InlineReads(database),
+        records=records,
         blobs=blobs,
         sandbox=sandbox,
         schemas=sandbox.checks,
         models=Models(settings.models, templates),
         templates=templates,
         stream=LocalStream(),
-        directory=Directory(standing=standing_grants(settings)),
+        directory=directory,
+        breakers=circuit_breakers(settings, records, directory),
         base_limits=base_limits(settings),
         flow_rules=flow_rules(settings),
         accepts_only=True,
@@ -56,6 +60,13 @@ def build_fast_path_ports(settings: Settings) -> tuple[StepPorts, Callable[[], N
         database.close()
 
     return ports, close
+
+
+def circuit_breakers(settings: Settings, records: Records, directory: Directory) -> CircuitBreakers:
+    """The circuit breakers, with the thresholds for providers that the settings name."""
+    providers = settings.models.providers.items()
+    own = {name: provider.breaker for name, provider in providers if provider.breaker is not None}
+    return CircuitBreakers(records, directory, settings.breaker, own)
 
 
 def flow_rules(settings: Settings) -> FlowRules:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from caxton.adapters.models.settings import ModelsSettings
+from caxton.domain.breakers import ProviderBreakerSettings
 from caxton.domain.ids import DEFAULT_CUSTOMER, DEFAULT_WORKSPACE, Name
 from caxton.domain.secrets import SecretReference
 from caxton.runtime.settings_retention import RetentionSettings
@@ -74,6 +75,7 @@ class _Shared(BaseModel):
     tools: ToolsSettings = ToolsSettings()
     limits: LimitsSettings = LimitsSettings()
     flow: FlowSettings = FlowSettings()
+    breaker: ProviderBreakerSettings = ProviderBreakerSettings()
     auth: AuthSettings = AuthSettings()
     memory: MemorySection = MemorySection()
     retention: RetentionSettings = RetentionSettings()

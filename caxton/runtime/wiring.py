@@ -36,6 +36,7 @@ from caxton.domain.channels import Channel
 from caxton.domain.errors import Hint, InvalidSettings
 from caxton.domain.records import Records
 from caxton.domain.secrets import one_reference
+from caxton.governance.breakers import CircuitBreakers
 from caxton.governance.flow import Flow
 from caxton.memory.auto_store import AutoStore
 from caxton.memory.bulk import BulkMemory
@@ -45,7 +46,7 @@ from caxton.routing.directory import Directory
 from caxton.runtime.audit import build_lag
 from caxton.runtime.data_folder import DataFolder
 from caxton.runtime.encryption import build_codec
-from caxton.runtime.fast_path_ports import flow_rules, open_database
+from caxton.runtime.fast_path_ports import circuit_breakers, flow_rules, open_database
 from caxton.runtime.guard import base_limits, build_guard, standing_grants
 from caxton.runtime.hook_secrets import hook_secret_problem
 from caxton.runtime.memory import build_backend, build_embedder, memory_lacks
@@ -56,6 +57,7 @@ from caxton.service.archive import Archive
 from caxton.service.audit_sinks import sink_view
 from caxton.service.authentication import Authentication
 from caxton.service.automatic_requests import AutomaticRequests
+from caxton.service.breakers import Breakers
 from caxton.service.budgets import Budgets
 from caxton.service.call_statistics import CallStatistics
 from caxton.service.codec import Codec
@@ -132,6 +134,7 @@ class Parts:
     models: Models
     stream: LocalStream | PostgresStream
     directory: Directory
+    breakers: CircuitBreakers
     disk: DiskGuard
     memories: Memories | None
     flow: Flow
@@ -166,13 +169,14 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
     directory = Directory(standing=standing_grants(settings))
     blobs = FileBlobs(folder.blobs)
     guard = build_guard(settings, folder)
+    near = InlineReads(database) if database.is_sqlite else database
     stream = LocalStream() if database.is_sqlite else PostgresStream(database.engine.url)
     return Parts(
         flow=Flow(database, stream),
         guard=guard,
         settings=settings,
         database=database,
-        near=InlineReads(database) if database.is_sqlite else database,
+        near=near,
         blobs=blobs,
         archive=FileArchive(settings.retention.archive or folder.path / "archive"),
         sandbox=WasmtimeSandbox(
@@ -186,6 +190,7 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
         models=Models(settings.models, templates),
         stream=stream,
         directory=directory,
+        breakers=circuit_breakers(settings, near, directory),
         disk=DiskGuard(folder.path, settings.limits.free_disk, settings.limits.data_size),
         memories=_memories(settings, folder, database),
     )
@@ -334,6 +339,7 @@ def step_ports(parts: Parts) -> StepPorts:
         templates=templates,
         stream=parts.stream,
         directory=parts.directory,
+        breakers=parts.breakers,
         memories=parts.memories,
         base_limits=base_limits(parts.settings),
         flow=parts.flow,
@@ -424,6 +430,7 @@ def build_services(
         rollouts=Rollouts(parts.database, engine),
         approvals=Approvals(parts.database, engine, parts.sandbox),
         budgets=Budgets(parts.database),
+        breakers=Breakers(parts.database),
         memory=MemoryAdministration(parts.memories, parts.database, parts.blobs, tallies),
         event_log=EventLog(parts.database),
         projections=projections,
@@ -437,6 +444,7 @@ def build_services(
             parts.flow,
             flow_rules(parts.settings),
             statistics,
+            parts.breakers,
         ),
         tool_grants=ToolGrants(parts.database, parts.guard, standing_grants(parts.settings)),
         keys=Keys(parts.database, home_customer=home),

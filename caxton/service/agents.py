@@ -7,6 +7,7 @@ from typing import Any
 from temporalio.common import WorkflowIDConflictPolicy
 
 from caxton.domain.agents import AgentState, AgentVersion, Capability
+from caxton.domain.breakers import BreakerKind
 from caxton.domain.errors import CaxtonError, Hint, InvalidState, NotFound
 from caxton.domain.events.conversations import SkillsDiscovered
 from caxton.domain.events.deployments import DeploymentResumed
@@ -19,12 +20,14 @@ from caxton.routing import index as routing
 from caxton.routing.directory import Directory
 from caxton.routing.index import CapabilityIndex
 from caxton.routing.similar import similar_names
+from caxton.service.breakers import breaker_views
 from caxton.service.call_statistics import CallStatistics
 from caxton.service.changes import request_change
 from caxton.service.context import Caller
 from caxton.service.engine import Engine
 from caxton.service.tallies import Tallies
 from caxton.views.agents import AgentView, CapabilityView, ModelChoice, Provider
+from caxton.views.breakers import BreakerView
 from caxton.views.statistics import Statistics
 from caxton.workflows.agent import (
     DEFAULT_GRACE,
@@ -66,9 +69,15 @@ class Agents:
         def read(transaction: Transaction) -> list[AgentView]:
             components = transaction.components(scope, "agent")
             versions = transaction.agent_versions(scope, [component.digest for component in components])
-            work = transaction.work_in_hand(scope)
+            work, breakers = transaction.work_in_hand(scope), breaker_views(transaction, scope, BreakerKind.AGENT)
             return [
-                self._view(component, versions[component.digest], statistics.get(component.name), work)
+                self._view(
+                    component,
+                    versions[component.digest],
+                    statistics.get(component.name),
+                    work,
+                    breakers.get(component.name),
+                )
                 for component in components
             ]
 
@@ -86,7 +95,8 @@ class Agents:
         def read(transaction: Transaction) -> AgentView:
             component = self._component(transaction, scope, name)
             version = transaction.agent_versions(scope, [component.digest])[component.digest]
-            view = self._view(component, version, statistics.get(name), transaction.work_in_hand(scope))
+            breaker = breaker_views(transaction, scope, BreakerKind.AGENT).get(name)
+            view = self._view(component, version, statistics.get(name), transaction.work_in_hand(scope), breaker)
             return view.model_copy(
                 update={
                     "documentation": version.spec.documentation,
@@ -216,7 +226,12 @@ class Agents:
         )
 
     def _view(
-        self, component: Component, version: AgentVersion, statistics: Statistics | None, work: dict[str, int]
+        self,
+        component: Component,
+        version: AgentVersion,
+        statistics: Statistics | None,
+        work: dict[str, int],
+        breaker: BreakerView | None,
     ) -> AgentView:
         spec = version.spec
         return AgentView(
@@ -234,6 +249,7 @@ class Agents:
             deployment_id=component.deployment_id,
             updated_at=component.updated_at,
             statistics=statistics,
+            breaker=breaker,
             running=work.get(component.name, 0),
         )
 

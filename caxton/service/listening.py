@@ -63,7 +63,8 @@ class Listening:
     ) -> AsyncGenerator[StreamEvent | None]:
         """A turn as it happens: its steps, the text as it is made, and at the end the reply or the error.
 
-        Text that turns out to be said in vain, for the model call failed and is made again, is taken back by a "reset".
+        A "retry" says that something failed and is tried again, and after how many seconds. Text that turns out to be said in
+        vain, for the model call failed and is made again, is taken back by a "reset".
 
         Args:
             scope: whose turn.
@@ -189,7 +190,7 @@ class _Inbox:
         self._news = asyncio.Event()
 
     def hear(self, event: StreamEvent) -> None:
-        if event.kind in ("delta", "reset"):
+        if event.kind in ("delta", "reset", "retry"):
             if len(self.events) < MOST_WAITING:
                 self.events.append(event)
         else:
@@ -238,6 +239,8 @@ class _Progress:
             return told if followed.end is None else [*told, followed.end]
         if event.kind == "reset":
             return self._reset(event)
+        if event.kind == "retry":
+            return [StreamEvent(self.step, "retry", event.data)]
         attempt = int(event.data.get("attempt", 1))
         told = self._reset(event) if attempt != self.attempt and self.offset else []
         self.attempt = attempt

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from caxton.domain.breakers import BreakerKind
 from caxton.domain.errors import Hint, NotFound, ToolError, ToolUnavailable
 from caxton.domain.events import Payload
 from caxton.domain.events.system import ToolCalledDirectly
@@ -13,16 +14,20 @@ from caxton.domain.ids import Scope, new_id
 from caxton.domain.ports import BlobStore, ToolSandbox
 from caxton.domain.records import Component, Records, StepRecord, Transaction
 from caxton.domain.tools import ToolLimits, ToolResult, ToolState, ToolVersion
+from caxton.governance.breakers import CircuitBreakers
 from caxton.observability.metrics import METRICS
 from caxton.recording.journal import note
 from caxton.routing.directory import Directory
 from caxton.routing.similar import similar_names
+from caxton.service.breakers import breaker_views
 from caxton.service.call_statistics import CallStatistics
 from caxton.service.changes import request_change
 from caxton.service.context import Caller
+from caxton.turns.artifacts import extract_artifacts
+from caxton.turns.breaker_calls import tool_breaker
 from caxton.turns.flow_calls import direct_call
 from caxton.turns.tool_rights import refusals_told, take_rights
-from caxton.turns.tool_step import EXCEEDED, extract_artifacts, limit_told, resources
+from caxton.turns.tool_step import EXCEEDED, limit_told, resources
 from caxton.views.statistics import Statistics
 from caxton.views.tools import ToolCallResult, ToolLogLine, ToolView
 
@@ -40,6 +45,7 @@ class Tools:
         flow: FlowControl,
         flow_rules: FlowRules,
         statistics: CallStatistics,
+        breakers: CircuitBreakers,
     ) -> None:
         """Join what tools need.
 
@@ -52,7 +58,9 @@ class Tools:
             flow: lets calls begin when it is their turn.
             flow_rules: the limits that the server's settings name.
             statistics: how calls of them went.
+            breakers: know which of them keep failing and rest.
         """
+        self.breakers = breakers
         self.flow = flow
         self.flow_rules = flow_rules
         self.directory = directory
@@ -71,10 +79,12 @@ class Tools:
             components = transaction.components(scope, "tool")
             versions = transaction.tool_versions(scope, [component.digest for component in components])
             grants = self.directory.registry(transaction, scope).grants
-            return [
+            breakers = breaker_views(transaction, scope, BreakerKind.TOOL)
+            views = [
                 _view(c, versions[c.digest], statistics.get(c.name), self._lacking(versions[c.digest], grants))
                 for c in components
             ]
+            return [view.model_copy(update={"breaker": breakers.get(view.name)}) for view in views]
 
         return await self.records.read(read)
 
@@ -90,7 +100,8 @@ class Tools:
         def read(transaction: Transaction) -> ToolView:
             component, version = _tool(transaction, scope, name)
             lacking = self._lacking(version, self.directory.registry(transaction, scope).grants)
-            return _view(component, version, statistics.get(name), lacking)
+            breaker = breaker_views(transaction, scope, BreakerKind.TOOL).get(name)
+            return _view(component, version, statistics.get(name), lacking).model_copy(update={"breaker": breaker})
 
         return await self.records.read(read)
 
@@ -128,7 +139,10 @@ class Tools:
         )
         try:
             limited = direct_call(self.flow_rules, caller.scope, call_id, version.manifest)
-            async with self.flow.place(limited, may_queue=False):
+            async with (
+                tool_breaker(self.breakers, caller.scope, version.manifest, call_id),
+                self.flow.place(limited, may_queue=False),
+            ):
                 result = await self.sandbox.call(caller.scope.customer, version, function, arguments, rights=rights)
         except ToolError as error:
             METRICS.tool_call(name, error.code, None)

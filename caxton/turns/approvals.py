@@ -285,6 +285,7 @@ class ReplyStep:
         """Counts the execution."""
         started = self.found.execution.started_at
         METRICS.execution(self.plan.agent, "completed", (journal.now() - started).total_seconds())
+        self.ports.breakers.agent_answered(self.input.scope, self.agent.spec, self.input.execution_id)
         publish_step(self.ports, self.input, result)
 
     @property

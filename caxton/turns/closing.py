@@ -3,6 +3,7 @@
 from typing import Any
 
 from caxton.domain.agents import AgentVersion
+from caxton.domain.breakers import BreakerKind
 from caxton.domain.conversations import Conversation, ConversationState
 from caxton.domain.errors import (
     BudgetUsedUp,
@@ -34,6 +35,7 @@ from caxton.domain.records import ExecutionRecord, Transaction
 from caxton.domain.sealing import Unplaced
 from caxton.domain.usage import Usage
 from caxton.governance.budgets import refused
+from caxton.governance.faults import is_agents_fault
 from caxton.governance.service_levels import record_end, service_level
 from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import current_trace
@@ -56,6 +58,8 @@ class Closing:
         self.request = request
         self.error = error
         self.found: ExecutionRecord | None = None
+        self.agent: AgentVersion | None = None
+        """Who did it, if it was begun."""
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the execution ended already."""
@@ -99,9 +103,9 @@ class Closing:
         note_outcome(transaction, scope, step.plan, execution, self.error.code)
         transaction.touch_conversation(scope, execution.conversation_id, messages=1, participants=())
         transaction.append_events(scope, self._events(transaction, execution, message))
-        agent_version = self._agent(transaction, execution)
-        if agent_version is not None:
-            record_end(transaction, scope, execution, service_level(agent_version, execution.capability))
+        self.agent = self._agent(transaction, execution)
+        if self.agent is not None:
+            record_end(transaction, scope, execution, service_level(self.agent, execution.capability))
         transaction.remove_places_of(scope, step.execution_id)
         journal.end_turn(transaction, step, execution.conversation_id)
         return StepResult(outcome=self._outcome(message.id))
@@ -111,6 +115,12 @@ class Closing:
         METRICS.execution(self.input.plan.agent if self.input.plan else "", "failed", None)
         if isinstance(CaxtonError.from_report(self.error), RoutingFailed):
             METRICS.routing_failed(self.error.code)
+        if self.agent is not None:
+            ok = False if is_agents_fault(self.error) else None
+            spec, by = self.agent.spec, self.input.execution_id
+            self.ports.breakers.tell(
+                self.input.scope, BreakerKind.AGENT, spec.name, spec.breaker, by, ok, self.error.code
+            )
         publish_step(self.ports, self.input, result)
 
     def _outcome(self, reply_id: MessageId | None) -> TurnOutcome:

@@ -43,6 +43,7 @@ from caxton.observability.tracing import model_span
 from caxton.recording import journal
 from caxton.recording.contents import pack
 from caxton.turns.attempts import ATTEMPT, record_attempts, stopped_attempt
+from caxton.turns.breaker_calls import model_breaker
 from caxton.turns.flow_calls import is_limited, model_call, model_place
 from caxton.turns.known_steps import Known
 from caxton.turns.mending import Mending, no_tokens
@@ -240,7 +241,10 @@ class ModelStep:
     async def _place(self, provider: str, model: str, may_queue: bool) -> AsyncGenerator[float]:
         """Waits until the call may begin, which does not count as the agent's time."""
         call = model_call(self.ports.flow_rules, self.input, self.prompt.agent.spec, provider, model)
-        async with model_place(self.ports.flow, call, self.clock, may_queue=may_queue) as (waited, here):
+        async with (
+            model_breaker(self.ports.breakers, self.input, self.attempt, provider, model),
+            model_place(self.ports.flow, call, self.clock, may_queue=may_queue) as (waited, here),
+        ):
             self.waited += here
             self.queued += waited - here
             yield waited
@@ -410,6 +414,7 @@ class ModelStep:
             self.ports.known_steps.forget(self.input.scope, self.input.execution_id)
             started = self.prompt.record.execution.started_at
             METRICS.execution(self.plan.agent, "completed", (journal.now() - started).total_seconds())
+            self.ports.breakers.agent_answered(self.input.scope, self.prompt.agent.spec, self.input.execution_id)
         if self.turn is not None:
             self.ports.stream.publish(self.input.root_id, "reply", {"turn": self.turn})
         else:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from caxton.domain.agents import AgentVersion, takes_time
+from caxton.domain.breakers import BreakerKind
 from caxton.domain.caller_context import KEY as CONTEXT
 from caxton.domain.capabilities import Capability, CapabilityRequest
 from caxton.domain.conversations import ENDED, Conversation, ConversationState
@@ -73,6 +74,8 @@ class Opening:
         """The rollout that the turn is counted for."""
         self.spending: Spending | None = None
         self.routing_ms = 0.0
+        self.is_try = False
+        """Whether it tries if an agent works again whose circuit breaker was open."""
         self.begun: ExecutionRecord
         """The execution as it begins."""
         self.message: Message
@@ -104,6 +107,10 @@ class Opening:
             load=transaction.work_in_hand(self.input.scope) if several else None,
             preferred=self.so_far.agent,
             excluded=self.input.chain,
+            resting=self.ports.breakers.resting(self.input.scope, self.input.execution_id),
+        )
+        self.is_try = self.ports.breakers.take(
+            self.input.scope, BreakerKind.AGENT, self.decision.agent, self.input.execution_id
         )
         self.routing_ms = (time.perf_counter() - started) * 1000
         self._check_loops()
@@ -152,6 +159,8 @@ class Opening:
         scope = self.input.scope
         if transaction.retried:
             raise RaceLost  # whether it was this execution that somebody else recorded is seen when it is loaded again
+        if self.is_try and not self._claim(transaction):
+            raise RaceLost  # another one tries: it is seen when this is loaded again
         if self.conversation is not None and not self._go_on(transaction, self.conversation):
             raise RaceLost
         transaction.add_execution(scope, self.begun)
@@ -237,6 +246,10 @@ class Opening:
         if self.conversation is not None and self.so_far.agent in (None, chosen):
             return self.so_far.digest
         return transaction.first_version(self.input.scope, self.request.conversation_id, chosen)
+
+    def _claim(self, transaction: Transaction) -> bool:
+        scope, execution_id = self.input.scope, self.input.execution_id
+        return self.ports.breakers.claim(transaction, scope, BreakerKind.AGENT, self.decision.agent, execution_id)
 
     def _go_on(self, transaction: Transaction, conversation: Conversation) -> bool:
         """Counts the request in its conversation; False when that has ended, or accepted another one, since it was read."""

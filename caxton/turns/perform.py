@@ -53,6 +53,9 @@ PASSES = 10
 FIRST_WAIT, LONGEST_WAIT = 0.1, 10.0
 """Seconds between attempts to record: a full disk or a database that restarts must not lose what was done."""
 
+WHAT_IS_TRIED = {StepKind.OPEN: "delivery", StepKind.MODEL: "model", StepKind.TOOL: "tool"}
+"""What steps try again, in words."""
+
 KINDS: dict[StepKind, Callable[[StepInput, StepPorts], Step]] = {
     StepKind.TOOL: ToolStep,
     StepKind.APPROVAL: ApprovalStep,
@@ -88,7 +91,7 @@ async def perform(ports: StepPorts, step: StepInput, attempt: Attempt = ONLY) ->
     except Exception as error:
         report = unexpected(error, step).report()
     if report.retryable and not attempt.is_last:
-        raise TryAgainError(report.code, report.retry_after)
+        raise _again(ports, step, report, attempt)
     if step.kind is StepKind.TOOL:
         return StepDone.of(await do_step(ports, partial(ToolStep, step, ports, failure=report)))
     return await end(ports, step, report)
@@ -108,8 +111,27 @@ async def open_child(ports: StepPorts, step: StepInput, attempt: Attempt = ONLY)
     except Exception as error:
         report = unexpected(error, step).report()
     if report.retryable and not attempt.is_last:
-        raise TryAgainError(report.code, report.retry_after)
+        raise _again(ports, step, report, attempt)
     return await _close(ports, step, turn.request, report)
+
+
+def _again(ports: StepPorts, step: StepInput, report: ErrorReport, attempt: Attempt) -> TryAgainError:
+    """The failure that has the step tried again, after those who listen to the turn are told when."""
+    after = report.retry_after
+    if step.kind is StepKind.OPEN and after is not None and attempt.longest is not None:
+        after = min(after, attempt.longest)
+    about = {
+        "what": WHAT_IS_TRIED.get(step.kind, "step"),
+        "name": step.plan.agent if step.plan else "",
+        "agent": step.plan.agent if step.plan else None,
+        "code": report.code,
+        "message": report.message,
+        "attempt": attempt.number + 1,
+        "of": attempt.most,
+        "after": round(attempt.pause or 0.0 if after is None else after, 3),
+    }
+    ports.stream.publish(step.root_id, "retry", {name: value for name, value in about.items() if value is not None})
+    return TryAgainError(report.code, after)
 
 
 async def close(ports: StepPorts, step: StepInput) -> StepDone:
@@ -166,7 +188,7 @@ async def next_turn(ports: StepPorts, queue: Queue, attempt: Attempt = ONLY) -> 
             except Exception as error:
                 report = unexpected(error, opening).report()
                 if report.retryable and not attempt.is_last:
-                    raise TryAgainError(report.code, report.retry_after) from None
+                    raise _again(ports, opening, report, attempt) from None
                 attempt = ONLY  # for those behind it, this is the first and last
                 await _close(ports, opening, turn.request, report)
                 continue

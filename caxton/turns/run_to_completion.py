@@ -6,6 +6,7 @@ next model call. Only tools that can change nothing outside of their sandbox: wh
 
 import logging
 
+from caxton.domain.breakers import BreakerKind
 from caxton.domain.costly_work import COSTLY_WORK, STOPPED
 from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
 from caxton.domain.executions import RequestedCall, StepKind, StepResult, step_of
@@ -146,7 +147,9 @@ class RunToCompletion:
             tool.agent = self.opening.agent
             tool.grants = model.prompt.grants.get(tool.server, ())
             tool.chain = (*self.input.chain, plan.agent)
-            tool.tool = model.prompt.tools[tool.server].within(model.ports.short_calls.wall_time)
+            whole = model.prompt.tools[tool.server]
+            tool.tool = whole.within(model.ports.short_calls.wall_time)
+            tool.own_time = tool.tool is whole
             tool.usage = model.usage.plus(Usage(tool_calls=number))
             tools.append(tool)
         return tools
@@ -164,7 +167,13 @@ class RunToCompletion:
             and not any(grant.count is not None for grant in self.model.prompt.grants.get(server, ()))
             and self.opening.agent.spec.allows_tool(server, function)
             and self.opening.ports.short_calls.expects((tool.digest, function))
+            and self._is_well(tool.name)
         )
+
+    def _is_well(self, tool: str) -> bool:
+        """Whether its circuit breaker is closed; else the workflow is to refuse the call, or to make it as a try."""
+        breaker = self.opening.ports.directory.breakers(self.input.scope).get((BreakerKind.TOOL, tool))
+        return breaker is None or breaker.is_closed
 
 
 def run_to_completion(

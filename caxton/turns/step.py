@@ -15,6 +15,7 @@ from caxton.domain.flow import FlowControl, FlowRules, NoLimits
 from caxton.domain.ports import BlobStore, DeltaStream, ModelGateway, SchemaChecker, TemplateEngine, ToolSandbox
 from caxton.domain.records import Records, Transaction
 from caxton.domain.tools import BASE_LIMITS, ToolLimits
+from caxton.governance.breakers import CircuitBreakers
 from caxton.memory.memories import Memories
 from caxton.routing.directory import Directory
 from caxton.turns.known_steps import KnownSteps
@@ -38,6 +39,8 @@ class StepPorts:
     stream: DeltaStream
     directory: Directory
     schemas: SchemaChecker
+    breakers: CircuitBreakers
+    """Knows what keeps failing and rests; counts what calls came to."""
     memories: Memories | None = None
     """None where the server has no memory."""
     base_limits: ToolLimits = BASE_LIMITS
@@ -62,6 +65,8 @@ class Attempt:
     most: int
     pause: float | None = None
     """Seconds until the next attempt, if this one fails; None where nobody begins another one."""
+    longest: float | None = None
+    """Seconds until it at the most, whatever the one who refused says."""
 
     @property
     def is_last(self) -> bool:

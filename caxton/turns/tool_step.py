@@ -1,15 +1,11 @@
 """A tool call: allowed, valid, sandboxed, recorded."""
 
-import mimetypes
-import re
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import Any
 
 from caxton.domain.agents import AgentVersion
-from caxton.domain.base64_text import decode_base64
 from caxton.domain.errors import (
     ApprovalRejected,
     ApprovalTimedOut,
@@ -35,9 +31,8 @@ from caxton.domain.events.tools import ResourceLimitExceeded, ToolAccessDenied, 
 from caxton.domain.executions import ExecutionState, StepInput, StepResult
 from caxton.domain.governance import ApprovalState, approval_id
 from caxton.domain.grants import Asked, Rights, ToolGrant
-from caxton.domain.ids import Digest, Scope
+from caxton.domain.ids import Digest
 from caxton.domain.memory_functions import SERVER as MEMORY
-from caxton.domain.ports import BlobStore
 from caxton.domain.records import StepRecord, Transaction
 from caxton.domain.refusals import Refusals
 from caxton.domain.tools import Artifact, ToolResult, ToolVersion
@@ -48,10 +43,15 @@ from caxton.observability.tracing import tool_span
 from caxton.recording import journal
 from caxton.recording.contents import hash_of
 from caxton.routing.similar import similar_names
+from caxton.turns.artifacts import extract_artifacts
+from caxton.turns.breaker_calls import tool_breaker
 from caxton.turns.flow_calls import tool_call
 from caxton.turns.step import StepPorts, publish_step
 from caxton.turns.time_left import deadline_of
 from caxton.turns.tool_rights import chain_of, held_down_by, refusals_told, take_rights
+
+ATTEMPTS = 2
+"""How often a call that may be repeated is made, where its failure may pass (event model 2.0, ToolExecution: at once)."""
 
 BRIEF = 0.1
 """Seconds of a call that may use the sandboxes which are kept for short ones."""
@@ -114,6 +114,8 @@ class ToolStep:
         """Seconds that the call waited here for its place."""
         self.began_at: datetime | None = None
         self.ended_at: datetime | None = None
+        self.own_time = True
+        """Whether the tool has all the time that its manifest gives it."""
         self.time_left: float | None = None
         """Seconds that the agent has for the call, where that is known."""
 
@@ -213,6 +215,7 @@ class ToolStep:
     async def _call(self, tool: ToolVersion) -> None:
         harmless = self._may_be_repeated(tool)
         if self.time_left is not None:
+            self.own_time = self.time_left >= tool.manifest.limits.wall_time
             tool = tool.within(max(0.001, self.time_left))
         brief = tool.manifest.limits.wall_time <= BRIEF
         asked = Asked(tool.manifest, self.function, self.arguments, self.chain)
@@ -232,26 +235,53 @@ class ToolStep:
             await self._run(tool, rights, asked, brief=brief, harmless=harmless)
 
     async def _run(self, tool: ToolVersion, rights: Rights, asked: Asked, *, brief: bool, harmless: bool) -> None:
-        with tool_span(self.server, self.function, self.plan.agent) as span:
+        # A short call is tried again at once, here, wherever the step is done; one that may take long as an attempt of its own.
+        attempts = ATTEMPTS if harmless and tool.manifest.is_fast else 1
+        for attempt in range(1, attempts + 1):
             try:
-                self.result = await self.ports.sandbox.call(
-                    self.input.scope.customer, tool, self.function, self.arguments, rights=rights, brief=brief
-                )
+                await self._try(tool, rights, brief=brief, attempt=attempt)
+                break
             except ToolError as error:
-                self.took = error.usage.wall_ms / 1000 if error.usage else 0.0
-                if isinstance(error, ToolNotGranted):
-                    self._explain(error, asked)
-                report = _with_usage(error)
-                if isinstance(error, MAY_PASS) and harmless:
-                    raise RetryableFailure(report.model_copy(update={"retryable": True})) from error
-                # Recorded as it is, with what the tool used and logged until it failed.
-                self.failure, self.failed_usage, self.failed_log = report, error.usage, list(error.log)
-                self.refused = error.refused or Refusals()
+                if isinstance(error, MAY_PASS) and attempt < attempts:
+                    self._say_again(error, attempt, attempts)
+                    continue
+                self._failed(error, asked, may_be_repeated=harmless and attempts == 1)
                 return
-            span.answered(self.result)
         self.took = self.result.usage.wall_ms / 1000
         self.refused = self.result.refused
         self.result, self.artifacts = await extract_artifacts(self.ports.blobs, self.input.scope, self.result)
+
+    async def _try(self, tool: ToolVersion, rights: Rights, *, brief: bool, attempt: int) -> None:
+        scope, step = self.input.scope, self.input
+        with tool_span(self.server, self.function, self.plan.agent) as span:
+            async with tool_breaker(
+                self.ports.breakers,
+                scope,
+                tool.manifest,
+                f"{step.execution_id}/{step.step}/{step.call}/{attempt}",
+                alternatives=[other for other in self.agent.spec.tools if other.partition(".")[0] != self.server],
+                own_time=self.own_time,
+            ):
+                self.result = await self.ports.sandbox.call(
+                    scope.customer, tool, self.function, self.arguments, rights=rights, brief=brief
+                )
+            span.answered(self.result)
+
+    def _failed(self, error: ToolError, asked: Asked, *, may_be_repeated: bool) -> None:
+        self.took = error.usage.wall_ms / 1000 if error.usage else 0.0
+        if isinstance(error, ToolNotGranted):
+            self._explain(error, asked)
+        report = _with_usage(error)
+        if isinstance(error, MAY_PASS) and may_be_repeated:
+            raise RetryableFailure(report.model_copy(update={"retryable": True})) from error
+        # Recorded as it is, with what the tool used and logged until it failed.
+        self.failure, self.failed_usage, self.failed_log = report, error.usage, list(error.log)
+        self.refused = error.refused or Refusals()
+
+    def _say_again(self, error: ToolError, attempt: int, attempts: int) -> None:
+        """Tells who listens what the event model has a user told while a tool is tried again."""
+        about = {"what": "tool", "name": self.name, "code": error.code, "attempt": attempt + 1, "of": attempts}
+        self.ports.stream.publish(self.input.root_id, "retry", {"agent": self.plan.agent, **about, "after": 0.0})
 
     def _explain(self, error: ToolNotGranted, asked: Asked) -> None:
         """Says so where the agent itself has the right, and one that handed the work over has not."""
@@ -437,64 +467,3 @@ def resources(used: ToolUsage) -> dict[str, Any]:
     """What a call used, as events tell it."""
     memory = None if used.memory is None else round(used.memory / (1 << 20), 2)
     return {"memory_mb": memory, "cpu_ms": round(used.cpu_ms, 3), "fuel": used.fuel}
-
-
-async def extract_artifacts(blobs: BlobStore, scope: Scope, result: ToolResult) -> tuple[ToolResult, list[Artifact]]:
-    """Takes files and images out of a result: they become blobs that the reply refers to, and the model reads a note."""
-    content: list[dict[str, Any]] = []
-    artifacts: list[Artifact] = []
-    for number, part in enumerate(result.content, start=1):
-        found = _file_in(part, number)
-        if found is None:
-            content.append(part)
-            continue
-        name, media_type, data = found
-        digest = await blobs.put(scope.customer, data)
-        artifacts.append(Artifact(name=name, media_type=media_type, size=len(data), digest=digest))
-        told = f"[file {name}, {media_type}, {len(data)} bytes, goes to the user]"
-        content.append({"type": "text", "text": told})
-        if _is_for_models(part, media_type):
-            content.append({"type": "text", "text": part["resource"]["text"]})
-    return result.model_copy(update={"content": content}), artifacts
-
-
-def _is_for_models(part: dict[str, Any], media_type: str) -> bool:
-    """Whether a file is an embedded text that is of use to a model: no picture, and not for the user alone."""
-    resource: dict[str, Any] = part.get("resource") or {}
-    annotations: dict[str, Any] = part.get("annotations") or resource.get("annotations") or {}
-    audience = annotations.get("audience")
-    is_picture = media_type.partition("/")[0] in ("image", "audio", "video", "font")
-    return isinstance(resource.get("text"), str) and not is_picture and audience != ["user"]
-
-
-def _file_in(part: dict[str, Any], number: int) -> tuple[str, str, bytes] | None:
-    if part.get("type") == "resource":
-        resource: dict[str, Any] = part.get("resource") or {}
-        unnamed = "text/plain" if isinstance(resource.get("text"), str) else "application/octet-stream"
-        media_type = str(resource.get("mimeType") or unnamed)
-        data = _bytes_of(resource.get("text"), resource.get("blob"))
-        name = safe_file_name(str(resource.get("uri", "")), f"file-{number}", media_type)
-    elif part.get("type") in ("image", "audio"):
-        media_type = str(part.get("mimeType") or "application/octet-stream")
-        data = _bytes_of(None, part.get("data"))
-        name = safe_file_name("", f"{part['type']}-{number}", media_type)
-    else:
-        return None
-    return None if data is None else (name, media_type, data)
-
-
-def _bytes_of(text: object, encoded: object) -> bytes | None:
-    if isinstance(text, str):
-        return text.encode()
-    if isinstance(encoded, str):
-        try:
-            return decode_base64(encoded)
-        except ValueError:
-            return None
-    return None
-
-
-def safe_file_name(uri: str, fallback: str, media_type: str) -> str:
-    """A plain file name from a tool's URI: no folders, no odd characters, never hidden, never empty."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(uri).name).strip("-.")[:100]
-    return name or fallback + (mimetypes.guess_extension(media_type) or "")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from caxton.domain.agents import AgentLimits, AgentState
 from caxton.domain.capabilities import Capability
+from caxton.views.breakers import BreakerView
 from caxton.views.statistics import Statistics
 from caxton.views.view import Fields, View, described_by
 
@@ -38,6 +39,8 @@ class AgentView(View):
     deployment_id: str | None = None
     updated_at: datetime | None = None
     statistics: Statistics | None = None
+    breaker: BreakerView | None = None
+    """Its circuit breaker, where that is not closed or has failures to remember."""
     running: int = 0
     documentation: str | None = None
     """Like the limits, only where one agent is asked for."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from caxton.domain.grants import ToolGrant
 from caxton.domain.tools import Artifact, ToolFunction, ToolLimits, ToolState
 from caxton.domain.usage import ToolUsage
+from caxton.views.breakers import BreakerView
 from caxton.views.statistics import Statistics
 from caxton.views.view import Fields, View, described_by
 
@@ -32,6 +33,8 @@ class ToolView(View):
     deployment_id: str | None = None
     updated_at: datetime | None = None
     statistics: Statistics | None = None
+    breaker: BreakerView | None = None
+    """Its circuit breaker, where that is not closed or has failures to remember."""
 
 
 class GrantsView(View):

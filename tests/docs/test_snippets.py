@@ -79,6 +79,13 @@ def test_the_tutorial_works_line_by_line(caxton_server: RunningServer, workspace
 
 
 PRINTED = {
+    "circuit-breakers": [
+        r"agent fragile +open +temporarily unavailable; ",
+        r"Repaired: a good one",
+        r"all circuit breakers are closed",
+        r"(?s)circuit_breaker_opened.*circuit_breaker_half_opened.*circuit_breaker_closed",
+        r"the circuit breaker of agent fragile is closed; it was open",
+    ],
     "event-log": [r"(?s)the chain is unbroken.*the chain is unbroken"],
     "govern-agents": ["checked the order|granted"],
     "limits-and-fairness": [r"agent clerk +2 of 2 in flight, 10/s +\d waiting +for "],

@@ -84,6 +84,7 @@ AGENTS: dict[str, str | bytes] = {
     **agent("twice", rules=TWICE, more=MORE),
     **agent("both", rules=replies("never said"), more=MORE),
     **agent("allocate", rules=calls("allocate"), more=MORE),
+    **agent("traps", rules=calls("trap"), more=MORE),
     **agent("fails", rules=FAILS, more=MORE),
     **agent("both_fail", capabilities='["both-fail"]', rules=replies("never said"), more=MORE),
     **agent("few", rules=TWICE, more=MORE + "limits = { steps = 2 }\n"),
@@ -259,6 +260,34 @@ async def test_the_same_comes_of_it_as_step_by_step(worker: Worker, name: str) -
     in_one_go = told(worker, request)
     assert in_one_go == told(worker, await step_by_step(worker, name))
     assert in_one_go[2]["tool_calls"] == (2 if name in ("twice", "both") else 1)
+
+
+class Counts:
+    """A sandbox that counts its calls."""
+
+    def __init__(self, sandbox: ToolSandbox) -> None:
+        self.sandbox = sandbox
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sandbox, name)
+
+    async def call(self, *given: Any, **more: Any) -> Any:
+        self.calls += 1
+        return await self.sandbox.call(*given, **more)
+
+
+@pytest.mark.requirement("TOL-9")
+async def test_a_tool_that_traps_is_tried_as_often_as_its_policy_says_on_either_way(worker: Worker) -> None:
+    sandbox = Counts(worker.ports.sandbox)
+    worker.ports = replace(worker.ports, sandbox=cast("ToolSandbox", sandbox))
+    request, accepted = await worker.accept("traps")
+    assert accepted.outcome is not None, "it is answered at once: the script has a word for the failure"
+    assert sandbox.calls == 2
+    await step_by_step(worker, "traps")
+    assert sandbox.calls == 4
+    failed = [event for event in worker.events(request) if event["event_type"] == "tool_execution_failed"]
+    assert [event["error_code"] for event in failed] == ["tool_trapped"]
 
 
 @pytest.mark.parametrize("name", ["fails", "both-fail"])

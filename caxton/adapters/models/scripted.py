@@ -11,7 +11,7 @@ from typing import Any, cast
 from caxton.adapters.models.script_rules import CompiledRule, CompiledScript, compile_script
 from caxton.domain.agents import AgentVersion
 from caxton.domain.costly_work import COSTLY_WORK
-from caxton.domain.errors import ExecutionFailed, Hint, InvalidInput, NoScriptRule
+from caxton.domain.errors import CAUSE, ExecutionFailed, Hint, InvalidInput, NoScriptRule
 from caxton.domain.ports import (
     Awake,
     DeltaSink,
@@ -130,11 +130,13 @@ class _Step:
             return self._answer(text=self._text(step.on_error))
         asked = f'tool "{step.tool}"' if step.tool else f'capability "{step.capability}"'
         told = last.text.strip()[:ERROR_CHARACTERS] or "no further detail"
-        raise self._failure(
+        failure = self._failure(
             f"failed ({asked}): {told}",
             Hint(text='give the step an "on_error" to reply all the same'),
             step=self._position,
         )
+        failure.details[CAUSE] = "tool" if step.tool else "capability"
+        raise failure
 
     def _call(self, step: ScriptStep) -> FunctionCall:
         call_id = f"call_{self._position + 1}"
@@ -178,7 +180,7 @@ class _Step:
         except InvalidInput as error:
             step = min(self._position, len(self._steps) - 1) + 1
             failure = self._failure(f"cannot be done: {error.message}", *error.hints, step=step)
-            failure.details.update(error.details)
+            failure.details.update({**error.details, CAUSE: "input"})
             raise failure from error
 
     def _failure(self, what: str, *hints: Hint, step: int) -> ExecutionFailed:

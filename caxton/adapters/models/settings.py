@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from caxton.domain.breakers import ProviderBreakerSettings
 from caxton.domain.ids import Name
 from caxton.domain.quantities import Duration
 from caxton.domain.secrets import EnvironmentName, SecretOrVariable, SecretReference
@@ -47,6 +48,9 @@ class ProviderSettings(BaseModel):
     headers: dict[str, SecretOrVariable] = Field(
         default={},
         description="Headers to send, each with a reference to its value, or the name of an environment variable.",
+    )
+    breaker: ProviderBreakerSettings | None = Field(
+        default=None, description="When its circuit breaker opens; without it as [breaker] says."
     )
     prices: dict[str, ModelPrice] = Field(
         default={}, description="Prices by model, where the known ones are not yours."

@@ -14,7 +14,7 @@ from caxton.domain.ids import DeploymentId, Digest, Scope
 from caxton.domain.records import Component, ComponentKind
 from caxton.domain.tools import ToolVersion
 
-_GENERATION = select(generations.c.generation).where(scope_given(generations))
+_GENERATIONS = select(generations.c.generation, generations.c.breakers).where(scope_given(generations))
 _COMPONENT = select(components).where(
     scope_given(components), components.c.kind == bindparam("kind"), components.c.name == bindparam("name")
 )
@@ -35,9 +35,17 @@ class RegistryQueries(Session):
 
     def generation(self, scope: Scope) -> int:
         """How often the workspace's components have changed. Read once a transaction: a batch asks for every step."""
+        return self._generations(scope)[0]
+
+    def breaker_generation(self, scope: Scope) -> int:
+        """How often the workspace's circuit breakers have changed: it comes with the other."""
+        return self._generations(scope)[1]
+
+    def _generations(self, scope: Scope) -> tuple[int, int]:
         known = self.generations.get(scope)
         if known is None:
-            known = self.generations[scope] = self.connection.execute(_GENERATION, given(scope)).scalar() or 0
+            row = self.connection.execute(_GENERATIONS, given(scope)).first()
+            known = self.generations[scope] = (row[0], row[1]) if row else (0, 0)
         return known
 
     def bump_generation(self, scope: Scope) -> None:

@@ -23,8 +23,14 @@ def _present(name: str, *columns: str, column: str) -> Index:
     return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
-generations = Table("generations", metadata, *scope_columns(), Column("generation", BigInteger, nullable=False))
-"""Counts changes of a workspace's components, so that an index in memory knows when it is stale."""
+generations = Table(
+    "generations",
+    metadata,
+    *scope_columns(),
+    Column("generation", BigInteger, nullable=False),
+    Column("breakers", BigInteger, nullable=False, server_default=text("0")),
+)
+"""Counts changes of a workspace's components, and of its circuit breakers, so that what is in memory is known to be stale."""
 
 versions = Table(
     "versions",

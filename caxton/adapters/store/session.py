@@ -32,8 +32,8 @@ class Session:
         """Prepared: messages to count, by the key of their conversation."""
         self._pending: dict[Table, list[dict[str, Any]]] = {}
         self._fresh: dict[tuple[Table, str, str, str], dict[str, Any]] = {}
-        self.generations: dict[Scope, int] = {}
-        """Generations of registries that the transaction has read."""
+        self.generations: dict[Scope, tuple[int, int]] = {}
+        """Generations of registries, and of breakers, that the transaction has read."""
         self.in_hand: dict[Scope, dict[str, int]] = {}
         """Work in hand by agent that the transaction has read."""
         self.read_steps: dict[tuple[Scope, ExecutionId, int, int], StepRecord | None] = {}

@@ -1,5 +1,6 @@
 """All queries of one transaction."""
 
+from caxton.adapters.store.breakers import BreakerQueries
 from caxton.adapters.store.conversations import ConversationQueries
 from caxton.adapters.store.deadlines import DeadlineQueries
 from caxton.adapters.store.deployments import DeploymentQueries
@@ -23,6 +24,7 @@ from caxton.adapters.store.turns import TurnQueries
 
 class SqlTransaction(
     RegistryQueries,
+    BreakerQueries,
     ExecutionQueries,
     ConversationQueries,
     TurnQueries,

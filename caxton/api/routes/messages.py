@@ -284,6 +284,7 @@ async def stream(
     """A turn as it happens (server-sent events `step`, `delta`, then `reply` or `error`); resumes after Last-Event-ID.
 
     A `reset` says that the `delta`s since the last step count no more: the model call broke off, and `attempt` begins.
+    A `retry` says what failed, and after how many seconds it is tried again.
     """
     await services.turns.show(caller.scope, execution_id)
     events = services.listening.watch(caller.scope, execution_id, last_event_id, silence=KEEP_ALIVE)

@@ -23,6 +23,7 @@ from caxton.domain.errors.access import (
     TriggerUnavailable,
 )
 from caxton.domain.errors.base import (
+    CAUSE,
     DOCS,
     HELP_BASE,
     LONGEST_DETAILS,
@@ -54,6 +55,7 @@ from caxton.domain.errors.models import (
     CapabilityOutputInvalid,
     ModelAnswerCut,
     ModelAnswerInvalid,
+    ModelBreakerOpen,
     ModelError,
     ModelNotConfigured,
     ModelRateLimited,
@@ -96,6 +98,7 @@ from caxton.domain.errors.tools import (
     InvalidModule,
     NotGrantable,
     ToolAnswerInvalid,
+    ToolBreakerOpen,
     ToolError,
     ToolFuelExhausted,
     ToolInputInvalid,
@@ -127,6 +130,7 @@ from caxton.domain.errors.turns import (
 )
 
 __all__ = [
+    "CAUSE",
     "DOCS",
     "HELP_BASE",
     "LONGEST_DETAILS",
@@ -179,6 +183,7 @@ __all__ = [
     "MethodNotAllowed",
     "ModelAnswerCut",
     "ModelAnswerInvalid",
+    "ModelBreakerOpen",
     "ModelError",
     "ModelNotConfigured",
     "ModelRateLimited",
@@ -216,6 +221,7 @@ __all__ = [
     "TokenRefused",
     "TooManyConnections",
     "ToolAnswerInvalid",
+    "ToolBreakerOpen",
     "ToolError",
     "ToolFuelExhausted",
     "ToolInputInvalid",

@@ -21,6 +21,9 @@ LONGEST_DETAILS = 64 << 10
 
 MOST_HINTS = 20
 
+CAUSE = "cause"
+"""In the details of a turn's failure: what it comes from (tool, capability, input), where that is no failure of the agent."""
+
 
 def _bounded(text: str) -> str:
     """`text` without what no store takes, and no longer than it may be; what is left out is counted."""

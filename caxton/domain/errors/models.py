@@ -38,6 +38,11 @@ class ModelUnavailable(ModelError):
     title = "The model's provider does not answer"
 
 
+class ModelBreakerOpen(ModelUnavailable):
+    code = "model_breaker_open"
+    title = "The model's provider keeps failing, and rests"
+
+
 class ModelTimeout(ModelError):
     code = "model_timeout"
     status = 504

@@ -34,6 +34,9 @@ class AllAgentsUnavailable(RoutingFailed):
 
 
 class CircuitBreakerOpen(RoutingFailed):
+    """`details["alternatives"]` has agents that offer the same and take work; `retry_after` says when to come back."""
+
     code = "circuit_breaker_open"
     status = 503
-    title = "The agents that offer the capability have failed too often and are resting"
+    retryable = True
+    title = "What is asked for keeps failing, and rests"

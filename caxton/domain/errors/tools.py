@@ -50,6 +50,13 @@ class ToolUnavailable(ToolError):
     title = "The tool is not deployed, or is stopped"
 
 
+class ToolBreakerOpen(ToolUnavailable):
+    """`details["alternatives"]` names other tools that the agent may use, `retry_after` the seconds until it is tried again."""
+
+    code = "tool_breaker_open"
+    title = "The tool keeps failing, and rests"
+
+
 class ToolInputInvalid(ToolError):
     code = "tool_input_invalid"
     status = 422

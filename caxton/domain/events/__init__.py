@@ -6,6 +6,7 @@ retry writes nothing twice.
 """
 
 from caxton.domain.events import (
+    breakers,
     conversations,
     deployments,
     executions,
@@ -31,6 +32,7 @@ __all__ = [
     "Payload",
     "actor",
     "agent_actor",
+    "breakers",
     "conversations",
     "deployments",
     "event_id",

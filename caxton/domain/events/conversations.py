@@ -51,24 +51,6 @@ class RoutingFailed(RoutingEvent):
     available_alternatives: list[str] = []
 
 
-class CircuitBreakerOpened(RoutingEvent):
-    """Requests to something that keeps failing are refused for a while."""
-
-    sentence: ClassVar[str] = "{subject} is refused work for {retry_after_s} s"
-    reserved: ClassVar[str] = "circuit breakers"
-    subject: str
-    failures: int
-    retry_after_s: float
-
-
-class CircuitBreakerClosed(RoutingEvent):
-    """What had kept failing works again."""
-
-    sentence: ClassVar[str] = "{subject} takes work again"
-    reserved: ClassVar[str] = "circuit breakers"
-    subject: str
-
-
 class MessageEvent(Payload):
     """What happened to a message. The log holds the hash and the size of its content, never the content."""
 

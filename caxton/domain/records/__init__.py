@@ -4,6 +4,7 @@ A :class:`Records` runs a function with a :class:`Transaction`, which is made of
 :class:`Scope`, so a query without a customer cannot be written.
 """
 
+from caxton.domain.records.breakers import BreakerRecords
 from caxton.domain.records.contents import ContentRecords
 from caxton.domain.records.conversations import ConversationRecords, HistoryWanted
 from caxton.domain.records.deadlines import Backlog, Deadline, DeadlineRecords
@@ -31,6 +32,7 @@ __all__ = [
     "ApiKey",
     "Backlog",
     "BegunDeployment",
+    "BreakerRecords",
     "Component",
     "ComponentKind",
     "ComponentRecords",

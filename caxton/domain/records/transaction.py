@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from caxton.domain.records.breakers import BreakerRecords
 from caxton.domain.records.contents import ContentRecords
 from caxton.domain.records.conversations import ConversationRecords
 from caxton.domain.records.deadlines import DeadlineRecords
@@ -29,6 +30,7 @@ from caxton.domain.records.turns import TurnRecords
 
 class Transaction(
     ComponentRecords,
+    BreakerRecords,
     ExecutionRecords,
     TurnRecords,
     FlowRecords,

@@ -36,7 +36,6 @@ agents = st.builds(
     st.sampled_from(
         [AgentState.RUNNING, AgentState.RUNNING, AgentState.RUNNING, AgentState.DRAINING, AgentState.FAILED]
     ),
-    breaker_open=st.sampled_from([False, False, False, True]),
 )
 workspaces = st.lists(agents, max_size=5, unique_by=lambda agent: agent.spec.name)
 strategies = st.sampled_from(RoutingStrategy)
@@ -44,7 +43,7 @@ keys = st.text("abcdef", min_size=1, max_size=8)
 
 
 def able(agent: DeployedAgent, capability: str, version_range: str, workspace: list[DeployedAgent]) -> bool:
-    takes_work = agent.state is AgentState.RUNNING and not agent.breaker_open
+    takes_work = agent.state is AgentState.RUNNING
     return takes_work and fits(agent, capability, version_range, workspace)
 
 
@@ -153,13 +152,39 @@ def test_an_agent_that_takes_no_work_is_told_with_how_to_start_it() -> None:
         1,
         [
             deployed("artist", {"draw": "1.0.0"}, AgentState.UNLOADED),
-            deployed("tired", {"rest": "1.0.0"}, breaker_open=True),
         ],
     )
     for target in (Target(capability="draw"), Target(agent="artist")):
         with pytest.raises(AllAgentsUnavailable, match="Unloaded") as caught:
             route(index, target, RoutingStrategy.DETERMINISTIC, key="k")
         assert [hint.command for hint in caught.value.hints] == ["caxton agent start artist"]
-    for target in (Target(capability="rest"), Target(agent="tired")):
-        with pytest.raises(CircuitBreakerOpen):
-            route(index, target, RoutingStrategy.DETERMINISTIC, key="k")
+
+
+@pytest.mark.requirement("RTE-4")
+@pytest.mark.requirement("RTE-5")
+def test_an_agent_whose_breaker_is_open_is_passed_over_and_where_there_is_no_other_that_is_said() -> None:
+    index = build_index(
+        1,
+        [
+            deployed("tired", {"rest": "1.0.0", "nap": "1.0.0"}),
+            deployed("awake", {"rest": "1.0.0"}),
+            deployed("poet", {"rest-well": "1.0.0"}),
+        ],
+    )
+    chosen = route(index, Target(capability="rest"), RoutingStrategy.DETERMINISTIC, key="k", resting={"awake": 9.0})
+    assert chosen.agent == "tired"
+    with pytest.raises(CircuitBreakerOpen, match=r"retrying in 4 s") as both:
+        route(
+            index,
+            Target(capability="rest"),
+            RoutingStrategy.DETERMINISTIC,
+            key="k",
+            resting={"awake": 9.0, "tired": 4.0},
+        )
+    assert both.value.retry_after == 4.0
+    assert both.value.details["agents"] == {"awake": 9.0, "tired": 4.0}
+    assert both.value.details["similar"] == ["rest-well"]
+    with pytest.raises(CircuitBreakerOpen, match='agent "tired" keeps failing') as named:
+        route(index, Target(agent="tired"), RoutingStrategy.DETERMINISTIC, key="k", resting={"tired": 4.0})
+    assert named.value.details["alternatives"] == ["awake"]
+    assert any(hint.command == 'caxton ask --agent awake "…"' for hint in named.value.hints)

@@ -1,0 +1,65 @@
+"""Whose fault a failure is: what counts against an agent, a tool or a provider of models, and what does not.
+
+What a caller can bring about does not: what a request says, budgets, limits, cancellations, decisions of people. Else anybody who
+may ask could have an agent taken out of service.
+"""
+
+from caxton.domain.costly_work import STOPPED
+from caxton.domain.errors import (
+    CAUSE,
+    ApprovalRejected,
+    ApprovalTimedOut,
+    CaxtonError,
+    ErrorReport,
+    ExecutionCancelled,
+    ExecutionFailed,
+    LimitReached,
+    ModelAnswerCut,
+    ModelBreakerOpen,
+    ModelRefusedRequest,
+    ModelTimeout,
+    ModelUnavailable,
+    NoScriptRule,
+    ToolAnswerInvalid,
+    ToolError,
+    ToolTimeout,
+    ToolTrapped,
+)
+
+NOT_ITS_OWN = (
+    ExecutionCancelled,
+    ApprovalRejected,
+    ApprovalTimedOut,
+    LimitReached,
+    ModelAnswerCut,
+    NoScriptRule,
+    ToolError,
+)
+
+OF_CONFIGURATION = (401, 402, 403, 404)
+"""HTTP statuses by which a provider refuses whatever an agent asks: its key, credit, rights, or the name of the model."""
+
+OF_THE_ACCOUNT = (401, 402)
+"""Those by which it refuses whatever anybody asks."""
+
+
+def is_agents_fault(report: ErrorReport) -> bool:
+    """Whether a failed turn counts against its agent."""
+    error = CaxtonError.from_report(report)
+    if isinstance(error, ModelRefusedRequest):
+        return error.details.get("status") in OF_CONFIGURATION
+    if isinstance(error, NOT_ITS_OWN) or CAUSE in error.details or STOPPED in error.details:
+        return False
+    return isinstance(error, ExecutionFailed) or type(error) is CaxtonError
+
+
+def is_providers_fault(error: BaseException) -> bool:
+    """Whether a failed call counts against the provider of its model. To ask for patience is no failure."""
+    if isinstance(error, ModelRefusedRequest):
+        return error.details.get("status") in OF_THE_ACCOUNT
+    return isinstance(error, ModelUnavailable | ModelTimeout) and not isinstance(error, ModelBreakerOpen)
+
+
+def is_tools_fault(error: BaseException, *, own_time: bool = True) -> bool:
+    """Whether a failed call counts against its tool; `own_time`: it had all the time that its manifest gives it."""
+    return isinstance(error, ToolTrapped | ToolAnswerInvalid) or (own_time and isinstance(error, ToolTimeout))
