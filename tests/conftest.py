@@ -18,11 +18,15 @@ import pytest
 from tests.support import stand_in as provider
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres, running_postgres
+from tests.support.stores import new_sqlite_store
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A run in the background of a shell ignores Ctrl-C, and so would all commands that the tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+START_TIMEOUT = 150
+"""Seconds that a server may take to start: on a quiet machine two, on one where ten processes want each core most of a minute."""
 
 HOOK_SECRETS = {
     "HOOK_GITHUB": "it is a secret to everybody",
@@ -59,8 +63,13 @@ def _say_what_is_sent(request: httpx.Request) -> None:
 def start_server(
     data_dir: Path, *flags: str, env: dict[str, str] | None = None
 ) -> tuple[subprocess.Popen[bytes], RunningServer]:
-    """Starts `caxton serve` on free ports and waits until it is ready."""
+    """Starts `caxton serve` on free ports and waits until it is ready.
+
+    A new data folder has a database already, so that no server makes one anew: the tests of `caxton serve` itself see to that.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
+    if not (data_dir / "caxton.db").exists() and "CAXTON_STORE__URL" not in (env or {}):
+        new_sqlite_store(data_dir / "caxton.db")
     command = [
         sys.executable,
         "-m",
@@ -77,7 +86,7 @@ def start_server(
     (data_dir / "server.json").unlink(missing_ok=True)
     with (data_dir / "serve.log").open("ab") as log:
         process = subprocess.Popen([*command, *flags], stdout=log, stderr=log, env=environment, cwd=data_dir)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"caxton serve ended: {(data_dir / 'serve.log').read_text()[-2000:]}")
@@ -85,7 +94,10 @@ def start_server(
             return process, running_server(data_dir)
         time.sleep(0.05)
     process.kill()
-    raise RuntimeError("caxton serve was not ready within 60 s")
+    process.wait()
+    raise RuntimeError(
+        f"caxton serve was not ready within {START_TIMEOUT} s: {(data_dir / 'serve.log').read_text()[-2000:]}"
+    )
 
 
 def running_server(data_dir: Path) -> RunningServer:
@@ -108,6 +120,12 @@ def stop_server(process: subprocess.Popen[bytes]) -> int:
 def _shared_root(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     root = tmp_path_factory.getbasetemp()
     return root if worker_id == "master" else root.parent
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder of compiled modules for all sandboxes of all pytest workers: to compile one takes a second."""
+    return _shared_root(tmp_path_factory, worker_id) / "compiled"
 
 
 @pytest.fixture(scope="session")

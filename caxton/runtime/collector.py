@@ -6,6 +6,14 @@ YOUNG_OBJECTS = 50_000
 """New objects between two looks of the garbage collector at the young ones."""
 
 
+def rest_the_collector() -> None:
+    """Keeps the garbage collector from looking while a process starts, until :func:`spare_the_collector`.
+
+    What is imported stays, and to look through it again and again is a sixth of the time that importing takes.
+    """
+    gc.disable()
+
+
 def spare_the_collector() -> None:
     """Takes what start-up made out of the garbage collector's sight, and lets it look less often.
 
@@ -15,3 +23,4 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 100)
+    gc.enable()

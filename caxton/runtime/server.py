@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from caxton import __version__
 from caxton.domain.errors import CaxtonError, Hint, InvalidSettings, StartFailed
 from caxton.runtime.binding import bind
-from caxton.runtime.collector import spare_the_collector
+from caxton.runtime.collector import rest_the_collector, spare_the_collector
 from caxton.runtime.connecting import connect_patiently, engine_version
 from caxton.runtime.data_folder import DataFolder
 from caxton.runtime.engine import FIRST_UI_PORT, EmbeddedEngine, find_engine, free_port
@@ -495,6 +495,7 @@ def _run(server: _Server) -> None:
     from caxton.runtime.footprint import few_heaps
 
     few_heaps()
+    rest_the_collector()
     try:
         server.prepare()
         import uvloop

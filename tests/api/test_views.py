@@ -12,8 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caxton.adapters.store.database import Database, sqlite_url
-from caxton.adapters.store.migrate import migrate
+from caxton.adapters.store.database import Database
 from caxton.domain.events import Event
 from caxton.domain.ids import Scope
 from caxton.projections.projection import catch_up
@@ -23,6 +22,7 @@ from tests.api.test_failures import calls, hostile
 from tests.conftest import RunningServer
 from tests.support.agents import agent, hands_over, replies
 from tests.support.deploying import deploy_files
+from tests.support.stores import new_sqlite_store
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,7 @@ def test_the_result_does_not_depend_on_how_the_log_was_read(
     lines = shop.get("/v1/events/export", params={"everything": "true"}).text.splitlines()
     events = [Event.model_validate(json.loads(line)) for line in lines]
     customer, scope = events[0].customer_id, Scope(customer=events[0].customer_id, workspace="shop")
-    database = Database(sqlite_url(tmp_path / f"{uuid.uuid4().hex}.db"))
-    migrate(database)
+    database = Database(new_sqlite_store(tmp_path / f"{uuid.uuid4().hex}.db"))
     for event in events:
         own = Scope(customer=customer, workspace=event.workspace)
         database.write_now(lambda transaction, event=event, own=own: transaction.add_events(own, [event]))

@@ -5,29 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from caxton.adapters.blobs import FileBlobs
-from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
-from caxton.adapters.store.database import Database, sqlite_url
-from caxton.adapters.store.migrate import migrate
-from tests.support.bench import Bench
+from caxton.adapters.store.database import Database
+from tests.support.bench import Bench, new_bench
+from tests.support.stores import new_sqlite_store
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+async def bench(tmp_path: Path, compiled: Path) -> AsyncIterator[Bench]:
     """A sandbox of its own."""
-    blobs = FileBlobs(tmp_path / "blobs")
-    environment = {"GRANTED": "yes", "SECRET": "no"}
-    sandbox = WasmtimeSandbox(blobs, tmp_path / "cache", environment=environment)
-    yield Bench(sandbox, blobs, tmp_path)
-    sandbox.close()
+    with new_bench(tmp_path, compiled, {"GRANTED": "yes", "SECRET": "no"}) as found:
+        yield found
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty store of its own, over each of the databases."""
     on_sqlite = request.param == "sqlite"
-    url = sqlite_url(tmp_path / "caxton.db") if on_sqlite else request.getfixturevalue("postgres").new_database()
+    url = new_sqlite_store(tmp_path / "caxton.db") if on_sqlite else request.getfixturevalue("postgres").new_store()
     database = Database(url)
-    migrate(database)
     yield database
     database.close()

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from caxton.adapters.store.database import Database, sqlite_url
-from caxton.adapters.store.migrate import migrate
+from caxton.adapters.store.database import Database
 from caxton.domain.buckets import Buckets
 from caxton.domain.errors import NotAuthenticated, RateLimited
 from caxton.domain.ids import Scope
@@ -17,6 +16,7 @@ from caxton.service.authentication import Authentication
 from caxton.service.context import Caller
 from caxton.service.keys import Keys
 from caxton.service.refusals import Refusals
+from tests.support.stores import new_sqlite_store
 
 WAIT = 20.0
 
@@ -24,15 +24,14 @@ WAIT = 20.0
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        return sqlite_url(tmp_path / "caxton.db")
-    return request.getfixturevalue("postgres").new_database()
+        return new_sqlite_store(tmp_path / "caxton.db")
+    return request.getfixturevalue("postgres").new_store()
 
 
 @pytest.fixture
 def processes(url: str) -> Iterator[list[tuple[Database, Keys, Authentication]]]:
     """What two processes have of one store."""
     databases = [Database(url), Database(url)]
-    migrate(databases[0])
     found: list[tuple[Database, Keys, Authentication]] = []
     for database in databases:
         refusals = Refusals(database, "local")
@@ -109,8 +108,7 @@ class _Silent:
 
 
 async def test_nobody_hides_a_refusal_among_others(tmp_path: Path) -> None:
-    database = Database(sqlite_url(tmp_path / "caxton.db"))
-    migrate(database)
+    database = Database(new_sqlite_store(tmp_path / "caxton.db"))
     refusals = Refusals(database, "local")
     noisy, quiet = (
         Caller(Scope(customer=name, workspace="here"), "viewer", f"k_{name}", name, permissions=BUILT_IN["viewer"])

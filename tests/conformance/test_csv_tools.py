@@ -1,18 +1,27 @@
 """The bundled csv-tools read tables of other programs and countries: right numbers, and a word on all that is left out."""
 
 import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from caxton.domain.tools import ToolResult, ToolVersion
-from tests.support.bench import Bench
+from tests.support.bench import Bench, new_bench
 from tests.support.tools import BUNDLED_TOOLS
 
 FOLDER = BUNDLED_TOOLS / "csv-tools"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Iterator[Bench]:
+    """One for all tests of the tool, which differ in what they ask."""
+    with new_bench(tmp_path_factory.mktemp("csv-tools"), compiled) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
 async def csv_tools(bench: Bench) -> ToolVersion:
     manifest = tomllib.loads((FOLDER / "tool.toml").read_text())
     module = (FOLDER / "csv-tools.wasm").read_bytes()

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,13 +38,16 @@ class Deployed:
     is_sqlite: bool
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def deployed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Deployed]:
-    is_sqlite = request.param == "sqlite"
+pytestmark = pytest.mark.xdist_group("poison")  # one worker makes what they share
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+async def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployed]:
+    is_sqlite, tmp_path = request.param == "sqlite", tmp_path_factory.mktemp("poison")
     store = sqlite_url(tmp_path / "data" / "caxton.db")
     if not is_sqlite:
         server: Postgres = request.getfixturevalue("postgres")
-        store = server.new_database()
+        store = server.new_store()
     process, running = start_server(tmp_path / "data", env={"CAXTON_STORE__URL": store})
     try:
         with running.client() as api:

@@ -192,7 +192,7 @@ async def test_calls_of_one_function_do_not_keep_those_of_another_waiting(bench:
 
 async def test_calls_that_wait_are_cancelled_when_the_sandbox_stops_and_those_that_run_end(bench: Bench) -> None:
     hostile = await bench.hostile(limits={"fuel": 1_000_000_000_000, "wall_time": 0.5})
-    sandbox = WasmtimeSandbox(bench.blobs, bench.folder / "cache", size=1)
+    sandbox = WasmtimeSandbox(bench.blobs, bench.compiled, size=1)
     calls = [asyncio.create_task(sandbox.call("test", hostile, "spin", {})) for _ in range(3)]
     await asyncio.sleep(0.2)
     sandbox.stop()
@@ -217,14 +217,16 @@ async def test_a_file_that_is_no_module_is_refused(bench: Bench, content: bytes)
 
 
 async def test_a_compiled_module_that_somebody_changed_is_not_loaded(bench: Bench) -> None:
-    tool = await bench.hostile()
-    assert not (await bench.call(tool, "ok", text="x")).is_error
-    compiled = [path for path in (bench.folder / "cache").rglob("*") if path.suffix == ".cwasm"]
+    cache = bench.folder / "cache"
+    first = WasmtimeSandbox(bench.blobs, cache)
+    tool = await Bench(first, bench.blobs, bench.folder, cache).hostile()
+    first.close()
+    compiled = [path for path in cache.rglob("*") if path.suffix == ".cwasm"]
     assert compiled
     for path in compiled:
         path.chmod(0o600)
         path.write_bytes(path.read_bytes()[:-100] + os.urandom(100))
-    again = WasmtimeSandbox(bench.blobs, bench.folder / "cache")
+    again = WasmtimeSandbox(bench.blobs, cache)
     try:
         assert not (await again.call("test", tool, "ok", {"text": "x"})).is_error
     finally:

@@ -35,8 +35,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def open_bench(bench: Bench, tmp_path: Path, folder: Path) -> Iterator[Bench]:
     """A sandbox that may grant it."""
-    sandbox = WasmtimeSandbox(bench.blobs, tmp_path / "cache", size=1, allowed_paths=[folder, Path("/proc"), Path("/")])
-    yield Bench(sandbox, bench.blobs, tmp_path)
+    sandbox = WasmtimeSandbox(bench.blobs, bench.compiled, size=1, allowed_paths=[folder, Path("/proc"), Path("/")])
+    yield Bench(sandbox, bench.blobs, tmp_path, bench.compiled)
     sandbox.close()
 
 
@@ -117,9 +117,9 @@ async def test_the_kernels_files_are_not_granted(open_bench: Bench, path: str) -
 @pytest.mark.requirement("TOL-3")
 @pytest.mark.parametrize("function", ["spin", "sleep"])
 async def test_a_sandbox_ends_while_a_long_call_runs(bench: Bench, tmp_path: Path, function: str) -> None:
-    sandbox = WasmtimeSandbox(bench.blobs, tmp_path / "cache", size=1)
+    sandbox = WasmtimeSandbox(bench.blobs, bench.compiled, size=1)
     module = (WASM / "hostile_command.wasm").read_bytes()
-    tool = await Bench(sandbox, bench.blobs, tmp_path).tool(
+    tool = await Bench(sandbox, bench.blobs, tmp_path, bench.compiled).tool(
         module, "command", limits={"wall_time": 600, "fuel": 10**15}
     )
     call = asyncio.create_task(sandbox.call("test", tool, function, {}))

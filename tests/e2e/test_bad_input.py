@@ -48,7 +48,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     env: dict[str, str] = {}
     if request.param == "postgresql":
         database: Postgres = request.getfixturevalue("postgres")
-        env["CAXTON_STORE__URL"] = database.new_database()
+        env["CAXTON_STORE__URL"] = database.new_store()
     process, running = start_server(folder / "data", env=env)
     with running.client() as api:
         deploy_files(api, folder / "w", AGENTS)

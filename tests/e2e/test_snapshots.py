@@ -27,7 +27,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningSe
     env: dict[str, str] = {}
     if request.param == "postgresql":
         database: Postgres = request.getfixturevalue("postgres")
-        env["CAXTON_STORE__URL"] = database.new_database()
+        env["CAXTON_STORE__URL"] = database.new_store()
     process, running = start_server(tmp_path / "data", env=env)
     with running.client() as api:
         deploy_files(api, tmp_path / "w", AGENTS)

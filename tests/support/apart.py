@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from caxton.runtime.engine import EmbeddedEngine, find_engine
-from tests.conftest import RunningServer, stop_server
+from tests.conftest import START_TIMEOUT, RunningServer, stop_server
 from tests.support.ports import free_port
 
 
@@ -48,7 +48,7 @@ class Apart:
     def wait_until_ready(self) -> RunningServer:
         """Waits until the API answers that everything it needs works."""
         url = f"http://127.0.0.1:{self.port}"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             try:
                 if httpx.get(f"{url}/ready", trust_env=False).status_code == 200:

@@ -1,5 +1,7 @@
 """A sandbox on a bench: its blobs, and how to get a tool into it."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ class Bench:
     sandbox: WasmtimeSandbox
     blobs: FileBlobs
     folder: Path
+    """The test's own."""
+    compiled: Path
+    """Compiled modules, which tests share."""
 
     async def tool(
         self, module: bytes, form: str = "component", files: dict[str, bytes] | None = None, **more: Any
@@ -41,3 +46,20 @@ class Bench:
         """One call."""
         rights = Rights.requested(tool.manifest)  # all that it asks for is granted
         return await self.sandbox.call("test", tool, function, arguments, rights=rights)
+
+
+@contextmanager
+def new_bench(folder: Path, compiled: Path, environment: Mapping[str, str] | None = None) -> Iterator[Bench]:
+    """A sandbox of its own.
+
+    Args:
+        folder: for its blobs.
+        compiled: where compiled modules are kept.
+        environment: variables that tools may be granted.
+    """
+    blobs = FileBlobs(folder / "blobs")
+    sandbox = WasmtimeSandbox(blobs, compiled, environment=environment)
+    try:
+        yield Bench(sandbox, blobs, folder, compiled)
+    finally:
+        sandbox.close()

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from caxton.adapters.store.database import Database
+from caxton.adapters.store.migrate import migrate
+from tests.support.missing import lacking
 from tests.support.ports import free_port
 
 MISSING = "PostgreSQL is not installed: install it (on Debian: apt-get install postgresql) to run this test"
@@ -35,6 +36,8 @@ class Postgres:
     programs: Path
     durable: bool = False
     process: subprocess.Popen[bytes] | None = None
+    template: str | None = None
+    """The name of a database with the newest schema, once there is one."""
 
     @property
     def as_user(self) -> list[str]:
@@ -46,15 +49,16 @@ class Postgres:
         data = self.folder / "data"
         if self.as_user:
             shutil.chown(self.folder, "postgres")
+        flush = [] if self.durable else ["--no-sync"]
         subprocess.run(
-            [*self.as_user, self.programs / "initdb", "-D", data, "-U", "caxton", "-A", "trust", "-E", "UTF8"],
+            [*self.as_user, self.programs / "initdb", "-D", data, "-U", "caxton", "-A", "trust", "-E", "UTF8", *flush],
             check=True,
             capture_output=True,
             cwd="/",
         )
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
         if not self.durable:
-            settings["fsync"] = "off"
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
@@ -83,12 +87,28 @@ class Postgres:
 
     def new_database(self) -> str:
         """The URL of an empty database, for SQLAlchemy."""
+        return self._url(self._create())
+
+    def new_store(self) -> str:
+        """The URL of a database with the newest schema: a copy of one, for to migrate takes longer than most tests."""
+        if self.template is None:
+            template = self._create()
+            database = Database(self._url(template))
+            migrate(database)
+            database.close()
+            self.template = template
+        return self._url(self._create(self.template))
+
+    def _url(self, name: str) -> str:
+        return self._address(name).replace("postgresql://", "postgresql+psycopg://")
+
+    def _create(self, template: str = "template0") -> str:
         import psycopg
 
         name = f"d{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return self._address(name).replace("postgresql://", "postgresql+psycopg://")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        return name
 
     def stop(self) -> None:
         """Ends the server at once."""
@@ -104,10 +124,14 @@ class Postgres:
 
 @contextmanager
 def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
-    """A PostgreSQL server; skips the test where none is installed. `durable` flushes commits to disk, as in production."""
+    """A PostgreSQL server; skips the test where none is installed (fails it under continuous integration).
+
+    Args:
+        durable: whether commits are flushed to disk, as in production.
+    """
     found = programs()
     if found is None:
-        pytest.skip(MISSING)
+        lacking(MISSING)
     # Folders of tests are closed to other users, and PostgreSQL may run as one: its data lies elsewhere.
     place = Path("/tmp") / f"caxton-postgres-{uuid.uuid4().hex[:12]}"
     place.mkdir(mode=0o755)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from caxton.adapters.store.database import Database, sqlite_url
-from caxton.adapters.store.migrate import migrate
+from caxton.adapters.store.database import Database
 from caxton.domain.conversations import Conversation, ConversationState
 from caxton.domain.errors import DiskFull
 from caxton.domain.ids import ConversationId, Scope
+from tests.support.stores import new_sqlite_store
 
 
 def conversation(number: int, topic: str = "") -> Conversation:
@@ -25,8 +25,7 @@ def conversation(number: int, topic: str = "") -> Conversation:
 
 
 def test_a_full_disk_is_told_and_writing_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    database = Database(sqlite_url(tmp_path / "caxton.db"))
-    migrate(database)
+    database = Database(new_sqlite_store(tmp_path / "caxton.db"))
     scope = Scope()
     database.write_now(lambda transaction: transaction.add_conversation(scope, conversation(1), one_shot=False))
     database.engine.dispose()

@@ -24,7 +24,7 @@ from caxton.adapters.sandbox.shape import unpack
 from caxton.adapters.sandbox.wasi import add_wasi
 
 if TYPE_CHECKING:
-    from wasmtime import Linker, WasiConfig
+    from wasmtime import Engine, Linker, WasiConfig
 
 PROTOCOL: Final = "2025-06-18"
 """Revision of MCP that Caxton speaks."""
@@ -40,11 +40,10 @@ _STDOUT: Final = 1
 _STDERR: Final = 2
 
 
-@functools.cache
-def _linker(runtime: Runtime, files: bool) -> "Linker":
+def _linker(engine: "Engine", files: bool) -> "Linker":
     import wasmtime
 
-    linker = wasmtime.Linker(runtime.engine)
+    linker = wasmtime.Linker(engine)
     add_wasi(linker, files=files)
     return linker
 
@@ -65,7 +64,8 @@ class CommandProgram:
         self._runtime = runtime
         self._shape, code = unpack(compiled)
         module = wasmtime.Module.deserialize(runtime.engine, code)
-        self._instance = _linker(runtime, files).instantiate_pre(module)
+        linker = runtime.linker(("commands", files), functools.partial(_linker, files=files))
+        self._instance = linker.instantiate_pre(module)
 
     def describe(self, run: Run) -> list[dict[str, Any]]:
         """The functions that the server offers, all pages of them.

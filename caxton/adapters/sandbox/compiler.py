@@ -141,6 +141,12 @@ class LoadedCode:
             self._entries.move_to_end(key)
             return entry[0]
 
+    def clear(self) -> None:
+        """Lets all of it go."""
+        with self._lock:
+            self._entries.clear()
+            self._size = 0
+
     def put(self, key: tuple[str, str], code: Program, size: int) -> None:
         """Keeps `code`. Calls that run keep what they use alive, so nothing is torn from under them."""
         with self._lock:

@@ -1,7 +1,6 @@
 """Components of the world `caxton:tool/tool`: a fresh instance a call, no WASI, so nothing in it can block or reach
 out."""
 
-import functools
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +12,7 @@ from caxton.adapters.sandbox.results import parse_json, parse_tool_list
 from caxton.adapters.sandbox.shape import unpack
 
 if TYPE_CHECKING:
+    from wasmtime import Engine
     from wasmtime.component import Linker
 
 _PROOF_MEMORY: Final = 256 << 20
@@ -25,12 +25,11 @@ _one_proof = threading.Lock()
 """Proofs take more memory than a tool was granted, so only one runs at a time."""
 
 
-@functools.cache
-def _linker(runtime: Runtime) -> "Linker":
+def _linker(engine: "Engine") -> "Linker":
     """The one linker of the engine: host functions find the run that they serve by its thread."""
     from wasmtime.component import Linker
 
-    linker = Linker(runtime.engine)
+    linker = Linker(engine)
     add_host(linker)
     return linker
 
@@ -43,7 +42,7 @@ class ComponentProgram:
         from wasmtime.component import Component
 
         self._runtime = runtime
-        self._linker = _linker(runtime)
+        self._linker = runtime.linker("components", _linker)
         self._shape, code = unpack(compiled)
         self._component = Component.deserialize(runtime.engine, code)
         self._exports = {name: self._component.get_export_index(name) for name in ("describe", "call")}

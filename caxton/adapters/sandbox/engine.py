@@ -4,6 +4,7 @@ The features are fixed here and nowhere else: a contradictory `Config` (SIMD off
 off) aborts the whole process instead of raising.
 """
 
+import atexit
 import functools
 import hashlib
 import json
@@ -11,12 +12,15 @@ import math
 import platform
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 if TYPE_CHECKING:
-    from wasmtime import Engine
+    from wasmtime import Engine, Linker
+    from wasmtime.component import Linker as ComponentLinker
+
+    L = TypeVar("L", Linker, ComponentLinker)
 
 TICK: Final = 0.01
 """Seconds between two epochs: how late a time limit may strike."""
@@ -86,6 +90,7 @@ class EpochTicker:
         self._running = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     @contextmanager
     def running(self) -> Generator[None]:
@@ -105,21 +110,29 @@ class EpochTicker:
 
     def interrupt(self) -> None:
         """Interrupts every module that runs, whatever time it has left: the process ends."""
-        for _ in range(ticks(LONGEST)):
-            self._engine.increment_epoch()
+        self._advance(ticks(LONGEST))
+
+    def close(self) -> None:
+        """Stops the clock for good: the engine may be closed now."""
+        with self._changed:
+            self._closed = True
+
+    def _advance(self, epochs: int) -> None:
+        with self._changed:
+            for _ in range(0 if self._closed else epochs):
+                self._engine.increment_epoch()
 
     def _tick(self) -> None:
-        while True:
+        while not self._closed:
             with self._changed:
                 while not self._running:
                     self._changed.wait()
             begun, ticks = time.monotonic(), 0
-            while self._running:
+            while self._running and not self._closed:
                 time.sleep(TICK)
                 # A busy machine may wake this thread late: the missed ticks are made up for, so deadlines hold.
                 due = int((time.monotonic() - begun) / TICK)
-                for _ in range(due - ticks):
-                    self._engine.increment_epoch()
+                self._advance(due - ticks)
                 ticks = due
 
 
@@ -129,14 +142,41 @@ def ticks(seconds: float) -> int:
 
 
 class Runtime:
-    """The engine and its clock."""
+    """The engine, its clock and its linkers."""
 
     def __init__(self) -> None:
         self.engine = new_engine()
         self.ticker = EpochTicker(self.engine)
+        self._linkers: dict[Hashable, Linker | ComponentLinker] = {}
+        self._lock = threading.Lock()
+
+    def linker(self, key: Hashable, make: "Callable[[Engine], L]") -> "L":
+        """The one linker of that kind, made when it is first asked for.
+
+        Args:
+            key: its kind.
+            make: makes it.
+        """
+        with self._lock:
+            if key not in self._linkers:
+                self._linkers[key] = make(self.engine)
+            return cast("L", self._linkers[key])
+
+    def close(self) -> None:
+        """Gives back what wasmtime holds for us, in the reverse of the order in which it was made. No more calls after that."""
+        self.ticker.close()
+        for linker in self._linkers.values():
+            linker.close()
+        self.engine.close()
 
 
 @functools.cache
 def shared_runtime() -> Runtime:
-    """The process's own runtime: compiled code is tied to an engine, so there is one for all sandboxes."""
-    return Runtime()
+    """The process's own runtime: compiled code is tied to an engine, so there is one for all sandboxes.
+
+    It is closed when the process ends, before Python takes its modules apart: wasmtime's own clean-up would find nothing left
+    to clean up with, and complain.
+    """
+    runtime = Runtime()
+    atexit.register(runtime.close)
+    return runtime

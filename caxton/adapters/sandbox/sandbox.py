@@ -145,6 +145,7 @@ class WasmtimeSandbox:
         self._compilers.close()
         self.checks.close()
         self._workers.shutdown(cancel_futures=True)
+        self._code.clear()
 
     async def describe(
         self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest], rights: Rights = NOTHING

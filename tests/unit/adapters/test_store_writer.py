@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caxton.adapters.store.database import Database, sqlite_url
-from caxton.adapters.store.migrate import migrate
+from caxton.adapters.store.database import Database
 from caxton.adapters.store.transaction import SqlTransaction
 from caxton.domain.events import Event
 from caxton.domain.events.chain import ChainCheck, fields_of, link, unplaced
 from caxton.domain.ids import Scope
 from caxton.domain.records import EventFilter
 from caxton.domain.sealing import COLUMNS, GENESIS, seal
+from tests.support.stores import new_sqlite_store
 
 SCOPE = Scope()
 text = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -52,8 +52,7 @@ def test_events_are_sealed_with_the_hash_that_anybody_computes(found: list[tuple
 
 @pytest.fixture
 def database(tmp_path: Path):
-    found = Database(sqlite_url(tmp_path / "caxton.db"))
-    migrate(found)
+    found = Database(new_sqlite_store(tmp_path / "caxton.db"))
     yield found
     found.close()
 

@@ -12,12 +12,12 @@ pytestmark = pytest.mark.xdist_group("template-answers")  # one worker makes wha
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfflineWorkspace]:
+def office(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> Iterator[OfflineWorkspace]:
     """A workspace with an agent of each template."""
     folder = tmp_path_factory.mktemp("office")
     for template in list_templates():
         instantiate(template.id, f"my-{template.id}", folder)
-    made = OfflineWorkspace(folder, tmp_path_factory.mktemp("compiled"))
+    made = OfflineWorkspace(folder, compiled)
     yield made
     made.sandbox.close()
 
@@ -108,9 +108,11 @@ async def test_a_host_that_is_not_granted_is_explained(office: OfflineWorkspace,
         ("front-desk", "This is for somebody who"),
     ],
 )
-async def test_an_agent_alone_says_what_it_lacks(tmp_path: Path, template_id: str, beginning: str) -> None:
+async def test_an_agent_alone_says_what_it_lacks(
+    tmp_path: Path, compiled: Path, template_id: str, beginning: str
+) -> None:
     instantiate(template_id, "alone", tmp_path)
-    alone = OfflineWorkspace(tmp_path, tmp_path / "compiled")
+    alone = OfflineWorkspace(tmp_path, compiled)
     capability = alone.workspace.agents[0].version.spec.capabilities[0].name
     assert (await alone.ask(capability, "How did sales develop?")).startswith(beginning)
     alone.sandbox.close()
