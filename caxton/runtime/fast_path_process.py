@@ -175,9 +175,9 @@ class FastPathProcess:
         finally:
             self._gone()
             writer.close()
-            if not self._wanted.is_set():
-                await asyncio.to_thread(end_child, process, 5)
             process.poll()
+        # Its socket is closed, so it ends: before another one is started in its place.
+        await asyncio.to_thread(end_child, process, 5)
 
     async def _end_when_quiet(self) -> None:
         while True:

@@ -36,7 +36,7 @@ def test_any_request_is_answered_as_described(
         workspace=workspace,
         known=known,
         phases=phases,
-        examples=2,
+        examples=2 if role in FULL else 1,
     )
     print(done.stdout)  # how many cases of each phase, and how long they took
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]

@@ -136,7 +136,7 @@ def finished_after(api: httpx.Client, execution: str, seconds: float) -> str:
 def test_a_model_call_begins_again_soon_after_its_server_was_killed(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    with running_provider(lambda _: Said("done", delay=8)) as provider:
+    with running_provider(lambda _: Said("done", delay=4)) as provider:
         process, server = start_server(tmp_path / "data", env=provider.env)
         try:
             with server.client() as api:
