@@ -123,7 +123,7 @@ def test_a_range_of_versions_has_a_length(api: httpx.Client, caxton_server: Runn
                 refused = api.post(path, json=body)
                 assert refused.status_code == 400, (path, refused.text[:300])
                 assert "200 characters" in refused.text
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 20
 
 
 SLOW_SCRIPTS = {

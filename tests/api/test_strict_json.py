@@ -104,7 +104,7 @@ def test_a_body_has_a_number_of_values(api: httpx.Client, deploy: Deploy) -> Non
         refused = api.post("/v1/messages", content=frame % values, headers={"Content-Type": "application/json"})
         assert refused.status_code == 400, refused.text[:300]
         assert "more than 100,000 values" in refused.json()["detail"]
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
     text = '",\\[{' * 50_000  # marks within texts are no values
     taken = api.post("/v1/messages", json={"capability": "echo", "content": text})
     assert taken.json()["reply"]["content"]["text"] == f"you said: {len(text)}"

@@ -74,7 +74,7 @@ async def test_what_the_store_does_not_take_is_refused_alone(deployed: Deployed,
     requests[7] = poisoned(requests[7], text)
     began = time.monotonic()
     found = await accept(deployed.ports, requests)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     taken = deployed.is_sqlite and "\0" in text
     assert [each.state for each in found] == ["ended" if n != 7 or taken else "refused" for n in range(20)]
     if taken:
@@ -101,7 +101,7 @@ async def test_a_request_whose_recording_fails_is_refused_alone(
     requests = [turn_request("slow" if n % 2 else "echo", "bad" if n % 10 == 5 else f"{n}") for n in range(60)]
     began = time.monotonic()
     found = await asyncio.gather(*(fast_path.submit(request) for request in requests), return_exceptions=True)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     for number, each in enumerate(found):
         if number % 10 == 5:
             assert isinstance(each, CaxtonError)

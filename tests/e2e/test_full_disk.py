@@ -33,7 +33,7 @@ def test_work_is_refused_while_there_is_no_room_and_accepted_again_after(tmp_pat
                 assert refused.json()["code"] == "disk_full"
                 assert str(data) in refused.json()["detail"]
                 assert "free some room" in refused.json()["hints"][0]["text"]
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 10
             ready = api.get("/ready")
             assert ready.status_code == 503
             assert ready.json()["components"]["disk"]["status"] == "failed"

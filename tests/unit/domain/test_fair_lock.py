@@ -36,14 +36,14 @@ async def test_who_gives_up_waiting_takes_nobodys_turn() -> None:
 
 
 async def test_it_rests_after_what_took_long_only() -> None:
-    lock, loop = FairLock(rest=0.05), asyncio.get_running_loop()
+    lock, loop = FairLock(rest=0.3), asyncio.get_running_loop()
     began = loop.time()
     for _ in range(20):
         async with lock.turn("short"):
             pass
-    assert loop.time() - began < 0.5
+    assert loop.time() - began < 3
     async with lock.turn("long"):
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.35)
     began = loop.time()
     async with lock.turn("short"):
-        assert loop.time() - began > 0.04
+        assert loop.time() - began > 0.25

@@ -46,7 +46,7 @@ def test_too_many_are_refused_at_once(content: bytes):
     begun = time.thread_time()
     with pytest.raises(InvalidInput, match="more than 100,000 values"):
         read_json(content, "the body")
-    assert time.thread_time() - begun < 0.2
+    assert time.thread_time() - begun < 1
 
 
 def test_marks_within_texts_are_none():

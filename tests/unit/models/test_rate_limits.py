@@ -105,7 +105,7 @@ async def test_no_more_begin_than_there_is_room_for() -> None:
 @pytest.mark.parametrize(
     ("answer", "settings", "kind", "limit"),
     [
-        (Answer(delay=5), {"first_token_timeout": 0.4}, ModelSilent, "first_token_timeout"),
+        (Answer(delay=60), {"first_token_timeout": 0.4}, ModelSilent, "first_token_timeout"),
         (Answer(stall_after=3), {"chunk_timeout": 0.4}, ModelStalled, "chunk_timeout"),
         (Answer(stall_after=3), {"timeout": 0.6}, ModelTimeout, "timeout"),
     ],
@@ -125,7 +125,7 @@ async def test_silence_ends_a_streamed_call(
         await models.respond(request(agent("stand-in:m"), **settings), print)
     assert type(caught.value) is kind
     assert limit in caught.value.hints[0].text
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 @given(st.text() | st.from_regex(r"[0-9.]+(ms|s|m|h)?", fullmatch=True))

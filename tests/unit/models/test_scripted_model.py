@@ -152,7 +152,7 @@ async def test_the_patterns_of_a_script_share_their_time():
     with pytest.raises(ExecutionFailed, match=r"take longer than 0.05 s") as caught:
         await answer(request(agent(rules=rules), "a" * 10_000))
     assert caught.value.details["stopped"]
-    assert time.thread_time() - begun < 0.5
+    assert time.thread_time() - begun < 2
 
 
 async def test_many_rules_look_through_a_long_request():
@@ -160,7 +160,7 @@ async def test_many_rules_look_through_a_long_request():
     begun = time.thread_time()
     with pytest.raises(ExecutionFailed, match="take longer"):
         await answer(request(agent(rules=rules), "wor" * 4_000_000))
-    assert time.thread_time() - begun < 1
+    assert time.thread_time() - begun < 4
 
 
 async def test_the_texts_of_a_step_share_their_time():
