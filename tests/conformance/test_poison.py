@@ -38,10 +38,11 @@ class Deployed:
     is_sqlite: bool
 
 
-pytestmark = pytest.mark.xdist_group("poison")  # one worker makes what they share
+STORES = [pytest.param(store, marks=pytest.mark.xdist_group(f"poison-{store}")) for store in ("sqlite", "postgresql")]
+"""One worker makes what the tests of a store share."""
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=STORES)
 async def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployed]:
     is_sqlite, tmp_path = request.param == "sqlite", tmp_path_factory.mktemp("poison")
     store = sqlite_url(tmp_path / "data" / "caxton.db")

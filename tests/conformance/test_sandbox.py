@@ -151,7 +151,7 @@ async def test_a_hostile_tool_does_not_disturb_its_neighbours(bench: Bench) -> N
     async def spin() -> bool:
         try:
             await bench.call(hostile, "spin")
-        except ToolFuelExhausted:
+        except (ToolFuelExhausted, ToolTimeout):  # whichever a busy machine reaches first
             return True
         return False
 

@@ -13,8 +13,6 @@ from tests.support.agents import agent, hands_over, replies
 from tests.support.deploying import deploy_files
 from tests.support.postgres import Postgres
 
-pytestmark = pytest.mark.xdist_group("bad-input")  # one worker makes what they share
-
 SOON = 10.0
 """Seconds: twice what is promised, for machines on which much else runs. On a quiet one the largest takes half a second."""
 
@@ -42,7 +40,13 @@ CONTENTS = {
 }
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+STORES = [
+    pytest.param(store, marks=pytest.mark.xdist_group(f"bad-input-{store}")) for store in ("sqlite", "postgresql")
+]
+"""One worker makes what the tests of a store share."""
+
+
+@pytest.fixture(scope="module", params=STORES)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("bad-input")
     env: dict[str, str] = {}
