@@ -28,6 +28,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 START_TIMEOUT = 150
 """Seconds that a server may take to start: on a quiet machine two, on one where ten processes want each core most of a minute."""
 
+MANY_SCHEDULES = {"CAXTON_LIMITS__SCHEDULED_PER_SECOND": "1000"}
+"""All tests are one customer, and leave schedules behind."""
+
 HOOK_SECRETS = {
     "HOOK_GITHUB": "it is a secret to everybody",
     "HOOK_STRIPE": "whsec_of-a-test-endpoint",
@@ -141,7 +144,9 @@ def caxton_server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> I
             port = free_port()
             service = subprocess.Popen([sys.executable, provider.__file__, str(port)])
             (root / "stand-in.url").write_text(f"http://127.0.0.1:{port}")
-            process, server = start_server(data_dir, env={**provider.as_provider(port), **HOOK_SECRETS})
+            process, server = start_server(
+                data_dir, env={**provider.as_provider(port), **HOOK_SECRETS, **MANY_SCHEDULES}
+            )
         else:
             server = running_server(data_dir)
         users.write_text(str(count + 1))

@@ -1,6 +1,7 @@
 """What a deployment needs of the world: check all, make all live at once, tell the agents' workflows."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from caxton.deploying.releases import Release, read_release
 from caxton.deploying.rollouts import Rollouts, plan_of
 from caxton.deploying.schedules import set_schedules
 from caxton.deploying.triggers import set_triggers
-from caxton.deploying.validation import HookSecrets, ReadBundle, read_here, validate_release
+from caxton.deploying.validation import Clock, HookSecrets, ReadBundle, read_here, validate_release
 from caxton.domain.agents import AgentState, AgentVersion
 from caxton.domain.deployments import UNFINISHED, Change, Deployment, DeploymentState, not_undoable
 from caxton.domain.events import SYSTEM
@@ -72,6 +73,9 @@ class DeploymentActivities:
     hook_secrets: HookSecrets | None = field(default=None, repr=False)
     """Says why a trigger cannot use a secret."""
 
+    scheduled_per_second: float = math.inf
+    """How often the schedules of a customer may be due in a second."""
+
     @activity.defn(name=VALIDATE_DEPLOYMENT)
     async def validate_deployment(self, deployment: DeploymentInput) -> None:
         """Checks everything and keeps the new versions, none of them active yet.
@@ -89,11 +93,13 @@ class DeploymentActivities:
         try:
             scope = deployment.scope
 
-            def read(tx: Transaction) -> tuple[Release, Mapping[str, Sequence[ToolGrant]], set[Digest]]:
+            def read(tx: Transaction) -> tuple[Release, Mapping[str, Sequence[ToolGrant]], set[Digest], float]:
                 release = read_release(tx, scope, deployment.request)
-                return release, read_grants(tx, scope, self.standing), tx.own_contents(scope, release.contents)
+                elsewhere = sum(each.definition.per_second for each in tx.schedules_elsewhere(scope))
+                own = tx.own_contents(scope, release.contents)
+                return release, read_grants(tx, scope, self.standing), own, elsewhere
 
-            release, grants, own = await self.records.read(read)
+            release, grants, own, elsewhere = await self.records.read(read)
             versions = await validate_release(
                 scope,
                 release,
@@ -105,6 +111,7 @@ class DeploymentActivities:
                 grants,
                 self.read,
                 self.hook_secrets,
+                Clock(self.scheduled_per_second, elsewhere),
             )
         finally:
             beating.cancel()

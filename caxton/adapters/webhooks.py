@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from caxton.adapters.secrets import SECRETS
-from caxton.domain.base64_text import decode_base64
 from caxton.domain.channels import Channel
 from caxton.domain.errors import ChannelFailed, ChannelUnreachable, InvalidSettings, SecretMissing
-from caxton.domain.hook_signatures import sign_standard
+from caxton.domain.hook_signatures import key_of, sign_standard
 from caxton.domain.surroundings import client_options
+from caxton.domain.triggers import Scheme
 
 TIMEOUT = 10.0
 """Seconds for one attempt."""
@@ -25,11 +25,11 @@ def secret_problem(channel: Channel) -> str | None:
         return None
     try:
         secret = SECRETS.get(channel.secret).get_secret_value()
-        decode_base64(secret.strip().removeprefix("whsec_"))
+        key_of(Scheme.STANDARD, secret)
     except SecretMissing as error:
         return error.message
-    except ValueError:
-        return f"what {channel.secret.removeprefix('env:')} holds is not base64"
+    except ValueError as error:
+        return f"what {channel.secret.removeprefix('env:')} holds is no secret to sign with: {error}"
     return None
 
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from caxton.api.bodies import Bodies
 from caxton.api.errors import error_answer
 from caxton.api.head import BROWSER_LOGIN, basic, bearer, check_head, read_headers
-from caxton.api.lasting_answers import LastingAnswer, recheck_of
+from caxton.api.lasting_answers import LastingAnswer, Watch, recheck_of
 from caxton.api.services import Services
 from caxton.api.web import OPEN_PATHS, WebAccess, WebRules, is_browser_page, with_security
 from caxton.domain.buckets import TokenBucket
@@ -74,6 +74,7 @@ class Gate:
         self.bodies = Bodies(services.limits)
         access = access or WebAccess()
         self.rules = WebRules(access)
+        self._watch = Watch()
         self._inner: ASGIApp = self._admit
         if access.origins:
             self._inner = CORSMiddleware(
@@ -118,7 +119,9 @@ class Gate:
                     state["refusal"] = error
                     await error_answer(scope["path"], error, request_id)(scope, receive, answer)
                 except asyncio.CancelledError:
-                    if _is_cut_off(state):
+                    answer_cut_off = _cut_off(state)
+                    if answer_cut_off is not None:
+                        await answer_cut_off.finish()
                         return
                     # Nobody else cancels a request than a server that stops and has been patient for a while.
                     if status is not None:
@@ -126,6 +129,8 @@ class Gate:
                     await error_answer(scope["path"], _stopping(), request_id)(scope, receive, answer)
                 span.answered(status or 500, _route(scope))
         finally:
+            if isinstance(lasting := state.get("answer"), LastingAnswer):
+                lasting.close()
             self._count_refusal(scope, status or 500)
             METRICS.http_request(scope["method"], _route(scope), status or 500, time.perf_counter() - started)
             REQUEST_ID.reset(token)
@@ -151,7 +156,7 @@ class Gate:
             browser = is_browser_page(method, path)
             caller = state["caller"] = await self._authenticate(headers, _address(scope), browser=browser)
             state["recheck"] = recheck_of(caller, lambda: self._authenticate(headers, _address(scope), browser=browser))
-            send = state["answer"] = LastingAnswer(send, state["recheck"], _refusing(scope, receive, send))
+            send = state["answer"] = LastingAnswer(send, state["recheck"], _refusing(scope, receive, send), self._watch)
             ORIGIN.set((_address(scope), caller.channel, caller.key_id, state["request_id"]))
             bucket = self.rates.take(caller)
             if bucket is not None:
@@ -210,12 +215,12 @@ class Gate:
             self.tallies.limited(code, f"{scope['method'][:16]} {_route(scope)}", _address(scope), caller)
 
 
-def _is_cut_off(state: dict[str, Any]) -> bool:
-    """Whether the request was cancelled because its caller may no longer have the answer."""
+def _cut_off(state: dict[str, Any]) -> LastingAnswer | None:
+    """The answer that was cancelled because its caller may no longer have it."""
     answer, task = state.get("answer"), asyncio.current_task()
     if not isinstance(answer, LastingAnswer) or not answer.cut_off or task is None:
-        return False
-    return task.uncancel() == 0
+        return None
+    return answer if task.uncancel() == 0 else None
 
 
 def _refusing(scope: Scope, receive: Receive, send: Send) -> Callable[[CaxtonError], Awaitable[None]]:

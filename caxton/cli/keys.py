@@ -163,13 +163,20 @@ def _find(caxton: "Caxton", key: str) -> "KeyView":
 @app.command()
 def revoke(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Its name, or its id as `caxton key list` shows it.")],
+    with_grants: Annotated[
+        bool, typer.Option("--with-grants", help="Take back too what it has granted to tools.")
+    ] = False,
 ) -> None:
-    """Make a key worthless, at once."""
+    """Make a key worthless, at once, with the approvals that it let be remembered."""
     with connect() as caxton:
         known = caxton.keys()
         key_id = key if any(each.id == key for each in known) else _find(caxton, key).id
-        caxton.revoke_key(key_id)
+        caxton.revoke_key(key_id, with_grants=with_grants)
     if current().json:
         emit({"id": key_id, "revoked": True})
     else:
         prose(f"{key_id} is revoked")
+        if not with_grants:
+            remark(
+                f"What it has granted to tools holds on. Take that back too: caxton key revoke {key_id} --with-grants"
+            )

@@ -14,7 +14,9 @@ _CODE = re.compile(r"\x1b\[[0-9;]*m")
 _PLAIN = "\x1b[0m"
 _BETWEEN_WORDS = re.compile(r" (?!·|(?<=\d )(?:(?:ms|s|min|h|d|[KMGT]?B)\b|%))")
 """A space, but not one before a unit or a dot that separates."""
-_CONTROLS = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
+_OWN_COLOURS = r"\x1b\[(?:0|[1-4]|9|3[1-6])(?:;(?:[1-4]|9|3[1-6]))*m"
+"""What :func:`style` makes: nothing that hides text, as black, inverse and concealed letters do."""
+_CONTROLS = re.compile(_OWN_COLOURS + r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
 """Colours, and all other control characters but tab and the ends of lines; also those that reorder what is shown."""
 _COMMAND = re.compile(r"(?:\x1b\[[0-9;]*m)*(?<![\w/.-])caxton [a-z].*$")
 """A command at the end of a line, with the colours that it begins in."""

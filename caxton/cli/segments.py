@@ -34,7 +34,8 @@ def show_segments(found: "SegmentList") -> None:
     ]
     for line in table(rows, ["events", "from", "size", "root hash", "file"]):
         say(line)
-    say(f"in {found.archive}")
+    if found.archive:
+        say(f"in {found.archive}")
 
 
 def verify_segments(segments: list[Path], rest: Path | None, expect: str | None) -> "Verification":

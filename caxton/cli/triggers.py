@@ -95,7 +95,7 @@ def send(
     content = body.read_bytes()
     with connect() as caxton:
         found = chosen(caxton, name)
-        headers = _signed(found, content, secret or found.secrets[0], event, delivery)
+        headers = _signed(found, content, secret or _of_trigger(found), event, delivery)
         answer = caxton.deliver(found.path, content, headers)
     if current().json:
         emit(answer)
@@ -108,6 +108,22 @@ def send(
     say(f"{style(answer.execution_id, 'bold') + '  ' if answer.execution_id else ''}{told}")
     if answer.execution_id:
         remark(f"Get the reply: caxton execution wait {answer.execution_id}")
+
+
+def _of_trigger(trigger: "TriggerView") -> str:
+    """Where the trigger has its secret, as the server says, which need not be a good one.
+
+    Raises:
+        UsageError: it is not where secrets of triggers are.
+    """
+    from caxton.domain.errors import UsageError
+    from caxton.domain.triggers import secret_problem
+
+    reference = trigger.secrets[0]
+    wrong = secret_problem(reference)
+    if wrong is not None:
+        raise UsageError(f"the server says that the secret is at {reference}: {wrong}", "give it with --secret")
+    return reference
 
 
 def _signed(
@@ -128,19 +144,20 @@ def _signed(
 
     secret = SECRETS.get(reference).get_secret_value().strip()
     identity, now = delivery or new_id("msg"), int(time.time())
-    if trigger.scheme == "github":
-        return {
-            "X-Hub-Signature-256": sign_github(secret, body),
-            "X-GitHub-Delivery": identity,
-            "X-GitHub-Event": event or "push",
-        }
-    if trigger.scheme == "stripe":
-        return {"Stripe-Signature": sign_stripe(secret, now, body)}
     try:
+        if trigger.scheme == "github":
+            return {
+                "X-Hub-Signature-256": sign_github(secret, body),
+                "X-GitHub-Delivery": identity,
+                "X-GitHub-Event": event or "push",
+            }
+        if trigger.scheme == "stripe":
+            return {"Stripe-Signature": sign_stripe(secret, now, body)}
         signature = sign_standard(secret, identity, now, body)
-    except ValueError:
+    except ValueError as error:
         raise UsageError(
-            f"what {reference} holds is not base64", "make one: echo whsec_$(openssl rand -base64 24)"
+            f"what {reference} holds is no secret to sign with: {error}",
+            "make one: echo whsec_$(openssl rand -base64 24)",
         ) from None
     return {"webhook-id": identity, "webhook-timestamp": str(now), "webhook-signature": signature}
 

@@ -23,6 +23,11 @@ class StreamEvent:
         """Whether the turn ends with this event."""
         return self.kind in ("reply", "error")
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the stream ends because the key may no longer read it; the turn goes on."""
+        return self.kind == "error" and "turn" not in self.data
+
     def turn(self) -> TurnView:
         """The turn, of a "reply"."""
         return TurnView.model_validate(self.data)

@@ -171,6 +171,8 @@ class Transport:
             try:
                 for event in self._events(path, given(params), parser):
                     attempts.succeeded()
+                    if event.is_refusal:
+                        raise event.error()
                     yield event
                     if event.is_last:
                         return

@@ -1,7 +1,9 @@
 """Checks of a deployment that only the server can make, together with those that the client has made already."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from caxton.definitions.agents import AgentSource
@@ -31,6 +33,19 @@ HookSecrets = Callable[[str, Scheme, str], str | None]
 """Why a trigger of a customer, signed in a way, cannot use the secret at a reference; None if it can."""
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How often the schedules of a customer may be due: each time starts a workflow, and the engine serves all customers."""
+
+    most: float = math.inf
+    """Times a second, in all workspaces."""
+    elsewhere: float = 0.0
+    """Times a second in other workspaces."""
+
+
+NO_CLOCK = Clock()
+
+
 async def read_here(
     _customer: str, bundle: Bundle, contents: Mapping[str, bytes]
 ) -> Reading[AgentSource] | Reading[ToolSource]:
@@ -49,6 +64,7 @@ async def validate_release(
     grants: Mapping[str, Sequence[ToolGrant]] | None = None,
     read: ReadBundle = read_here,
     hook_secrets: HookSecrets | None = None,
+    clock: Clock = NO_CLOCK,
 ) -> Versions:
     """Compiles and checks every changed bundle against the workspace as it would be.
 
@@ -63,6 +79,7 @@ async def validate_release(
         grants: what the tools are granted.
         read: reads definitions.
         hook_secrets: says why a trigger of a customer cannot use a secret.
+        clock: how often schedules may be due.
 
     Returns:
         The new versions with their bundles; tools have the functions that they described.
@@ -98,6 +115,7 @@ async def validate_release(
         problems += _check_model(agent, models)
         problems += _check_channels(agent, channels)
         problems += _check_secrets(scope, agent, hook_secrets)
+    problems += _check_clock(agents, kept, clock)
     if errors_of(problems):
         raise invalid_definitions(problems)
     return versions + [(agent.bundle, agent.version) for agent in agents]
@@ -230,3 +248,18 @@ def _check_secrets(scope: Scope, agent: AgentSource, hook_secrets: HookSecrets |
                 hint = "the server that takes deliveries, and its workers, need it: set it there and deploy again"
                 problems.append(agent.problem(("triggers", number, *place), wrong, hint))
     return problems
+
+
+def _check_clock(agents: Sequence[AgentSource], kept: Sequence[AgentSource], clock: Clock) -> list[Problem]:
+    """A customer's schedules take only so much of the engine. Whoever deploys none hears of no others."""
+    new = [agent for agent in agents if agent.version.spec.schedules]
+    times = sum(each.per_second for agent in [*agents, *kept] for each in agent.version.spec.schedules)
+    if not new or times + clock.elsewhere <= clock.most:
+        return []
+    return [
+        new[0].problem(
+            ("schedules",),
+            f"all schedules together are due {times + clock.elsewhere:.3g} times a second, and {clock.most:g} are allowed",
+            "let them be due less often; the server's operator sets the limit: limits.scheduled_per_second",
+        )
+    ]

@@ -12,7 +12,7 @@ from caxton.domain.governance import ToolPolicy
 from caxton.domain.ids import Digest, Name
 from caxton.domain.lifecycle import StateMachine
 from caxton.domain.memory import ScopeKind
-from caxton.domain.quantities import Rate, Seconds, one_of
+from caxton.domain.quantities import LEAST_RATE, Rate, Seconds, one_of
 from caxton.domain.rollouts import RolloutPlan
 from caxton.domain.schedules import MOST_SCHEDULES, Schedule
 from caxton.domain.triggers import MOST_TRIGGERS, Trigger
@@ -48,7 +48,7 @@ class AgentLimits(BaseModel):
         "others wait.",
     )
     rate: Rate | None = Field(
-        default=None, gt=0, le=1e6, description='Calls that it may begin, such as "10/s", "600/m" or "1000/h".'
+        default=None, ge=LEAST_RATE, le=1e6, description='Calls that it may begin, such as "10/s", "600/m" or "1000/h".'
     )
     priority: int = Field(
         default=MIDDLE,

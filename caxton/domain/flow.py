@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.domain.ids import ConversationId, ExecutionId, Scope, digest_of
-from caxton.domain.quantities import RateSetting
+from caxton.domain.quantities import LEAST_RATE, RateSetting
 
 MOST_IN_FLIGHT = 100_000
 
@@ -37,7 +37,7 @@ class FlowLimit(BaseModel):
         default=None, ge=1, le=MOST_IN_FLIGHT, description="Calls that may be in flight at the same time."
     )
     rate: RateSetting | None = Field(
-        default=None, gt=0, le=1e6, description='Calls that may begin, such as "10/s", "600/m" or "1000/h".'
+        default=None, ge=LEAST_RATE, le=1e6, description='Calls that may begin, such as "10/s", "600/m" or "1000/h".'
     )
 
 

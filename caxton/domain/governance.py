@@ -174,6 +174,10 @@ class RememberedGrant(BaseModel):
     """The actor."""
     approver: str
     """As in :attr:`Approval.requested_by`."""
+    key_id: str | None = None
+    """The key that gave it, or the one in its place: with that key it ends. None: with a token, or by an earlier version."""
+    approval_mode: ApprovalMode = ApprovalMode.OPERATOR
+    """For whom the approval was."""
     reason: str = ""
     created_at: datetime
     expires_at: datetime

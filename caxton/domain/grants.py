@@ -194,6 +194,8 @@ class ToolGrant(Condition):
     reason: str = ""
     created_at: datetime | None = None
     created_by: str = ""
+    key_id: str | None = None
+    """The key that granted it, or the one in its place."""
     source: Literal["operator", "settings"] = "operator"
 
     def holds(self, moment: datetime) -> bool:

@@ -17,6 +17,9 @@ LONGEST_HEADER = 4_000
 MOST_SIGNATURES = 10
 """Of one delivery that are looked at: a sender that replaces its secret signs with both."""
 
+LEAST_SECRET = 8
+"""Bytes of a signing secret: with an empty one, such as that of "whsec_" alone, everybody could sign."""
+
 _DELIVERY = re.compile(r"[A-Za-z0-9_:-]{1,200}")
 """An id in a header. It has no full stop, which parts what is signed."""
 _EVENT = re.compile(r"[A-Za-z0-9_.:/-]{1,100}")
@@ -81,15 +84,40 @@ def verify(
     return _verify_standard(headers, body, secrets, now, tolerance)
 
 
+def key_of(scheme: Scheme, secret: str) -> bytes:
+    """What deliveries are signed with.
+
+    Args:
+        scheme: how they are signed.
+        secret: as it was found; for Standard Webhooks base64, perhaps behind "whsec_".
+
+    Raises:
+        ValueError: it is no base64, or so short that it is none; the secret is not quoted.
+    """
+    text = secret.strip()
+    key = decode_base64(text.removeprefix("whsec_")) if scheme is Scheme.STANDARD else text.encode()
+    if len(key) < LEAST_SECRET:
+        raise ValueError(f"it has {len(key)} bytes, and a secret has {LEAST_SECRET} at the least")
+    return key
+
+
 def sign_github(secret: str, body: bytes) -> str:
-    """The `X-Hub-Signature-256` of a body."""
-    return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
+    """The `X-Hub-Signature-256` of a body.
+
+    Raises:
+        ValueError: the secret is too short.
+    """
+    return f"sha256={hmac.new(key_of(Scheme.GITHUB, secret), body, hashlib.sha256).hexdigest()}"
 
 
 def sign_stripe(secret: str, timestamp: int, body: bytes) -> str:
-    """The `Stripe-Signature` of a body at a time (seconds since the epoch)."""
+    """The `Stripe-Signature` of a body at a time (seconds since the epoch).
+
+    Raises:
+        ValueError: the secret is too short.
+    """
     signed = f"{timestamp}.".encode() + body
-    return f"t={timestamp},v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
+    return f"t={timestamp},v1={hmac.new(key_of(Scheme.STRIPE, secret), signed, hashlib.sha256).hexdigest()}"
 
 
 def sign_standard(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -102,9 +130,9 @@ def sign_standard(secret: str, message_id: str, timestamp: int, body: bytes) -> 
         body: as it is sent.
 
     Raises:
-        ValueError: the secret is no base64.
+        ValueError: the secret is no base64, or too short.
     """
-    key = decode_base64(secret.strip().removeprefix("whsec_"))
+    key = key_of(Scheme.STANDARD, secret)
     signed = f"{message_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 

@@ -127,6 +127,7 @@ _OPERATOR = _DEVELOPER | {
     Permission.RETENTION_MANAGE,
     Permission.EVENTS_DETACH,
     Permission.AGENTS_OPERATE,
+    Permission.SCHEDULES_OPERATE,
     Permission.TOOLS_GRANT,
     Permission.MEMORY_MANAGE,
     Permission.EVENTS_EXPORT,

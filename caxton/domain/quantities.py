@@ -108,6 +108,9 @@ ByteSize = Annotated[int, BeforeValidator(parse_size), PlainSerializer(lambda si
 Seconds = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(lambda s: s, return_type=float)]
 
 
+LEAST_RATE = 0.00001
+"""A second: not quite once a day. Of less nobody would see the second one, and the time until then could not be told."""
+
 Rate = Annotated[float, BeforeValidator(parse_rate), PlainSerializer(lambda rate: rate, return_type=float)]
 """How many a second."""
 

@@ -73,6 +73,11 @@ class Schedule(BaseModel):
     variables: dict[str, Any] = Field(default={}, description="Values for the agent's templates: {{ variables.x }}.")
 
     @property
+    def per_second(self) -> float:
+        """How often it is due in a second, at the most: a `cron` not more than once a minute."""
+        return 1 / 60 if self.interval is None else 1 / self.interval
+
+    @property
     def timing(self) -> str:
         """When it is due, for people."""
         if self.cron is None:
@@ -92,6 +97,8 @@ class Backfill(BaseModel):
     start: datetime
     end: datetime
     by: str
+    requester: str | None = None
+    """Who wants it, as where it matters that two are not the same; None: it was not kept."""
     asked_at: datetime
 
 

@@ -10,7 +10,7 @@ from caxton.domain.capabilities import SemanticVersion
 from caxton.domain.flow import MOST_IN_FLIGHT
 from caxton.domain.ids import Digest, Name
 from caxton.domain.lifecycle import StateMachine
-from caxton.domain.quantities import ByteSize, Rate, Seconds
+from caxton.domain.quantities import LEAST_RATE, ByteSize, Rate, Seconds
 from caxton.domain.refusals import Refusals
 from caxton.domain.tool_texts import whole_text
 from caxton.domain.usage import ToolUsage
@@ -41,7 +41,7 @@ class ToolLimits(BaseModel):
         description="Calls of the tool that may be in flight at the same time; others wait.",
     )
     rate: Rate | None = Field(
-        default=None, gt=0, le=1e6, description='Calls that may begin, such as "10/s", "600/m" or "1000/h".'
+        default=None, ge=LEAST_RATE, le=1e6, description='Calls that may begin, such as "10/s", "600/m" or "1000/h".'
     )
 
     @property

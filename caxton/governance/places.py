@@ -25,6 +25,9 @@ TOLD_FOR = timedelta(seconds=15)
 NEWCOMERS = 50
 """Calls beyond the usual that may come near in a line: of customers that have none there."""
 
+LONGEST_LOOK = 60.0
+"""Seconds after which calls that wait for a rate are looked at again, whatever they say themselves."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 60.0, 900.0
 """Seconds after which a call comes near again that waited there in vain, unless there is room for it."""
 
@@ -322,7 +325,8 @@ class Allocation:
             if state.gate.rate is not None and state.tokens < 1.0
         ]
         if waits:
-            self.found.next_at = self.now + timedelta(seconds=min(waits))
+            # Bounded, for one customer's limit must not stop the calls of all.
+            self.found.next_at = self.now + timedelta(seconds=min(LONGEST_LOOK, *waits))
 
 
 def burst(rate: float) -> float:

@@ -2,7 +2,7 @@
 
 from caxton.adapters.secrets import SECRETS
 from caxton.domain.errors import SecretMissing
-from caxton.domain.hook_signatures import sign_standard
+from caxton.domain.hook_signatures import key_of
 from caxton.domain.triggers import Scheme, secret_problem
 
 
@@ -20,10 +20,9 @@ def hook_secret_problem(home: str, customer: str, scheme: Scheme, reference: str
         return f"a trigger may not use this secret: {wrong}"
     try:
         secret = SECRETS.get(reference).get_secret_value()
-        if scheme is Scheme.STANDARD:
-            sign_standard(secret, "msg", 0, b"")
+        key_of(scheme, secret)
     except SecretMissing as error:
         return error.message
-    except ValueError:
-        return f"what {reference} holds is not base64, as secrets of Standard Webhooks are"
+    except ValueError as error:
+        return f"what {reference} holds is no secret to sign with: {error}"
     return None

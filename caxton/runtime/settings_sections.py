@@ -10,7 +10,7 @@ from caxton.domain.flow import CustomerFlow, FlowLimit
 from caxton.domain.grants import StandingGrant
 from caxton.domain.ids import Name
 from caxton.domain.messages import CONTENT_LIMIT
-from caxton.domain.quantities import ByteSize, Duration
+from caxton.domain.quantities import LEAST_RATE, ByteSize, Duration
 from caxton.domain.secrets import EnvironmentName, SecretReference
 from caxton.domain.tools import BASE_LIMITS
 
@@ -335,13 +335,22 @@ class LimitsSettings(Section):
         description='New work is refused while the data folder has more than this, such as "50GB"; the log warns from 80 %.',
     )
     requests_per_second: float | None = Field(
-        default=None, gt=0, le=1e6, description="Requests a second of one key to one process; without it any number."
+        default=None,
+        ge=LEAST_RATE,
+        le=1e6,
+        description="Requests a second of one key to one process; without it any number.",
     )
     request_burst: Integer | None = Field(
         default=None,
         ge=1,
         le=10_000_000,
         description="Requests that a key may save up; without it those of two seconds.",
+    )
+    scheduled_per_second: float = Field(
+        default=20.0,
+        ge=LEAST_RATE,
+        le=10_000,
+        description="How often the schedules of one customer may be due in a second, all together; a deployment with more fails.",
     )
     waiting: Integer = Field(default=10_000, ge=1, description="Requests that may wait; more are refused for a while.")
     calls: Integer = Field(

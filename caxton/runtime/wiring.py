@@ -240,6 +240,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str, delivery: Delive
         schedules.apply,
         Rollouts(parts.database, engine).follow,
         partial(hook_secret_problem, parts.settings.customer),
+        parts.settings.limits.scheduled_per_second,
     )
     rollouts = RolloutActivities(parts.database, agents.notify, schedules.apply)
     notices = NoticeActivities(parts.database, channels, webhooks.post)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound, NotPermitted
-from caxton.domain.events.governance import RememberedGrantCreated, RememberedGrantRevoked, VoteCast
+from caxton.domain.events.governance import RememberedGrantCreated, RememberedGrantRevoked, VoteCast, VoteDropped
 from caxton.domain.events.origin import current_origin
 from caxton.domain.executions import ApprovalStatus, Decision
 from caxton.domain.governance import Approval, ApprovalMode, ApprovalState, RememberedGrant, Verdict, Vote
@@ -16,8 +16,9 @@ from caxton.domain.ids import new_id
 from caxton.domain.matchers import Pattern
 from caxton.domain.permissions import Permission
 from caxton.domain.ports import ToolSandbox
-from caxton.domain.records import Records, Transaction
+from caxton.domain.records import ApiKey, Records, Transaction
 from caxton.domain.tools import ToolVersion
+from caxton.governance.standing import holds, may_decide
 from caxton.recording.contents import hash_of
 from caxton.recording.journal import note
 from caxton.service.changes import request_change
@@ -163,6 +164,8 @@ class Approvals:
         def cast(transaction: Transaction) -> Approval:
             found = transaction.approval(caller.scope, approval.id)
             assert found is not None
+            if found.state is ApprovalState.PENDING:
+                found = _without_ended(transaction, caller, found, vote.made_at)
             if found.state is not ApprovalState.PENDING or _voted(caller, found):
                 return found
             transaction.put_vote(caller.scope, approval.id, vote)
@@ -205,12 +208,15 @@ class Approvals:
         lasting = timedelta(seconds=wanted.seconds)
 
         def keep(transaction: Transaction) -> None:
+            key = _key_of(transaction, caller)
+            end = datetime.max.replace(tzinfo=UTC) if key is None or key.expires_at is None else key.expires_at
             for known in transaction.remembered(caller.scope, now):
                 same = known.approval_id == approval.id and known.like == wanted.like
-                if same and known.expires_at - known.created_at == lasting:
+                if same and known.expires_at == min(known.created_at + lasting, end):
                     return
             step = transaction.step(caller.scope, approval.execution_id, approval.step, 0)
-            assert step is not None, "an approval belongs to a recorded step"
+            if step is None:
+                raise InvalidState("what was approved has been deleted", "remember the next decision like it")
             asked: dict[str, Any] = step.payload["calls"][approval.call - 1]["arguments"]
             grant = RememberedGrant(
                 id=new_id("ag"),
@@ -221,9 +227,11 @@ class Approvals:
                 approval_id=approval.id,
                 granted_by=caller.actor,
                 approver=caller.principal,
+                key_id=key.id if key else None,
+                approval_mode=approval.approval_mode,
                 reason=approval.reason,
                 created_at=now,
-                expires_at=now + lasting,
+                expires_at=min(now + lasting, end),
             )
             transaction.add_remembered(caller.scope, grant)
             told = RememberedGrantCreated(
@@ -242,8 +250,13 @@ class Approvals:
 
     async def list_remembered(self, caller: Caller) -> list[RememberedGrant]:
         """Remembered grants of the workspace that hold now, those first that end first."""
-        now = datetime.now(UTC)
-        return await self.records.read(lambda transaction: transaction.remembered(caller.scope, now))
+        now, scope = datetime.now(UTC), caller.scope
+
+        def find(transaction: Transaction) -> list[RememberedGrant]:
+            found = transaction.remembered(scope, now)
+            return [each for each in found if holds(transaction, scope, each, each.approval_mode, now)]
+
+        return await self.records.read(find)
 
     async def forget(self, caller: Caller, grant_id: str) -> None:
         """Ends a remembered grant.
@@ -294,6 +307,31 @@ class Approvals:
                 await asyncio.sleep(0.2)
             else:
                 return
+
+
+def _key_of(transaction: Transaction, caller: Caller) -> ApiKey | None:
+    """The caller's key; None for whoever came with a token."""
+    return next((key for key in transaction.keys(caller.scope.customer) if key.id == caller.key_id), None)
+
+
+def _without_ended(transaction: Transaction, caller: Caller, approval: Approval, now: datetime) -> Approval:
+    """The approval with the votes of those who may still decide; the others are taken back, and that is told."""
+    standing: list[Vote] = []
+    for vote in approval.votes:
+        if may_decide(transaction, caller.scope, vote.approver, approval.approval_mode, now):
+            standing.append(vote)
+            continue
+        transaction.remove_vote(caller.scope, approval.id, vote.approver)
+        told = VoteDropped(
+            approval_id=approval.id,
+            action_id=f"{approval.step}.{approval.call}",
+            action_type=approval.action_type,
+            name=approval.name,
+            approver=vote.approver,
+        )
+        event = note(caller.scope, told, approval.id, vote.approver, vote.made_at.isoformat(), agent=approval.agent)
+        transaction.add_events(caller.scope, [event])
+    return approval.model_copy(update={"votes": standing})
 
 
 def _check_eyes(caller: Caller, approval: Approval, verdict: Verdict) -> None:

@@ -105,8 +105,8 @@ class Archive:
         """All segments of the customer's log."""
         return await self.records.read(lambda transaction: transaction.segments(customer))
 
-    async def list_segments(self, customer: str) -> SegmentList:
-        """The same for people, with whether their files are here."""
+    async def list_segments(self, customer: str, *, with_folder: bool) -> SegmentList:
+        """The same for people, with whether their files are here; `with_folder`: also where on the server that is."""
         found = await self.segments(customer)
         missing = set(self.files.missing(customer, [each.file for each in found]))
         views = [
@@ -120,7 +120,7 @@ class Archive:
             )
             for each in found
         ]
-        return SegmentList(segments=views, archive=str(self.files.root / customer))
+        return SegmentList(segments=views, archive=str(self.files.root / customer) if with_folder else None)
 
     async def ensure(self) -> None:
         """Has the server's own period applied to all logs, also to new ones."""

@@ -32,6 +32,8 @@ class AutomaticRequest:
     seen: Mapping[str, Any]
     """What it sees besides `parameters`, `variables` and `agent`."""
     variables: dict[str, Any]
+    requester: str | None = None
+    """The person who asked for it to be sent now, who is then the one who asked for the work; None: nobody did."""
 
 
 class AutomaticRequests:
@@ -66,7 +68,7 @@ class AutomaticRequests:
         ask = Ask(Target(agent=request.agent, capability=request.capability), content, variables=request.variables)
         conversation_id = ConversationId(id_near("c", request.execution_id))
         made = await self.turns.request(caller, ask, request.execution_id, conversation_id, one_shot=True)
-        made = made.model_copy(update={"requester": f"{request.channel}:{caller.name}"})
+        made = made.model_copy(update={"requester": request.requester or f"{request.channel}:{caller.name}"})
         return await self.turns.submit(made, wait=wait)
 
     async def _content(self, request: AutomaticRequest, agent: AgentVersion) -> str:

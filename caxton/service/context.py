@@ -33,9 +33,14 @@ class Caller:
         return actor(ActorKind.FOUNDER if founder else ActorKind.OPERATOR, self.name)
 
     @property
+    def by_token(self) -> bool:
+        """Whether it came with a token of an identity provider, and not with a key."""
+        return self.key_id.startswith("sub_")
+
+    @property
     def principal(self) -> str:
         """Who this is where it matters that two are not the same: keys that replace one another are one."""
-        return self.key_id if self.key_id.startswith("sub_") else f"key:{self.name}"
+        return self.key_id if self.by_token else f"key:{self.name}"
 
     def require(self, permission: Permission) -> None:
         """Refuses callers without `permission`.

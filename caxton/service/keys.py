@@ -22,9 +22,13 @@ from caxton.domain.permissions import (
 from caxton.domain.records import ApiKey, Records, Transaction
 from caxton.recording.journal import note
 from caxton.service.context import Caller
+from caxton.service.left_by_keys import end_remembered, end_tool_grants
 
 MOST_ROLES = 100
 """Roles of one customer."""
+
+MOST_TOLD = 100
+"""Grants that the event of a revoked key names."""
 
 
 class Keys:
@@ -124,6 +128,8 @@ class Keys:
             transaction.add_key(hashed, key)
             until = min(now + timedelta(seconds=overlap), old.expires_at or datetime.max.replace(tzinfo=UTC))
             transaction.expire_key(customer, old.id, until)
+            transaction.give_remembered_to(customer, old.id, key.id)
+            transaction.give_tool_grants_to(customer, old.id, key.id)
             told = KeyRotated(
                 key_id=old.id, name=old.name, new_key_id=key.id, old_until=until, expires_at=key.expires_at
             )
@@ -132,16 +138,24 @@ class Keys:
 
         return await self.records.write(rotate), text
 
-    async def revoke(self, caller: Caller, key_id: str) -> None:
-        """Ends a key.
+    async def revoke(self, caller: Caller, key_id: str, *, with_grants: bool = False) -> None:
+        """Ends a key, and with it the approvals that it let be remembered.
+
+        Args:
+            caller: an administrator.
+            key_id: which; one that was revoked before will do where its grants are to end.
+            with_grants: take back too what the key has granted to tools. Otherwise it holds on: it is how a workspace is
+                set up, and does not leave with whoever set it up.
 
         Raises:
             NotFound: the customer has no such valid key.
-            NotPermitted: the key may do more than the caller.
+            NotPermitted: the key may do more than the caller; or the caller may not grant rights to tools.
             InvalidState: it is the key that the caller is using.
         """
         if key_id == caller.key_id:
             raise InvalidState("this is the key that you are using", "revoke it with another administrator's key")
+        if with_grants and Permission.TOOLS_GRANT not in caller.everywhere:
+            raise caller.refusal(Permission.TOOLS_GRANT)
         customer = caller.scope.customer
         scope = Scope(customer=customer)
 
@@ -149,9 +163,17 @@ class Keys:
             known = {key.id: key for key in transaction.keys(customer)}
             if key_id in known:
                 self._check_within(caller, known[key_id].grants, roles_of(transaction.roles(customer)), customer)
+            taken_back = end_tool_grants(transaction, caller, key_id) if with_grants else 0
             if not transaction.revoke_key(customer, key_id):
-                return False
-            revoked = KeyRevoked(key_id=key_id, name=known[key_id].name)
+                return bool(taken_back)
+            now = datetime.now(UTC)
+            left = [grant.id for _, grant in transaction.tool_grants_by_key(customer, key_id) if grant.holds(now)]
+            revoked = KeyRevoked(
+                key_id=key_id,
+                name=known[key_id].name,
+                forgotten=end_remembered(transaction, caller, key_id, now),
+                tool_grants_left=left[:MOST_TOLD],
+            )
             transaction.add_events(scope, [note(scope, revoked, key_id, actor=caller.actor)])
             return True
 

@@ -4,6 +4,7 @@ import asyncio
 
 from caxton.domain.buckets import TokenBucket
 from caxton.domain.errors import RateLimited
+from caxton.domain.quantities import LEAST_RATE
 from caxton.service.context import Caller
 
 MOST = 10_000
@@ -51,6 +52,7 @@ class Rates:
         rate = caller.rate or self._rate
         if rate is None:
             return None
+        rate = max(rate, LEAST_RATE)
         bucket = self._buckets.get(caller.key_id)
         if bucket is None or bucket.rate != rate:
             if len(self._buckets) >= MOST:

@@ -93,7 +93,7 @@ class ScheduleRuns:
                     await self._settle(found, self._skipped(due.due_at, "overlap", busy, cause))
                     return RunBegun(state="settled")
                 await self._cancel(scope, busy)
-        await self.run(found, due.due_at, cause, by)
+        await self.run(found, due.due_at, cause, by, requester=backfill.requester if backfill else None)
         await self._tell_missed(found)
         return RunBegun(state="settled")
 
@@ -106,8 +106,11 @@ class ScheduleRuns:
         *,
         execution_id: ExecutionId | None = None,
         wait: float | None = None,
+        requester: str | None = None,
     ) -> TurnView | None:
         """Has the request of a due time accepted and notes it; None where it was refused, which is noted as well.
+
+        `requester` is the person who wants the run, if one does: four eyes are those of that person and of another one.
 
         Raises:
             CaxtonError: it was refused for a reason that may pass, and nothing is noted; or somebody asked for the run, and it
@@ -121,7 +124,7 @@ class ScheduleRuns:
             if await self.requests.is_known(scope, execution_id):
                 view = await self.turns.show(scope, execution_id)
             else:
-                view = await self.requests.send(self._request(schedule, due_at, execution_id), wait=wait)
+                view = await self.requests.send(self._request(schedule, due_at, execution_id, requester), wait=wait)
         except IdempotencyConflict:  # accepted before a deployment changed what is asked
             view = await self.turns.show(scope, execution_id)
         except PASSING:
@@ -138,7 +141,9 @@ class ScheduleRuns:
         await self._settle(schedule, run)
         return view
 
-    def _request(self, schedule: DeployedSchedule, due_at: datetime, execution_id: ExecutionId) -> AutomaticRequest:
+    def _request(
+        self, schedule: DeployedSchedule, due_at: datetime, execution_id: ExecutionId, requester: str | None
+    ) -> AutomaticRequest:
         definition = schedule.definition
         local = due_at.astimezone(ZoneInfo(definition.time_zone))
         seen = {
@@ -158,6 +163,7 @@ class ScheduleRuns:
             content=definition.content,
             seen={"schedule": seen},
             variables=definition.variables,
+            requester=requester,
         )
 
     async def _at_work(self, schedule: DeployedSchedule) -> ExecutionId | None:

@@ -113,7 +113,15 @@ class Schedules:
         """
         schedule = await self.records.read(lambda transaction: _known(transaction, caller.scope, agent, name))
         execution_id = triggered_execution(caller.scope, agent, name, key) if key else None
-        view = await self.runs.run(schedule, journal.now(), "hand", caller.actor, execution_id=execution_id, wait=wait)
+        view = await self.runs.run(
+            schedule,
+            journal.now(),
+            "hand",
+            caller.actor,
+            execution_id=execution_id,
+            wait=wait,
+            requester=caller.principal,
+        )
         assert view is not None
         return view
 
@@ -142,7 +150,7 @@ class Schedules:
                 f"the range has {MOST_BACKFILLED:,} due times or more", "backfill it in parts, one after another"
             )
         ids = {scheduled_execution(scope, agent, name, each) for each in due}
-        asked = Backfill(start=start, end=end, by=caller.actor, asked_at=journal.now())
+        asked = Backfill(start=start, end=end, by=caller.actor, requester=caller.principal, asked_at=journal.now())
 
         def note(transaction: Transaction) -> int:
             held = _known(transaction, scope, agent, name, hold=True)

@@ -1,7 +1,7 @@
 """What takes how much room, and what a policy would free."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from caxton.domain.errors import CaxtonError
@@ -9,10 +9,14 @@ from caxton.domain.memory_port import Place
 from caxton.domain.permissions import Permission
 from caxton.domain.records import DatabaseSize, Records, Transaction
 from caxton.memory.memories import Memories
+from caxton.service.at_once import AtOnce
 from caxton.service.context import Caller
 from caxton.service.disk_guard import DiskGuard, size_of
 from caxton.service.retention import Retention
 from caxton.views.storage import OwnSizes, PartSize, StorageView
+
+MOST_LOOKS = 4
+"""Of a customer at a time: each counts rows and goes through all files, in threads that others need as well."""
 
 
 @dataclass
@@ -25,6 +29,7 @@ class Storage:
     memories: Memories | None
     blobs: Path
     """The folder of contents, with one for each customer."""
+    looks: AtOnce = field(default_factory=lambda: AtOnce(MOST_LOOKS, "looks at what takes room"))
 
     async def show(self, caller: Caller, *, tables: bool) -> StorageView:
         """What takes how much room: of the workspace, and, for those who may inspect it, of the whole server.
@@ -32,7 +37,14 @@ class Storage:
         Args:
             caller: who asks.
             tables: whether to look into the database for the size of each table, for which SQLite reads all of it.
+
+        Raises:
+            Overloaded: the customer looks too often at a time.
         """
+        with self.looks.one(caller.scope.customer):
+            return await self._look(caller, tables=tables)
+
+    async def _look(self, caller: Caller, *, tables: bool) -> StorageView:
         scope, archive = caller.scope, self.retention.archive
         segments = await archive.segments(scope.customer)
 

@@ -50,6 +50,7 @@ class ToolGrants:
             expires_at=now + timedelta(seconds=request.expires_in) if request.expires_in is not None else None,
             created_at=now,
             created_by=caller.actor,
+            key_id=None if caller.by_token else caller.key_id,
         )
 
         def add(transaction: Transaction) -> None:

@@ -29,6 +29,7 @@ from caxton.domain.ids import Scope
 from caxton.domain.messages import INLINE_LIMIT, TYPED
 from caxton.domain.records import ExecutionRecord, StepRecord, Transaction
 from caxton.governance.service_levels import service_level
+from caxton.governance.standing import holds
 from caxton.observability.metrics import METRICS
 from caxton.recording import journal
 from caxton.recording.contents import hash_of, pack, unpack
@@ -83,12 +84,10 @@ class ApprovalStep:
         """The remembered grant that decides on the call. Where several must agree, each call is decided on by itself."""
         if self.policy.approvals_needed > 1:
             return None
-        found = transaction.remembered(
-            self.input.scope, journal.now(), agent=self.plan.agent, name=str(self.call["name"])
-        )
-        for grant in found:
+        scope, now, mode = self.input.scope, journal.now(), self.policy.approval_mode
+        for grant in transaction.remembered(scope, now, agent=self.plan.agent, name=str(self.call["name"])):
             own = self.policy.four_eyes and self.plan.requester in (None, grant.approver)
-            if not own and grant.covers(self.call["arguments"]):
+            if not own and grant.covers(self.call["arguments"]) and holds(transaction, scope, grant, mode, now):
                 return grant
         return None
 

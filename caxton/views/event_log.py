@@ -50,7 +50,7 @@ class SegmentList(View):
     """Segments of the customer's log."""
 
     segments: list[SegmentView]
-    archive: str
+    archive: str | None = None
     """The folder on the server's machine."""
 
 

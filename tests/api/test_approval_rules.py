@@ -1,8 +1,10 @@
 """Approvals beyond yes and no: rules for arguments, four eyes, several approvers, changed arguments, remembered grants."""
 
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -14,6 +16,7 @@ from tests.api.test_events import events_of, listed
 from tests.conftest import RunningServer
 from tests.support.agents import agent
 from tests.support.tools import bundled_tool
+from tests.support.waiting import until
 
 RULES = """
 [[rules]]
@@ -102,6 +105,30 @@ def test_four_eyes_means_that_the_requester_cannot_approve(api: httpx.Client, de
     (approval,) = pending(api)
     assert anna.post(f"/v1/approvals/{approval['id']}/reject").status_code == 200, "whoever asked may take it back"
     assert finished(api, second)["reply"]["content"]["text"].startswith("no:")
+
+
+@pytest.mark.requirement("GOV-1")
+def test_whoever_runs_a_schedule_by_hand_has_asked_for_the_work(
+    api: httpx.Client, deploy: Deploy, person: Person
+) -> None:
+    schedule = f"[[schedules]]\nname = 'daily'\ncron = '0 0 1 1 *'\ncontent = {json.dumps(SMALL)}\n"
+    deploy(clerk(f"four_eyes = true\n{schedule}"))
+    anna, ben = person("anna"), person("ben")
+    execution = anna.post("/v1/schedules/clerk/daily/trigger?wait=false").raise_for_status().json()["execution_id"]
+    (approval,) = pending(api)
+    refused = anna.post(f"/v1/approvals/{approval['id']}/grant")
+    assert refused.status_code == 403, refused.text
+    assert ben.post(f"/v1/approvals/{approval['id']}/grant").status_code == 200
+    assert finished(api, execution)["reply"]["content"]["text"] == "total 12"
+    pause = api.post("/v1/schedules/clerk/daily/pause", json={"reason": "x"})
+    assert pause.status_code == 200
+    now = datetime.now(UTC)
+    span = {"start": f"{now.year - 1}-12-31T00:00:00Z", "end": f"{now.year}-01-01T12:00:00Z"}
+    until(lambda: anna.post("/v1/schedules/clerk/daily/backfill", json=span).status_code == 200)
+    (approval,) = pending(api)
+    assert approval["requested_by"].startswith("key:anna")
+    assert anna.post(f"/v1/approvals/{approval['id']}/grant").status_code == 403
+    assert anna.post(f"/v1/approvals/{approval['id']}/reject").status_code == 200
 
 
 @pytest.mark.requirement("GOV-1")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunningServer
-from tests.fuzz.run import NOBODY, PHASES, ROLES, customer, fuzz, key_of, prepare
+from tests.fuzz.run import NOBODY, PHASES, ROLES, STATEFUL, customer, fuzz, key_of, links_followed, prepare
 
 FULL = ("admin",)
 """Who reaches everything; the others mostly learn that they may not."""
@@ -28,7 +28,13 @@ def test_any_request_is_answered_as_described(
         description = tmp_path / "openapi.json"
         description.write_text(json.dumps(api.get("/openapi.json").json()))
         key = key_of(api, role)
-    phases = PHASES if role in FULL else ("fuzzing",) if role != NOBODY else ("coverage",)
+    phases = (
+        [each for each in PHASES if each != STATEFUL]
+        if role in FULL
+        else ("fuzzing",)
+        if role != NOBODY
+        else ("coverage",)
+    )
     done = fuzz(
         caxton_server.url,
         description,
@@ -41,3 +47,28 @@ def test_any_request_is_answered_as_described(
     print(done.stdout)  # how many cases of each phase, and how long they took
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
     assert "passed" in done.stdout
+
+
+@pytest.mark.requirement("SEC-1")
+@pytest.mark.timeout(300)
+def test_what_was_answered_is_used_in_the_next_request(
+    caxton_server: RunningServer, workspace: str, tmp_path: Path
+) -> None:
+    with caxton_server.client() as admin:
+        boss = customer(admin)
+    with caxton_server.client(workspace, key=boss) as api:
+        known = prepare(api, tmp_path / "workspace")
+        description = tmp_path / "openapi.json"
+        description.write_text(json.dumps(api.get("/openapi.json").json()))
+    done = fuzz(
+        caxton_server.url,
+        description,
+        key=boss,
+        workspace=workspace,
+        known=known,
+        phases=[STATEFUL],
+        examples=5,
+        mode="positive",
+    )
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+    assert links_followed(done) > 0, done.stdout

@@ -203,3 +203,11 @@ def test_a_batch_counts_as_many_requests_as_it_has(
     with caxton_server.client("here", key=slow["key"]) as client:
         refused = client.post("/v1/messages/batch", content=line * 1000, headers=headers)
         assert refused.status_code == 429, "it would take longer than a request may"
+
+
+@pytest.mark.parametrize(
+    "body", [{"rate": 5e-324}, {"rate": 1e-9}, {"workspaces": ["here", "here"]}, {"grants": [{"role": "viewer"}] * 51}]
+)
+def test_a_key_that_makes_no_sense_is_refused_in_words(api: httpx.Client, body: dict[str, Any]) -> None:
+    refused = api.post("/v1/keys", json={"name": "odd", **body})
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_input"), refused.text

@@ -38,17 +38,19 @@ def make(owner: httpx.Client) -> Make:
 class Listener:
     """Reads a stream in a thread, until it ends."""
 
-    def __init__(self, client: httpx.Client, path: str) -> None:
+    def __init__(self, client: httpx.Client, path: str, *, waits: bool = True) -> None:
         self.lines: list[str] = []
-        self.began = threading.Event()
+        self.opened, self.began = threading.Event(), threading.Event()
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._read, args=(client, path), daemon=True)
         self.thread.start()
-        assert self.began.wait(30)
+        assert self.opened.wait(30)
+        assert not waits or self.began.wait(30)
 
     def _read(self, client: httpx.Client, path: str) -> None:
         with client.stream("GET", path, timeout=60) as answer:
             assert answer.status_code == 200
+            self.opened.set()
             for line in answer.iter_lines():
                 self.lines.append(line)
                 self.began.set()
@@ -107,6 +109,34 @@ def test_who_listens_to_a_turn_hears_no_reply_after_the_key_is_revoked(
         assert listener.ended.wait(30)
     assert "secret" not in listener.told
     assert "secret" in owner.get(f"/v1/executions/{turn}/stream").text, "who may still listen hears all of it"
+
+
+@pytest.mark.requirement("SEC-1")
+@pytest.mark.parametrize("how", ["revoked", "expired", "narrowed"])
+@pytest.mark.parametrize("kind", ["turn", "log"])
+def test_a_stream_in_which_nothing_happens_ends_with_its_key_and_says_why(
+    kind: str, how: str, owner: httpx.Client, make: Make, caxton_server: RunningServer, tmp_path: Any
+) -> None:
+    deploy_files(owner, tmp_path, agent("slow", rules=replies("late", delay=60)))
+    turn = owner.post("/v1/messages?wait=false", json={"agent": "slow", "content": "x"}).json()["execution_id"]
+    role = f"silent-{how}"
+    seen = ["messages:read", "events:read"]
+    assert owner.put(f"/v1/roles/{role}", json={"permissions": seen}).status_code == 200
+    made = make(role=role, **({"expires_in": 4} if how == "expired" else {}))
+    path = f"/v1/executions/{turn}/stream" if kind == "turn" else "/v1/events/tail?type=key_rotated"
+    with caxton_server.client("here", key=made["key"]) as client:
+        listener = Listener(client, path, waits=kind == "turn")
+        if how == "revoked":
+            assert owner.delete(f"/v1/keys/{made['id']}").status_code == 204
+        elif how == "narrowed":
+            assert owner.put(f"/v1/roles/{role}", json={"permissions": ["agents:read"]}).status_code == 200
+        assert listener.ended.wait(13), "it does not wait for the next sign of life, which comes every 15 s"
+    kind_of_last, told = [line for line in listener.lines if line][-2:]
+    assert kind_of_last == "event: error"
+    code = json.loads(told.removeprefix("data: "))["code"]
+    assert code == ("not_permitted" if how == "narrowed" else "not_authenticated")
+    assert owner.get(f"/v1/executions/{turn}").json()["state"] == "running", "the turn goes on"
+    owner.post(f"/v1/executions/{turn}/cancel").raise_for_status()
 
 
 @pytest.mark.requirement("SEC-1")

@@ -3,15 +3,18 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from caxton.definitions.workspace import load_workspace
 from tests.api.conftest import Deploy
 from tests.api.test_events import listed
 from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
+from tests.support.deploying import write_files
 from tests.support.hostile_tool import call_tool, hostile_tool
 from tests.support.waiting import until
 
@@ -101,6 +104,14 @@ def test_a_rate_spreads_the_calls_of_an_agent(api: httpx.Client, deploy: Deploy)
     began = time.monotonic()
     ended(api, send(api, "slow", 15))
     assert time.monotonic() - began > 1.8  # five at once, ten more at five a second
+
+
+@pytest.mark.requirement("SEC-3")
+@pytest.mark.parametrize("rate", ["5e-324", "1e-12", "0.000001"])
+def test_no_file_says_a_rate_of_next_to_nothing(tmp_path: Path, rate: str) -> None:
+    files = agent("slow", rules=replies("x"), more=f"[limits]\nrate = {rate}\n")
+    (problem,) = load_workspace(write_files(tmp_path, files)).errors
+    assert '"rate" must be at least' in problem.message
 
 
 @pytest.mark.requirement("RTE-8")

@@ -1,9 +1,14 @@
 """Requests as bytes: what no client library sends, and somebody between two servers might."""
 
 import base64
+import contextlib
 import gzip
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
+import httpx
+import psutil
 import pytest
 
 from tests.conftest import RunningServer
@@ -252,3 +257,27 @@ def test_lengths_over_the_limit_are_refused_before_the_body(port: int, key: byte
 def test_head_asks_for_the_head(port: int) -> None:
     answers = ask(port, b"HEAD /health HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
     assert len(answers) <= 1  # a parser of answers that does not know the question waits for a body
+
+
+@pytest.mark.requirement("SEC-3")
+def test_what_was_refused_is_not_kept(port: int, api: httpx.Client, caxton_server: RunningServer) -> None:
+    viewer = api.post("/v1/keys", json={"name": "uploader", "role": "viewer"}).json()["key"].encode()
+    size = 2 << 20
+    head = b"PUT /v1/blobs/%s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n" % (b"0" * 64, viewer)
+    head += b"Content-Type: application/octet-stream\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % size
+
+    def upload(_: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            with contextlib.suppress(OSError):
+                connection.sendall(head + bytes(size))
+            with contextlib.suppress(OSError):
+                return connection.recv(65536)
+        return b""
+
+    with ThreadPoolExecutor(200) as pool:
+        assert b" 403 " in upload(0)
+        before = psutil.Process(caxton_server.pid).memory_info().rss
+        for _ in range(5):
+            assert all(said == b"" or b" 403 " in said for said in pool.map(upload, range(200)))
+    grown = (psutil.Process(caxton_server.pid).memory_info().rss - before) >> 20
+    assert grown < 60, f"{grown} MB more: connections that have ended hold what nobody reads"

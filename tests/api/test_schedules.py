@@ -5,14 +5,16 @@ import time
 import uuid
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.api.conftest import Deploy
-from tests.conftest import RunningServer
+from tests.conftest import RunningServer, start_server, stop_server
 from tests.support.agents import agent, replies
+from tests.support.deploying import deploy_files, deploy_folder, write_files
 from tests.support.waiting import until
 
 RUN = "schedule_run_begun"
@@ -220,3 +222,23 @@ def test_a_run_that_nobody_can_do_is_told(api: httpx.Client, deploy: Deploy) -> 
     assert (failed["payload"]["reason"], failed["error_code"]) == ("all_agents_unavailable", "all_agents_unavailable")
     run = next(each for each in tick(api)["runs"] if each["state"] == "failed")
     assert (run["reason"], run["execution_id"]) == ("all_agents_unavailable", None)
+
+
+@pytest.mark.requirement("SEC-3")
+def test_a_customer_is_asked_by_the_clock_only_so_often(tmp_path: Path) -> None:
+    process, server = start_server(tmp_path / "data", env={"CAXTON_LIMITS__SCHEDULED_PER_SECOND": "2.5"})
+    try:
+        with server.client("here") as here, server.client("there") as there:
+            deploy_files(here, tmp_path / "two", {**scheduled("a"), **scheduled("b")})
+            refused = deploy_folder(there, write_files(tmp_path / "more", scheduled("c")))
+            assert refused.status_code == 422, refused.text
+            (problem,) = refused.json()["details"]["problems"]
+            assert "are due 3 times a second, and 2.5 are allowed" in problem["message"]
+            assert problem["file"] == "agents/c.toml"
+            deploy_files(there, tmp_path / "slow", scheduled("c", interval="10s"))
+            deploy_files(there, tmp_path / "none", agent("plain", rules=replies("x")))
+            body = {"name": "boss", "role": "admin", "customer": "another"}
+            with server.client("here", key=here.post("/v1/keys", json=body).json()["key"]) as another:
+                deploy_files(another, tmp_path / "another", {**scheduled("a"), **scheduled("b")})
+    finally:
+        stop_server(process)

@@ -58,6 +58,15 @@ def test_events_leave_the_database_and_still_verify(tmp_path: Path) -> None:
                 gone = api.get(f"/v1/executions/{turn['execution_id']}/{part}")
                 assert (gone.status_code, gone.json()["code"]) == (410, "events_detached"), gone.text
                 assert first["file"] in gone.json()["detail"]
+                assert str(tmp_path) not in gone.text
+            assert api.get("/v1/event-segments").json()["archive"] == str(server.data_dir / "archive" / "local")
+            body = {"name": "boss", "role": "admin", "customer": "another"}
+            with server.client("here", key=api.post("/v1/keys", json=body).json()["key"]) as another:
+                for path, methods in another.get("/openapi.json").json()["paths"].items():
+                    if "get" in methods and "{" not in path and path != "/v1/events/tail":
+                        assert str(tmp_path) not in another.get(path).text, (
+                            f"{path} tells where the server keeps things"
+                        )
             said = api.get(f"/v1/executions/{turn['execution_id']}").json()["reply"]
             assert said["content"]["text"] == "yes", "what was said stays"
             names = [metric["name"] for metric in api.get("/v1/metrics").json()["metrics"]]

@@ -1,5 +1,6 @@
 """What takes how much room, and that it is bounded."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -53,3 +54,13 @@ def test_new_work_is_refused_while_the_data_folder_is_too_large(tmp_path: Path) 
     finally:
         assert stop_server(process) == 0
     assert "of its limit (limits.data_size)" in (tmp_path / "data" / "serve.log").read_text()
+
+
+@pytest.mark.requirement("SEC-3")
+def test_who_looks_again_and_again_is_told_to_wait(api: httpx.Client) -> None:
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: api.get("/v1/storage"), range(120)))
+    codes = {answer.status_code for answer in answers}
+    assert codes <= {200, 429}, codes
+    assert 200 in codes
+    assert api.get("/v1/storage").status_code == 200, "and may look once it has looked"

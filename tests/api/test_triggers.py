@@ -231,11 +231,14 @@ def test_a_trigger_without_its_secret_is_not_deployed(api: httpx.Client, deploy:
     words = tmp_path / "hooks" / "words"
     words.parent.mkdir()
     words.write_text("these, here, are words")
+    empty = words.with_name("empty")
+    empty.write_text("whsec_\n")
     files = triggered("standard")
     text = str(files["agents/clerk.toml"])
     for reference, message in (
         ("env:HOOK_NOBODY_SET", "is not set"),
-        (f"file:{words}", "is not base64"),
+        (f"file:{words}", "is no base64"),
+        (f"file:{empty}", "a secret has 8 at the least"),
         (f"file:{tmp_path}/hooks/none", "cannot be read"),
     ):
         files["agents/clerk.toml"] = text.replace("env:HOOK_STANDARD", reference)
@@ -248,3 +251,36 @@ def test_a_trigger_without_its_secret_is_not_deployed(api: httpx.Client, deploy:
     place.write_text(HOOK_SECRETS["HOOK_STANDARD"] + "\n")
     files["agents/clerk.toml"] = text.replace("env:HOOK_STANDARD", f"file:{place}")
     deploy(files)
+
+
+@pytest.mark.requirement("AGT-10", "SEC-4")
+@pytest.mark.parametrize("scheme", ["github", "stripe", "standard"])
+@pytest.mark.parametrize("left", ["whsec_", "   \n"])
+def test_nobody_signs_with_the_empty_secret_that_a_mistake_leaves(
+    api: httpx.Client, deploy: Deploy, outside: httpx.Client, tmp_path: Any, scheme: str, left: str
+) -> None:
+    place = tmp_path / "hooks" / "clerk"
+    place.parent.mkdir()
+    place.write_text(HOOK_SECRETS["HOOK_STANDARD"])
+    files = triggered(scheme)
+    text = str(files["agents/clerk.toml"]).replace(f"env:HOOK_{scheme.upper()}", f"file:{place}")
+    deploy({**files, "agents/clerk.toml": text})
+    place.write_text(left)
+    now = int(time.time())
+    for key in {b"", left.strip().encode()}:
+
+        def mac(signed: bytes, key: bytes = key) -> Any:
+            return hmac.new(key, signed, hashlib.sha256)
+
+        begin = f"{now}.".encode()
+        headers = {
+            "X-Hub-Signature-256": f"sha256={mac(BODY).hexdigest()}",
+            "X-GitHub-Delivery": "forged",
+            "Stripe-Signature": f"t={now},v1={mac(begin + BODY).hexdigest()}",
+            "webhook-id": "forged",
+            "webhook-timestamp": str(now),
+            "webhook-signature": f"v1,{base64.b64encode(mac(b'forged.' + begin + BODY).digest()).decode()}",
+        }
+        answer = post(outside, path_of(api), BODY, headers)
+        assert (answer.status_code, answer.json()["code"]) == (503, "trigger_unavailable")
+    assert events(api, "execution_triggered") == []

@@ -9,6 +9,7 @@ import pytest
 from tests.api.conftest import Deploy
 from tests.api.test_conversation_order import SLOW_OR_QUICK, texts
 from tests.api.test_conversations import send, start
+from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
 
 pytestmark = pytest.mark.requirement("MSG-10")
@@ -131,3 +132,23 @@ def test_an_unknown_way_is_refused(api: httpx.Client, deploy: Deploy) -> None:
     refused = write(api, conversation, "quick", "interupt")
     assert refused.status_code == 400
     assert "enqueue" in refused.text
+
+
+@pytest.mark.requirement("SEC-1")
+@pytest.mark.parametrize("how", ["interrupt", "replace"])
+def test_who_may_not_cancel_ends_nobodys_work(
+    api: httpx.Client, deploy: Deploy, caxton_server: RunningServer, workspace: str, how: str
+) -> None:
+    deploy(workers())
+    conversation = start(api, capability="mixed")
+    slow = begin_slow(api, conversation)
+    role = f"sender-{workspace}"
+    assert api.put(f"/v1/roles/{role}", json={"permissions": ["messages:send"]}).status_code == 200
+    made = api.post("/v1/keys", json={"name": f"sender-{workspace}", "role": role}).raise_for_status().json()
+    with caxton_server.client(workspace, key=made["key"]) as sender:
+        for params in ({}, {"wait": "false"}):
+            refused = write(sender, conversation, "quick", how, params=params)
+            assert (refused.status_code, refused.json()["details"]["needed"]) == (403, "conversations:end")
+        assert write(sender, conversation, "quick", "reject").status_code == 409
+    assert api.get(f"/v1/executions/{slow}").json()["state"] == "running"
+    api.post(f"/v1/executions/{slow}/cancel").raise_for_status()

@@ -1,6 +1,7 @@
 """What an approver gets to see of texts that try to deceive the eye."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.api.test_failures import hostile
 from tests.cli.conftest import RunCli
+from tests.cli.terminal import Terminal
 from tests.support.agents import agent, replies
 from tests.support.deploying import write_files
 
@@ -35,3 +37,21 @@ def test_deceptive_characters_are_shown_by_their_numbers(run_cli: RunCli, folder
     assert "this word mixes alphabets: p\u0430ypal: U+0430 cyrillic small letter a" in shown.err
     if capability == "pay":
         assert json.loads(found[0]["content"]) == {"to": "to p\u0430ypal\u202e10\u200b"}
+
+
+@pytest.mark.requirement("GOV-1")
+def test_what_others_wrote_hides_nothing_on_a_terminal(run_cli: RunCli, folder: Path) -> None:
+    write_files(folder, agent("writer", capabilities=OFFERED, rules=replies("{{ request }}")))
+    assert run_cli("deploy").code == 0
+    assert run_cli("ask", "write", "please", "--no-wait").code == 0
+    found: list[dict[str, str]] = []
+    deadline = time.monotonic() + 20
+    while not found and time.monotonic() < deadline:
+        found = run_cli("approvals", "list", "--json").data["approvals"]
+    reason = "fine \x1b[8mbut not for this\x1b[0m \x1b[30;40mnor this \x1b[2J\x1b]0;title\x07"
+    assert run_cli("approvals", "reject", found[0]["id"], "--reason", reason).code == 0
+    terminal = Terminal("approvals", "show", found[0]["id"], cwd=folder, env=dict(os.environ))
+    assert terminal.finish() == 0
+    for code in ("\x1b[8m", "\x1b[30;40m", "\x1b[2J", "\x1b]0;", "\x07"):
+        assert code not in terminal.text
+    assert "\\x1b[8mbut not" in terminal.text.replace("\r\n", " ")

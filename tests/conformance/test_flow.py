@@ -174,6 +174,22 @@ async def test_a_rate_holds_over_all_workers(database: Database) -> None:
         assert 1.9 < took < 30  # 20 at once, 40 more at 20 a second
 
 
+@pytest.mark.requirement("RTE-8", "SEC-3")
+async def test_a_rate_that_is_next_to_nothing_stops_nobody_else(database: Database) -> None:
+    async with working(database, 1, 0.01) as workflows:
+        never = [
+            asyncio.create_task(workflows.make(call("evil", gates=(Gate("agent:evil", None, rate),))))
+            for rate in (5e-324, 1e-12)
+            for _ in range(3)
+        ]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(workflows.make(call("other", limit=2)) for _ in range(10)))
+        for each in never:
+            each.cancel()
+        await asyncio.gather(*never, return_exceptions=True)
+
+
 @pytest.mark.requirement("RTE-8")
 async def test_a_call_passes_all_of_its_gates_and_what_waits_for_one_holds_up_no_other(database: Database) -> None:
     async with working(database, 1, 0.05) as workflows:

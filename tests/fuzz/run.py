@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -15,7 +16,8 @@ from tests.support.agents import agent, hands_over, replies
 from tests.support.deploying import deploy_files
 from tests.support.tools import bundled_tool
 
-PHASES = ("examples", "coverage", "fuzzing", "stateful")
+STATEFUL = "stateful"
+PHASES = ("examples", "coverage", "fuzzing", STATEFUL)
 
 CHECKS = (
     "not_a_server_error",
@@ -79,11 +81,23 @@ def fuzz(
     examples: int = 10,
     seed: int = 1,
     seconds: int | None = None,
+    mode: str = "all",
 ) -> subprocess.CompletedProcess[str]:
-    """Runs Schemathesis on the server at `url`; its exit code is 0 when all is as the description says."""
+    """Runs Schemathesis on the server at `url`; its exit code is 0 when all is as the description says.
+
+    With `seconds`, fuzzing takes all of the time that it is given and leaves none for what follows: give each its own.
+    """
     command = [str(Path(sys.executable).with_name("st")), "--no-color", "run", str(description), "--url", url]
     command += ["--phases", ",".join(phases), "--checks", ",".join(CHECKS), "--max-examples", str(examples)]
-    command += ["--seed", str(seed), "--header", f"X-Caxton-Workspace: {workspace}", "--continue-on-failure"]
+    command += [
+        "--mode",
+        mode,
+        "--seed",
+        str(seed),
+        "--header",
+        f"X-Caxton-Workspace: {workspace}",
+        "--continue-on-failure",
+    ]
     command += [
         "--generation-database",
         "none",
@@ -105,6 +119,12 @@ def fuzz(
         "PYTHONPATH": str(here.parents[2]),
     }
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=description.parent, check=False)
+
+
+def links_followed(done: subprocess.CompletedProcess[str]) -> int:
+    """How many links, from an answer to a request that uses something of it, the stateful phase has followed."""
+    found = re.search(r"API Links:\s+(\d+) covered", done.stdout)
+    return int(found[1]) if found else 0
 
 
 def customer(admin: httpx.Client) -> str:

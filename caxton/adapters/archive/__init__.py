@@ -80,8 +80,8 @@ class FileArchive:
                 self._read = path, list(read_events(path))
             except (OSError, InvalidInput):
                 raise EventsDetached(
-                    f"events that are needed left the database with {file}, which is not in {path.parent}",
-                    "bring it back to that folder",
+                    f"events that are needed left the database with {file}, which is not in the archive",
+                    "bring it back to the folder that `caxton events segments` names to the server's administrator",
                     details={"file": file},
                 ) from None
         return [event for event in self._read[1] if (event.sequence or 0) > after][:limit]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, RowMapping, and_, bindparam, or_, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import approval_votes, approvals, budgets, remembered_grants
@@ -60,14 +61,19 @@ class GovernanceQueries(Session):
     def put_vote(self, scope: Scope, approval_id: str, vote: Vote) -> None:
         """Records that an approver agrees, in place of what that one has said before."""
         table = approval_votes
-        same = (table.c.approval_id == approval_id, table.c.approver == vote.approver)
-        self.connection.execute(table.delete().where(in_scope(table, scope), *same))
+        self.remove_vote(scope, approval_id, vote.approver)
         values = vote.model_dump(exclude={"arguments"}) | {
             "approval_id": approval_id,
             "made_at": clock.from_datetime(vote.made_at),
             "arguments": None if vote.arguments is None else to_json(vote.arguments),
         }
         self.connection.execute(table.insert(), scoped(scope, **values))
+
+    def remove_vote(self, scope: Scope, approval_id: str, approver: str) -> None:
+        """Takes back that an approver agrees."""
+        table = approval_votes
+        same = (table.c.approval_id == approval_id, table.c.approver == approver)
+        self.connection.execute(table.delete().where(in_scope(table, scope), *same))
 
     def approvals(
         self,
@@ -143,7 +149,8 @@ class GovernanceQueries(Session):
                 id=grant.id,
                 agent=grant.agent,
                 name=grant.name,
-                document=grant.model_dump_json(),
+                document=grant.model_dump_json(exclude={"key_id"}),
+                key_id=grant.key_id,
                 expires_at=clock.from_datetime(grant.expires_at),
             ),
         )
@@ -153,15 +160,35 @@ class GovernanceQueries(Session):
     ) -> list[RememberedGrant]:
         """Remembered grants that hold at `now`, of the workspace or of an agent's calls of a function."""
         table = remembered_grants
-        query = select(table.c.document).where(
-            in_scope(table, scope), table.c.expires_at > clock.from_datetime(now), table.c.revoked_at.is_(None)
-        )
+        query = select(table.c.document, table.c.key_id).where(in_scope(table, scope), *_lasting(now))
         if agent is not None:
             query = query.where(table.c.agent == agent)
         if name is not None:
             query = query.where(table.c.name == name)
-        found = self.connection.execute(query.order_by(table.c.expires_at)).scalars()
-        return [RememberedGrant.model_validate_json(document) for document in found]
+        found = self.connection.execute(query.order_by(table.c.expires_at)).mappings()
+        return [_remembered(row) for row in found]
+
+    def remembered_by_key(self, customer: str, key_id: str, now: datetime) -> list[tuple[Scope, RememberedGrant]]:
+        """Remembered grants that a key gave in whatever workspace, and that hold at `now`."""
+        table = remembered_grants
+        query = (
+            select(table.c.workspace, table.c.document, table.c.key_id)
+            .where(table.c.customer == customer, table.c.key_id == key_id, *_lasting(now))
+            .order_by(table.c.workspace, table.c.id)
+        )
+        return [
+            (Scope(customer=customer, workspace=row["workspace"]), _remembered(row))
+            for row in self.connection.execute(query).mappings()
+        ]
+
+    def give_remembered_to(self, customer: str, key_id: str, new_key_id: str) -> None:
+        """Lets what a key had remembered hold on with the key in its place."""
+        table = remembered_grants
+        self.connection.execute(
+            table.update()
+            .where(table.c.customer == customer, table.c.key_id == key_id, table.c.revoked_at.is_(None))
+            .values(key_id=new_key_id)
+        )
 
     def revoke_remembered(self, scope: Scope, grant_id: str) -> bool:
         """Ends a remembered grant; False when there is none of that id that holds."""
@@ -235,6 +262,15 @@ def _approval(row: RowMapping) -> Approval:
     values["reason"] = values["reason"] or ""
     values["arguments"] = from_json(values["arguments"])
     return Approval.model_validate(values)
+
+
+def _lasting(now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    table = remembered_grants
+    return table.c.expires_at > clock.from_datetime(now), table.c.revoked_at.is_(None)
+
+
+def _remembered(row: RowMapping) -> RememberedGrant:
+    return RememberedGrant.model_validate_json(row["document"]).model_copy(update={"key_id": row["key_id"]})
 
 
 def _budget(row: Row[tuple[Any, ...]]) -> Budget:

@@ -26,6 +26,15 @@ class ScheduleQueries(Session):
         query = query.order_by(schedules.c.agent, schedules.c.name)
         return [_schedule(row) for row in self.connection.execute(query)]
 
+    def schedules_elsewhere(self, scope: Scope) -> list[DeployedSchedule]:
+        """Schedules of the customer in all other workspaces."""
+        query = select(schedules).where(
+            schedules.c.customer == scope.customer,
+            schedules.c.workspace != scope.workspace,
+            schedules.c.removed.is_(False),
+        )
+        return [_schedule(row) for row in self.connection.execute(query)]
+
     def schedule(self, scope: Scope, agent: str, name: str, *, hold: bool = False) -> DeployedSchedule | None:
         """One schedule, also one that is removed and of which the engine has not been told.
 

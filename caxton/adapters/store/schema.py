@@ -339,7 +339,9 @@ remembered_grants = Table(
     Column("document", Text, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    Column("key_id", String(ID)),
     Index("remembered_grants_by_call", "customer", "workspace", "agent", "name", "expires_at"),
+    Index("remembered_grants_by_key", "customer", "key_id"),
 )
 """Calls that need no further decision for a while."""
 
@@ -391,7 +393,9 @@ tool_grants = Table(
     Column("created_by", String(NAME * 2), nullable=False),
     Column("revoked_at", BigInteger),
     Column("revoked_by", String(NAME * 2)),
+    Column("key_id", String(ID)),
     Index("tool_grants_by_tool", "customer", "workspace", "tool"),
+    Index("tool_grants_by_key", "customer", "key_id"),
 )
 """What operators granted to tools: function, arguments, network, environment, files and limits are JSON in `rights`."""
 

@@ -46,6 +46,7 @@ class ToolGrantQueries(Session):
             reason=grant.reason,
             created_at=clock.optional_from(grant.created_at) or clock.now(),
             created_by=grant.created_by,
+            key_id=grant.key_id,
             revoked_at=None,
             revoked_by=None,
         )
@@ -59,6 +60,28 @@ class ToolGrantQueries(Session):
             .values(revoked_at=clock.now(), revoked_by=by)
         )
         return bool(changed.rowcount)
+
+    def tool_grants_by_key(self, customer: str, key_id: str) -> list[tuple[Scope, ToolGrant]]:
+        """Grants that a key made in whatever workspace and that nobody has revoked, the oldest first."""
+        query = (
+            select(tool_grants)
+            .where(
+                tool_grants.c.customer == customer, tool_grants.c.key_id == key_id, tool_grants.c.revoked_at.is_(None)
+            )
+            .order_by(tool_grants.c.created_at, tool_grants.c.id)
+        )
+        return [
+            (Scope(customer=customer, workspace=row["workspace"]), _grant(row))
+            for row in self.connection.execute(query).mappings()
+        ]
+
+    def give_tool_grants_to(self, customer: str, key_id: str, new_key_id: str) -> None:
+        """Counts what a key has granted as granted by the key in its place."""
+        self.connection.execute(
+            tool_grants.update()
+            .where(tool_grants.c.customer == customer, tool_grants.c.key_id == key_id)
+            .values(key_id=new_key_id)
+        )
 
     def use_tool_grant(self, scope: Scope, grant_id: str, call: str) -> int | None:
         """Takes one use of a counted grant for `call`.
@@ -92,7 +115,7 @@ class ToolGrantQueries(Session):
 def _grant(row: RowMapping) -> ToolGrant:
     values: dict[str, Any] = {
         **from_json(row["rights"], {}),
-        **{name: row[name] for name in ("id", "tool", "agent", "count", "used", "reason", "created_by")},
+        **{name: row[name] for name in ("id", "tool", "agent", "count", "used", "reason", "created_by", "key_id")},
         "expires_at": clock.optional_datetime(row["expires_at"]),
         "created_at": clock.to_datetime(row["created_at"]),
     }

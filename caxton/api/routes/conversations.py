@@ -36,6 +36,10 @@ Before = Annotated[GivenTime | None, Query(description="Only what is older, for 
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 
+ENDS_OTHERS = frozenset({WhenBusy.INTERRUPT, WhenBusy.REPLACE})
+"""Cancel what is in hand. Where a capability says so, whoever deployed it has decided that; here it is the sender."""
+
+
 class StartBody(TargetBody):
     """A new conversation."""
 
@@ -151,7 +155,10 @@ async def messages(
 
 
 @router.post("/{conversation_id}/messages", responses={202: {"model": TurnView}})
-@needs(Permission.MESSAGES_SEND)
+@needs(
+    Permission.MESSAGES_SEND,
+    also={Permission.CONVERSATIONS_END: "with `when_busy` = `interrupt` or `replace`, which end what others asked for"},
+)
 async def send(
     conversation_id: GivenConversationId,
     body: MessageBody,
@@ -162,6 +169,8 @@ async def send(
     idempotency_key: IdempotencyKey = None,
 ) -> TurnView:
     """Writes into a conversation."""
+    if body.when_busy in ENDS_OTHERS:
+        caller.require(Permission.CONVERSATIONS_END)
     text = body.text
     check_size(text, services.limits.content_bytes)
     asked = Ask(Target(), text, variables=body.variables, idempotency_key=idempotency_key, when_busy=body.when_busy)

@@ -208,10 +208,11 @@ async def event(event_id: GivenId, caller: CurrentCaller, services: UseCases) ->
 
 
 @router.get("/event-segments")
-@needs(Permission.EVENTS_AUDIT)
+@needs(Permission.EVENTS_AUDIT, also={Permission.SERVER_INSPECT: "for the folder that they are in"})
 async def event_segments(caller: CurrentCaller, services: UseCases) -> SegmentList:
     """Segments of the customer's log that have left the database."""
-    return await services.retention.archive.list_segments(caller.scope.customer)
+    inspects = Permission.SERVER_INSPECT in caller.permissions
+    return await services.retention.archive.list_segments(caller.scope.customer, with_folder=inspects)
 
 
 @router.get("/executions/{execution_id}/events", response_model=EventsPage)

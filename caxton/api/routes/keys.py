@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from caxton.api.guard import GuardedRoute, needs
@@ -11,7 +11,7 @@ from caxton.api.services import CurrentCaller, UseCases
 from caxton.domain.given import GivenId
 from caxton.domain.ids import Name
 from caxton.domain.permissions import BUILT_IN, CustomRole, KeyGrant, Permission, Role
-from caxton.domain.quantities import Seconds
+from caxton.domain.quantities import LEAST_RATE, Seconds
 from caxton.domain.records import ApiKey
 from caxton.views.access import KeyView, NewKey, RoleView
 
@@ -45,7 +45,7 @@ class KeyBody(BaseModel):
     expires_in: Lifetime | None = Field(default=None, description='Seconds, or such as "90d"; without it never.')
     rate: float | None = Field(
         default=None,
-        gt=0,
+        ge=LEAST_RATE,
         le=1e6,
         allow_inf_nan=False,
         description="Requests a second that it may make of one process; without it what the server's settings say.",
@@ -55,6 +55,8 @@ class KeyBody(BaseModel):
     def _one_or_several(self) -> Self:
         if self.grants is not None and self.model_fields_set & {"role", "workspaces"}:
             raise ValueError('give either "grants", or "role" and "workspaces"')
+        if self.workspaces is not None and len(set(self.workspaces)) < len(self.workspaces):
+            raise ValueError("a workspace is named twice")
         return self
 
     @property
@@ -121,10 +123,15 @@ async def rotate_key(
 
 
 @router.delete("/keys/{key_id}", status_code=204)
-@needs(Permission.KEYS_MANAGE)
-async def revoke_key(key_id: GivenId, caller: CurrentCaller, services: UseCases) -> Response:
-    """Ends an API key."""
-    await services.keys.revoke(caller, key_id)
+@needs(Permission.KEYS_MANAGE, also={Permission.TOOLS_GRANT: "with `with_grants`, in all workspaces"})
+async def revoke_key(
+    key_id: GivenId,
+    caller: CurrentCaller,
+    services: UseCases,
+    with_grants: Annotated[bool, Query(description="Take back too what the key has granted to tools.")] = False,
+) -> Response:
+    """Ends an API key, and with it the approvals that it let be remembered."""
+    await services.keys.revoke(caller, key_id, with_grants=with_grants)
     return Response(status_code=204)
 
 

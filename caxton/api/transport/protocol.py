@@ -94,6 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.over = True
         self.listener.leave(self)
         super().connection_lost(exc)
+        self._forget_body()
 
     def data_received(self, data: bytes) -> None:
         """Parses what has come, a piece at a time."""
@@ -224,11 +225,17 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if next_begins:
             return
+        self._forget_body()
         if self._phase is _Phase.BODY and not self.transport.is_closing():
             self._linger_until = self.loop.time() + self.limits.linger_seconds
             self._linger_bytes = self._body_bytes + self.limits.linger_bytes
         else:
             self._rest()
+
+    def _forget_body(self) -> None:
+        """Lets go of what nobody will read: a connection and its requests hold one another until the collector comes by."""
+        if self.cycle is not None:
+            self.cycle.body = bytearray()
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn says to what is no HTTP."""

@@ -60,9 +60,10 @@ class AsyncAccessCalls(AsyncCalls):
         body = given({"overlap": overlap, "expires_in": expires_in})
         return NewKey.model_validate(await self._post(f"/v1/keys/{segment(key_id)}/rotate", body))
 
-    async def revoke_key(self, key_id: str) -> None:
-        """Makes a key worthless."""
-        await self._transport.request("DELETE", f"/v1/keys/{segment(key_id)}")
+    async def revoke_key(self, key_id: str, *, with_grants: bool = False) -> None:
+        """Makes a key worthless; `with_grants`: takes back too what it has granted to tools."""
+        params = {"with_grants": "true"} if with_grants else None
+        await self._transport.request("DELETE", f"/v1/keys/{segment(key_id)}", params=params)
 
     async def roles(self) -> list[RoleView]:
         """The built-in roles and the customer's own."""

@@ -58,9 +58,10 @@ class AccessCalls(Calls):
         body = given({"overlap": overlap, "expires_in": expires_in})
         return NewKey.model_validate(self._post(f"/v1/keys/{segment(key_id)}/rotate", body))
 
-    def revoke_key(self, key_id: str) -> None:
-        """Makes a key worthless."""
-        self._transport.request("DELETE", f"/v1/keys/{segment(key_id)}")
+    def revoke_key(self, key_id: str, *, with_grants: bool = False) -> None:
+        """Makes a key worthless; `with_grants`: takes back too what it has granted to tools."""
+        params = {"with_grants": "true"} if with_grants else None
+        self._transport.request("DELETE", f"/v1/keys/{segment(key_id)}", params=params)
 
     def roles(self) -> list[RoleView]:
         """The built-in roles and the customer's own."""

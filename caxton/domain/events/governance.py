@@ -50,6 +50,14 @@ class VoteCast(ApprovalEvent):
     reason: str = ""
 
 
+class VoteDropped(ApprovalEvent):
+    """One of several approvers counts no more: the key that agreed has ended, or may no longer decide."""
+
+    sentence: ClassVar[str] = "{approver} counts no more for {action_type} {name}"
+    approver: str
+    """`key:NAME`."""
+
+
 class RememberedGrantCreated(ApprovalEvent):
     """Calls like one that was approved need no decision for a while."""
 
@@ -66,6 +74,8 @@ class RememberedGrantRevoked(ApprovalEvent):
 
     sentence: ClassVar[str] = "calls of {name} need approval again"
     grant_id: str
+    key_id: str | None = None
+    """The key that gave it, if it ended with that key."""
 
 
 class ApprovalRejected(ApprovalEvent):

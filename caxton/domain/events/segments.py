@@ -162,7 +162,7 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, object]]]:
             if line.strip():
                 try:
                     data = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     data = None
                 if not isinstance(data, dict):
                     raise InvalidInput(f"{file}:{number}: this is no line of an event log")

@@ -252,6 +252,10 @@ class KeyRevoked(SecurityEvent):
     sentence: ClassVar[str] = 'key "{name}" revoked'
     key_id: str
     name: str = ""
+    forgotten: int = 0
+    """Approvals that were remembered for later calls, and ended with it."""
+    tool_grants_left: list[str] = []
+    """What it had granted to tools, and holds on (100 at the most are named)."""
 
 
 class ChangeRequested(SecurityEvent):
