@@ -93,9 +93,14 @@ def _fetch(path: str) -> Any:
 
 def _remembered(kind: str | None) -> Iterator[str]:
     from caxton.cli.state import recall
+    from caxton.client.discovery import discover
 
+    try:
+        server = discover()
+    except Exception:  # see above
+        return
     for folder in (Path.cwd(), *Path.cwd().parents):
-        state = recall(folder)
+        state = recall(folder, server.workspace, server.url)
         if state is None:
             continue
         if kind == "capability":

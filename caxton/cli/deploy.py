@@ -62,21 +62,22 @@ def deploy(
         _deploy_folder(how)
         return
     from caxton.cli.watching import deploy_on_change
-    from caxton.definitions.workspace import find_workspace
+    from caxton.cli.workspace import workspace_folder
     from caxton.domain.errors import UsageError
 
     if current().json:
         raise UsageError("--watch is for people; it has no --json", "run `caxton deploy --json` for each change")
-    deploy_on_change(find_workspace(Path.cwd()), lambda: _deploy_folder(how))
+    deploy_on_change(workspace_folder(), lambda: _deploy_folder(how))
 
 
 def _deploy_folder(how: "_How") -> None:
     """Deploys the workspace that the current folder is, or lies in."""
     from caxton.cli.outbox import hand_in
-    from caxton.cli.workspace import read_workspace
+    from caxton.cli.workspace import read_workspace, workspace_folder
 
+    folder = workspace_folder()  # before the server is asked: a new workspace says which one is meant there
     with connect() as caxton:
-        workspace = read_workspace(caxton, prune=how.prune)
+        workspace = read_workspace(folder, caxton, prune=how.prune)
         deployed, was_interrupted = _deploy(caxton, workspace, workspace, how)
         if not how.dry_run:
             hand_in(caxton, workspace.folder)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
+from caxton.cli.as_typed import as_typed
 from caxton.cli.output import columns, complain, say, style, wrapped
 from caxton.domain.errors import CaxtonError, DiskFull, Hint, InvalidDefinitions, InvalidSettings, UsageError
 from caxton.domain.extras import extra_of, lacks, not_installed
@@ -59,7 +60,7 @@ def report(error: BaseException, invocation: "Invocation") -> int:
     if is_help_request(error):
         say(str(error).rstrip())
         return UsageError.exit_code
-    known = _known(error, invocation.command)
+    known = as_typed(_known(error, invocation.command), invocation.command, invocation.parameters)
     if json:
         found = known.report().model_dump(mode="json", exclude_none=True)
         complain(json_module.dumps({"error": {**found, "exit_code": known.exit_code}}, ensure_ascii=False))

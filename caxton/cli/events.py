@@ -9,6 +9,7 @@ import typer
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent, complete_capability
 from caxton.cli.connection import connect
+from caxton.cli.facts import facts
 from caxton.cli.invocation import current
 from caxton.cli.output import clock, complain, emit, is_terminal, milliseconds, plural, prose, remark, say, style
 from caxton.cli.tables import table
@@ -129,12 +130,14 @@ def show(event_id: Annotated[str, typer.Argument(metavar="ID", help="As `caxton 
         emit(event)
         return
     prose(f"{style(event.event_type, 'bold')}  {event.user_message}")
-    fields: dict[str, Any] = event.model_dump(mode="json", exclude_none=True, exclude={"payload", "event_type"})
-    for line in table([[name, str(value)] for name, value in fields.items()], indent="  "):
+    told_already = {"payload", "event_type", "user_message"}
+    fields: dict[str, Any] = event.model_dump(mode="json", exclude_none=True, exclude=told_already)
+    fields["timestamp"] = f"{event.timestamp.astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    for line in facts(fields, indent="  "):
         say(line)
     if event.payload:
-        prose("  payload")
-        for line in table([[name, _shown(value)] for name, value in event.payload.items()], indent="    "):
+        say(style("  payload", "dim"))
+        for line in facts(event.payload, indent="    "):
             say(line)
     if event.typed() is None:
         remark(style("  (written by a newer version of Caxton: its fields are shown as they are)", "dim"))
@@ -331,12 +334,6 @@ def _row(event: "Event") -> list[str]:
         event.user_message,
         style(milliseconds(event.latency_ms), "dim"),
     ]
-
-
-def _shown(value: Any) -> str:
-    import json
-
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _verify_file(file: Path, expect: str | None) -> "Verification":

@@ -42,15 +42,20 @@ def init(
     list_all: Annotated[bool, typer.Option("--list", help="List the templates, and make nothing.")] = False,
     filter_text: Annotated[str, typer.Option("--filter", metavar="TEXT", help="Only templates with these words.")] = "",
     preview: Annotated[bool, typer.Option("--preview", help="Show what would be made, and make nothing.")] = False,
+    empty: Annotated[bool, typer.Option("--empty", help="Make this folder a workspace, without an agent.")] = False,
 ) -> None:
     """Make an agent from a template, in this workspace or, where there is none, in a new one here.
 
-    On a terminal without --template the gallery opens: type to filter, → to preview, Enter to take.
+    On a terminal without --template the gallery opens: type to filter, → to preview, Enter to take. With --empty only the
+    workspace is made, for agents that you write yourself.
     """
     from caxton.cli.outbox import keep
     from caxton.definitions import templates
     from caxton.domain.errors import CaxtonError
 
+    if empty:
+        _make_empty(name, template)
+        return
     if list_all:
         found = templates.search(filter_text)
         emit({"templates": found}) if current().json else _list(found, filter_text)
@@ -80,6 +85,40 @@ def init(
         raise
     _keep_events(chosen, name or chosen.id, folder, written, customisations, is_new=is_new, began=began)
     _tell(chosen, name or chosen.id, folder, written)
+
+
+def _make_empty(name: str | None, template: str | None) -> None:
+    """Makes the current folder a workspace; one that is one stays as it is.
+
+    Raises:
+        UsageError: an agent is named as well.
+    """
+    from caxton.cli.outbox import keep
+    from caxton.definitions.new_workspace import make_workspace
+    from caxton.definitions.workspace import WORKSPACE_FILE, load_workspace
+    from caxton.domain.errors import UsageError
+
+    if name is not None or template is not None:
+        raise UsageError("--empty makes a workspace without an agent", "leave --empty out, or the agent")
+    here = Path.cwd()
+    is_new = not (here / WORKSPACE_FILE).exists()
+    around = None if not is_new else _workspace_folder()
+    written = make_workspace(here)
+    workspace = load_workspace(here).name
+    if is_new:
+        keep(here, "quickstart_initiated", user_type="FirstTime", selected_path="Empty")
+    if current().json:
+        emit({"workspace": str(here), "name": workspace, "files": [str(path) for path in written]})
+        return
+    if is_new:
+        prose(f'{style("✓", "green")} {WORKSPACE_FILE}: this folder is the workspace "{workspace}"')
+    else:
+        prose(f'{WORKSPACE_FILE} is there already: this folder is the workspace "{workspace}"')
+    if around is not None and around.resolve() != here.resolve():
+        prose(f"It lies in the workspace {around}, and is no longer a part of it.")
+    remark(
+        f"Next: write agents/NAME.toml, or {style('caxton init NAME', 'bold')}; then {style('caxton deploy', 'bold')}"
+    )
 
 
 def _chosen_template(named: str | None, filter_text: str, *, asks: bool, needed: bool) -> "Template":

@@ -1,6 +1,6 @@
 """What every command has in common: its options, the settings, the connection to the server."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,8 @@ class Invocation:
     workspace: str | None = None
     command: str = "caxton"
     """As it was typed, without arguments, for hints: "caxton ask"."""
+    parameters: dict[str, str] = field(default_factory=dict[str, str])
+    """What the command is given, by its name in the code: an option as one types it, an argument as help calls it."""
     _loaded: dict[str, "LoadedSettings"] = field(default_factory=dict[str, "LoadedSettings"])
 
     def settings(self, **flags: Any) -> "LoadedSettings":
@@ -65,9 +67,17 @@ def current() -> Invocation:
 
 
 def _remember(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    if context.command is not None and not context.resilient_parsing:
+        current().parameters = dict(_named(context.command.params))
     if value and not context.resilient_parsing and param.name:
         setattr(current(), param.name, value)
     return value
+
+
+def _named(parameters: "Sequence[Any]") -> Iterator[tuple[str, str]]:
+    for parameter in parameters:
+        options = [option for option in parameter.opts if option.startswith("--")]
+        yield parameter.name, options[0] if options else (parameter.metavar or parameter.name.upper()).partition("[")[0]
 
 
 def common_options(

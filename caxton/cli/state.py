@@ -51,13 +51,12 @@ def save(folder: Path, state: ServerState) -> None:
         return
 
 
-def recall(folder: Path, workspace: str | None = None, url: str | None = None) -> ServerState | None:
-    """What was remembered in the workspace `folder`, if it is of `workspace` (at `url`) and can be read."""
+def recall(folder: Path, workspace: str, url: str) -> ServerState | None:
+    """What was remembered in the workspace `folder`, if it is of `workspace` at the server `url` and can be read."""
     try:
         found = json.loads((folder / FOLDER / FILE).read_text())
         state = ServerState(**found)
         datetime.fromisoformat(state.fetched_at)
     except (OSError, ValueError, TypeError):
         return None
-    fits = state.format == FORMAT and workspace in (None, state.workspace) and url in (None, state.url)
-    return state if fits else None
+    return state if (state.format, state.workspace, state.url) == (FORMAT, workspace, url) else None

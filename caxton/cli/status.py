@@ -11,6 +11,7 @@ from caxton.cli.tables import table
 
 if TYPE_CHECKING:
     from caxton.cli.state import ServerState
+    from caxton.client.discovery import Connection
     from caxton.definitions.workspace import Workspace
     from caxton.domain.deployments import Change
     from caxton.views.breakers import BreakerView
@@ -25,16 +26,13 @@ def status() -> None:
 
     A file with errors does not keep the others from being compared; `caxton validate` shows the errors.
     """
-    from pathlib import Path
-
     from caxton.cli.changes import with_versions
     from caxton.cli.deploy import remember_server
-    from caxton.cli.workspace import load_against
-    from caxton.definitions.workspace import find_workspace
+    from caxton.cli.workspace import load_against, workspace_folder
     from caxton.domain.deployments import DeploymentRequest
     from caxton.domain.errors import NotFound, NotPermitted, ServerUnreachable
 
-    folder = find_workspace(Path.cwd())
+    folder = workspace_folder()
     current().settings()
     state: ServerState | None = None
     queues: QueueList | None = None
@@ -49,26 +47,26 @@ def status() -> None:
                 queues = caxton.queues()
                 breakers = [each for each in caxton.breakers() if each.state != "Closed"]
         except ServerUnreachable as error:
-            state = _remembered(workspace, caxton.connection.workspace, error)
+            state = _remembered(workspace, caxton.connection, error)
             changes = _compared(workspace, state)
     changes = _without_broken(with_versions(changes, workspace), workspace)
     if current().json:
         emit(_as_json(changes, workspace, state, queues, breakers))
     else:
-        _show(changes, workspace, state)
+        _show(changes, workspace, state, caxton.connection)
         _show_queues(queues)
         _show_breakers(breakers)
 
 
-def _remembered(workspace: "Workspace", name: str, error: Exception) -> "ServerState":
+def _remembered(workspace: "Workspace", connection: "Connection", error: Exception) -> "ServerState":
     """What the server had.
 
     Raises:
-        ServerUnreachable: it was never asked from this folder.
+        ServerUnreachable: it was not the last one that was asked from this folder.
     """
     from caxton.cli.state import recall
 
-    state = recall(workspace.folder, name)
+    state = recall(workspace.folder, connection.workspace, connection.url)
     if state is None:
         raise error
     return state
@@ -108,13 +106,16 @@ def _without_broken(changes: "list[Change]", workspace: "Workspace") -> "list[Ch
     return [change for change in changes if not (change.action == "deleted" and change.name in broken)]
 
 
-def _show(changes: "list[Change]", workspace: "Workspace", state: "ServerState | None") -> None:
+def _show(
+    changes: "list[Change]", workspace: "Workspace", state: "ServerState | None", connection: "Connection"
+) -> None:
     from caxton.cli.changes import changes_lines
     from caxton.cli.precautions import is_from, source_of
     from caxton.cli.problems import count
     from caxton.cli.state import recall
 
-    source, remembered = source_of(workspace), recall(workspace.folder)
+    source = source_of(workspace)
+    remembered = recall(workspace.folder, connection.workspace, connection.url)
     gone = [change for change in changes if is_from(change, source, remembered)]
     lines = changes_lines(changes, last_deployed=True, gone=gone)
     for line in lines or ["nothing here, and nothing on the server"]:

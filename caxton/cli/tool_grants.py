@@ -1,5 +1,6 @@
 """`caxton tool grant|grants|revoke-grant`"""
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -7,10 +8,12 @@ import typer
 from caxton.cli.completions import complete_tool
 from caxton.cli.connection import connect
 from caxton.cli.invocation import current
-from caxton.cli.output import ago, emit, prose, remark, say, style
+from caxton.cli.output import ago, complain, emit, prose, remark, say, style
 from caxton.cli.tables import table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from caxton.client import Caxton
     from caxton.domain.grants import ToolGrant
 
@@ -81,10 +84,13 @@ def grant(
             message = first["msg"].removeprefix("Value error, ")
             raise UsageError(f"{place}: {message}" if place else message, "see: caxton tool grant --help") from None
         made = caxton.grant_tool(request)
+        warnings = _warnings(caxton, made)
     if current().json:
-        emit(made)
+        emit({**made.model_dump(mode="json"), "warnings": warnings})
         return
     prose(f"{style(made.id, 'bold')}  {made.tool} may have {', '.join(made.told())}{_when(made)}")
+    for warning in warnings:
+        complain(f"{style('warning:', 'bold', 'yellow', stream=sys.stderr)} {warning}")
     remark(f"Undo: caxton tool revoke-grant {made.id}")
 
 
@@ -156,6 +162,43 @@ def _add_requested(caxton: "Caxton", name: str, values: dict[str, Any]) -> None:
     values["environment"] += lacking.environment
     values["files"] += [folder.model_dump() for folder in lacking.files]
     values["limits"] = {**lacking.limits, **values["limits"]}
+
+
+def _warnings(caxton: "Caxton", grant: "ToolGrant") -> list[str]:
+    """Names in a grant that nothing has yet: it may come, or be misspelt."""
+    from caxton.domain.errors import NotPermitted
+
+    try:
+        tools = {tool.name: tool for tool in caxton.tools()}
+        agents = [agent.name for agent in caxton.agents()] if grant.agent else []
+    except NotPermitted:  # who may grant need not be allowed to look
+        return []
+    tool = tools.get(grant.tool)
+    if tool is None:
+        found = [_unknown(f'no tool "{grant.tool}" is deployed', grant.tool, tools)]
+    elif grant.function and grant.function not in (names := [function.name for function in tool.functions]):
+        found = [_unknown(f'{grant.tool} has no function "{grant.function}"', grant.function, names)]
+    else:
+        parameters = {
+            name
+            for function in tool.functions
+            if grant.function in (None, function.name)
+            for name in function.inputSchema.get("properties", {})
+        }
+        found = [
+            _unknown(f'no function that the grant is for has an argument "{name}"', name, parameters)
+            for name in grant.arguments
+            if name not in parameters
+        ]
+    if grant.agent and grant.agent not in agents:
+        found.append(_unknown(f'no agent "{grant.agent}" is deployed', grant.agent, agents))
+    return found
+
+
+def _unknown(said: str, name: str, known: "Iterable[str]") -> str:
+    from caxton.definitions.suggestions import did_you_mean
+
+    return f"{said}: the grant has no effect until there is one{f'; {guess}' if (guess := did_you_mean(name, known)) else ''}"
 
 
 def _folder(text: str) -> dict[str, Any]:

@@ -33,13 +33,14 @@ def add(
     ] = None,
 ) -> None:
     """Copy a tool that comes with Caxton into this workspace: csv-tools, chart-generator, http-client."""
+    from caxton.cli.workspace import workspace_folder
     from caxton.definitions.starters import add_tool, included_tools
 
     if name is None:
         names = included_tools()
         emit({"tools": names}) if current().json else say("\n".join(names))
         return
-    folder = _workspace()
+    folder = workspace_folder(for_new=True)
     written = add_tool(name, folder)
     _tell(name, folder, written)
     remark(f'Next: add "{name}" to `tools` in agents/NAME.toml, and run {style("caxton deploy", "bold")}')
@@ -59,9 +60,10 @@ def init(
     ],
 ) -> None:
     """Make a folder for a tool of your own: source, manifest, interface, and the command that builds it."""
+    from caxton.cli.workspace import workspace_folder
     from caxton.definitions.starters import begin_tool
 
-    folder = _workspace()
+    folder = workspace_folder(for_new=True)
     written = begin_tool(name, language, folder)
     _tell(name, folder, written)
     remark(f"Next: build it as tools/{name}/README.md says, then {style(f'caxton tool deploy tools/{name}', 'bold')}")
@@ -80,12 +82,6 @@ def wit(
         emit({"wit": text})
     else:
         say(text, end="")
-
-
-def _workspace() -> Path:
-    from caxton.definitions.workspace import find_workspace
-
-    return find_workspace(Path.cwd())
 
 
 def _tell(name: str, folder: Path, written: "Sequence[Path]") -> None:

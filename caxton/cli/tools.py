@@ -14,11 +14,26 @@ from caxton.cli.connection import connect
 from caxton.cli.deploy import Yes
 from caxton.cli.interrupts import told_if_interrupted
 from caxton.cli.invocation import current
-from caxton.cli.output import ago, clock, complain, emit, in_words, milliseconds, prose, remark, say, style, wrapped
+from caxton.cli.output import (
+    ago,
+    clock,
+    complain,
+    emit,
+    in_words,
+    milliseconds,
+    plain,
+    prose,
+    remark,
+    say,
+    style,
+    wrapped,
+)
 from caxton.cli.tables import table
 
 if TYPE_CHECKING:
-    from caxton.views.tools import ToolCallResult, ToolView
+    from collections.abc import Iterable, Iterator
+
+    from caxton.views.tools import ToolCallResult, ToolLogLine, ToolView
 
 app = new_app(
     help="Add, make, deploy, list, show and call tools; their logs; what is granted to them.", no_args_is_help=True
@@ -165,10 +180,31 @@ def logs(
         return
     if not lines:
         prose(f"no agent has called {name} yet")
+    for row in table(_log_rows(lines), ["time", "agent", "function", "outcome", "took", "logged", "turn"]):
+        say(row)
+
+
+def _log_rows(lines: "Iterable[ToolLogLine]") -> "Iterator[list[str]]":
+    """A row a call, and one for each further line that it logged."""
+    before: tuple[object, ...] = ()
     for line in sorted(lines, key=lambda each: each.at):
+        call = (line.at, line.execution_id, line.function)
+        if line.line is not None and call == before:
+            yield ["", "", "", "", "", plain(line.line), ""]
+            continue
+        before = call
         outcome = "ok" if line.ok else style(line.error_code or "failed", "red")
-        parts = [clock(line.at), line.agent or "–", line.function or "", outcome, milliseconds(line.duration_ms)]
-        prose("  ".join([*parts, line.line or "", style(line.execution_id or "", "dim")]).rstrip())
+        turn = style(line.execution_id or "", "dim")
+        took = milliseconds(line.duration_ms)
+        yield [
+            clock(line.at),
+            line.agent or "by hand",
+            line.function or "",
+            outcome,
+            took,
+            plain(line.line or ""),
+            turn,
+        ]
 
 
 def _show_result(result: "ToolCallResult") -> None:

@@ -1,7 +1,7 @@
 """`caxton trace [EXECUTION]`"""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -76,7 +76,8 @@ def _show(caxton: "Caxton", execution_id: str, *, events: bool) -> None:
         emit({"turn": turn, "events": found})
         return
     head(turn)
-    for line in table(_every_event(found) if events else _timeline(found), indent="  "):
+    lines = table(_every_event(found), EVENT_COLUMNS, indent="  ") if events else table(_timeline(found), indent="  ")
+    for line in lines:
         say(line)
     _foot(turn, found)
     if turn.state == "running":
@@ -103,7 +104,7 @@ def _follow(caxton: "Caxton", execution_id: str, *, events: bool) -> None:
             rows = _every_event(found) if events else _timeline(found)
             lines = [f"  {_aligned(row)}" for row in rows]
         for line in lines[told:]:
-            say(line)
+            say(line) if current().json else prose(line)
         told = max(told, len(lines))
     turn = caxton.execution(execution_id)
     if not current().json:
@@ -254,13 +255,21 @@ _TELL: "dict[str, Callable[[Event], str]]" = {
 """What a person wants to see of a turn; the other events are the same facts in finer grain."""
 
 
+EVENT_COLUMNS = ["after", "who", "event", "what", "error"]
+
+
 def _every_event(events: "Sequence[Event]") -> Iterator[list[str]]:
     began = events[0].timestamp if events else None
     for event in events:
-        payload: dict[str, Any] = event.payload
-        facts = [str(value) for value in payload.values() if isinstance(value, str) and len(value) < 60]
-        code = event.error_code or ""
-        yield [_offset(event, began), _who(event), event.event_type, event.skill_id or "", "  ".join(facts), code]
+        failed = event.error_code is not None
+        kind = style(event.event_type, "red") if failed else event.event_type
+        yield [
+            _offset(event, began),
+            style(_who(event), "cyan"),
+            kind,
+            plain(event.user_message),
+            event.error_code or "",
+        ]
 
 
 def _offset(event: "Event", began: "datetime | None") -> str:

@@ -16,14 +16,11 @@ def validate() -> None:
 
     A running server is asked which tools and agents it has; without one, tools that are not in the folder are taken on trust.
     """
-    from pathlib import Path
-
     from caxton.cli.problems import render
-    from caxton.cli.workspace import load_against
-    from caxton.definitions.workspace import find_workspace
+    from caxton.cli.workspace import load_against, workspace_folder
     from caxton.domain.errors import InvalidDefinitions
 
-    folder = find_workspace(Path.cwd())
+    folder = workspace_folder()
     current().settings()
     with connect(patience=0) as caxton:
         workspace = load_against(folder, caxton)

@@ -6,6 +6,7 @@ import typer
 
 from caxton.cli.app import new_app
 from caxton.cli.connection import connect
+from caxton.cli.facts import facts
 from caxton.cli.invocation import current
 from caxton.cli.output import emit, plural, prose, remark, say, style
 from caxton.cli.tables import table
@@ -60,7 +61,7 @@ def _show(found: "ProjectedView") -> None:
         return
     for key, document in found.documents.items():
         say(style(key, "bold"))
-        for line in table(list(_facts(document)), indent="  "):
+        for line in facts(_without_key(document, key), indent="  "):
             say(line)
     if not found.documents:
         prose("there is nothing in it yet")
@@ -68,13 +69,8 @@ def _show(found: "ProjectedView") -> None:
     remark(style(f"as of event {found.as_of}{behind}", "dim"))
 
 
-def _facts(document: Any) -> "list[list[str]]":
-    import json
-
+def _without_key(document: Any, key: str) -> Any:
+    """A document without what its title says already."""
     if not isinstance(document, dict):
-        return [["", json.dumps(document, ensure_ascii=False)]]
-    facts = cast("dict[str, Any]", document)
-    return [
-        [name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)]
-        for name, value in facts.items()
-    ]
+        return document
+    return {name: value for name, value in cast("dict[str, Any]", document).items() if value != key}

@@ -1,32 +1,74 @@
 """The workspace of the current folder, as commands need it."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caxton.cli.invocation import current
-from caxton.cli.output import complain
-from caxton.domain.errors import InvalidDefinitions, NotAuthenticated, ServerUnreachable
+from caxton.cli.output import complain, is_terminal, style
+from caxton.domain.errors import InvalidDefinitions, NotAuthenticated, NotFound, ServerUnreachable
 
 if TYPE_CHECKING:
     from caxton.client import Caxton
     from caxton.definitions.workspace import Workspace
 
 
-def read_workspace(caxton: "Caxton", *, prune: bool = False) -> "Workspace":
+def workspace_folder(*, for_new: bool = False) -> Path:
     """The workspace that the current folder is, or lies in.
 
+    Where there is none and a person can be asked, they are asked whether to make this folder one: if it has agents or tools,
+    or is about to get one.
+
     Args:
+        for_new: whether the command puts something into the folder.
+
+    Raises:
+        NotFound: this is no workspace, and does not become one.
+    """
+    from caxton.definitions.workspace import AGENTS, TOOLS, find_workspace
+
+    here = Path.cwd()
+    try:
+        return find_workspace(here)
+    except NotFound:
+        found = next((name for name in (AGENTS, TOOLS) if (here / name).is_dir()), None)
+        if not (found or for_new) or not _can_ask() or not _begins(here, found):
+            raise
+    return here
+
+
+def _can_ask() -> bool:
+    return is_terminal(sys.stderr) and sys.stdin.isatty() and not current().json
+
+
+def _begins(here: Path, found: str | None) -> bool:
+    """Makes the folder a workspace if the user wants that, and tells whether it is one now."""
+    import typer
+
+    from caxton.definitions.new_workspace import make_workspace, workspace_name
+    from caxton.definitions.workspace import WORKSPACE_FILE
+
+    has = f"has {found}/ but no {WORKSPACE_FILE}" if found else f"has no {WORKSPACE_FILE}"
+    complain(f"This folder {has}, so it is not a workspace yet.")
+    if not typer.confirm(f'Make it the workspace "{workspace_name(here)}"?', default=True, err=True):
+        return False
+    make_workspace(here)
+    complain(f"{style('✓', 'green', stream=sys.stderr)} {WORKSPACE_FILE}")
+    return True
+
+
+def read_workspace(folder: Path, caxton: "Caxton", *, prune: bool = False) -> "Workspace":
+    """What the workspace in `folder` defines.
+
+    Args:
+        folder: as :func:`workspace_folder` found it.
         caxton: the server to ask for its tools and agents, so that agents may name them.
         prune: whether what is not in the folder is to leave the server, so that nobody can hand work over to it.
 
     Raises:
-        NotFound: this is no workspace.
         InvalidDefinitions: there are errors in its files; warnings are shown and do no harm.
         InvalidSettings: its `caxton.toml` is not valid.
     """
-    from caxton.definitions.workspace import find_workspace
-
-    folder = find_workspace(Path.cwd())
     current().settings()
     return checked(load_against(folder, caxton, prune=prune))
 
@@ -57,7 +99,6 @@ def read_tool_folder(folder: Path) -> "Workspace":
 def workspace_around(folder: Path) -> "Workspace | None":
     """The workspace that `folder` lies in, without its problems; None if it lies in none."""
     from caxton.definitions.workspace import find_workspace, load_workspace
-    from caxton.domain.errors import NotFound
 
     try:
         return load_workspace(find_workspace(folder.resolve()))

@@ -6,6 +6,7 @@ from typing import Any
 from caxton.definitions.agents import AgentSource
 from caxton.definitions.circles import find_circles
 from caxton.definitions.reading import sorted_problems
+from caxton.definitions.scripts import check_actions
 from caxton.definitions.starters import included_tools
 from caxton.definitions.suggestions import did_you_mean, listed
 from caxton.definitions.toml_positions import Path
@@ -46,6 +47,8 @@ def crosscheck(
     for agent in agents:
         problems += _check_tools(agent, tools, all_tools_known)
         problems += _check_script(agent, tools)
+        if agent.script_toml is not None and not agent.doubtful & {"tools", "delegates"}:
+            problems += check_actions(agent.script_toml, agent.version.spec, tools, offers)
         problems += _check_policies(agent, tools)
         if all_offers_known:
             problems += _check_delegates(agent, offers)
@@ -106,7 +109,7 @@ def _check_policies(agent: AgentSource, tools: Mapping[str, Collection[str] | No
 
 
 def _check_script(agent: AgentSource, tools: Mapping[str, Collection[str] | None]) -> Iterator[Problem]:
-    """Functions that the script calls. Whether the agent may use the tools was checked with the script itself."""
+    """Functions that the script calls, of tools that the agent may use."""
     rules: list[dict[str, Any]] = (agent.version.script or {}).get("rules", [])
     for rule_index, rule in enumerate(rules):
         for step_index, step in enumerate(rule["steps"]):

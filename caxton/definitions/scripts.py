@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from caxton.definitions.model_problems import validate
 from caxton.definitions.reading import Reading, errors_of
-from caxton.definitions.suggestions import closest, did_you_mean, listed
+from caxton.definitions.suggestions import closest, listed
 from caxton.definitions.template_check import check_template
 from caxton.definitions.template_language import SCRIPT_VARIABLES, TemplateScope
 from caxton.definitions.toml_positions import Path
@@ -22,7 +22,7 @@ PATTERN_LENGTH = 2_000
 
 
 def read_script(source: TomlSource, agent: AgentSpec | None) -> Reading[Script]:
-    """The script in `source`, checked against the agent that names it.
+    """The script in `source`, checked against the agent that names it, but for what :func:`check_actions` checks.
 
     Args:
         source: the script file.
@@ -78,8 +78,6 @@ def _check_rule(path: Path, source: TomlSource, agent: AgentSpec | None) -> Iter
                 yield from check_template(source, key, text, scope)
             for key in ("arguments", "input", "data"):
                 yield from unfit_values(source, (*place, key), getattr(step, key))
-            if agent is not None:
-                yield from _check_action(step, place, source, agent)
     yield from _check_end(steps, source)
 
 
@@ -144,23 +142,60 @@ def _texts_in(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
             yield from _texts_in(inner, (*path, index))
 
 
-def _check_action(step: ScriptStep, path: Path, source: TomlSource, agent: AgentSpec) -> Iterator[Problem]:
-    """Whether the agent may do what the step does."""
-    if step.tool is not None:
-        server, _, function = step.tool.partition(".")
-        servers = {tool.partition(".")[0] for tool in agent.tools}
-        if not agent.allows_tool(server, function):
-            close = None if server in servers else closest(server, servers)
-            hint = (
-                f'did you mean "{close}.{function}"? Or "{close}" is misspelt in tools of the agent\'s file'
-                if close
-                else f'add "{step.tool}" to tools in the agent\'s file'
-            )
-            yield source.problem((*path, "tool"), f'the agent may not call "{step.tool}"', hint)
-    if step.capability is not None:
-        name = step.capability.partition("@")[0]
-        offered = [request.name for request in agent.delegates]
-        if name not in offered:
-            hint = did_you_mean(name, offered) or f'add "{step.capability}" to delegates in the agent\'s file'
-            have = f"its delegates are {listed(offered)}" if offered else "it has no delegates"
-            yield source.problem((*path, "capability"), f'the agent may not hand work over to "{name}": {have}', hint)
+def check_actions(
+    source: TomlSource, agent: AgentSpec, tools: Collection[str], capabilities: Collection[str]
+) -> Iterator[Problem]:
+    """Steps that do what the agent may not do.
+
+    Args:
+        source: the script file.
+        agent: whose script it is.
+        tools: names of all tools that there are, as far as they are known: which of two spellings is right is told by them.
+        capabilities: names of all that agents offer, likewise.
+    """
+    for rule, _ in _tables(source, (), "rules"):
+        for place, data in _tables(source, rule, "steps"):
+            try:
+                step = ScriptStep.model_validate(data, strict=True)
+            except ValidationError:
+                continue
+            if step.tool is not None and not agent.allows_tool(*step.tool.partition(".")[::2]):
+                hint = _allow_tool(step.tool, agent, tools)
+                yield source.problem((*place, "tool"), f'the agent may not call "{step.tool}"', hint)
+            if step.capability is not None:
+                yield from _check_hand_over(step.capability, (*place, "capability"), source, agent, capabilities)
+
+
+def _allow_tool(tool: str, agent: AgentSpec, tools: Collection[str]) -> str:
+    """What to do so that the agent may call `tool`."""
+    server, _, function = tool.partition(".")
+    servers = {each.partition(".")[0] for each in agent.tools}
+    close = None if server in servers else closest(server, servers)
+    if close is None:
+        return f'add "{tool}" to tools in the agent\'s file'
+    if server in tools and close not in tools:
+        return _write_there(close, server, "tools")
+    return f'did you mean "{close}.{function}"? Or "{close}" is misspelt in tools of the agent\'s file'
+
+
+def _check_hand_over(
+    capability: str, path: Path, source: TomlSource, agent: AgentSpec, capabilities: Collection[str]
+) -> Iterator[Problem]:
+    name = capability.partition("@")[0]
+    delegates = [request.name for request in agent.delegates]
+    if name in delegates:
+        return
+    close = closest(name, delegates)
+    if close is None:
+        hint = f'add "{capability}" to delegates in the agent\'s file'
+    elif name in capabilities and close not in capabilities:
+        hint = _write_there(close, name, "delegates")
+    else:
+        hint = f'did you mean "{close}"?'
+    have = f"its delegates are {listed(delegates)}" if delegates else "it has no delegates"
+    yield source.problem(path, f'the agent may not hand work over to "{name}": {have}', hint)
+
+
+def _write_there(wrong: str, right: str, key: str) -> str:
+    """The script is right, and the agent's file has a name that nobody knows."""
+    return f'"{wrong}" in {key} of the agent\'s file is misspelt: write "{right}" there'

@@ -15,32 +15,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.definitions.agents import SCRIPT_SUFFIX
 from caxton.definitions.customisations import Customisation, convert
-from caxton.definitions.suggestions import closest, fixed_name, listed, name_hint
+from caxton.definitions.new_workspace import add_workspace_files
+from caxton.definitions.suggestions import closest, listed, name_hint
 from caxton.definitions.toml_edit import Values, replace_values
 from caxton.definitions.toml_positions import Path as TomlPath
 from caxton.definitions.toml_source import TomlSource, read_toml
-from caxton.definitions.workspace import WORKSPACE_FILE
 from caxton.definitions.written_files import WrittenFiles
 from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound
-from caxton.domain.ids import DEFAULT_WORKSPACE, is_name, new_id
+from caxton.domain.ids import is_name
 from caxton.domain.problems import Problem
 
 DEFAULT_TEMPLATE = "task-automator"
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 _AGENT, _SCRIPT = "agent.toml", "agent.script.toml"
-_SCHEMAS = ".caxton/schemas"
-"""Where the agent's `#:schema` line finds the schemas: in the workspace, so that editors need no network."""
-
-_WORKSPACE = """\
-# A Caxton workspace: agents/*.toml, tools/*/tool.toml. `caxton deploy` brings it to the server.
-
-[workspace]
-# The workspace on the server. Folders that have the same name here share one.
-name = "{name}"
-# Copies of this folder keep the id. `caxton deploy` asks before it replaces what another folder deployed.
-id = "{id}"
-"""
 
 
 class Template(BaseModel):
@@ -168,17 +156,8 @@ def instantiate(
         writing.add(path, text.encode())
     for tool in template.tools:
         _add_tool(writing, template, tool, values)
-    for schema in sorted((_BUNDLED / "schemas").glob("*.schema.json")):
-        writing.add_if_different(f"{_SCHEMAS}/{schema.name}", schema.read_bytes())
-    if not (folder / WORKSPACE_FILE).exists():
-        writing.add(WORKSPACE_FILE, new_workspace_file(folder).encode())
+    add_workspace_files(writing, folder)
     return writing.write()
-
-
-def new_workspace_file(folder: Path) -> str:
-    """The `caxton.toml` of a new workspace in `folder`: on the server it is called after the folder."""
-    name = fixed_name(folder.absolute().name) or DEFAULT_WORKSPACE
-    return _WORKSPACE.format(name=name, id=new_id("w"))
 
 
 # --- reading the gallery ---

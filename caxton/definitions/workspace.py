@@ -19,6 +19,8 @@ from caxton.domain.ids import DEFAULT_WORKSPACE, Digest, digest_of, is_name
 from caxton.domain.problems import Problem
 
 WORKSPACE_FILE = "caxton.toml"
+AGENTS = "agents"
+TOOLS = "tools"
 
 
 @dataclass(slots=True)
@@ -119,8 +121,11 @@ def load_tool(folder: Path) -> Workspace:
 def _not_a_workspace(folder: Path) -> NotFound:
     if not folder.is_dir():
         return NotFound(f"there is no folder {folder}")
-    hint = Hint(text="create a workspace with its first agent", command="caxton init my-agent")
-    return NotFound(f"{folder} is not a workspace: it has no {WORKSPACE_FILE}", hint)
+    return NotFound(
+        f"{folder} is not a workspace: it has no {WORKSPACE_FILE}",
+        Hint(text="make it one", command="caxton init --empty"),
+        Hint(text="or begin with an agent from a template", command="caxton init my-agent"),
+    )
 
 
 class _Loader:
@@ -152,15 +157,15 @@ class _Loader:
     def agents(self) -> None:
         """agents/*.toml, and the scripts and schemas beside them."""
         files: dict[str, bytes] = {}
-        for name in self._entries("agents"):
+        for name in self._entries(AGENTS):
             if name.endswith((".toml", SCHEMA_SUFFIX)):
-                content = self.folder.read(f"agents/{name}")
+                content = self.folder.read(f"{AGENTS}/{name}")
                 if isinstance(content, Problem):
                     self._add(content)
                     self.incomplete_agents = True
                 else:
                     files[name] = content
-                    self._remember(f"agents/{name}", content)
+                    self._remember(f"{AGENTS}/{name}", content)
         used: set[str] = set()
         for name in files:
             if name.endswith((SCRIPT_SUFFIX, SCHEMA_SUFFIX)):
@@ -176,7 +181,7 @@ class _Loader:
                 continue
             self.workspace.agents.append(reading.value)
             for path, digest in reading.value.bundle.files.items():
-                self.workspace.paths[digest] = self.folder.root / "agents" / path
+                self.workspace.paths[digest] = self.folder.root / AGENTS / path
         if not self.incomplete_agents:
             self._unused(name for name in files if name not in used)
 
@@ -190,13 +195,13 @@ class _Loader:
                 message = "no agent names this schema"
             else:
                 continue
-            self._add(Problem(file=f"agents/{name}", width=0, message=message, hint=hint, severity="warning"))
+            self._add(Problem(file=f"{AGENTS}/{name}", width=0, message=message, hint=hint, severity="warning"))
 
     def tools(self) -> None:
         """tools/*/tool.toml with module and bundled folders."""
-        for name in self._entries("tools"):
-            if self.folder.is_folder(f"tools/{name}"):
-                self.tool(name, f"tools/{name}")
+        for name in self._entries(TOOLS):
+            if self.folder.is_folder(f"{TOOLS}/{name}"):
+                self.tool(name, f"{TOOLS}/{name}")
 
     def tool(self, name: str, below: str) -> None:
         """The tool in the folder `below`, which `name` says how to call while it is not read."""

@@ -17,6 +17,7 @@ class WrittenFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._contents: dict[str, bytes] = {}
+        self._folders: list[str] = []
 
     def exists(self, path: str) -> bool:
         """Whether there is anything at `path`."""
@@ -31,6 +32,10 @@ class WrittenFiles:
         place = self._folder / path
         if not (place.is_file() and place.read_bytes() == content):
             self.add(path, content)
+
+    def add_folder(self, path: str) -> None:
+        """A folder to make below the folder, unless it is there."""
+        self._folders.append(path)
 
     def write(self) -> list[Path]:
         """Writes them all.
@@ -69,6 +74,8 @@ class WrittenFiles:
     def _write_and_move(self, staging: Path, made_folders: list[Path]) -> None:
         for number, content in enumerate(self._contents.values()):
             (staging / f"new-{number}").write_bytes(content)
+        for path in self._folders:
+            _make_folder(self._folder / path, made_folders)
         moved: list[tuple[Path, Path | None]] = []  # place, and where its former content waits
         try:
             for number, path in enumerate(self._contents):

@@ -96,7 +96,9 @@ def _route_to_agent(
     agent = index.agents.get(name)
     if agent is None:
         similar = similar_names(name, index.agents)
-        hints = [Hint(text=f'did you mean "{similar[0]}"?')] if similar else []
+        hints = [Hint(text=f'did you mean "{similar[0]}"?', command=_asking_agent(similar[0]))] if similar else []
+        if name in index.providers:
+            hints = [Hint(text=f'"{name}" is a capability; ask for it', command=_asking_for(name))]
         hints.append(Hint(text="see which agents there are", command="caxton agent list"))
         raise NotFound(f'there is no agent "{name}"', *hints, details={"agent": name, "similar": similar})
     if agent.state is not AgentState.RUNNING:
@@ -118,6 +120,15 @@ def _route_to_agent(
     return Decision(name, agent.digest, offered and offered.name, offered and offered.version, strategy)
 
 
+def _asking_for(capability: str) -> str:
+    """A command that asks for a capability. Commands that talk otherwise, such as `caxton chat`, put their own in its place."""
+    return f'caxton ask {capability} "…"'
+
+
+def _asking_agent(name: str) -> str:
+    return f'caxton ask --agent {name} "…"'
+
+
 def _no_capable_agent(
     index: CapabilityIndex, name: str, version_range: str, providers: tuple[Provider, ...]
 ) -> NoCapableAgent:
@@ -126,16 +137,16 @@ def _no_capable_agent(
         offered = sorted({provider.version for provider in providers}, reverse=True)
         return NoCapableAgent(
             f'no agent offers "{name}" in version {version_range}; offered: {", ".join(offered)}',
-            Hint(text="ask for a version that is offered", command=f'caxton ask {name}@^{offered[0]} "…"'),
+            Hint(text="ask for a version that is offered", command=_asking_for(f"{name}@^{offered[0]}")),
             details={**details, "offered": offered, "similar": [name]},
         )
     similar = similar_names(name, index.providers)
-    hints = [Hint(text=f'did you mean "{similar[0]}"?', command=f'caxton ask {similar[0]} "…"')] if similar else []
+    hints = [Hint(text=f'did you mean "{similar[0]}"?', command=_asking_for(similar[0]))] if similar else []
     if name in index.agents:
         offered = [capability.name for capability in index.agents[name].spec.capabilities]
         hints = [
-            Hint(text=f'"{name}" is an agent; ask for what it offers', command=f'caxton ask {offered[0]} "…"'),
-            Hint(text="or ask the agent itself", command=f'caxton ask --agent {name} "…"'),
+            Hint(text=f'"{name}" is an agent; ask for what it offers', command=_asking_for(offered[0])),
+            Hint(text="or ask the agent itself", command=_asking_agent(name)),
         ]
         similar = offered + [each for each in similar if each not in offered]
     if index.providers:

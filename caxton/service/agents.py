@@ -40,6 +40,9 @@ from caxton.workflows.agent import (
 from caxton.workflows.names import agent_workflow_id, search_attributes
 from caxton.workflows.policies import TASK_TIMEOUT
 
+MOST_OFFERING = 3
+"""Agents that are named to who asks for a capability as if it were an agent."""
+
 
 class Agents:
     """Use cases on agents and capabilities."""
@@ -217,10 +220,20 @@ class Agents:
             return found
         names = [component.name for component in transaction.components(scope, "agent")]
         similar = similar_names(name, names)
-        hints = [Hint(text=f'did you mean "{similar[0]}"?')] if similar else []
+        offering = self.directory.registry(transaction, scope).index.providers.get(name, ())
+        if offering:
+            agents = sorted({provider.agent for provider in offering})
+            hint = [
+                Hint(text=f'"{name}" is a capability; offered by {each}', command=f"caxton agent show {each}")
+                for each in agents[:MOST_OFFERING]
+            ]
+        elif transaction.component(scope, "tool", name) is not None:
+            hint = [Hint(text=f'"{name}" is a tool', command=f"caxton tool show {name}")]
+        else:
+            hint = [Hint(text=f'did you mean "{similar[0]}"?')] if similar else []
         raise NotFound(
             f'there is no agent "{name}"',
-            *hints,
+            *hint,
             Hint(text="see which agents there are", command="caxton agent list"),
             details={"agent": name, "similar": similar},
         )

@@ -219,6 +219,8 @@ def _tool(transaction: Transaction, scope: Scope, name: str) -> tuple[Component,
     if component is None:
         similar = similar_names(name, [found.name for found in transaction.components(scope, "tool")])
         hints = [Hint(text=f'did you mean "{similar[0]}"?')] if similar else []
+        if transaction.component(scope, "agent", name) is not None:
+            hints = [Hint(text=f'"{name}" is an agent', command=f"caxton agent show {name}")]
         raise NotFound(
             f'there is no tool "{name}"',
             *hints,

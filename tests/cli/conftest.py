@@ -35,6 +35,16 @@ class Outcome:
 
 RunCli = Callable[..., Outcome]
 
+BUNDLED_TOOLS = Path(__file__).parents[2] / "caxton/bundled/tools"
+
+
+def went_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the server that was asked from `folder` had ended: where it was, nobody listens."""
+    nowhere = "http://127.0.0.1:1"
+    file = folder / ".caxton/state.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "url": nowhere}))
+    monkeypatch.setenv("CAXTON_URL", nowhere)
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -80,4 +90,13 @@ def echo(run_cli: RunCli, folder: Path) -> RunCli:
     """`caxton`, in a workspace whose agent "echo" is deployed."""
     write_files(folder, dict(ECHO))
     assert run_cli("deploy").code == 0
+    return run_cli
+
+
+@pytest.fixture
+def charts(run_cli: RunCli) -> RunCli:
+    """`caxton`, with the tool "chart-generator" deployed by itself."""
+    deployed = run_cli("tool", "deploy", str(BUNDLED_TOOLS / "chart-generator"))
+    assert deployed.code == 0, deployed.err
+    assert "chart-generator (tool)" in deployed.out
     return run_cli

@@ -5,18 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import RunCli
+from tests.support.agents import agent, replies
 from tests.support.deploying import write_files
-
-BUNDLED = Path(__file__).parents[2] / "caxton/bundled/tools"
-
-
-@pytest.fixture
-def charts(run_cli: RunCli) -> RunCli:
-    """`caxton`, with the tool "chart-generator" deployed by itself."""
-    deployed = run_cli("tool", "deploy", str(BUNDLED / "chart-generator"))
-    assert deployed.code == 0, deployed.err
-    assert "chart-generator (tool)" in deployed.out
-    return run_cli
 
 
 @pytest.mark.requirement("AGT-4")
@@ -42,6 +32,28 @@ def test_an_unknown_agent_brings_the_one_that_was_meant(echo: RunCli) -> None:
     assert outcome.code == 4
     assert outcome.err.startswith('error: there is no agent "eco"')
     assert "echo" in outcome.err.partition("\n")[2]
+
+
+def test_what_is_no_agent_is_told_as_what_it_is(charts: RunCli, folder: Path) -> None:
+    write_files(folder, agent("repeater", capabilities='["repeat"]', rules=replies("{{ request }}")))
+    assert charts("deploy").code == 0
+    capability = charts("agent", "show", "repeat")
+    assert capability.code == 4
+    assert '"repeat" is a capability; offered by repeater: caxton agent show repeater' in capability.err
+    assert "did you mean" not in capability.err
+    assert (
+        '"chart-generator" is a tool: caxton tool show chart-generator'
+        in charts("agent", "show", "chart-generator").err
+    )
+    assert '"repeater" is an agent: caxton agent show repeater' in charts("tool", "show", "repeater").err
+    asked = charts("ask", "--agent", "repeat", "hello")
+    assert '"repeat" is a capability; ask for it: caxton ask repeat "…"' in asked.err
+
+
+def test_a_wrong_name_in_chat_brings_the_command_that_chats(echo: RunCli) -> None:
+    assert "caxton chat echo\n" in echo("chat", "ecko").err
+    assert "caxton chat --agent echo\n" in echo("chat", "--agent", "ecko").err
+    assert "caxton ask" not in echo("chat", "echo@^9").err
 
 
 def test_a_time_that_is_none_is_told(echo: RunCli) -> None:

@@ -11,7 +11,7 @@ import pytest
 from caxton.cli.app import build
 from caxton.cli.commands import COMMANDS
 from caxton.domain.errors import error_classes
-from tests.cli.conftest import RunCli
+from tests.cli.conftest import RunCli, went_off
 
 
 def in_process(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -148,8 +148,12 @@ def test_the_shell_completes_commands_and_names(echo: RunCli, folder: Path) -> N
     assert complete("caxton agent show ", {}, folder) == ["echo"]
 
 
-def test_without_the_server_the_shell_completes_from_what_is_remembered(echo: RunCli, folder: Path) -> None:
-    assert complete("caxton ask ec", {"CAXTON_URL": "http://127.0.0.1:1"}, folder) == ["echo"]
+def test_without_the_server_the_shell_completes_from_what_is_remembered(
+    echo: RunCli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert complete("caxton ask ec", {"CAXTON_URL": "http://127.0.0.1:2"}, folder) == []  # another server
+    went_off(folder, monkeypatch)
+    assert complete("caxton ask ec", {}, folder) == ["echo"]
 
 
 def test_json_output_is_one_document_and_nothing_else(echo: RunCli) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.conftest import RunCli
+from tests.cli.conftest import RunCli, went_off
 from tests.cli.terminal import Terminal
 from tests.support.deploying import ECHO, write_files
 from tests.support.waiting import until
@@ -110,7 +110,7 @@ def test_with_the_server_off_status_compares_with_what_is_remembered(
     edit(folder / "agents/echo.toml", "1.0.0", "2.0.0")
     second(folder)
     online = echo("status", "--json").data
-    monkeypatch.setenv("CAXTON_URL", "http://127.0.0.1:1")
+    went_off(folder, monkeypatch)
     offline = echo("status", "--json")
     assert offline.code == 0
     assert not offline.data["server"]["reachable"]
@@ -120,6 +120,15 @@ def test_with_the_server_off_status_compares_with_what_is_remembered(
     assert "1.0.0 → 2.0.0" in told
     assert "(server unreachable: compared with the state cached at " in told
     assert echo("deploy").code == 5
+
+
+@pytest.mark.requirement("DEP-4")
+def test_status_compares_with_nothing_that_another_server_had(echo: RunCli, folder: Path) -> None:
+    assert echo("status").code == 0
+    outcome = echo("status", "--url", "http://127.0.0.1:1")
+    assert outcome.code == 5
+    assert outcome.out == ""
+    assert "http://127.0.0.1:1 does not answer" in outcome.err
 
 
 @pytest.mark.requirement("DEP-4")

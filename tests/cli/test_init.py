@@ -9,6 +9,8 @@ import pytest
 from caxton.definitions.templates import list_templates
 from tests.cli.conftest import RunCli
 from tests.cli.terminal import Terminal
+from tests.conftest import RunningServer
+from tests.support.deploying import ECHO, write_files
 
 
 @pytest.mark.requirement("ONB-3")
@@ -86,6 +88,70 @@ def test_in_a_folder_below_the_workspace_the_workspace_gets_the_agent(
     monkeypatch.chdir(folder / "agents")
     offline_cli("init", "two", "--yes")
     assert (folder / "agents/two.toml").is_file()
+
+
+def test_an_empty_workspace_is_made_for_agents_that_one_writes_oneself(offline_cli: RunCli, folder: Path) -> None:
+    made = offline_cli("init", "--empty")
+    assert made.code == 0
+    assert 'the workspace "here"' in made.out
+    (folder / "agents/mine.toml").write_text('name = "mine"\nversion = "1.0.0"\ncapabilities = ["do-it"]\n')
+    assert "1 agent and 0 tools: no errors" in offline_cli("validate").out
+    file = folder / "caxton.toml"
+    file.write_text(file.read_text() + "# mine\n")
+    again = offline_cli("init", "--empty", "--json")
+    assert again.data == {"workspace": str(folder), "name": "here", "files": []}
+    assert file.read_text().endswith("# mine\n")
+    assert offline_cli("init", "agent", "--empty").code == 2
+
+
+def test_an_empty_workspace_in_another_one_is_one_of_its_own(
+    offline_cli: RunCli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline_cli("init", "--empty")
+    (folder / "lab").mkdir()
+    monkeypatch.chdir(folder / "lab")
+    assert str(folder) in offline_cli("init", "--empty").out
+    assert (folder / "lab/caxton.toml").exists()
+
+
+AGENT = 'name = "mine"\nversion = "1.0.0"\ncapabilities = ["do-it"]\n'
+
+
+@pytest.mark.parametrize(("answer", "code"), [("\r", 0), ("n\r", 4)])
+def test_on_a_terminal_a_folder_with_agents_may_become_a_workspace(folder: Path, answer: str, code: int) -> None:
+    (folder / "agents").mkdir()
+    (folder / "agents/mine.toml").write_text(AGENT)
+    terminal = Terminal("validate", cwd=folder, env=dict(os.environ), columns=60)
+    terminal.wait_for("has agents/ but no caxton.toml")
+    terminal.wait_for('Make it the workspace "here"?')
+    terminal.type(answer)
+    assert terminal.finish() == code
+    assert (folder / "caxton.toml").exists() == (code == 0)
+    assert ("caxton init --empty" in terminal.text) == (code == 4)
+
+
+def test_on_a_terminal_adding_a_tool_offers_to_make_the_workspace(folder: Path) -> None:
+    terminal = Terminal("tool", "add", "csv-tools", cwd=folder, env=dict(os.environ))
+    terminal.wait_for('Make it the workspace "here"?')
+    terminal.type("\r")
+    assert terminal.finish() == 0
+    assert (folder / "tools/csv-tools/tool.toml").is_file()
+
+
+def test_a_new_workspace_is_known_to_the_deployment_that_makes_it(
+    folder: Path, caxton_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"born-{os.urandom(4).hex()}"
+    place = folder / name
+    write_files(place, dict(ECHO))
+    (place / "caxton.toml").unlink()
+    monkeypatch.setenv("CAXTON_URL", caxton_server.url)
+    monkeypatch.setenv("CAXTON_API_KEY", caxton_server.api_key)
+    terminal = Terminal("deploy", cwd=place, env=dict(os.environ))
+    terminal.wait_for(f'Make it the workspace "{name}"?')
+    terminal.type("\r")
+    assert terminal.finish() == 0
+    assert f"to local/{name}" in terminal.text
 
 
 @pytest.mark.requirement("ONB-3")

@@ -1,6 +1,7 @@
 """What commands print fits 80 and 60 columns, and says what to do next."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,13 @@ from tests.cli.terminal import Terminal
         ["health"],
         ["trace", "--last"],
         ["execution", "show", "--last"],
+        ["trace", "--last", "--events"],
+        ["trace", "--last", "--follow", "--events"],
         ["events", "list", "-n", "5"],
+        ["views", "show", "agents"],
+        ["views", "show", "messages"],
+        ["views", "show", "versions"],
+        ["views", "show", "activity"],
         [
             "ask",
             "echo",
@@ -53,6 +60,33 @@ def test_lines_fit(echo: RunCli, folder: Path, command: list[str], columns: int)
     terminal.finish()
     assert [line for line in terminal.too_wide() if "caxton " not in line] == []  # commands stay whole: they are copied
     assert "Traceback (" not in terminal.text
+
+
+def test_nothing_raw_is_shown_on_a_terminal(echo: RunCli, folder: Path) -> None:
+    echo("ask", "echo", "hello")
+    event = echo("events", "list", "--json").data["events"][-1]["event_id"]
+    for command in (
+        ["trace", "--last", "--events"],
+        ["events", "show", event],
+        ["views", "show", "agents"],
+        ["views", "show", "versions"],
+        ["events", "list"],
+    ):
+        terminal = Terminal(*command, cwd=folder, env=dict(os.environ), columns=80)
+        assert terminal.finish() == 0
+        shown = "\n".join(terminal.lines())
+        assert not re.search(r"\d{4}-\d\d-\d\dT|[{}]|\[\"|[0-9a-f]{64}", shown), shown
+
+
+def test_calls_and_what_they_logged_are_a_table(charts: RunCli, folder: Path) -> None:
+    call = ["tool", "call", "chart-generator.bar_chart", "--args", '{"labels": ["a"], "values": [1]}']
+    assert charts(*call, "--out", str(folder)).code == 0
+    for columns in (60, 80):
+        terminal = Terminal("tool", "logs", "chart-generator", cwd=folder, env=dict(os.environ), columns=columns)
+        assert terminal.finish() == 0
+        assert terminal.too_wide() == []
+        assert "by hand" in terminal.text
+        assert "bar_chart" in terminal.text
 
 
 def test_conversation_list_says_more_and_how_to_go_on(echo: RunCli, folder: Path) -> None:

@@ -77,6 +77,30 @@ def test_wrong_grants_are_refused_in_words(run_cli: RunCli, arguments: tuple[str
     assert run_cli("tool", "grants", "--json").data["grants"] == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["hostil"],
+            'no tool "hostil" is deployed: the grant has no effect until there is one; did you mean "hostile"?',
+        ),
+        (["hostile", "--function", "enviroment"], 'hostile has no function "enviroment"'),
+        (["hostile", "--function", "enviroment"], 'did you mean "environment"?'),
+        (["hostile", "--function", "environment", "--argument", "nam=H*"], 'has an argument "nam"'),
+        (["hostile", "--agent", "clark"], 'no agent "clark" is deployed'),
+    ],
+)
+def test_a_grant_that_has_no_effect_yet_says_so(run_cli: RunCli, folder: Path, arguments: list[str], told: str) -> None:
+    write_files(folder, hostile_tool())
+    assert run_cli("deploy").code == 0
+    made = run_cli("tool", "grant", *arguments, "--environment", "HOME")
+    assert made.code == 0
+    assert told in made.err
+    assert run_cli("tool", "grants", "--json").data["grants"]
+    fits = run_cli("tool", "grant", "hostile", "--function", "environment", "--environment", "HOME")
+    assert fits.err == ""
+
+
 @pytest.mark.requirement("TOL-12")
 def test_init_says_how_to_grant_what_a_template_requests(offline_cli: RunCli, folder: Path) -> None:
     said = offline_cli(

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,29 +10,29 @@ from pathlib import Path
 
 import pytest
 
-import caxton
 from caxton.definitions.tools import manifest_of
 from caxton.definitions.workspace import load_workspace
 from caxton.runtime.settings_sources import load_settings
 from tests.conftest import HOOK_SECRETS, RunningServer
 from tests.docs.snippets import ROOT, snippets
-from tests.support.agents import agent, replies
 from tests.support.deploying import write_files
 
-BUNDLED_TOOLS = Path(caxton.__file__).parent / "bundled" / "tools"
 PAGES = sorted(str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 
 
-def shell(text: str, folder: Path, server: RunningServer, workspace: str) -> str:
-    """Runs a block of commands as a user would, and returns what they print; any failing command fails the test."""
+def shell(text: str, folder: Path, server: RunningServer, workspace: str | None) -> str:
+    """Runs commands in one shell as a user would, and returns what they print; any failing command fails the test.
+
+    Without `workspace` it is `caxton.toml` that says in which one, as for a user.
+    """
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("CAXTON_")},
         **HOOK_SECRETS,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "CAXTON_URL": server.url,
         "CAXTON_API_KEY": server.api_key,
-        "CAXTON_WORKSPACE": workspace,
         "CAXTON_DATA_DIR": str(server.data_dir),
+        **({"CAXTON_WORKSPACE": workspace} if workspace else {}),
     }
     done = subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", text],
@@ -41,114 +40,125 @@ def shell(text: str, folder: Path, server: RunningServer, workspace: str) -> str
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=180,
     )
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
 
+def commands_of(page: str) -> str:
+    """What a reader of `page` types into one shell, and the files that they save on the way. No folder is made for them."""
+    typed: list[str] = []
+    for snippet in snippets(page):
+        if snippet.note.startswith("file: "):
+            path = snippet.note.removeprefix("file: ")
+            typed.append(f"cat > {path} <<'END OF THE FILE'\n{snippet.text}END OF THE FILE\n")
+        elif snippet.note == "run":
+            typed.append(snippet.text)
+    return "".join(typed)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """An empty folder; a workspace that is made in it has a name that no other test uses."""
+    folder = tmp_path / f"docs-{os.urandom(4).hex()}"
+    folder.mkdir()
+    return folder
+
+
 @pytest.mark.requirement("ONB-6")
 @pytest.mark.slow
-def test_the_tour_of_the_readme_works_line_by_line(
-    caxton_server: RunningServer, workspace: str, tmp_path: Path
-) -> None:
+def test_the_tour_of_the_readme_works_line_by_line(caxton_server: RunningServer, fresh: Path) -> None:
     printed = [
-        shell(snippet.text, tmp_path, caxton_server, workspace)
+        shell(snippet.text, fresh, caxton_server, None)
         for snippet in snippets("README.md")
         if snippet.note == "tour: run"
     ]
     assert len(printed) == 4
     assert "60.0 %" in printed[1]
     assert "analyze-data" in printed[1]
-    assert (tmp_path / "revenue-by-month.svg").read_text().startswith("<svg")
+    assert (fresh / "revenue-by-month.svg").read_text().startswith("<svg")
     assert "1.0.0 → 1.1.0" in printed[2]
+    over_http = next(snippet.text for snippet in snippets("README.md") if snippet.note == "tour: over HTTP")
+    told = shell(_of_this_server(over_http, caxton_server, fresh.name), fresh, caxton_server, None)
+    assert told.endswith("}\n")
+    assert json.loads(told)["state"] == "completed"
 
 
-@pytest.mark.slow
-def test_the_tutorial_works_line_by_line(caxton_server: RunningServer, workspace: str, tmp_path: Path) -> None:
-    printed = ""
-    for snippet in snippets("docs/tutorial.md"):
-        if snippet.note.startswith("file: "):
-            path = tmp_path / snippet.note.removeprefix("file: ")
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(snippet.text)
-        elif snippet.note == "run":
-            printed += shell(snippet.text, tmp_path, caxton_server, workspace)
-    assert "O Tuesday, how brightly thou dost compile!" in printed
-    assert "Welcome, Ada! O Ada" in printed
+def _of_this_server(command: str, server: RunningServer, workspace: str) -> str:
+    """A command for the server that `caxton serve` starts, for that of the tests."""
+    for said, meant in {
+        "http://127.0.0.1:8080": server.url,
+        "$(cat ~/.local/share/caxton/admin.key)": server.api_key,
+        "X-Caxton-Workspace: shop": f"X-Caxton-Workspace: {workspace}",
+    }.items():
+        assert said in command
+        command = command.replace(said, meant)
+    return command
 
 
 PRINTED = {
-    "circuit-breakers": [
+    "tutorial": ["O Tuesday, how brightly thou dost compile!", "Welcome, Ada! O Ada"],
+    "how-to/circuit-breakers": [
         r"agent fragile +open +temporarily unavailable; ",
         r"Repaired: a good one",
         r"all circuit breakers are closed",
         r"(?s)circuit_breaker_opened.*circuit_breaker_half_opened.*circuit_breaker_closed",
         r"the circuit breaker of agent fragile is closed; it was open",
     ],
-    "event-log": [r"(?s)the chain is unbroken.*the chain is unbroken"],
-    "govern-agents": ["checked the order|granted"],
-    "limits-and-fairness": [r"agent clerk +2 of 2 in flight, 10/s +\d waiting +for "],
-    "manage-keys-and-roles": ["(?s)(cx_.*){6}"],
-    "memory": ["Anna drinks tea", "2 memories would be removed", "2 memories and 0 relations brought in"],
-    "read-web-pages": [
+    "how-to/event-log": [r"(?s)the chain is unbroken.*the chain is unbroken"],
+    "how-to/govern-agents": ["checked the order|granted"],
+    "how-to/limits-and-fairness": [r"agent clerk +2 of 2 in flight, 10/s +\d waiting +for "],
+    "how-to/manage-keys-and-roles": ["(?s)(cx_.*){6}"],
+    "how-to/memory": ["Anna drinks tea", "2 memories would be removed", "2 memories and 0 relations brought in"],
+    "how-to/read-web-pages": [
         "needs what nobody has granted: http://127.0.0.1:18777",
         "Soup of <b>leeks</b>, 6 euros.",
     ],
-    "roll-out-a-new-version": [
+    "how-to/retention-and-deletion": ["deleted: 2 messages", "executions     365 d"],
+    "how-to/roll-out-a-new-version": [
         "canary: not live yet",
         "5 % of new conversations",
         "50 % of new",
         "2.0.0 was rolled back",
     ],
-    "run-from-a-webhook": [r"Reviewed\. ada pushed 2 commits to\s+ada/engine", "came before, and is not done again"],
-    "run-on-a-schedule": ["Done: Report on Berlin for", "due times from"],
-    "use-an-openai-client": [
+    "how-to/run-from-a-webhook": [
+        r"Reviewed\. ada pushed 2 commits to\s+ada/engine",
+        "came before, and is not done again",
+    ],
+    "how-to/run-on-a-schedule": ["Done: Report on Berlin for", "due times from"],
+    "how-to/use-an-openai-client": [
         r"'write-verse', 'agent:poet'",
         r"O Tuesday, how brightly thou dost compile! \(verse 1\)",
         "O Wednesday, how brightly",
         r"O Friday, how brightly thou dost compile! \(verse 2\)",
     ],
-    "use-the-python-client": [
+    "how-to/use-the-python-client": [
         "O Tuesday, how brightly thou dost compile!",
         'no agent offers the capability "write-vers" . did you mean "write-verse"?',
         "reply of poet",
         "4 messages",
         "50 of 50",
     ],
-    "write-a-tool": [r"✓ tools/word-count/ \(4 files\)"],
-    "write-an-agent": ["Send me a table, and say that you want its sum."],
+    "how-to/write-a-tool": [r"✓ tools/word-count/ \(4 files\)"],
+    "how-to/write-an-agent": ["Send me a table, and say that you want its sum."],
 }
-"""What the commands of each how-to print, as patterns."""
+"""What the commands of each page print, as patterns."""
+
+
+def test_no_page_with_commands_to_type_is_left_out() -> None:
+    assert {f"docs/{page}.md" for page in PRINTED} == {page for page in PAGES if commands_of(page)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PRINTED)
-def test_the_how_to_works_line_by_line(page: str, caxton_server: RunningServer, workspace: str, tmp_path: Path) -> None:
-    (tmp_path / "caxton.toml").write_text("")
-    for tool in ("csv-tools", "chart-generator") if page != "write-a-tool" else ():
-        shutil.copytree(BUNDLED_TOOLS / tool, tmp_path / "tools" / tool)
-    printed = ""
-    for snippet in snippets(f"docs/how-to/{page}.md"):
-        if snippet.note.startswith("file: "):
-            path = tmp_path / snippet.note.removeprefix("file: ")
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(snippet.text)
-        elif snippet.note == "run":
-            printed += shell(snippet.text, tmp_path, caxton_server, workspace)
+def test_the_page_works_line_by_line_in_an_empty_folder(
+    page: str, caxton_server: RunningServer, workspace: str, fresh: Path
+) -> None:
+    commands = commands_of(f"docs/{page}.md")
+    printed = shell(commands, fresh, caxton_server, None if "caxton init" in commands else workspace)
     for pattern in PRINTED[page]:
-        assert re.search(pattern, printed), pattern
-
-
-@pytest.mark.slow
-def test_retention_and_deletion_work_line_by_line(caxton_server: RunningServer, workspace: str, tmp_path: Path) -> None:
-    write_files(tmp_path, {"caxton.toml": "", **agent("echo", rules=replies("{{ request }}"))})
-    printed = ""
-    for snippet in snippets("docs/how-to/retention-and-deletion.md"):
-        if snippet.note == "run":
-            printed += shell(snippet.text, tmp_path, caxton_server, workspace)
-    assert "deleted: 2 messages" in printed
-    assert "executions     365 d" in printed
+        assert re.search(pattern, printed), f"{pattern}\n{printed}"
 
 
 def test_the_agent_of_the_how_to_is_valid(tmp_path: Path) -> None:

@@ -45,6 +45,38 @@ def test_the_functions_of_tools_are_checked_where_they_are_known() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("delegate", "hint"),
+    [
+        ("write-vers", '"write-vers" in delegates of the agent\'s file is misspelt: write "write-verse" there'),
+        ("write-prose", 'did you mean "write-prose"?'),
+    ],
+)
+def test_of_two_spellings_of_a_capability_the_one_that_is_offered_is_right(delegate: str, hint: str) -> None:
+    script = b'rules = [{ steps = [{ capability = "write-verse@^1" }, { reply = "x" }] }]'
+    text = agent_text("a", f'delegates = ["{delegate}"]', 'script = "a.script.toml"')
+    source = read_agent("a.toml", {"a.toml": text.encode(), "a.script.toml": script}).value
+    assert source is not None
+    offering = [agent("poet", offers="write-verse"), agent("prose", offers="write-prose")]
+    [problem] = [each for each in crosscheck([source, *offering], {}) if each.file == "agents/a.script.toml"]
+    assert problem.message == f'the agent may not hand work over to "write-verse": its delegates are "{delegate}"'
+    assert problem.hint == hint
+
+
+def test_of_two_spellings_of_a_tool_the_one_that_is_there_is_right() -> None:
+    script = b'rules = [{ steps = [{ tool = "csv-tools.sum" }, { reply = "x" }] }]'
+    text = agent_text("a", 'tools = ["csv-tool"]', 'script = "a.script.toml"')
+    source = read_agent("a.toml", {"a.toml": text.encode(), "a.script.toml": script}).value
+    assert source is not None
+    problems = crosscheck([source], {"csv-tools": ["sum"]})
+    assert [(problem.message, problem.hint) for problem in problems if problem.file == "agents/a.script.toml"] == [
+        (
+            'the agent may not call "csv-tools.sum"',
+            '"csv-tool" in tools of the agent\'s file is misspelt: write "csv-tools" there',
+        )
+    ]
+
+
 def test_a_policy_that_would_guard_nothing_is_refused() -> None:
     policies = '[tool_policies."till.ad"]\napproval_mode = "operator"\n[tool_policies.tilt]\nrisk_level = "high"\n'
     text = agent_text("a", 'tools = ["till"]') + "\n" + policies

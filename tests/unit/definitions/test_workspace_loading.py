@@ -64,7 +64,7 @@ def test_a_workspace_is_found_from_any_folder_in_it(tmp_path: Path, start: str) 
 def test_a_folder_without_caxton_toml_is_no_workspace(tmp_path: Path, find: Callable[[Path], object]) -> None:
     with pytest.raises(NotFound, match=r"is not a workspace: it has no caxton\.toml") as error:
         find(tmp_path)
-    assert error.value.hints[0].command == "caxton init my-agent"
+    assert [hint.command for hint in error.value.hints] == ["caxton init --empty", "caxton init my-agent"]
     with pytest.raises(NotFound, match="there is no folder"):
         find(tmp_path / "nowhere")
 
