@@ -23,14 +23,27 @@ def add_docs_page(api: FastAPI) -> None:
         swagger_favicon_url=f"{FILES}/favicon.png",
         swagger_ui_parameters={"persistAuthorization": False, "validatorUrl": None},
     )
-    body = bytes(page.body)
-    headers = {"Content-Security-Policy": _policy(body.decode())}
+    text = _from_this_origin(bytes(page.body).decode(), str(api.openapi_url))
+    body = text.encode()
+    headers = {"Content-Security-Policy": _policy(text)}
 
     async def docs(_: Request) -> Response:
         return HTMLResponse(body, headers=headers)
 
     api.add_route("/docs", docs, methods=["GET"], include_in_schema=False)
     _write_description_once(api)
+
+
+def _from_this_origin(page: str, description: str) -> str:
+    """`page`, asking for the description at its origin's address.
+
+    A page that was opened as http://user:key@host would else take user and key into every address that it asks for, which
+    browsers refuse. Without them they send the same login by themselves. "Try it out" asks where the description came from.
+    """
+    asked = f"url: '{description}'"
+    if asked not in page:
+        raise RuntimeError("Swagger UI's page has another form than this one is made for")
+    return page.replace(asked, f"url: window.location.origin + '{description}'")
 
 
 def _write_description_once(api: FastAPI) -> None:

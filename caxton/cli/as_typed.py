@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from caxton.domain.errors import CaxtonError, Hint, InvalidInput
+from caxton.domain.errors import CaxtonError, Hint, InvalidInput, NotFound
 
 CALLED_OTHERWISE: Mapping[str, tuple[str, ...]] = {
     "agent": ("of_agent", "agent"),
@@ -29,6 +29,15 @@ CALLED_OTHERWISE: Mapping[str, tuple[str, ...]] = {
 }
 """Fields of the API whose option or argument has another name, or one among several; all others are called alike in both."""
 
+KINDS: Mapping[str, tuple[str, str]] = {
+    "x": ("an execution", "caxton execution show"),
+    "c": ("a conversation", "caxton conversation show"),
+    "d": ("a deployment", "caxton deployments show"),
+    "ap": ("an approval", "caxton approvals show"),
+}
+"""What an id is of, by what it begins with, and the command that shows it."""
+
+_ID = re.compile(r'"(([a-z]+)_[0-9a-z]{10,})"')
 _FIELD = re.compile(r"`(\w+)`")
 _ASKING = re.compile(r"^caxton ask (--agent \S+|\S+)(?: \"…\")?$")
 
@@ -47,6 +56,8 @@ def as_typed(error: CaxtonError, command: str, parameters: Mapping[str, str]) ->
     if isinstance(error, InvalidInput):
         error.message = _in_options(error.message, error.details.get("problems"), parameters)
         error.hints = [hint.model_copy(update={"text": _quoted(hint.text, parameters)}) for hint in error.hints]
+    if isinstance(error, NotFound):
+        error.hints = [*_of_another_kind(error.message), *error.hints]
     if command == "caxton chat":
         error.hints = [_to_chat(hint) for hint in error.hints]
     return error
@@ -70,6 +81,17 @@ def option_of(field: str, parameters: Mapping[str, str]) -> str | None:
     """The option or argument by which a command is given a field of the API; None if it has none for it."""
     names = CALLED_OTHERWISE.get(field, (field,))
     return next((parameters[name] for name in names if name in parameters), None)
+
+
+def _of_another_kind(message: str) -> list[Hint]:
+    """For who gave the id of something else than the command shows."""
+    found = _ID.search(message)
+    if found is None or found[2] not in KINDS:
+        return []
+    kind, command = KINDS[found[2]]
+    if kind.partition(" ")[2] in message.partition('"')[0]:
+        return []
+    return [Hint(text=f"this is the id of {kind}", command=f"{command} {found[1]}")]
 
 
 def _to_chat(hint: Hint) -> Hint:

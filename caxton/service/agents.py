@@ -222,10 +222,10 @@ class Agents:
         similar = similar_names(name, names)
         offering = self.directory.registry(transaction, scope).index.providers.get(name, ())
         if offering:
-            agents = sorted({provider.agent for provider in offering})
+            similar = sorted({provider.agent for provider in offering})[:MOST_OFFERING]
             hint = [
                 Hint(text=f'"{name}" is a capability; offered by {each}', command=f"caxton agent show {each}")
-                for each in agents[:MOST_OFFERING]
+                for each in similar
             ]
         elif transaction.component(scope, "tool", name) is not None:
             hint = [Hint(text=f'"{name}" is a tool', command=f"caxton tool show {name}")]

@@ -6,7 +6,7 @@ import pytest
 
 from caxton.cli.app import build
 from caxton.cli.as_typed import CALLED_OTHERWISE, as_typed
-from caxton.domain.errors import Hint, InvalidInput, NoCapableAgent
+from caxton.domain.errors import Hint, InvalidInput, NoCapableAgent, NotFound
 
 
 def test_a_field_is_told_as_the_option_that_gives_it() -> None:
@@ -42,6 +42,17 @@ def test_who_chats_is_told_how_to_chat(asking: str, chatting: str) -> None:
 
     assert told("caxton chat") == chatting
     assert told("caxton ask") == asking
+
+
+def test_an_id_of_something_else_is_told_as_what_it_is() -> None:
+    def hints(kind: str, identity: str) -> list[str | None]:
+        error = NotFound(f'there is no {kind} "{identity}"')
+        return [hint.command for hint in as_typed(error, "caxton trace", {}).hints]
+
+    assert hints("execution", "c_8fn94e2v66be82ebj61akh") == ["caxton conversation show c_8fn94e2v66be82ebj61akh"]
+    assert hints("conversation", "x_8fn94e2v66be82ebj61akh") == ["caxton execution show x_8fn94e2v66be82ebj61akh"]
+    assert hints("execution", "x_8fn94e2v66be82ebj61akh") == []
+    assert hints("agent", "c_ool") == []
 
 
 def test_options_with_another_name_than_the_field_are_there() -> None:
