@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
@@ -112,8 +113,8 @@ class _Connection(asyncio.Protocol):
 class _Pool:
     """Connections that wait for requests, and requests that wait for connections."""
 
-    def __init__(self, host: str, port: int, result: Result) -> None:
-        self.host, self.port, self.result = host, port, result
+    def __init__(self, host: str, port: int, result: Result, most: int) -> None:
+        self.host, self.port, self.result, self.most = host, port, result, most
         self.idle: list[_Connection] = []
         self.waiting: deque[tuple[bytes, float]] = deque()
         self.open = 0
@@ -123,7 +124,7 @@ class _Pool:
             self.idle.pop().send(request, due)
             return
         self.waiting.append((request, due))
-        if self.open < MOST_CONNECTIONS:
+        if self.open < self.most:
             self.open += 1
             task = asyncio.ensure_future(self._connect())
             task.add_done_callback(lambda done: done.exception())
@@ -149,17 +150,26 @@ class _Pool:
 
 
 async def offer(
-    url: str, rate: float, seconds: float, request: Callable[[int], bytes], processes: dict[str, psutil.Process]
+    url: str,
+    rate: float,
+    seconds: float,
+    request: Callable[[int], bytes],
+    processes: dict[str, psutil.Process],
+    over: Callable[[], bool] = lambda: False,
+    connections: int = MOST_CONNECTIONS,
 ) -> Result:
-    """Sends `rate` requests a second for so long, and waits for their answers."""
+    """Sends `rate` requests a second for so long, or until it is `over`, and waits for their answers.
+
+    Over so many connections at the most.
+    """
     parts = urlsplit(url)
     result = Result(seconds=seconds)
-    pool = _Pool(parts.hostname or "", parts.port or 80, result)
+    pool = _Pool(parts.hostname or "", parts.port or 80, result, connections)
     before = {name: process.cpu_times() for name, process in processes.items()}
     first: dict[str, int] = {}
     start = time.perf_counter()
     total = int(rate * seconds)
-    while result.due < total:
+    while result.due < total and not over():
         elapsed = time.perf_counter() - start
         if not first and elapsed > 1:
             first = {name: process.memory_info().rss for name, process in processes.items()}
@@ -169,12 +179,13 @@ async def offer(
         await asyncio.sleep(0.001)
     took = time.perf_counter() - start
     for name, process in processes.items():
-        used, known = process.cpu_times(), before[name]
-        result.shares[name] = (used.user + used.system - known.user - known.system) / took
-        memory = process.memory_info().rss
-        result.resident[name] = (first.get(name, memory), memory)
+        with suppress(psutil.NoSuchProcess):  # a helper that has ended meanwhile
+            used, known = process.cpu_times(), before[name]
+            result.shares[name] = (used.user + used.system - known.user - known.system) / took
+            memory = process.memory_info().rss
+            result.resident[name] = (first.get(name, memory), memory)
     deadline = time.perf_counter() + PATIENCE
-    while sum(result.statuses.values()) < total and time.perf_counter() < deadline:
+    while sum(result.statuses.values()) < result.due and time.perf_counter() < deadline:
         await asyncio.sleep(0.01)
     return result
 

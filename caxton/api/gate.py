@@ -14,6 +14,7 @@ from caxton.api.errors import error_answer
 from caxton.api.head import BROWSER_LOGIN, basic, bearer, check_head, read_headers
 from caxton.api.lasting_answers import LastingAnswer, Watch, recheck_of
 from caxton.api.services import Services
+from caxton.api.turnstile import Turnstile
 from caxton.api.web import OPEN_PATHS, WebAccess, WebRules, is_browser_page, with_security
 from caxton.domain.buckets import TokenBucket
 from caxton.domain.errors import (
@@ -72,6 +73,7 @@ class Gate:
         self.authentication = services.authentication
         self.rates = services.rates
         self.bodies = Bodies(services.limits)
+        self.turnstile = Turnstile()
         access = access or WebAccess()
         self.rules = WebRules(access)
         self._watch = Watch()
@@ -155,6 +157,7 @@ class Gate:
                 return
             browser = is_browser_page(method, path)
             caller = state["caller"] = await self._authenticate(headers, _address(scope), browser=browser)
+            await self.turnstile.enter(caller.scope.customer)
             state["recheck"] = recheck_of(caller, lambda: self._authenticate(headers, _address(scope), browser=browser))
             send = state["answer"] = LastingAnswer(send, state["recheck"], _refusing(scope, receive, send), self._watch)
             ORIGIN.set((_address(scope), caller.channel, caller.key_id, state["request_id"]))

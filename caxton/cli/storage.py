@@ -31,7 +31,8 @@ def storage(
         say(style("on the server's disk, of all customers", "bold"))
         rows: list[list[str]] = []
         for part in found.server:
-            note = f"{format_size(part.free)} of it free, and used again" if part.free else ""
+            then = "used again, and more than a reserve given back" if part.shrinks else "used again"
+            note = f"{format_size(part.free)} of it free: {then}" if part.free else ""
             if part.name == "data folder" and found.limit:
                 note = f"of {format_size(found.limit)} (limits.data_size)"
             rows.append([f"  {part.name}", format_size(part.bytes), note])

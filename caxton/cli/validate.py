@@ -19,11 +19,13 @@ def validate() -> None:
     from caxton.cli.problems import render
     from caxton.cli.workspace import load_against, workspace_folder
     from caxton.domain.errors import InvalidDefinitions
+    from caxton.runtime.model_warnings import idle_flow_limits
 
     folder = workspace_folder()
-    current().settings()
+    loaded = current().settings()
     with connect(patience=0) as caxton:
         workspace = load_against(folder, caxton)
+    workspace.problems += idle_flow_limits(loaded.settings, loaded.origins)
     if current().json:
         emit({"valid": not workspace.errors, "problems": workspace.problems})
     elif workspace.problems:

@@ -1,7 +1,7 @@
 """A queue in which whoever asks much does not keep others waiting: each kind of entry has its turn."""
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -49,3 +49,46 @@ class FairQueue(Generic[T]):
             del self._entries[kind]
         self._count -= 1
         return entry
+
+
+class QueueOfCustomers(Generic[T]):
+    """Customers take turns, and so do each one's kinds of entries: whoever has many kinds has no more turns for that."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._of: dict[str, FairQueue[T]] = {}
+        self._turns: deque[str] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._turns)
+
+    def put(self, customer: str, kind: Hashable, entry: T) -> None:
+        """Adds an entry."""
+        self._queue(customer).put(kind, entry)
+
+    def put_back(self, customer: str, kind: Hashable, entry: T) -> None:
+        """Adds an entry that was taken, before all others of its kind."""
+        self._queue(customer).put_back(kind, entry)
+
+    def _queue(self, customer: str) -> FairQueue[T]:
+        found = self._of.get(customer)
+        if found is None:
+            found = self._of[customer] = FairQueue()
+            self._turns.append(customer)
+        return found
+
+    def take(self, without: Container[str] = ()) -> T | None:
+        """Takes the entry whose turn it is; None if there is none of other customers than those."""
+        for _ in range(len(self._turns)):
+            customer = self._turns.popleft()
+            if customer in without:
+                self._turns.append(customer)
+                continue
+            queue = self._of[customer]
+            entry = queue.take()
+            if queue:
+                self._turns.append(customer)
+            else:
+                del self._of[customer]
+            return entry
+        return None

@@ -30,6 +30,9 @@ FENCE = LEASE.total_seconds() - 2.0
 LOOK_EVERY = 1.0
 """Seconds between looks for places that others have left, and for news that got lost."""
 
+PEEKS = 5
+"""How often in that time it looks whether other workers, as far as they are on this machine, are still there."""
+
 CLOSE_TIMEOUT = 2.0
 """Seconds for the last word to the store."""
 
@@ -44,6 +47,8 @@ AGAIN, LONGEST_AGAIN = 0.1, 2.0
 
 Tell = Callable[[FlowCall], Awaitable[bool]]
 """Tells the workflow of a call that it is its turn. False if there is no such workflow any more."""
+
+HasGone = Callable[[str], bool]
 
 Ask = Callable[[Allocation], None]
 
@@ -65,11 +70,23 @@ class _Held:
 class Flow:
     """The FlowControl port over the store."""
 
-    def __init__(self, records: Records, stream: DeltaStream) -> None:
-        """Keep places in `records`, and hear from other workers over `stream`."""
+    def __init__(
+        self, records: Records, stream: DeltaStream, worker: str | None = None, has_gone: HasGone = lambda _: False
+    ) -> None:
+        """Keep places in `records`, and hear from other workers over `stream`.
+
+        Args:
+            records: where the places are.
+            stream: carries news between workers.
+            worker: this one's name; a random one unless it is given.
+            has_gone: whether another worker is known to be dead, by its name.
+        """
         self.records = records
         self.stream = stream
-        self.worker = new_id("w")
+        self.worker = worker or new_id("w")
+        self._has_gone = has_gone
+        self._others = frozenset[str]()
+        """Other workers that had places the last time that somebody looked."""
         self._tell: Tell | None = None
         self._asked: list[Ask] = []
         self._asking: asyncio.Task[None] | None = None
@@ -244,7 +261,7 @@ class Flow:
             self._renewed = _clock()
             looked = 0.0
             while True:
-                await asyncio.sleep(LOOK_EVERY)
+                await self._rest()
                 try:
                     if _clock() - self._renewed >= RENEW_EVERY:
                         await self._renew()
@@ -260,6 +277,16 @@ class Flow:
         finally:
             unsubscribe()
 
+    async def _rest(self) -> None:
+        """Waits until it is time to look; meanwhile it gives up places of workers that have died."""
+        for _ in range(PEEKS):
+            await asyncio.sleep(LOOK_EVERY / PEEKS)
+            gone = frozenset(worker for worker in self._others if self._has_gone(worker))
+            if gone:
+                self._others -= gone
+                log.info("places of %d workers are free, for their processes are gone", len(gone))
+                self._ask(partial(Allocation.take_from, workers=gone))
+
     async def _renew(self) -> None:
         if not self._held:
             self._renewed = _clock()
@@ -271,7 +298,9 @@ class Flow:
 
     async def _look(self) -> None:
         """Sees what others have decided of this worker's calls, and lets calls in that nobody else does."""
-        if not await self.records.read(lambda transaction: transaction.any_places()):
+        found = await self.records.read(lambda transaction: transaction.workers_of_places())
+        self._others = frozenset(worker for worker in found if worker not in (None, self.worker))
+        if not found:
             return
         self._ask(Allocation.sweep)
         places = await self.records.read(lambda transaction: transaction.places_of_worker(self.worker))

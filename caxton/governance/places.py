@@ -9,7 +9,7 @@ free. Those beyond wait in the store alone, and cost no worker anything; their w
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -136,6 +136,13 @@ class Allocation:
     def sweep(self) -> None:
         """Gives up what belongs to workers that have died, and has others come near."""
         for place in self.transaction.places_expired(self.now):
+            self._near.pop(place.call.key, None)
+            self._send_back(place)
+        self.tells = True
+
+    def take_from(self, workers: Collection[str]) -> None:
+        """Gives up what belongs to workers that are known to have died."""
+        for place in [place for worker in sorted(workers) for place in self.transaction.places_of_worker(worker)]:
             self._near.pop(place.call.key, None)
             self._send_back(place)
         self.tells = True

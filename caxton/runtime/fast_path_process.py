@@ -120,7 +120,11 @@ class FastPathProcess:
         """
         if self._load.add(len(requests), time.monotonic()):
             self._wanted.set()
-        answer = await self._ask(requests)
+        try:
+            answer = await self._ask(requests)
+        finally:
+            if self._writer is not None:
+                self._ports.records.log_changes.tell({request.scope.customer for request in requests})
         if answer is not None and answer.accepted is not None:
             METRICS.batch_accepted("worker")
             return ACCEPTED.validate_json(answer.accepted)

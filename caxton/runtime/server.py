@@ -442,6 +442,8 @@ class _Server:
         return found | {KEY_IDS: self.key_ids} if self.key_ids else found
 
     def _announce(self, metrics_url: str | None, models: "ModelGateway") -> None:
+        from caxton.runtime.model_warnings import start_warnings
+
         urls: dict[str, str] = {}
         if self.with_api:
             urls["api"] = self._url()
@@ -453,16 +455,9 @@ class _Server:
             urls["metrics"] = metrics_url
         if self.embedded:
             self.folder.announce(_announcement(urls))
-        self._warn_of_model(models)
+        for warning in start_warnings(self.settings, models):
+            self.reporter.notice(warning)
         self.reporter.ready(time.perf_counter() - self.began, urls)
-
-    def _warn_of_model(self, models: "ModelGateway") -> None:
-        """Says that the default model cannot be used: agents that have a script answer by that."""
-        try:
-            models.default()
-        except CaxtonError as error:
-            hint = f" ({error.hints[0].text})" if error.hints else ""
-            self.reporter.notice(f"{error.message}{hint}; scripts answer instead")
 
     def _url(self) -> str:
         assert self.socket is not None

@@ -50,6 +50,7 @@ from caxton.runtime.fast_path_ports import circuit_breakers, flow_rules, open_da
 from caxton.runtime.guard import base_limits, build_guard, standing_grants
 from caxton.runtime.hook_secrets import hook_secret_problem
 from caxton.runtime.memory import build_backend, build_embedder, memory_lacks
+from caxton.runtime.presence import has_gone, worker_name
 from caxton.runtime.settings import Settings
 from caxton.service.agents import Agents
 from caxton.service.approvals import Approvals
@@ -70,6 +71,7 @@ from caxton.service.disk_guard import DiskGuard
 from caxton.service.engine import Engine
 from caxton.service.event_log import EventLog
 from caxton.service.fast_path import Accept, FastPath
+from caxton.service.free_room import FreeRoom
 from caxton.service.hooks import Hooks
 from caxton.service.keys import Keys
 from caxton.service.listening import Listening
@@ -143,6 +145,7 @@ class Parts:
     async def open(self) -> None:
         """Begins to hear of turns in other processes."""
         if isinstance(self.stream, PostgresStream):
+            self.stream.carry_news(self.database.log_changes)
             await self.stream.start()
 
     async def close(self) -> None:
@@ -172,7 +175,7 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
     near = InlineReads(database) if database.is_sqlite else database
     stream = LocalStream() if database.is_sqlite else PostgresStream(database.engine.url)
     return Parts(
-        flow=Flow(database, stream),
+        flow=Flow(database, stream, worker_name(), has_gone),
         guard=guard,
         settings=settings,
         database=database,
@@ -311,14 +314,20 @@ def build_deadline_worker(parts: Parts, client: Client, task_queue: str, server_
     projections = Projections(parts.database, parts.archive)
 
     async def follow() -> None:
-        await projections.follow_all()
+        await projections.follow_growth()
         await server_log.milestones()
 
     remember = AutoStore(parts.memories, parts.database, parts.blobs).remember if parts.memories else None
     deletions = Deletions(parts.database, engine, parts.blobs, parts.memories)
     retention = build_retention(parts, deletions)
     handlers = {**deletions.handlers, **retention.handlers}
-    return DeadlineWorker(parts.database, engine, follow, remember, handlers, retention.ensure)
+    room = FreeRoom(parts.database)
+
+    async def ensure() -> None:
+        await retention.ensure()
+        await room.give_back()
+
+    return DeadlineWorker(parts.database, engine, follow, remember, handlers, ensure)
 
 
 def build_retention(parts: Parts, deletions: Deletions) -> Retention:

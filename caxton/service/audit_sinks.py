@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from caxton.domain.audit import AuditSink
 from caxton.domain.errors import AuditSinkBehind, CaxtonError, ChannelFailed
+from caxton.domain.log_changes import LogNews
 from caxton.domain.records import Records, Transaction
 from caxton.observability.metrics import METRICS
 from caxton.recording.journal import now
@@ -23,14 +24,17 @@ log = logging.getLogger(__name__)
 BATCH = 100
 """Events a sink gets at once."""
 
-EVERY = 0.5
-"""Seconds between looks at the end of the log."""
+GATHER = 0.25
+"""Seconds from the news that the log has grown until it is read: what comes meanwhile travels along."""
+
+PAUSE = 0.5
+"""Half the seconds after the first failure; then twice as long each time."""
 
 LOOK_EVERY = 1.0
 """Seconds between looks how far the sinks are."""
 
 LEASE = 20.0
-"""Seconds for which one process carries for a sink; it renews that as long as it lives."""
+"""Seconds for which one process carries for a sink; it renews that as long as it lives, and looks for events as often."""
 
 LONGEST_WAIT = 30.0
 """Seconds after which a sink that does not answer is tried again, at the most."""
@@ -69,22 +73,26 @@ class AuditCarrier:
         self.sink = sink
         self._owner = random.randrange(1, 2**31)
         self._renewed = -LEASE
+        self._carries = False
+        """Whether it had the lease the last time."""
 
     async def run(self) -> None:
         """Carries what there is, and waits for more. A sink that is down is tried again; nothing else waits for it."""
-        wait, failing = EVERY, False
+        wait, failing = PAUSE, False
+        grown = LogNews(self.records.log_changes)
         try:
             while True:
                 try:
                     busy = await self.carry()
                     if failing:
                         log.info("audit sink %s takes events again", self.name)
-                    wait, failing = 0.0 if busy else EVERY, False
+                    failing = False
+                    wait = 0.0 if busy else await self._news(grown)
                 except ChannelFailed as error:
                     log.log(
                         logging.DEBUG if failing else logging.WARNING, "audit sink %s: %s", self.name, error.message
                     )
-                    wait, failing = min(max(wait, EVERY) * 2, LONGEST_WAIT), True
+                    wait, failing = min(max(wait, PAUSE) * 2, LONGEST_WAIT), True
                 except CaxtonError as error:
                     log.warning("audit sink %s waits: %s", self.name, error.message)
                     wait = 1.0
@@ -93,8 +101,15 @@ class AuditCarrier:
                     wait = 5.0
                 await asyncio.sleep(wait)
         finally:
+            grown.leave()
             with contextlib.suppress(Exception):
                 await self.sink.close()
+
+    async def _news(self, grown: LogNews) -> float:
+        """Waits until there may be something to carry. Returns how many seconds more are good."""
+        if not self._carries:
+            return LEASE / 3
+        return GATHER if await grown.wait(LEASE / 3) else 0.0
 
     async def carry(self) -> bool:
         """Brings one batch of each customer. Returns whether there may be more.
@@ -103,7 +118,8 @@ class AuditCarrier:
             ChannelFailed: the sink has not taken one.
             StoreUnavailable: the log cannot be read, or the place not be kept.
         """
-        if not await self._has_lease():
+        self._carries = await self._has_lease()
+        if not self._carries:
             return False
         more = False
         for customer, (position, head) in (await self.records.read(lambda tx: _places(tx, self.name))).items():

@@ -6,6 +6,7 @@ and put off if that fails, so none holds up another one.
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -49,7 +50,7 @@ TAKEN_FOR = timedelta(seconds=30)
 """For so long a deadline is its taker's alone: longer than it may take. After that its taker has died."""
 
 FOLLOW_EVERY = 5.0
-"""Seconds between which the views of the log are brought up to date; a reader brings them up to date at once."""
+"""Seconds between which the views of a log that grows are brought up to date; a reader brings them up to date at once."""
 
 ENSURE_EVERY = 20.0
 """Seconds between looks whether what is done again and again is noted."""
@@ -98,7 +99,7 @@ class DeadlineWorker:
     records: Records
     engine: Engine
     follow: Callable[[], Coroutine[Any, Any, None]] | None = field(default=None, repr=False)
-    """Lets the views of the log catch up."""
+    """Waits until the log has grown, and lets its views catch up."""
     remember: Callable[[Scope, ExecutionId], Coroutine[Any, Any, None]] | None = field(default=None, repr=False)
     """Remembers what an execution was asked, and what it replied."""
     others: Mapping[str, Handler] = field(default_factory=dict[str, Handler], repr=False)
@@ -131,8 +132,13 @@ class DeadlineWorker:
             async with slots:
                 await self._deal_with(deadline)
 
-        promises = [deadline for deadline in due if deadline.kind in ("pressure", "breach")]
-        others = [deal(deadline) for deadline in due if deadline.kind not in ("pressure", "breach")]
+        promises: list[Deadline] = []
+        others: list[Coroutine[Any, Any, None]] = []
+        for deadline in due:
+            if deadline.kind in ("pressure", "breach") and not deadline.attempts:
+                promises.append(deadline)
+            else:  # also one that has failed, and would spoil the transaction of all promises
+                others.append(deal(deadline))
         await asyncio.gather(self._deal_with_promises(promises), *others)
         return len(due)
 
@@ -145,22 +151,22 @@ class DeadlineWorker:
         )
 
     async def _deal_with_promises(self, due: Sequence[Deadline]) -> None:
-        """Those that need nothing but the store, in one transaction; if that fails, each in one of its own."""
-        if len(due) > 1:
-            try:
-                told = await self.records.write(
-                    lambda transaction: [name for deadline in due for name in _record(transaction, deadline)]
-                )
-            except NOT_ITS_FAULT as error:
-                log.warning("deadlines wait: %s", error.message)
-                return
-            except Exception:
-                log.info("deadlines are dealt with one by one, for one of them fails")
-            else:
-                _count(told)
-                return
-        for deadline in due:
-            await self._deal_with(deadline)
+        """Those that need nothing but the store, in one transaction; if that fails, each half of them in one, and so on."""
+        if len(due) <= 1:
+            for deadline in due:
+                await self._deal_with(deadline)
+            return
+        try:
+            told = await self.records.write(lambda transaction: _record(transaction, due))
+        except NOT_ITS_FAULT as error:
+            log.warning("deadlines wait: %s", error.message)
+        except Exception:
+            log.info("deadlines are dealt with in two halves, for one of them fails")
+            middle = len(due) // 2
+            await self._deal_with_promises(due[:middle])
+            await self._deal_with_promises(due[middle:])
+        else:
+            _count(told)
 
     async def _deal_with(self, deadline: Deadline) -> None:
         """Deals with one. If it fails that is noted, and it is tried again later."""
@@ -195,7 +201,7 @@ class DeadlineWorker:
             return
         if deadline.kind == "escalation":
             await self._tell(deadline)
-        _count(await self.records.write(lambda transaction: _record(transaction, deadline)))
+        _count(await self.records.write(lambda transaction: _record(transaction, [deadline])))
 
     async def _note_failure(self, deadline: Deadline, error: Exception) -> None:
         policy = _MEMORY if deadline.kind == "memory" else _NEVER_GIVEN_UP if deadline.kind in self.others else _OTHERS
@@ -293,15 +299,24 @@ def _give_up(transaction: Transaction, deadline: Deadline, attempts: int, code: 
         transaction.add_events_once(scope, [event])
 
 
-def _record(transaction: Transaction, deadline: Deadline) -> list[str]:
-    """Strikes the deadline out and tells what it means; returns the types of the events."""
-    if not transaction.remove_deadline(deadline):
-        return []
+def _record(transaction: Transaction, due: Sequence[Deadline]) -> list[str]:
+    """Strikes deadlines out and tells what they mean; returns the types of the events."""
+    of_scope: defaultdict[Scope, list[Deadline]] = defaultdict(list)
+    for deadline in due:
+        if transaction.remove_deadline(deadline):
+            of_scope[deadline.scope].append(deadline)
+    told: list[str] = []
+    for scope, removed in of_scope.items():
+        executions = transaction.executions(scope, list({deadline.execution_id for deadline in removed}))
+        for deadline in removed:
+            found = executions.get(deadline.execution_id)
+            if found is not None:
+                told += _meaning(transaction, deadline, found.execution)
+    return told
+
+
+def _meaning(transaction: Transaction, deadline: Deadline, execution: Execution) -> list[str]:
     scope = deadline.scope
-    found = transaction.executions(scope, [deadline.execution_id]).get(deadline.execution_id)
-    if found is None:
-        return []
-    execution = found.execution
     if deadline.kind == "escalation":
         details = deadline.details
         event = escalation(scope, execution, details["cause"], details["level"], details["channel"])

@@ -29,10 +29,8 @@ from caxton.routing.similar import similar_names
 from caxton.service.at_once import AtOnce
 from caxton.service.context import Caller
 from caxton.service.cursors import read_cursor, write_cursor
+from caxton.service.log_feed import LogFeeds
 from caxton.views.event_log import Verification
-
-TAIL_POLL = 0.1
-"""Seconds between looks at the end of the log while somebody follows it: an event is seen within twice that."""
 
 BATCH = 500
 """Events read at once, by exports and verification: some ten milliseconds of a thread, which wants the interpreter."""
@@ -72,6 +70,7 @@ class EventLog:
     def __init__(self, records: Records) -> None:
         """Read from `records`."""
         self.records = records
+        self._feeds = LogFeeds(records)
         self._long_reads = FairLock()
         """Long reads take turns, a batch each: together their threads would leave the interpreter to nobody else."""
         self._exports = AtOnce(MOST_EXPORTS, "exports of the log")
@@ -163,30 +162,13 @@ class EventLog:
     async def _follow(
         self, scope: Scope, wanted: EventFilter, position: int, described: str
     ) -> AsyncIterator[tuple[str, Event] | None]:
-        silent = 0.0
-        seen = position
-
-        def read(transaction: Transaction) -> tuple[int, list[Event]]:
-            end = transaction.event_head(scope.customer).sequence
-            if end <= seen:
-                return end, []
-            found = transaction.events(scope, wanted, after=position, before=end + 1, limit=BATCH)
-            return (end if len(found) < BATCH else found[-1].sequence or end), found
-
         yield None
-        while True:
-            seen, found = await self.records.read(read)
-            for event in found:
-                yield write_cursor(scope, event.sequence or 0, described), event
-            position = seen
-            if found:
-                silent = 0.0
-                continue
-            await asyncio.sleep(TAIL_POLL)
-            silent += TAIL_POLL
-            if silent >= 15.0:
-                silent = 0.0
-                yield None
+        async with contextlib.aclosing(self._feeds.follow(scope, wanted, position)) as found:
+            async for events in found:
+                for event in events:
+                    yield write_cursor(scope, event.sequence or 0, described), event
+                if not events:
+                    yield None
 
     async def export(
         self, caller: Caller, wanted: EventFilter, *, after: int, everything: bool

@@ -1,6 +1,8 @@
 """The way in: requests are accepted in batches, one transaction each, and most are answered by it.
 
-While a batch is under way, what arrives waits and travels in the next one; customers and kinds of requests take turns.
+While a batch is under way, what arrives waits and travels in the next one; customers take turns, and so do kinds of each one's
+requests. While there are several customers, none of them has more than a part of a batch, or more than two batches: so what a
+request waits for is short, whatever others send.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 
 from caxton.domain.errors import CaxtonError, Hint, Overloaded, StoreUnavailable
 from caxton.domain.executions import Accepted, TurnRequest
-from caxton.domain.fair_queue import FairQueue
+from caxton.domain.fair_queue import QueueOfCustomers
 from caxton.domain.ids import ConversationId, ExecutionId, Scope
 from caxton.domain.json_text import compact_encoder
 
@@ -26,6 +28,12 @@ Raises StoreUnavailable or DiskFull where nothing was accepted, or where what wa
 BATCH_REQUESTS = 100
 """Requests in one batch at the most: their work is done in a few milliseconds, and the next batch waits for it."""
 
+SHARE = 25
+"""Requests of one customer in a batch at the most, while there are others: nothing that they need takes long then."""
+
+SHARED_FOR = 10.0
+"""Seconds after its last request for which a customer counts as there."""
+
 BATCH_BYTES = 1 << 20
 """Bytes of requests in one batch at the most, or those of one request more: what is written at a time stays small."""
 
@@ -35,8 +43,14 @@ NEXT_AFTER = 0.03
 BATCHES = 4
 """Batches under way at the most."""
 
+OF_ONE = 2
+"""Batches under way with requests of one customer at the most, while there are others."""
+
 ASIDE = 8
-"""Batches beside those, of one request each: of customers that have nothing else under way, and do not wait for others' many."""
+"""Batches beside those, of one request each: of customers that have nothing else here, and do not wait for others' many."""
+
+TOGETHER = 8
+"""Answers after which others have their turn in the event loop."""
 
 PATIENCE = 20.0
 """Seconds for which a request is tried while the store is away."""
@@ -62,7 +76,7 @@ class FastPath:
         """Have `accept` accept them; refuse what comes while `most_waiting` requests wait here for it."""
         self._accept = accept
         self._most = most_waiting
-        self._queue = FairQueue[_Waiting]()
+        self._queue = QueueOfCustomers[_Waiting]()
         self._in_hand: dict[ExecutionId, str] = {}
         """Fingerprints of requests that are here."""
         self._of_customer: dict[str, int] = {}
@@ -73,7 +87,9 @@ class FastPath:
         self._under_way: set[asyncio.Task[None]] = set()
         self._aside: set[asyncio.Task[None]] = set()
         self._busy = Counter[str]()
-        """How many requests of each customer are under way."""
+        """How many batches under way have requests of each customer."""
+        self._came: dict[str, float] = {}
+        """When each customer's last request came, the latest last."""
         self._sender: asyncio.Task[None] | None = None
 
     @property
@@ -109,6 +125,8 @@ class FastPath:
             raise request.key_conflict()
         customer = request.scope.customer
         self._of_customer[customer] = self._of_customer.get(customer, 0) + 1
+        self._came.pop(customer, None)
+        self._came[customer] = asyncio.get_running_loop().time()
         try:
             accepted = await self._accepted(request)
         finally:
@@ -129,7 +147,7 @@ class FastPath:
                 self._talks.add(_talk(request))
                 self._start([waiting], self._aside)
             else:
-                self._queue.put(_kind(request), waiting)
+                self._queue.put(request.scope.customer, _kind(request), waiting)
                 if self._sender is None or self._sender.done():
                     self._sender = asyncio.create_task(self._send_all())
             try:
@@ -141,13 +159,12 @@ class FastPath:
             wait = min(2 * wait, 1.0)
 
     def _goes_aside(self, request: TurnRequest) -> bool:
-        """Whether a request goes by itself, past those of others: only one-shot requests, which need keep no order."""
+        """Whether a request goes by itself, past those of others: one that has nothing of its customer to keep order with."""
         return (
-            request.one_shot
-            and bool(self._under_way)
+            bool(self._under_way)
             and len(self._aside) < ASIDE
-            and not self._busy[request.scope.customer]
-            and _talk(request) not in self._talks
+            and self._of_customer[request.scope.customer] == 1
+            and _talk(request) not in self._talks  # whose sender has gone
         )
 
     def _start(self, batch: list[_Waiting], among: set[asyncio.Task[None]]) -> asyncio.Task[None]:
@@ -170,9 +187,13 @@ class FastPath:
         """What goes together. A further message of a conversation stays behind until the one before it is accepted."""
         batch: list[_Waiting] = []
         behind: list[_Waiting] = []
-        size = 0
-        while self._queue and len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
-            waiting = self._queue.take()
+        taken, size = Counter[str](), 0
+        shared = self._is_shared()
+        full = {customer for customer, batches in self._busy.items() if batches >= OF_ONE} if shared else set[str]()
+        while len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
+            waiting = self._queue.take(full)
+            if waiting is None:
+                break
             request = waiting.request
             if waiting.done.cancelled():
                 continue
@@ -183,13 +204,24 @@ class FastPath:
             self._talks.add(talk)
             size += waiting.size
             batch.append(waiting)
+            customer = request.scope.customer
+            taken[customer] += 1
+            if shared and taken[customer] >= SHARE:
+                full.add(customer)
         for waiting in reversed(behind):
-            self._queue.put_back(_kind(waiting.request), waiting)
+            self._queue.put_back(waiting.request.scope.customer, _kind(waiting.request), waiting)
         return batch
+
+    def _is_shared(self) -> bool:
+        """Whether several customers are there."""
+        since = asyncio.get_running_loop().time() - SHARED_FOR
+        while self._came and (first := next(iter(self._came))) not in self._of_customer and self._came[first] < since:
+            del self._came[first]
+        return len(self._came) > 1
 
     async def _send(self, batch: list[_Waiting]) -> None:
         requests = [waiting.request for waiting in batch]
-        customers = Counter(request.scope.customer for request in requests)
+        customers = Counter({request.scope.customer for request in requests})
         self._busy += customers
         try:
             found = await self._accept(requests)
@@ -200,9 +232,11 @@ class FastPath:
             if not isinstance(error, Exception):
                 raise
         else:
-            for waiting, accepted in zip(batch, found, strict=True):
+            for number, (waiting, accepted) in enumerate(zip(batch, found, strict=True), 1):
                 if not waiting.done.done():
                     waiting.done.set_result(accepted)
+                if number % TOGETHER == 0:
+                    await asyncio.sleep(0)
         finally:
             self._talks.difference_update(_talk(request) for request in requests)
             self._busy -= customers  # which keeps none that has nothing left
@@ -227,7 +261,7 @@ def _kind(request: TurnRequest) -> tuple[str, ...]:
     """Messages of one conversation keep their order; requests that have nothing to do with one another take turns."""
     target = request.target
     talk = "" if request.one_shot else request.conversation_id
-    return request.scope.customer, request.scope.workspace, target.agent or "", target.capability or "", talk
+    return request.scope.workspace, target.agent or "", target.capability or "", talk
 
 
 def _told(error: BaseException) -> CaxtonError:

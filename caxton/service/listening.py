@@ -15,6 +15,7 @@ from caxton.domain.executions import Execution, ExecutionState, TurnView
 from caxton.domain.ids import ExecutionId, Scope
 from caxton.domain.ports import DeltaStream, StreamEvent
 from caxton.domain.records import ExecutionRecord, Records, StepRecord, Transaction
+from caxton.service.shared_look import SharedLook
 from caxton.service.timeline import Entry, timeline
 from caxton.service.turns import Turns
 
@@ -127,33 +128,23 @@ class _Followed:
     def __init__(self, listening: Listening, scope: Scope, execution_id: ExecutionId) -> None:
         self.listening, self.scope, self.execution_id = listening, scope, execution_id
         self.listeners = 0
-        self.changes = 1
-        """How often something was recorded, as far as is known here."""
+        self.look = SharedLook(self._look)
         self._seen = Seen()
-        self._seen_changes = 0
-        """How many of the changes the last look has seen."""
-        self._looking: asyncio.Task[None] | None = None
         self._end: StreamEvent | None = None
 
     async def seen(self, changes: int) -> Seen:
         """The turn with at least so many changes."""
-        while self._seen_changes < changes:
-            if self._looking is None:
-                self._looking = asyncio.create_task(self._look())
-            await asyncio.shield(self._looking)  # others wait for it too
+        await self.look.seen(changes)
         return self._seen
 
     async def _look(self) -> None:
-        changes, before, listening = self.changes, self._seen, self.listening
-        try:
-            seen = await listening.records.read(
-                lambda transaction: listening.look(transaction, self.scope, self.execution_id, before)
-            )
-            if seen.has_ended:
-                self._end = _end(await listening.turns.show(self.scope, self.execution_id))
-            self._seen, self._seen_changes = seen, changes
-        finally:
-            self._looking = None
+        before, listening = self._seen, self.listening
+        seen = await listening.records.read(
+            lambda transaction: listening.look(transaction, self.scope, self.execution_id, before)
+        )
+        if seen.has_ended:
+            self._end = _end(await listening.turns.show(self.scope, self.execution_id))
+        self._seen = seen
 
     @property
     def end(self) -> StreamEvent | None:
@@ -199,8 +190,7 @@ class _Inbox:
         self._news.set()
 
     def _change(self) -> None:
-        self.followed.changes += 1
-        self.events.append(_Change(self.followed.changes))
+        self.events.append(_Change(self.followed.look.changed()))
 
     async def wait(self, seconds: float) -> bool:
         """Waits until something has happened; after so many seconds it is better to look than to trust in that."""

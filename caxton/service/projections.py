@@ -20,6 +20,7 @@ from caxton.domain.events.governance import MetricDefined
 from caxton.domain.events.system import ViewRebuilt
 from caxton.domain.fair_lock import FairLock
 from caxton.domain.ids import Scope, is_name, new_id
+from caxton.domain.log_changes import LogNews
 from caxton.domain.records import EventFilter, Records, Segment, Transaction
 from caxton.projections.metrics import BUILT_IN, MetricDefinition, Selector, evaluate
 from caxton.projections.projection import BATCH, Projection, begin_anew, catch_up, fold, look_ahead, write
@@ -42,6 +43,9 @@ BITE = 150
 
 REST = 9
 """How many times longer than a bite takes the background waits before the next one."""
+
+LOOK_ANYWAY = 60.0
+"""Seconds after which logs are looked at although nobody has told that one has grown."""
 
 LONGEST_FOLLOW = 5.0
 """Seconds after which the next customer's views have their turn."""
@@ -67,6 +71,9 @@ class Projections:
         self._files = files
         self._seen: dict[str, int] = {}
         """How long each customer's log was when all views had it."""
+        self._news: LogNews | None = None
+        self._are_behind = True
+        """Whether views are not known to have all of the logs."""
 
     async def show(self, caller: Caller, name: str, key: str | None = None) -> ProjectedView:
         """A view of the workspace; one document of it with `key`.
@@ -134,15 +141,29 @@ class Projections:
         except (StoreUnavailable, DiskFull) as error:
             log.warning("the view %s stays behind the log: %s", projection.name, error.message)
 
+    async def follow_growth(self) -> None:
+        """Waits until a log has grown, and lets all views catch up, unless some are behind anyway."""
+        if self._news is None:
+            self._news = LogNews(self.records.log_changes)
+        if not self._are_behind:
+            await self._news.wait(LOOK_ANYWAY)
+        await self.follow_all()
+
     async def follow_all(self) -> None:
         """Lets all views of all customers catch up, so that readers do not have to wait. Messages go first.
 
         It takes small bites, and rests much longer than it works: under load, views may fall behind (they say how far).
         """
         heads = await self.records.read(lambda transaction: transaction.customers_with_events())
+        self._are_behind, all_follow = True, True
         for customer, head in heads.items():
-            if self._seen.get(customer) != head and await self._follow_quietly(customer):
+            if self._seen.get(customer) == head:
+                continue
+            if await self._follow_quietly(customer):
                 self._seen[customer] = head
+            else:
+                all_follow = False
+        self._are_behind = not all_follow
 
     async def _follow_quietly(self, customer: str) -> bool:
         """Lets all views of a customer catch up. Returns whether they have."""

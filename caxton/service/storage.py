@@ -66,7 +66,9 @@ class Storage:
             return found
         parts = await asyncio.to_thread(self._parts)
         sizes = await self.records.read(lambda transaction: transaction.table_sizes()) if tables else None
-        server = [PartSize(name="database", bytes=database.bytes, free=database.free), *parts]
+        shrinks = None if database.free is None else database.shrinks
+        size = PartSize(name="database", bytes=database.bytes, free=database.free, shrinks=shrinks)
+        server = [size, *parts]
         return found.model_copy(update={"server": server, "tables": sizes, "limit": self.disk.most})
 
     def _parts(self) -> list[PartSize]:

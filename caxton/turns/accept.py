@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 PASSES = 5
 """How often a request is read at the most, before its caller is told to try again: each time somebody else's write came first."""
 
-PARTS = 8
+PARTS = 4
 """Requests after which others have their turn in the event loop."""
 
 MOST_WAITING = 100

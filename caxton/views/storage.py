@@ -11,6 +11,8 @@ class PartSize(View):
     bytes: int
     free: int | None = None
     """Of those, what is free within it, and used again before it grows."""
+    shrinks: bool | None = None
+    """Whether what is free goes back to the disk by and by, but for a reserve; null where nothing is told of it."""
 
 
 class OwnSizes(View):

@@ -108,14 +108,15 @@ def test_on_a_terminal_the_log_does_not_drown_the_screen(
 
 @pytest.mark.requirement("SRV-2")
 def test_with_json_every_line_is_an_event(serve: Serve) -> None:
-    process = serve("serve", "--json")
+    process = serve("serve", "--json", CAXTON_FLOW__PROVIDERS__OPENIA__MAX_IN_FLIGHT="3")
     assert process.stdout is not None
     events = []
     for line in process.stdout:
         events.append(json.loads(line))
         if events[-1]["event"] == "ready":
             break
-    assert [event["event"] for event in events] == ["starting", "step", "step", "step", "step", "ready"]
+    assert [event["event"] for event in events] == ["starting", "step", "step", "step", "step", "notice", "ready"]
+    assert events[-2]["message"].startswith("the limit flow.providers.openia holds for nothing")
     assert events[-1]["urls"]["api"].startswith("http://")
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=30)

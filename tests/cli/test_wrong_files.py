@@ -123,6 +123,21 @@ def test_without_a_server_a_tool_that_is_not_here_is_a_warning(offline_cli: RunC
     assert "warning: agents/bad.toml:4:10:" in outcome.err
 
 
+@pytest.mark.requirement("RTE-8")
+def test_a_limit_of_a_provider_that_nobody_has_is_a_warning(offline_cli: RunCli, folder: Path) -> None:
+    limits = '[flow.providers.openia]\nmax_in_flight = 3\n\n[flow.models."openai:gpt-5"]\nmax_in_flight = 3\n'
+    write_files(folder, {"agents/good.toml": GOOD, "caxton.toml": limits})
+    outcome = offline_cli("validate")
+    assert outcome.code == 0
+    assert (
+        'caxton.toml:2: the limit flow.providers.openia holds for nothing: no provider is called "openia"'
+        in outcome.err
+    )
+    assert 'did you mean "openai"?' in outcome.err
+    (problem,) = offline_cli("validate", "--json").data["problems"]
+    assert problem["severity"] == "warning"
+
+
 @pytest.mark.requirement("AGT-2")
 def test_what_only_the_server_finds_is_shown_in_the_local_file(run_cli: RunCli, folder: Path) -> None:
     """A component that is WebAssembly, but no tool: only compiling it tells."""

@@ -128,6 +128,32 @@ async def test_a_promise_that_cannot_be_looked_at_waits_ever_longer_and_stays_fo
     assert await check_deadlines(database) == "0 due, 1 given up"
 
 
+@pytest.mark.requirement("AGT-6")
+async def test_a_few_promises_that_fail_for_ever_cost_the_others_a_few_transactions(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [Deadline(HERE, ExecutionId(f"x_{number}"), "breach", 0, journal.now(), {}) for number in range(200)]
+    await database.write(lambda transaction: transaction.add_deadlines(HERE, found))
+    damaged = {"x_17", "x_141"}
+    executions, write, writes = SqlTransaction.executions, database.write, 0
+
+    def read(self: SqlTransaction, scope: Scope, ids: list[ExecutionId]) -> Any:
+        if damaged & set(ids):
+            raise ValueError("damaged")
+        return executions(self, scope, ids)
+
+    async def count(work: Callable[[Any], Any]) -> Any:
+        nonlocal writes
+        writes += 1
+        return await write(work)
+
+    monkeypatch.setattr(SqlTransaction, "executions", read)
+    monkeypatch.setattr(database, "write", count)
+    assert await worker(database, Memory()).look() == 200
+    assert writes < 40
+    assert (await backlog(database, after=3600)).due == len(damaged)
+
+
 async def test_several_workers_deal_with_each_once(database: Database) -> None:
     found = Memory(pause=0.05)
     await add(database, *(memory(number) for number in range(40)))

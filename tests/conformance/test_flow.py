@@ -230,6 +230,35 @@ async def test_places_of_a_worker_that_died_are_free_again(database: Database, m
 
 
 @pytest.mark.requirement("RTE-8")
+async def test_places_of_a_worker_whose_process_is_gone_are_free_at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_module, "LOOK_EVERY", 0.2)
+    dead, gone = Flow(database, LocalStream()), set[str]()
+    held = [dead.place(call(limit=3)) for _ in range(3)]
+    for each in held:
+        await each.__aenter__()
+    living = Flow(database, LocalStream(), has_gone=gone.__contains__)
+    workflows = Workflows(Provider(), living)
+    running = asyncio.create_task(living.run(workflows.tell, restarted=False))
+    try:
+        waiting = [asyncio.create_task(workflows.make(call(limit=3))) for _ in range(6)]
+        await asyncio.sleep(1)
+        assert workflows.provider.most == 0
+        gone.add(dead.worker)
+        # Well before its places would have been free by themselves.
+        await asyncio.wait_for(asyncio.gather(*waiting), flow_module.LEASE.total_seconds() - 3)
+        assert workflows.provider.most <= 3
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await living.aclose()
+    with contextlib.suppress(Exception):
+        for each in held:
+            await each.__aexit__(None, None, None)
+
+
+@pytest.mark.requirement("RTE-8")
 async def test_a_worker_that_cannot_keep_its_places_gives_its_calls_up(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

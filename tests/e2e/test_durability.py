@@ -21,6 +21,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from caxton.adapters.store.database import sqlite_url
+from caxton.service.log_feed import LOOK_ANYWAY
 from tests.conftest import RunningServer, start_server, stop_server
 from tests.support.deploying import deploy_files
 from tests.support.tools import BUNDLED_TOOLS, bundled_tool
@@ -333,6 +334,27 @@ def test_what_one_transaction_answers_needs_no_engine(tmp_path: Path) -> None:
             turn = client.post("/v1/messages", json={"capability": "front", "content": "hello"}).json()
             assert turn["reply"]["content"]["text"] == "front heard: back got hello"
             assert client.get("/v1/events/verify").json()["ok"]
+    finally:
+        stop_server(process)
+
+
+@pytest.mark.requirement("EVT-3")
+def test_events_that_the_helper_writes_are_followed(tmp_path: Path) -> None:
+    process, server = start_server(tmp_path / "data", env=ALWAYS)
+    tail = "/v1/events/tail?type=execution_completed"
+    try:
+        with server.client() as client:
+            deploy_files(client, tmp_path / "workspace", AGENTS | http_client_tool("http://127.0.0.1:9"))
+            ask_until_helped(client)
+            # Nobody looks by itself within this time: a listener is told, or hears nothing.
+            with client.stream("GET", tail, timeout=LOOK_ANYWAY / 2) as response:
+                lines = response.iter_lines()
+                next(lines)
+                for number in range(5):
+                    turn = client.post("/v1/messages", json={"capability": "back", "content": f"{number}"}).json()
+                    told = json.loads(next(line for line in lines if line.startswith("data: "))[6:])
+                    assert told["execution_id"] == turn["execution_id"]
+            assert 'caxton_batches_accepted_total{where="worker"' in client.get("/metrics").text
     finally:
         stop_server(process)
 

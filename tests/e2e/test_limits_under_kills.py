@@ -83,10 +83,10 @@ async def test_a_limit_of_twenty_holds_over_two_workers_under_kills(apart: Apart
         most = httpx.get(f"{provider}/stats", trust_env=False).json()["most"]
     assert states == ["completed"] * REQUESTS
     assert most <= LIMIT
-    # While work waits: after the first seconds, before the last ones, and not while places of the dead are still theirs.
+    # While work waits: after the first seconds, before the last ones, and not in the seconds until it is seen who has died.
     first, last = seen[0][0] + 8, seen[-1][0] - 8
     steady = sorted(
-        now for moment, now in seen if first < moment < last and all(not 0 <= moment - kill < 14 for kill in kills)
+        now for moment, now in seen if first < moment < last and all(not 0 <= moment - kill < 5 for kill in kills)
     )
     if steady:  # 19 to 20 on a machine of its own; told, and not required of one that others use as well
         record_property("in flight, median", steady[len(steady) // 2])

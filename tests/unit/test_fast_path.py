@@ -1,6 +1,7 @@
 """The way in: who floods it does not hold up who asks for little, and only what is full refuses."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -39,6 +40,40 @@ async def test_a_customer_that_asks_for_little_does_not_wait_for_the_batches_of_
     for number in range(3):
         await asyncio.wait_for(path.submit(turn_request("echo", f"{number}", scope=OTHER)), 1)
     assert store.batches[4:] == [["other"]] * 3
+    store.open.set()
+    await asyncio.gather(*flood)
+
+
+@pytest.mark.requirement("RTE-8")
+async def test_while_there_are_several_customers_none_has_more_than_a_part_of_the_way() -> None:
+    store = Store()
+    path = FastPath(store.accept, most_waiting=10_000)
+    await path.submit(turn_request("echo", "first", scope=OTHER))
+    store.batches.clear()
+    flood = [asyncio.create_task(path.submit(turn_request(f"kind-{n}", f"{n}", scope=FLOOD))) for n in range(1_000)]
+    await asyncio.sleep(0.3)
+    assert store.batches == [["flood"] * 25] * 2
+    # Many at once of one kind: they take turns with the flood, however many kinds that has.
+    asked = [asyncio.create_task(path.submit(turn_request("echo", f"{n}", scope=OTHER))) for n in range(20)]
+    await asyncio.sleep(0)
+    store.open.set()
+    await asyncio.gather(*asked)
+    mixed = [Counter(batch) for batch in store.batches[2:] if "other" in batch]
+    assert sorted(batch["other"] for batch in mixed) == [1, 19]  # the first one goes aside
+    assert max(batch["flood"] for batch in mixed) <= 25
+    await asyncio.gather(*flood)
+
+
+@pytest.mark.requirement("RTE-8", "AGT-10")
+async def test_a_message_of_a_conversation_does_not_wait_for_the_batches_of_others() -> None:
+    store = Store()
+    path = FastPath(store.accept, most_waiting=10_000)
+    flood = [asyncio.create_task(path.submit(turn_request("echo", f"{n}", scope=FLOOD))) for n in range(500)]
+    await asyncio.sleep(0.3)
+    before = len(store.batches)
+    message = turn_request("echo", "hello", scope=OTHER, conversation="c_1")
+    await asyncio.wait_for(path.submit(message), 10)
+    assert store.batches[before:] == [["other"]]
     store.open.set()
     await asyncio.gather(*flood)
 

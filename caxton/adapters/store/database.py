@@ -24,6 +24,7 @@ from caxton.adapters.store.writer import BUSY_TIMEOUT
 from caxton.adapters.store.writer_process import WriterProcess
 from caxton.domain.errors import CaxtonError, DiskFull, Hint, InvalidInput, StoreUnavailable
 from caxton.domain.extras import install_command
+from caxton.domain.log_changes import LogChanges
 from caxton.domain.records import Prepared
 
 T = TypeVar("T")
@@ -69,6 +70,8 @@ class Database:
         self._snapshots = self.engine.execution_options(**isolation)
         """The engine, for transactions in which all statements see the same moment."""
         self._access_changes: AccessChanges | None = None
+        self.log_changes = LogChanges()
+        """Tells of each commit with which a log has grown, by this process; others are to be told of there."""
         path = self.engine.url.database
         self._process = WriterProcess(path, synchronous, lock_timeout) if self.is_sqlite and path else None
         # SQLite admits one writer at a time: one thread queues writes here instead of letting them poll for the lock.
@@ -145,7 +148,11 @@ class Database:
         """
         async with self._in_turn():
             if self._process is not None:
-                return await self._process.commit(cast("SqlTransaction", prepared.transaction).job())
+                job = cast("SqlTransaction", prepared.transaction).job()
+                try:
+                    return await self._process.commit(job)
+                finally:  # whoever gives up waiting does not know whether it was committed
+                    self.log_changes.tell([customer for customer, _ in job[2]])
             return await asyncio.get_running_loop().run_in_executor(self._writers, self._commit_now, prepared)
 
     @property
@@ -176,6 +183,7 @@ class Database:
                     return False
                 transaction.seal()
                 connection.commit()
+                self.log_changes.tell(transaction.grown)
                 return True
         except DBAPIError as error:
             if _is_race(error):
@@ -208,6 +216,7 @@ class Database:
                     transaction.flush()
                     transaction.seal()
                     connection.commit()
+                self.log_changes.tell(transaction.grown)
                 return result
             except DBAPIError as error:
                 if attempt >= WRITE_ATTEMPTS or not _is_race(error) or time.monotonic() > patient_until:
@@ -253,6 +262,7 @@ class InlineReads:
     def __init__(self, database: Database) -> None:
         """Work on `database`."""
         self.prepare, self.commit, self.write = database.prepare, database.commit, database.write
+        self.log_changes = database.log_changes
         self._database = database
 
     async def read(self, work: Callable[[SqlTransaction], T]) -> T:
@@ -292,6 +302,7 @@ def _sqlite_engine(url: URL, synchronous: str, lock_timeout: float) -> Engine:
         assert isinstance(connection, sqlite3.Connection)
         cursor = connection.cursor()
         for pragma in (
+            "auto_vacuum=incremental",  # counts before the file has anything, and so before its journal is set
             "journal_mode=wal",
             f"synchronous={synchronous}",
             "foreign_keys=on",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, or_, select
+from sqlalchemy import ColumnElement, Row, and_, bindparam, func, or_, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import deadlines
@@ -18,7 +18,15 @@ NEVER = 1 << 62
 WAITS = "schedule"
 """The kind of a deadline by which somebody waits for the end of a turn: it is due at once when the turn ends."""
 
+_KEY = ("customer", "workspace", "execution_id", "kind", "level")
+
 _FIRST_DUE = func.coalesce(deadlines.c.first_due_at, deadlines.c.due_at)
+
+
+_IS = and_(*(deadlines.c[name] == bindparam(f"of_{name}") for name in _KEY))
+# Built once: to build a statement takes longer than to run it, and a look may have hundreds.
+_TAKE = deadlines.update().where(_IS).values(due_at=bindparam("new_due"), first_due_at=_FIRST_DUE)
+_REMOVE = deadlines.delete().where(_IS)
 
 
 class DeadlineQueries(Session):
@@ -57,9 +65,8 @@ class DeadlineQueries(Session):
             .with_for_update(skip_locked=True)  # SQLite has one writer at a time, and leaves this out
         )
         found = [_deadline(row) for row in self.connection.execute(query)]
-        for deadline in found:
-            taken = {"due_at": clock.from_datetime(until), "first_due_at": _FIRST_DUE}
-            self.connection.execute(deadlines.update().where(*_key(deadline)).values(taken))
+        if found:
+            self.connection.execute(_TAKE, [_given(deadline, new_due=clock.from_datetime(until)) for deadline in found])
         return found
 
     def postpone_deadline(self, deadline: Deadline, due_at: datetime | None, attempts: int) -> bool:
@@ -72,7 +79,7 @@ class DeadlineQueries(Session):
 
     def remove_deadline(self, deadline: Deadline) -> bool:
         """Strikes one that was dealt with; False when another process was quicker."""
-        return bool(self.connection.execute(deadlines.delete().where(*_key(deadline))).rowcount)
+        return bool(self.connection.execute(_REMOVE, _given(deadline)).rowcount)
 
     def clear_deadlines(self, scope: Scope, execution_id: ExecutionId) -> None:
         """Strikes those of an execution that has ended, but for notices that are due already."""
@@ -112,6 +119,13 @@ def _key(deadline: Deadline) -> tuple[ColumnElement[bool], ...]:
         deadlines.c.kind == deadline.kind,
         deadlines.c.level == deadline.level,
     )
+
+
+def _given(deadline: Deadline, **values: int) -> dict[str, Any]:
+    """Parameters of a statement about one deadline."""
+    scope = deadline.scope
+    key = (scope.customer, scope.workspace, deadline.execution_id, deadline.kind, deadline.level)
+    return {**{f"of_{name}": value for name, value in zip(_KEY, key, strict=True)}, **values}
 
 
 def _deadline(row: Row[tuple[Any, ...]]) -> Deadline:

@@ -113,6 +113,7 @@ class EventQueries(Session):
         for customer, appended in sorted(self.appended.items()):
             if appended:
                 self._append(customer, appended)
+        self.grown = frozenset(customer for customer, appended in self.appended.items() if appended)
         self.appended.clear()
 
     def _append(self, customer: str, appended: list[Unplaced]) -> None:

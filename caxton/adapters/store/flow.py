@@ -165,6 +165,12 @@ class FlowQueries(Session):
         """Whether any call has a place or waits for one."""
         return self.connection.execute(select(_places.step).limit(1)).first() is not None
 
+    def workers_of_places(self) -> set[str | None]:
+        """Workers that have calls in hand, and None where calls wait that none of them has; empty if there are no calls."""
+        named = select(_places.worker).where(_places.worker.is_not(None)).distinct()
+        waits = select(_places.worker).where(_places.worker.is_(None)).limit(1)
+        return {*self.connection.execute(named).scalars(), *self.connection.execute(waits).scalars()}
+
     def count_waiting_places(self) -> dict[str, int]:
         """How many calls wait, by customer."""
         query = select(_places.customer, func.count()).where(_IS_WAITING).group_by(_places.customer)

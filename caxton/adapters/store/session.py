@@ -40,6 +40,8 @@ class Session:
         """Steps that the transaction has read by their keys."""
         self.appended: defaultdict[str, list[Unplaced]] = defaultdict(list)
         """Events that the transaction appends, by customer."""
+        self.grown: frozenset[str] = frozenset()
+        """Customers whose logs have grown with the transaction; known when it is sealed."""
 
     def insert(self, table: Table, row: dict[str, Any]) -> None:
         """Adds `row` when the transaction commits (or before the next read that needs it: :meth:`flush`)."""

@@ -8,6 +8,9 @@ from caxton.adapters.store.session import Session, in_scope
 from caxton.domain.ids import Scope
 from caxton.domain.records import DatabaseSize
 
+INCREMENTAL = 2
+"""How SQLite calls a file that can give back free pages, some at a time."""
+
 COUNTED = (conversations, messages, executions, steps, approvals)
 
 
@@ -19,11 +22,28 @@ class SizeQueries(Session):
         if self.connection.dialect.name != "sqlite":
             query = "SELECT pg_database_size(current_database())"
             return DatabaseSize(self.connection.exec_driver_sql(query).scalar_one(), None)
-        page, pages, free = (
-            int(self.connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
-            for name in ("page_size", "page_count", "freelist_count")
-        )
-        return DatabaseSize(page * pages, page * free)
+        names = ("page_size", "page_count", "freelist_count", "auto_vacuum")
+        page, pages, free, vacuum = map(self._pragma, names)
+        return DatabaseSize(page * pages, page * free, shrinks=vacuum == INCREMENTAL)
+
+    def give_back(self, most: int) -> int:
+        """Gives free room at the end of the database back to the disk: so many bytes at the most. Returns how many.
+
+        PostgreSQL's autovacuum does so by itself. A file that was made without it does not.
+        """
+        if self.connection.dialect.name != "sqlite" or self._pragma("auto_vacuum") != INCREMENTAL:
+            return 0
+        page, before = self._pragma("page_size"), self._pragma("page_count")
+        cursor = self.connection.connection.cursor()
+        try:
+            for _ in range(most // page):  # of a larger number Python's driver would do no more than the first
+                cursor.execute("PRAGMA incremental_vacuum(1)")
+        finally:
+            cursor.close()
+        return (before - self._pragma("page_count")) * page
+
+    def _pragma(self, name: str) -> int:
+        return int(self.connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
 
     def table_sizes(self) -> dict[str, int] | None:
         """Bytes of each table with its indices, of all customers; None where the database does not tell.

@@ -1,4 +1,4 @@
-"""Live text of running turns between all processes on one PostgreSQL, by LISTEN and NOTIFY.
+"""Live text of running turns, and news of logs, between all processes on one PostgreSQL, by LISTEN and NOTIFY.
 
 Whoever has listeners says so, and gets the text of their turns from the process that makes it; nobody else's text travels. Ends
 of turns are told to all, for somebody may wait for the reply. What gets lost, as while the database is away, is found in the
@@ -11,13 +11,14 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL
 
 from caxton.adapters.streams.local import EXPECTED_FOR, LocalStream, OnEvent
 from caxton.domain.ids import ExecutionId, new_id
+from caxton.domain.log_changes import LogChanges
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -34,6 +35,12 @@ TOGETHER = 200
 
 MOST_WAITING = 20_000
 """Notifications that wait to be sent; more get lost."""
+
+GATHER = 0.02
+"""Seconds from the news that a log has grown until others are told: what grows meanwhile is told with it."""
+
+CUSTOMERS = 50
+"""Customers in one notification."""
 
 SAY_AGAIN = 10.0
 """Seconds after which a process says again that it listens."""
@@ -65,6 +72,9 @@ class PostgresStream:
         self._pending: deque[str] = deque(maxlen=MOST_WAITING)
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._log_changes: LogChanges | None = None
+        self._grown: set[str] = set()
+        """Customers whose logs have grown, of which others are to be told."""
         self.connected = asyncio.Event()
         """Whether what others say is heard."""
 
@@ -81,6 +91,21 @@ class PostgresStream:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def carry_news(self, changes: LogChanges) -> None:
+        """Tells other processes of logs that have grown by this one, and this one of those that have grown by others."""
+        self._log_changes = changes
+        changes.hear(self._tell_growth, only_here=True)
+
+    def _tell_growth(self, customers: Collection[str] | None) -> None:
+        if not self._grown:
+            asyncio.get_running_loop().call_later(GATHER, self._send_growth)
+        self._grown.update(customers or ())
+
+    def _send_growth(self) -> None:
+        grown, self._grown = sorted(self._grown), set()
+        for begin in range(0, len(grown), CUSTOMERS):
+            self._send("log", "", grown[begin : begin + CUSTOMERS])
 
     def has_listeners(self, execution_id: ExecutionId) -> bool:
         """Whether somebody wants the turn's text as it is made, in whatever process."""
@@ -180,6 +205,7 @@ class PostgresStream:
             self.connected.set()
             self._send("hello", "")
             self._announce()  # what was said while nobody heard is lost
+            self._hear_growth(None)
             async for told in connection.notifies():
                 try:
                     self._take(*json.loads(told.payload))
@@ -197,6 +223,8 @@ class PostgresStream:
         execution_id = ExecutionId(execution)
         if what == "hello":
             self._announce()
+        elif what == "log":
+            self._hear_growth([str(customer) for customer in more[0]])
         elif what == "listen":
             (seconds,) = more
             is_new = not self._is_heard_elsewhere(execution_id)
@@ -215,6 +243,10 @@ class PostgresStream:
                 self._local.hear_text(execution_id, data, int(data.pop("end")))
             else:
                 self._local.publish(execution_id, str(kind), data)
+
+    def _hear_growth(self, customers: Collection[str] | None) -> None:
+        if self._log_changes is not None:
+            self._log_changes.tell(customers, from_elsewhere=True)
 
     def _is_heard_elsewhere(self, execution_id: ExecutionId) -> bool:
         processes = self._elsewhere.get(execution_id)

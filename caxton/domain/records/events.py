@@ -36,6 +36,15 @@ class EventFilter:
         "error_code",
     )
 
+    def fits(self, event: Event) -> bool:
+        """Whether `event`, of whatever workspace, is wanted."""
+        return (
+            (not self.types or event.event_type in self.types)
+            and all(getattr(self, name) in (None, getattr(event, name)) for name in self.EQUALITIES)
+            and (self.since is None or event.timestamp >= self.since)
+            and (self.until is None or event.timestamp < self.until)
+        )
+
 
 class EventRecords(Protocol):
     """The customers' event logs."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from caxton.domain.log_changes import LogChanges
 from caxton.domain.records.breakers import BreakerRecords
 from caxton.domain.records.contents import ContentRecords
 from caxton.domain.records.conversations import ConversationRecords
@@ -78,6 +79,9 @@ class Prepared(Generic[T]):
 
 class Records(Protocol):
     """Runs functions in transactions, off the event loop."""
+
+    log_changes: LogChanges
+    """Tells of each commit with which a customer's event log has grown."""
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Runs `work` in a read-only transaction.
