@@ -12,6 +12,7 @@ from caxton.deploying.events import DeploymentNotes
 from caxton.deploying.releases import Release, read_release
 from caxton.deploying.rollouts import Rollouts, plan_of
 from caxton.deploying.schedules import set_schedules
+from caxton.deploying.suggestions import suggestions
 from caxton.deploying.triggers import set_triggers
 from caxton.deploying.validation import Clock, HookSecrets, ReadBundle, read_here, validate_release
 from caxton.domain.agents import AgentState, AgentVersion
@@ -261,6 +262,7 @@ def _apply(
                 change.capabilities = [capability.name for capability in version.spec.capabilities]
             else:
                 change.lacks(lacking(version))
+                change.unsandboxed = version.manifest.unsandboxed
             if _rolls_out(transaction, deployment, change, before.get((change.kind, change.name)), version, rollouts):
                 continue
             after[change.kind, change.name] = version
@@ -274,6 +276,7 @@ def _apply(
                 deployment_id=deployment.deployment_id,
             )
     notes.activated(changes, rollback=deployment.rollback_of is not None)
+    specs = [each.spec for each in [*after.values(), *release.kept_agents.values()] if isinstance(each, AgentVersion)]
     skills = _count_skills(release, after)
     for change in changed:
         if change.rollout is not None:
@@ -287,6 +290,7 @@ def _apply(
             notes.schedules(change.name, *set_schedules(transaction, scope, change.name, new, now))
             notes.triggers(change.name, *set_triggers(transaction, scope, change.name, new, now))
         elif old is not None or new is not None:
+            change.suggestions = suggestions(new, specs)
             notes.tool(old, new, change.ungranted)
     return changes
 

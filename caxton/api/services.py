@@ -33,6 +33,7 @@ from caxton.service.storage import Storage
 from caxton.service.system import HealthChecks
 from caxton.service.tallies import Tallies
 from caxton.service.tool_grants import ToolGrants
+from caxton.service.tool_surfaces import ToolSurfaces
 from caxton.service.tools import Tools
 from caxton.service.triggers import Triggers
 from caxton.service.turns import Turns
@@ -66,6 +67,7 @@ class Services:
     deployments: Deployments
     rollouts: Rollouts
     tools: Tools
+    tool_surfaces: ToolSurfaces
     tool_grants: ToolGrants
     approvals: Approvals
     budgets: Budgets

@@ -82,6 +82,7 @@ def show(approval_id: ApprovalId) -> None:
     facts = [
         ["agent", approval.agent],
         ["capability", approval.capability or ""],
+        ["runs", f"outside of the sandbox: {approval.unsandboxed}" if approval.unsandboxed else ""],
         ["risk", approval.risk_level],
         ["decision by", approval.approval_mode],
         ["asked", ago(approval.requested_at)],

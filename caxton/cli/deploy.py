@@ -193,15 +193,22 @@ def _add_ungranted(caxton: "Caxton", workspace: "Workspace", changes: "Iterable[
     known, now = caxton.tool_grants(), datetime.now(UTC)
     for manifest in tools:
         rights = for_any_call([grant for grant in known.grants if grant.tool == manifest.name], now)
+        changed[manifest.name].unsandboxed = manifest.unsandboxed
         changed[manifest.name].lacks(missing(manifest, rights, known.limits))
 
 
 def _warn_of_ungranted(changes: "Iterable[Change]") -> None:
     """Says what tools request and nobody has granted, and how to grant it."""
     for change in changes:
+        if change.unsandboxed and change.action != "deleted":
+            warning = f"{style('warning:', 'bold', 'yellow')} {change.name} runs outside of the sandbox"
+            complain(f"{warning}: {change.unsandboxed}")
+        for suggestion in change.suggestions:
+            complain(f"{style('hint:', 'bold')} {suggestion}")
         if change.ungranted and change.action != "deleted":
             warning = f"{style('warning:', 'bold', 'yellow')} {change.name} requests {', '.join(change.ungranted)}"
-            complain(f"{warning}: nobody has granted that, so it runs without")
+            effect = "it cannot be deployed or called" if change.unsandboxed else "it runs without"
+            complain(f"{warning}: nobody has granted that, so {effect}")
             complain(f"  grant it: {change.grant}")
 
 

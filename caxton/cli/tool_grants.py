@@ -33,6 +33,10 @@ def grant(
         list[str] | None,
         typer.Option("--files", metavar="PATH[:write]", help="A folder of the server, with all below it. Repeatable."),
     ] = None,
+    command: Annotated[
+        list[str] | None,
+        typer.Option("--command", metavar="LINE", help="An MCP server that may be started, unsandboxed. Repeatable."),
+    ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option("--limit", metavar="NAME=VALUE", help="memory, fuel, wall_time or message_size. Repeatable."),
@@ -65,6 +69,7 @@ def grant(
         "network": network or [],
         "environment": environment or [],
         "files": [_folder(path) for path in files or []],
+        "commands": command or [],
         "limits": _pairs("--limit", limit or [], "memory=256MB"),
         "agent": agent,
         "function": function,
@@ -153,13 +158,17 @@ def _add_requested(caxton: "Caxton", name: str, values: dict[str, Any]) -> None:
     from caxton.domain.tools import ToolManifest
 
     tool, granted = caxton.tool(name), caxton.tool_grants(name)
-    described = {"name": tool.name, "version": tool.version, "module": "tool.wasm", "form": tool.form}
+    described: dict[str, Any] = {"name": tool.name, "version": tool.version}
+    described |= (
+        {"module": "tool.wasm", "form": tool.form} if tool.sandboxed else {"mcp_server": _server(tool.server or "")}
+    )
     manifest = ToolManifest.model_validate({**described, "limits": tool.limits, "permissions": tool.permissions})
     lacking = missing(manifest, for_any_call(granted.grants, datetime.now(UTC)), granted.limits)
     if not lacking:
         raise UsageError(f"{name} has all that it requests", f"see it: caxton tool show {name}")
     values["network"] += lacking.network
     values["environment"] += lacking.environment
+    values["commands"] += lacking.commands
     values["files"] += [folder.model_dump() for folder in lacking.files]
     values["limits"] = {**lacking.limits, **values["limits"]}
 
@@ -199,6 +208,16 @@ def _unknown(said: str, name: str, known: "Iterable[str]") -> str:
     from caxton.definitions.suggestions import did_you_mean
 
     return f"{said}: the grant has no effect until there is one{f'; {guess}' if (guess := did_you_mean(name, known)) else ''}"
+
+
+def _server(place: str) -> dict[str, Any]:
+    """An `[mcp_server]` from where it is: a URL or a command line."""
+    import shlex
+
+    if place.startswith(("http://", "https://")):
+        return {"url": place}
+    program, *arguments = shlex.split(place)
+    return {"command": program, "args": arguments}
 
 
 def _folder(text: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from caxton.cli import tool_grants, tool_starters
+from caxton.cli import tool_accept, tool_grants, tool_starters
 from caxton.cli.agents import success
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_function, complete_tool
@@ -76,12 +76,13 @@ def list_tools() -> None:
             tool.name,
             tool.version,
             in_words(tool.state) if tool.state != "Running" else style("running", "green"),
+            "" if tool.sandboxed else style("not sandboxed", "yellow"),
             ", ".join(function.name for function in tool.functions),
             success(tool.statistics),
         ]
         for tool in tools
     ]
-    for line in table(rows, ["tool", "version", "state", "functions", "calls"]):
+    for line in table(rows, ["tool", "version", "state", "", "functions", "calls"]):
         say(line)
 
 
@@ -229,6 +230,8 @@ def _usage(result: "ToolCallResult") -> str:
 
     usage = result.usage
     memory = f" · {format_size(usage.memory)} memory" if usage.memory else ""
+    if not usage.fuel:  # outside of the sandbox nothing else is known
+        return f"{usage.wall_ms:.1f} ms"
     return f"{usage.wall_ms:.1f} ms · {usage.cpu_ms:.1f} ms CPU · {usage.fuel:,} fuel{memory}"
 
 
@@ -248,20 +251,23 @@ def _facts(tool: "ToolView") -> list[list[str]]:
 
     limits = dict(tool.limits)
     shown = {
-        "memory": format_size(limits["memory"]) if "memory" in limits else "",
-        "fuel": f"{limits['fuel']:,}" if "fuel" in limits else "",
+        "memory": format_size(limits["memory"]) if "memory" in limits and tool.sandboxed else "",
+        "fuel": f"{limits['fuel']:,}" if "fuel" in limits and tool.sandboxed else "",
         "wall time": format_duration(limits["wall_time"]) if "wall_time" in limits else "",
         "message": format_size(limits["message_size"]) if "message_size" in limits else "",
     }
     requested = [*tool.permissions.get("network", []), *tool.permissions.get("environment", [])]
     folders: list[dict[str, Any]] = tool.permissions.get("files", [])
+    requested += [] if tool.sandboxed or (tool.server or "").startswith("http") else [f"to start {tool.server}"]
     requested += [f"{folder['at']}{' (write)' if folder.get('write') else ''}" for folder in folders]
     facts = [
         ["limits", ", ".join(f"{name} {value}" for name, value in shown.items() if value)],
         ["requests", ", ".join(requested) or "nothing: no network, no files, no environment"],
         *([["not granted", style(", ".join(tool.ungranted), "yellow")]] if tool.ungranted else []),
         *([["grant it", tool.grant or ""]] if tool.ungranted else []),
-        ["form", tool.form],
+        ["form", tool.form if tool.sandboxed else style("an MCP server, not sandboxed", "yellow")],
+        *([["server", tool.server or ""]] if not tool.sandboxed else []),
+        *([["surface", (tool.surface or "")[:12]]] if not tool.sandboxed else []),
         ["used", success(tool.statistics)],
         ["deployed", f"{ago(tool.updated_at)}  {tool.deployment_id or ''}".rstrip()],
         ["digest", tool.digest[:12]],
@@ -279,6 +285,7 @@ def _facts(tool: "ToolView") -> list[list[str]]:
 app.command("add")(tool_starters.add)
 app.command("init")(tool_starters.init)
 app.command("wit")(tool_starters.wit)
+app.command("accept")(tool_accept.accept)
 app.command("grant")(tool_grants.grant)
 app.command("grants")(tool_grants.grants)
 app.command("revoke-grant")(tool_grants.revoke_grant)

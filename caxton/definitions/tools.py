@@ -34,6 +34,8 @@ BUNDLE_LIMIT = 100 << 20
 FILE_LIMIT = 500
 """Files of a tool, as :class:`caxton.domain.deployments.Bundle` has it."""
 
+_NO_MODULE = '"module" is missing'
+
 _MAGIC = b"\0asm"
 _FORMS = {b"\x01\x00\x00\x00": "command", b"\x0d\x00\x01\x00": "component"}
 """Version and layer, after the magic number: a core module or a component
@@ -108,6 +110,7 @@ def read_tool(
     model, problems = validate(ToolManifest, manifest)
     if manifest.data.get("name") == MEMORY:
         problems.append(manifest.problem(("name",), f'"{MEMORY}" is a built-in tool', "give yours another name"))
+    problems = _check_kind(manifest, problems)
     problems += secret_problems(manifest)
     problems += _check_network(manifest, problems)
     problems += _check_module(manifest, wanted, files, beside)
@@ -121,6 +124,16 @@ def read_tool(
     bundle = Bundle(kind="tool", name=model.name, files={path: file.digest for path, file in sorted(chosen.items())})
     version = ToolVersion(manifest=model, files=bundle.files, digest=bundle.digest)
     return Reading(ToolSource(version, bundle, manifest.file, manifest), problems)
+
+
+def _check_kind(manifest: TomlSource, problems: list[Problem]) -> list[Problem]:
+    """`problems`, with that of a manifest that names neither a module nor a server: told together with all others."""
+    known = [problem for problem in problems if problem.message != _NO_MODULE]
+    meant = any(problem.hint == 'did you mean "module"?' for problem in known)
+    if "module" in manifest.data or "mcp_server" in manifest.data or meant:
+        return known
+    hint = 'add: module = "module.wasm"'
+    return [*known, Problem(file=manifest.file, width=0, message=_NO_MODULE, hint=hint, path="module")]
 
 
 def is_inside(path: str, folder: str) -> bool:

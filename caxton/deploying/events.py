@@ -30,6 +30,7 @@ from caxton.domain.events.tools import McpDeploymentFailed, McpToolDeployed, Mcp
 from caxton.domain.events.triggers import TriggerDeployed, TriggerRemoved
 from caxton.domain.ids import DeploymentId, Scope
 from caxton.domain.schedules import Schedule
+from caxton.domain.surfaces import surface_of
 from caxton.domain.tools import ToolVersion
 from caxton.domain.triggers import Trigger
 from caxton.recording import journal
@@ -236,10 +237,13 @@ class DeploymentNotes:
             max_fuel=manifest.limits.fuel,
             max_execution_time_s=manifest.limits.wall_time,
             capabilities=[function.name for function in after.functions],
-            network=manifest.permissions.network,
-            environment=manifest.permissions.environment,
+            network=manifest.requested.network,
+            environment=manifest.requested.environment,
             files=[f"{grant.at}{' (write)' if grant.write else ''}" for grant in manifest.permissions.files],
             ungranted=list(ungranted),
+            sandboxed=manifest.is_sandboxed,
+            server=manifest.unsandboxed,
+            surface=surface_of(after.functions) if manifest.mcp_server else None,
         )
         self.add(deployed, part)
 

@@ -16,7 +16,7 @@ from caxton.deploying.rollouts import plan_of
 from caxton.domain.agents import AgentVersion
 from caxton.domain.deployments import Bundle, wrong_in
 from caxton.domain.errors import CaxtonError, Hint, InvalidDefinitions, NotFound
-from caxton.domain.grants import Rights, ToolGrant, for_all_calls
+from caxton.domain.grants import Rights, ToolGrant, for_all_calls, for_any_call
 from caxton.domain.ids import Digest, Scope, is_name
 from caxton.domain.ports import BlobStore, ModelGateway, ToolSandbox
 from caxton.domain.problems import Problem
@@ -101,7 +101,7 @@ async def validate_release(
         if isinstance(reading.value, AgentSource):
             agents.append(reading.value)
         elif isinstance(reading.value, ToolSource):
-            rights = for_all_calls((grants or {}).get(bundle.name, ()), datetime.now(UTC))
+            rights = _rights(reading.value, (grants or {}).get(bundle.name, ()))
             version = await _describe(scope, reading.value, sandbox, rights, problems)
             tools[bundle.name] = version.functions if version else None
             if version is not None:
@@ -151,6 +151,13 @@ async def _contents(scope: Scope, bundle: Bundle, own: Collection[Digest], blobs
     return {path: data for path, data in zip(bundle.files, found, strict=True) if data is not None}
 
 
+def _rights(source: ToolSource, grants: Sequence[ToolGrant]) -> Rights:
+    """What a tool has while it tells what it offers: what all calls have. A server outside of the sandbox, without which there
+    is nothing to tell, what any call has."""
+    of = for_all_calls if source.version.manifest.is_sandboxed else for_any_call
+    return of(grants, datetime.now(UTC))
+
+
 async def _describe(
     scope: Scope, source: ToolSource, sandbox: ToolSandbox, rights: Rights, problems: list[Problem]
 ) -> ToolVersion | None:
@@ -160,8 +167,9 @@ async def _describe(
     except CaxtonError as error:
         if error.retryable:
             raise
-        hint = error.hints[0].text if error.hints else None
-        problems.append(source.toml.problem(("module",), error.message, hint))
+        hint = (error.hints[0].command or error.hints[0].text) if error.hints else None
+        place = ("module",) if version.manifest.is_sandboxed else ("mcp_server",)
+        problems.append(source.toml.problem(place, error.message, hint))
         return None
     return version.model_copy(update={"functions": list(functions)})
 

@@ -187,6 +187,10 @@ class Change(BaseModel):
     """What a tool requests and nobody has granted: it runs without."""
     grant: str | None = None
     """The command by which an operator grants that."""
+    unsandboxed: str | None = None
+    """Where a tool's MCP server is, which runs outside of the sandbox: a URL or a command line."""
+    suggestions: list[str] = []
+    """What is worth a thought, such as calls without approval that a server calls destructive."""
 
     def lacks(self, lacking: Missing) -> None:
         """Tells what is not granted."""

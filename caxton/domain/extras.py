@@ -46,6 +46,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
         "uvloop",
         "wasmtime",
     ),
+    "mcp": ("mcp", "mcp_types"),
     "memory": ("lancedb", "lance", "pyarrow", "numpy", "onnxruntime", "tokenizers", "caxton_minilm"),
     "postgres": ("psycopg",),
     "qdrant": ("qdrant_client",),
@@ -55,6 +56,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _MEANT: Final[Mapping[str, str]] = {
     "server": "this installation has no server: it is the command line and the Python client",
+    "mcp": "tools that are ordinary MCP servers need a package that is not installed",
     "memory": "this installation has no memory",
     "postgres": "PostgreSQL needs its driver, which is not installed",
     "qdrant": "Qdrant needs its client, which is not installed",

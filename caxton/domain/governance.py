@@ -220,6 +220,8 @@ class Approval(BaseModel):
     """The arguments as the approver has changed them; `content` has them as they were asked for."""
     remembered: str | None = None
     """The remembered grant that decided."""
+    unsandboxed: str | None = None
+    """Where the MCP server of the call's tool is, which runs outside of the sandbox: a URL or a command line."""
     state: ApprovalState = ApprovalState.PENDING
     requested_at: datetime
     expires_at: datetime

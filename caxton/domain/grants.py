@@ -17,11 +17,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from caxton.domain.globs import address_fits
 from caxton.domain.ids import Name, Scope
+from caxton.domain.mcp_servers import Command
 from caxton.domain.origins import normal_origin
 from caxton.domain.quantities import ByteSize, Seconds, format_size
 from caxton.domain.tools import ToolLimits, ToolManifest
 
-RightKind = Literal["network", "environment", "files", "limits"]
+RightKind = Literal["network", "environment", "files", "limits", "commands"]
 
 PATTERN_LENGTH: Final = 500
 MATCHED_LENGTH: Final = 8_192
@@ -102,11 +103,16 @@ class Condition(BaseModel):
     environment: list[VariableName] = Field(default=[], max_length=100, description="Environment variables.")
     files: list[GrantedFolder] = Field(default=[], max_length=50, description="Folders of the server.")
     limits: GrantedLimits = NO_LIMITS
+    commands: list[Command] = Field(
+        default=[],
+        max_length=50,
+        description='Command lines of MCP servers that may be started outside of the sandbox, such as "uvx mcp-server-time".',
+    )
 
     @model_validator(mode="after")
     def _grants_something(self) -> "Condition":
-        if not (self.network or self.environment or self.files or self.limits != NO_LIMITS):
-            raise ValueError("a grant names at least one of network, environment, files and limits")
+        if not (self.network or self.environment or self.files or self.commands or self.limits != NO_LIMITS):
+            raise ValueError("a grant names at least one of network, environment, files, commands and limits")
         return self
 
     def fits(self, agent: str | None, function: str, arguments: Mapping[str, Any]) -> bool:
@@ -126,7 +132,7 @@ class Condition(BaseModel):
         """What it grants, for people and the log."""
         limits = [f"{name}={_shown(name, value)}" for name, value in self.limits if value is not None]
         folders = [f"{folder.path}{':write' if folder.write else ''}" for folder in self.files]
-        return [*self.network, *self.environment, *folders, *limits]
+        return [*self.network, *self.environment, *folders, *self.commands, *limits]
 
 
 class StandingGrant(Condition):
@@ -225,6 +231,7 @@ class Rights:
     environment: frozenset[str] = frozenset()
     files: frozenset[GrantedFolder] = frozenset()
     limits: GrantedLimits = NO_LIMITS
+    commands: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, grants: Iterable[Condition]) -> "Rights":
@@ -236,19 +243,21 @@ class Rights:
                 rights.environment | set(grant.environment),
                 rights.files | set(grant.files),
                 _joined(rights.limits, grant.limits),
+                rights.commands | set(grant.commands),
             )
         return rights
 
     @classmethod
     def requested(cls, manifest: ToolManifest) -> "Rights":
         """All that a manifest asks for: what somebody would have to grant so that nothing is missing."""
-        permissions = manifest.permissions
+        permissions, server = manifest.requested, manifest.mcp_server
         folders = (each for each in permissions.files if not each.is_bundled)
         return cls(
             frozenset(_normal_origins(permissions.network)),
             frozenset(permissions.environment),
             frozenset(GrantedFolder(path=each.path, write=each.write) for each in folders),
-            GrantedLimits.model_validate(manifest.limits.of_a_call),
+            GrantedLimits.model_validate(_limits_that_hold(manifest)),
+            frozenset([server.line] if server is not None and server.line else []),
         )
 
     def __and__(self, other: "Rights") -> "Rights":
@@ -261,7 +270,11 @@ class Rights:
             if above.covers(deeper.path, write=False)
         )
         return Rights(
-            self.network & other.network, self.environment & other.environment, files, _both(self.limits, other.limits)
+            self.network & other.network,
+            self.environment & other.environment,
+            files,
+            _both(self.limits, other.limits),
+            self.commands & other.commands,
         )
 
     def gives_folder(self, path: str, *, write: bool) -> bool:
@@ -273,6 +286,14 @@ NOTHING: Final = Rights()
 
 
 _LIMITS: Final = ("memory", "fuel", "wall_time", "message_size")
+
+
+def _limits_that_hold(manifest: ToolManifest) -> dict[str, float]:
+    """The limits that a call of the tool is held to: memory and instructions are counted in a sandbox only."""
+    limits = manifest.limits.of_a_call
+    if not manifest.is_sandboxed:
+        limits = {name: limits[name] for name in ("wall_time", "message_size")}
+    return limits
 
 
 def _joined(one: GrantedLimits, two: GrantedLimits) -> GrantedLimits:
@@ -293,15 +314,16 @@ class Missing:
     environment: tuple[str, ...] = ()
     files: tuple[GrantedFolder, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
+    commands: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.network or self.environment or self.files or self.limits)
+        return bool(self.network or self.environment or self.files or self.limits or self.commands)
 
     def told(self) -> list[str]:
         """For people and the log."""
         limits = [f"{name}={_shown(name, value)}" for name, value in self.limits.items()]
         folders = [f"{folder.path}{':write' if folder.write else ''}" for folder in self.files]
-        return [*self.network, *self.environment, *folders, *limits]
+        return [*self.network, *self.environment, *folders, *self.commands, *limits]
 
     def command(self, tool: str, agent: str | None = None) -> str:
         """The command by which an operator grants it."""
@@ -312,6 +334,8 @@ class Missing:
             words += ["--environment", name]
         for folder in self.files:
             words += ["--files", f"{folder.path}{':write' if folder.write else ''}"]
+        for line in self.commands:
+            words += ["--command", line]
         for name, value in self.limits.items():
             words += ["--limit", f"{name}={_exact(name, value)}"]
         if agent is not None:
@@ -340,7 +364,8 @@ def missing(manifest: ToolManifest, rights: Rights, base: ToolLimits) -> Missing
         tuple(
             sorted((f for f in wanted.files if not rights.gives_folder(f.path, write=f.write)), key=lambda f: f.path)
         ),
-        {name: value for name, value in manifest.limits.of_a_call.items() if value > getattr(have, name)},
+        {name: value for name, value in _limits_that_hold(manifest).items() if value > getattr(have, name)},
+        tuple(sorted(wanted.commands - rights.commands)),
     )
 
 

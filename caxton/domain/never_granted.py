@@ -63,6 +63,11 @@ OF_ADDRESSES: Final = (
 _PASSWORD_IN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*:[^/?#\s]*@")
 
 
+def names_a_secret(name: str) -> bool:
+    """Whether the name of a variable says that it holds a secret, be it one that was made for tools."""
+    return any(word in name.upper() for word in OF_SECRETS)
+
+
 def variable_problem(name: str, used_by_caxton: Collection[str] = (), value: str | None = None) -> str | None:
     """Why no tool gets the environment variable; None if an operator may grant it.
 

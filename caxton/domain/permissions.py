@@ -46,8 +46,11 @@ class Permission(StrEnum):
     AGENTS_READ = "agents:read", "see agents and capabilities"
     AGENTS_OPERATE = "agents:operate", "start, stop, restart and resume agents"
     TOOLS_READ = "tools:read", "see tools, their calls and logs"
-    TOOLS_CALL = "tools:call", "call a tool by hand"
-    TOOLS_GRANT = "tools:grant", "grant tools what they request: networks, paths, variables, limits"
+    TOOLS_CALL = "tools:call", "call a tool by hand, and ask its MCP server what it offers"
+    TOOLS_GRANT = (
+        "tools:grant",
+        "grant tools what they request: networks, paths, variables, limits, commands; accept what MCP servers offer",
+    )
     SCHEDULES_READ = "schedules:read", "see schedules, when they are due and what became of it"
     SCHEDULES_OPERATE = "schedules:operate", "pause and resume schedules, run them by hand, backfill"
     TRIGGERS_READ = "triggers:read", "see triggers, with the addresses of their webhooks"

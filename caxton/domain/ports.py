@@ -226,6 +226,7 @@ class ToolSandbox(Protocol):
         function: str,
         arguments: Mapping[str, Any],
         *,
+        workspace: str = "",
         rights: Rights = NOTHING,
         brief: bool = False,
     ) -> ToolResult:
@@ -236,6 +237,7 @@ class ToolSandbox(Protocol):
             tool: the version to run.
             function: one that it described.
             arguments: a JSON object.
+            workspace: whose call it is; what is kept between calls is kept for one workspace.
             rights: what the call is granted; it gets what the manifest requests of that.
             brief: whether it is expected to end soon: such calls do not wait for those that take long.
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-RefusedKind = Literal["network", "environment", "files"]
+RefusedKind = Literal["network", "environment", "files", "commands"]
 Why = Literal["not_requested", "not_granted", "never"]
 
 REFUSALS_TOLD = 10

@@ -1,15 +1,17 @@
 """Tools: MCP servers that are WebAssembly modules, what they may use and what a call brings back."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from caxton.domain.breakers import BreakerSettings
 from caxton.domain.capabilities import SemanticVersion
 from caxton.domain.flow import MOST_IN_FLIGHT
 from caxton.domain.ids import Digest, Name
 from caxton.domain.lifecycle import StateMachine
+from caxton.domain.mcp_servers import McpServer
 from caxton.domain.quantities import LEAST_RATE, ByteSize, Rate, Seconds
 from caxton.domain.refusals import Refusals
 from caxton.domain.tool_texts import whole_text
@@ -124,7 +126,7 @@ class ToolManifest(BaseModel):
     name: Name = Field(description="Lower-case letters, digits, - and _; unique in the workspace.")
     version: SemanticVersion = Field(description='A semantic version, such as "1.0.0".')
     description: str = Field(default="", max_length=2_000, description="One sentence for people.")
-    module: str = Field(description="The WebAssembly file, beside tool.toml.")
+    module: str = Field(default="", description="The WebAssembly file, beside tool.toml.")
     form: Literal["component", "command"] = Field(
         default="component",
         description='"component" (the caxton:tool world) or "command" (MCP lines on stdin and stdout).',
@@ -136,6 +138,30 @@ class ToolManifest(BaseModel):
     limits: ToolLimits = ToolLimits()
     permissions: ToolPermissions = ToolPermissions()
     breaker: BreakerSettings = BreakerSettings()
+    mcp_server: McpServer | None = Field(
+        default=None, description="An ordinary MCP server in place of a module; it runs outside of the sandbox."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_known_of_others(cls, data: Any) -> Any:
+        """What a server outside of the sandbox does is not known, so its calls are not repeated unless somebody says so."""
+        if not isinstance(data, Mapping):
+            return data
+        fields = cast("Mapping[str, Any]", data)
+        return {"idempotent": False, **fields} if fields.get("mcp_server") is not None else fields
+
+    @model_validator(mode="after")
+    def _module_or_server(self) -> "ToolManifest":
+        if self.mcp_server is None and not self.module:
+            raise ValueError('"module" is missing')
+        if self.mcp_server is not None and self.module:
+            raise ValueError('a tool has either a "module" or an [mcp_server]')
+        if self.mcp_server is not None and self.permissions.files:
+            raise ValueError(
+                "permissions.files are for modules: a server outside of the sandbox is not kept from files"
+            )
+        return self
 
     @field_validator("module")
     @classmethod
@@ -145,15 +171,44 @@ class ToolManifest(BaseModel):
         return module
 
     @property
+    def is_sandboxed(self) -> bool:
+        """Whether it runs in a sandbox."""
+        return self.mcp_server is None
+
+    @property
+    def unsandboxed(self) -> str | None:
+        """Where its MCP server is, if it is one: a URL or a command line."""
+        return self.mcp_server.place if self.mcp_server is not None else None
+
+    @property
+    def kind(self) -> str:
+        """How it is run: "component", "command", or "mcp" for a server outside of the sandbox."""
+        return self.form if self.mcp_server is None else "mcp"
+
+    @property
+    def requested(self) -> ToolPermissions:
+        """All that it asks for: what stands under `permissions`, and what its server needs."""
+        if self.mcp_server is None:
+            return self.permissions
+        own, origin = self.permissions, self.mcp_server.origin
+        network = list(dict.fromkeys([*own.network, *([origin] if origin else [])]))
+        environment = list(dict.fromkeys([*own.environment, *self.mcp_server.variables]))
+        return own.model_copy(update={"network": network, "environment": environment})
+
+    @property
     def is_fast(self) -> bool:
         """Whether calls are short and local, so that they can run inside a batch."""
-        return self.limits.wall_time <= FAST_WALL_TIME and not self.permissions.network
+        return self.is_sandboxed and self.limits.wall_time <= FAST_WALL_TIME and not self.permissions.network
 
     @property
     def is_closed(self) -> bool:
         """Whether calls can change nothing outside of their sandbox, and see nothing that others change."""
         files = self.permissions.files
-        return not self.permissions.network and all(grant.is_bundled and not grant.write for grant in files)
+        return (
+            self.is_sandboxed
+            and not self.permissions.network
+            and all(grant.is_bundled and not grant.write for grant in files)
+        )
 
 
 class ToolFunction(BaseModel):
@@ -174,6 +229,11 @@ class ToolFunction(BaseModel):
         hint = self.annotations.get("idempotentHint")
         return default if hint is None else bool(hint)
 
+    @property
+    def suggests_approval(self) -> bool:
+        """Whether the tool itself says that a call may destroy something: a hint, that gives no right and takes none."""
+        return bool(self.annotations.get("destructiveHint")) and not self.annotations.get("readOnlyHint")
+
 
 class ToolVersion(BaseModel):
     """One immutable version of a tool server: manifest, files by content hash and what it described."""
@@ -191,8 +251,9 @@ class ToolVersion(BaseModel):
         return self.manifest.name
 
     @property
-    def module_digest(self) -> Digest:
-        return self.files[self.manifest.module]
+    def module_digest(self) -> Digest | None:
+        """The content of its module; None for an MCP server outside of the sandbox."""
+        return self.files.get(self.manifest.module)
 
     def within(self, seconds: float) -> "ToolVersion":
         """The same, with a wall time of so many seconds at the most."""
@@ -248,6 +309,8 @@ class ToolResult(BaseModel):
     usage: ToolUsage = ToolUsage()
     log: list[str] = []
     refused: Refusals = Refusals()
+    declined: list[str] = []
+    """Kinds of questions to people that a server outside of the sandbox had, and that nobody was asked."""
 
     def text(self) -> str:
         """What a person reads of it: texts, links and embedded texts, else the structure as JSON."""

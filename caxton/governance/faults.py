@@ -24,6 +24,7 @@ from caxton.domain.errors import (
     ToolError,
     ToolTimeout,
     ToolTrapped,
+    ToolUnreachable,
 )
 
 NOT_ITS_OWN = (
@@ -62,4 +63,6 @@ def is_providers_fault(error: BaseException) -> bool:
 
 def is_tools_fault(error: BaseException, *, own_time: bool = True) -> bool:
     """Whether a failed call counts against its tool; `own_time`: it had all the time that its manifest gives it."""
-    return isinstance(error, ToolTrapped | ToolAnswerInvalid) or (own_time and isinstance(error, ToolTimeout))
+    return isinstance(error, ToolTrapped | ToolAnswerInvalid | ToolUnreachable) or (
+        own_time and isinstance(error, ToolTimeout)
+    )

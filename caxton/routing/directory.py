@@ -175,5 +175,7 @@ def _tools(
     transaction: Transaction, scope: Scope, wanted: Sequence[Digest], before: Registry | None
 ) -> dict[Digest, ToolVersion]:
     """Likewise, the tools."""
-    found = {tool.digest: tool for tool, _ in before.tools.values()} if before else {}
+    known = [tool for tool, _ in before.tools.values()] if before else []
+    # What an MCP server offers may have been accepted anew.
+    found = {tool.digest: tool for tool in known if tool.manifest.is_sandboxed}
     return found | transaction.tool_versions(scope, [digest for digest in wanted if digest not in found])

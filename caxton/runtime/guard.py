@@ -29,6 +29,9 @@ def build_guard(settings: Settings, folder: DataFolder) -> Guard:
         base=base_limits(settings),
         maximum=ToolLimits.model_validate(tools.maximum.model_dump()),
         allowed_paths=tuple(Path(path) for path in tools.allowed_paths),
+        allowed_commands=frozenset(
+            [*tools.allowed_commands, *(line for each in tools.grants for line in each.commands)]
+        ),
         listening=own_listening_ports,
     )
 

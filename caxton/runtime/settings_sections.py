@@ -9,6 +9,7 @@ from caxton.adapters.oidc_settings import OidcSettings
 from caxton.domain.flow import CustomerFlow, FlowLimit
 from caxton.domain.grants import StandingGrant
 from caxton.domain.ids import Name
+from caxton.domain.mcp_servers import Command
 from caxton.domain.messages import CONTENT_LIMIT
 from caxton.domain.quantities import LEAST_RATE, ByteSize, Duration
 from caxton.domain.secrets import EnvironmentName, SecretReference
@@ -280,13 +281,25 @@ class ToolLimitsSettings(Section):
 
 
 class ToolsSettings(Section):
-    """`[tools]`: the WebAssembly sandboxes."""
+    """`[tools]`: the WebAssembly sandboxes, and MCP servers outside of them."""
 
     sandboxes: Integer = Field(
         default=4, ge=1, le=256, description="Tool calls that may run at the same time, beside two known to be short."
     )
     allowed_paths: list[FilePath] = Field(
         default=[], description="Folders of this machine that a tool's manifest may ask for; without one, none."
+    )
+    allowed_commands: list[Command] = Field(
+        default=[],
+        max_length=500,
+        description='Command lines of MCP servers that may be granted, such as "uvx mcp-server-time": they run outside of the '
+        "sandbox, with all rights of the server's user; without one, none.",
+    )
+    mcp_idle: Duration = Field(
+        default=300.0,
+        gt=0,
+        le=86_400,
+        description='Time after which the connection to an unused MCP server ends, such as "5m".',
     )
     compile_timeout: Duration = Field(
         default=300.0, gt=0, le=3600, description='Time to compile a module, such as "5m".'
@@ -302,7 +315,7 @@ class ToolsSettings(Section):
         default=[],
         max_length=500,
         description="Grants of this machine's operator to tools: [[tools.grants]] with tool, and what is granted: network, "
-        "environment, files, limits; for agent, function, arguments, customer, workspace.",
+        "environment, files, commands, limits; for agent, function, arguments, customer, workspace.",
     )
 
 

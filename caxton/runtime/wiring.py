@@ -23,6 +23,7 @@ from caxton.adapters import templates, webhooks
 from caxton.adapters.archive import FileArchive
 from caxton.adapters.blobs import FileBlobs
 from caxton.adapters.definitions import DefinitionReader
+from caxton.adapters.mcp.servers import McpServers
 from caxton.adapters.models import Models
 from caxton.adapters.oidc import Oidc
 from caxton.adapters.sandbox.guard import Guard
@@ -31,6 +32,7 @@ from caxton.adapters.secrets import SECRETS
 from caxton.adapters.store.database import Database, InlineReads
 from caxton.adapters.store.migrate import migrate_apart
 from caxton.adapters.streams import LocalStream, PostgresStream
+from caxton.adapters.tools import AllTools
 from caxton.api.services import ApiLimits, Services
 from caxton.domain.channels import Channel
 from caxton.domain.errors import Hint, InvalidSettings
@@ -91,6 +93,7 @@ from caxton.service.storage import Storage
 from caxton.service.system import HealthChecks
 from caxton.service.tallies import Tallies
 from caxton.service.tool_grants import ToolGrants
+from caxton.service.tool_surfaces import ToolSurfaces
 from caxton.service.tools import Tools
 from caxton.service.triggers import Triggers
 from caxton.service.turns import Turns
@@ -133,6 +136,7 @@ class Parts:
     archive: FileArchive
     guard: Guard
     sandbox: WasmtimeSandbox
+    mcp_servers: McpServers
     models: Models
     stream: LocalStream | PostgresStream
     directory: Directory
@@ -141,6 +145,11 @@ class Parts:
     memories: Memories | None
     flow: Flow
     reader: DefinitionReader = field(default_factory=DefinitionReader)
+
+    @property
+    def tools(self) -> AllTools:
+        """Tools of both kinds."""
+        return AllTools(self.sandbox, self.mcp_servers)
 
     async def open(self) -> None:
         """Begins to hear of turns in other processes."""
@@ -156,6 +165,7 @@ class Parts:
         await self.models.aclose()
         if isinstance(self.stream, PostgresStream):
             await self.stream.aclose()
+        await asyncio.to_thread(self.mcp_servers.close)
         await asyncio.to_thread(self.sandbox.close)
         await asyncio.to_thread(self.reader.close)
         self.database.close()
@@ -190,6 +200,7 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
             guard=guard,
             compile_timeout=settings.tools.compile_timeout,
         ),
+        mcp_servers=McpServers(guard, settings.tools.mcp_idle),
         models=Models(settings.models, templates),
         stream=stream,
         directory=directory,
@@ -232,7 +243,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str, delivery: Delive
     deployments = DeploymentActivities(
         parts.database,
         parts.blobs,
-        parts.sandbox,
+        parts.tools,
         parts.models,
         agents.notify,
         channels,
@@ -343,7 +354,7 @@ def step_ports(parts: Parts) -> StepPorts:
     return StepPorts(
         records=parts.near,
         blobs=parts.blobs,
-        sandbox=parts.sandbox,
+        sandbox=parts.tools,
         schemas=parts.sandbox.checks,
         models=parts.models,
         templates=templates,
@@ -438,7 +449,7 @@ def build_services(
         agents=Agents(parts.database, parts.models, parts.directory, engine, statistics, tallies),
         deployments=build_deployments(parts, client, task_queue),
         rollouts=Rollouts(parts.database, engine),
-        approvals=Approvals(parts.database, engine, parts.sandbox),
+        approvals=Approvals(parts.database, engine, parts.tools),
         budgets=Budgets(parts.database),
         breakers=Breakers(parts.database),
         memory=MemoryAdministration(parts.memories, parts.database, parts.blobs, tallies),
@@ -448,7 +459,7 @@ def build_services(
         tools=Tools(
             parts.database,
             parts.blobs,
-            parts.sandbox,
+            parts.tools,
             parts.directory,
             base_limits(parts.settings),
             parts.flow,
@@ -456,6 +467,7 @@ def build_services(
             statistics,
             parts.breakers,
         ),
+        tool_surfaces=ToolSurfaces(parts.database, parts.tools, parts.directory),
         tool_grants=ToolGrants(parts.database, parts.guard, standing_grants(parts.settings)),
         keys=Keys(parts.database, home_customer=home),
         authentication=Authentication(

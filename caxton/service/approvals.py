@@ -12,7 +12,7 @@ from caxton.domain.events.governance import RememberedGrantCreated, RememberedGr
 from caxton.domain.events.origin import current_origin
 from caxton.domain.executions import ApprovalStatus, Decision
 from caxton.domain.governance import Approval, ApprovalMode, ApprovalState, RememberedGrant, Verdict, Vote
-from caxton.domain.ids import new_id
+from caxton.domain.ids import Scope, new_id
 from caxton.domain.matchers import Pattern
 from caxton.domain.permissions import Permission
 from caxton.domain.ports import ToolSandbox
@@ -50,6 +50,24 @@ class Wanted:
     remember: Remember | None = None
 
 
+def _marked(transaction: Transaction, scope: Scope, approvals: list[Approval]) -> list[Approval]:
+    """The approvals, with where the servers of tools are that run outside of the sandbox."""
+    called = {approval.name.partition(".")[0] for approval in approvals if approval.call}
+    if not called:
+        return approvals
+    digests = {each.name: each.digest for each in transaction.components(scope, "tool") if each.name in called}
+    versions = transaction.tool_versions(scope, list(digests.values()))
+    places = {
+        version.name: version.manifest.mcp_server.place for version in versions.values() if version.manifest.mcp_server
+    }
+    return [
+        approval.model_copy(
+            update={"unsandboxed": places.get(approval.name.partition(".")[0]) if approval.call else None}
+        )
+        for approval in approvals
+    ]
+
+
 class Approvals:
     """Use cases on approvals."""
 
@@ -63,9 +81,12 @@ class Approvals:
         self, caller: Caller, *, state: ApprovalState | None, before: datetime | None, limit: int
     ) -> list[Approval]:
         """Approvals of the workspace, the latest request first."""
-        return await self.records.read(
-            lambda transaction: transaction.approvals(caller.scope, state=state, before=before, limit=limit)
-        )
+
+        def read(transaction: Transaction) -> list[Approval]:
+            found = transaction.approvals(caller.scope, state=state, before=before, limit=limit)
+            return _marked(transaction, caller.scope, found)
+
+        return await self.records.read(read)
 
     async def show(self, caller: Caller, approval_id: str) -> Approval:
         """One approval, with what has to be judged.
@@ -73,7 +94,12 @@ class Approvals:
         Raises:
             NotFound: there is none of that id.
         """
-        found = await self.records.read(lambda transaction: transaction.approval(caller.scope, approval_id))
+
+        def read(transaction: Transaction) -> Approval | None:
+            known = transaction.approval(caller.scope, approval_id)
+            return _marked(transaction, caller.scope, [known])[0] if known is not None else None
+
+        found = await self.records.read(read)
         if found is None:
             raise NotFound(
                 f'there is no approval "{approval_id[:64]}"',

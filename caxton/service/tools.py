@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from caxton.domain.breakers import BreakerKind
-from caxton.domain.errors import Hint, NotFound, ToolError, ToolUnavailable
+from caxton.domain.errors import Hint, NotFound, ToolError, ToolSurfaceChanged, ToolUnavailable
 from caxton.domain.events import Payload
 from caxton.domain.events.system import ToolCalledDirectly
 from caxton.domain.flow import FlowControl, FlowRules
@@ -13,6 +13,7 @@ from caxton.domain.grants import Asked, Missing, ToolGrant, for_any_call, missin
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.ports import BlobStore, ToolSandbox
 from caxton.domain.records import Component, Records, StepRecord, Transaction
+from caxton.domain.surfaces import surface_of
 from caxton.domain.tools import ToolLimits, ToolResult, ToolState, ToolVersion
 from caxton.governance.breakers import CircuitBreakers
 from caxton.observability.metrics import METRICS
@@ -26,8 +27,8 @@ from caxton.service.context import Caller
 from caxton.turns.artifacts import extract_artifacts
 from caxton.turns.breaker_calls import tool_breaker
 from caxton.turns.flow_calls import direct_call
+from caxton.turns.tool_events import EXCEEDED, declined_told, limit_told, resources, surface_told
 from caxton.turns.tool_rights import refusals_told, take_rights
-from caxton.turns.tool_step import EXCEEDED, limit_told, resources
 from caxton.views.statistics import Statistics
 from caxton.views.tools import ToolCallResult, ToolLogLine, ToolView
 
@@ -98,7 +99,7 @@ class Tools:
         statistics = await self.statistics.of_tools(scope)
 
         def read(transaction: Transaction) -> ToolView:
-            component, version = _tool(transaction, scope, name)
+            component, version = find_tool(transaction, scope, name)
             lacking = self._lacking(version, self.directory.registry(transaction, scope).grants)
             breaker = breaker_views(transaction, scope, BreakerKind.TOOL).get(name)
             return _view(component, version, statistics.get(name), lacking).model_copy(update={"breaker": breaker})
@@ -117,7 +118,7 @@ class Tools:
             ToolError: the call failed; a subclass says how.
         """
         (component, version), grants = await self.records.read(
-            lambda tx: (_tool(tx, caller.scope, name), self.directory.registry(tx, caller.scope).grants)
+            lambda tx: (find_tool(tx, caller.scope, name), self.directory.registry(tx, caller.scope).grants)
         )
         if component.state != ToolState.RUNNING:
             raise ToolUnavailable(f'tool "{name}" is {component.state} and takes no calls')
@@ -143,7 +144,14 @@ class Tools:
                 tool_breaker(self.breakers, caller.scope, version.manifest, call_id),
                 self.flow.place(limited, may_queue=False),
             ):
-                result = await self.sandbox.call(caller.scope.customer, version, function, arguments, rights=rights)
+                result = await self.sandbox.call(
+                    caller.scope.customer,
+                    version,
+                    function,
+                    arguments,
+                    workspace=caller.scope.workspace,
+                    rights=rights,
+                )
         except ToolError as error:
             METRICS.tool_call(name, error.code, None)
             await self._record_call(caller, component, version, function, call_id, error)
@@ -180,6 +188,10 @@ class Tools:
             told.append(refusals_told(version.name, function, refused))
         if isinstance(outcome, ToolError) and outcome.code in EXCEEDED:
             told.append(limit_told(version.name, function, outcome.report()))
+        if isinstance(outcome, ToolSurfaceChanged):
+            told.append(surface_told(version.name, function, outcome.report()))
+        if isinstance(outcome, ToolResult) and outcome.declined:
+            told.append(declined_told(version.name, function, outcome))
         called = ToolCalledDirectly(
             tool=version.name, function=function, ok=error_code is None, **(resources(usage) if usage else {})
         )
@@ -207,14 +219,19 @@ class Tools:
         scope = caller.scope
 
         def read(transaction: Transaction) -> list[StepRecord]:
-            _tool(transaction, scope, name)
+            find_tool(transaction, scope, name)
             return transaction.tool_steps(scope, name, limit)
 
         steps = await self.records.read(read)
         return [line for step in reversed(steps) for line in _lines(step)]
 
 
-def _tool(transaction: Transaction, scope: Scope, name: str) -> tuple[Component, ToolVersion]:
+def find_tool(transaction: Transaction, scope: Scope, name: str) -> tuple[Component, ToolVersion]:
+    """The tool of that name as it is deployed.
+
+    Raises:
+        NotFound: there is none.
+    """
     component = transaction.component(scope, "tool", name)
     if component is None:
         similar = similar_names(name, [found.name for found in transaction.components(scope, "tool")])
@@ -239,10 +256,13 @@ def _view(component: Component, version: ToolVersion, statistics: Statistics | N
         state=ToolState(component.state),
         reason=component.reason,
         description=manifest.description,
-        form=manifest.form,
+        form=manifest.kind,
+        sandboxed=manifest.is_sandboxed,
+        server=manifest.unsandboxed,
+        surface=surface_of(version.functions) if manifest.mcp_server else None,
         functions=version.functions,
         limits=manifest.limits.model_dump(mode="json"),
-        permissions=manifest.permissions.model_dump(mode="json"),
+        permissions=manifest.requested.model_dump(mode="json"),
         ungranted=lacking.told(),
         grant=lacking.command(component.name) if lacking else None,
         deployment_id=component.deployment_id,

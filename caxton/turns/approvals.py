@@ -58,6 +58,8 @@ class ApprovalStep:
         self.content = ""
         self.capability: str | None = None
         self.remembered: RememberedGrant | None = None
+        self.unsandboxed: str | None = None
+        """Where the server of the call's tool is, if that runs outside of the sandbox."""
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the approval asked for already, or reads what is to be judged."""
@@ -75,6 +77,8 @@ class ApprovalStep:
             self.call = asked.payload["calls"][self.input.call - 1]
             self.policy = agent.spec.policy_for(*self.call["name"].partition(".")[::2])
             self.remembered = self._remembered(transaction)
+            tool = self.ports.directory.registry(transaction, scope).running_tool(self.call["name"].partition(".")[0])
+            self.unsandboxed = tool.manifest.unsandboxed if tool else None
         else:
             self.draft = ReplyDraft.model_validate(asked.payload["draft"])
             self.policy = agent.spec.offers(self.plan.capability or "") or ApprovalPolicy()
@@ -135,6 +139,7 @@ class ApprovalStep:
             approval_id=self.id,
             expires_at=approval.expires_at.isoformat(timespec="seconds"),
             content_hash=hash_of(self.content),
+            unsandboxed=self.unsandboxed,
         )
         # The event carries the action's own policy, which for a tool is not that of the capability.
         plan = self.plan.model_copy(

@@ -21,13 +21,19 @@ from caxton.domain.errors import (
     ToolMessageTooLarge,
     ToolNotAllowed,
     ToolNotGranted,
+    ToolSurfaceChanged,
     ToolTimeout,
     ToolTrapped,
     ToolUnavailable,
+    ToolUnreachable,
 )
 from caxton.domain.events import agent_actor
 from caxton.domain.events.executions import ActionDispatched, ActionFailed
-from caxton.domain.events.tools import ResourceLimitExceeded, ToolAccessDenied, ToolExecuted, ToolExecutionFailed
+from caxton.domain.events.tools import (
+    ToolAccessDenied,
+    ToolExecuted,
+    ToolExecutionFailed,
+)
 from caxton.domain.executions import ExecutionState, StepInput, StepResult
 from caxton.domain.governance import ApprovalState, approval_id
 from caxton.domain.grants import Asked, Rights, ToolGrant
@@ -48,6 +54,7 @@ from caxton.turns.breaker_calls import tool_breaker
 from caxton.turns.flow_calls import tool_call
 from caxton.turns.step import StepPorts, publish_step
 from caxton.turns.time_left import deadline_of
+from caxton.turns.tool_events import EXCEEDED, declined_told, limit_told, resources, surface_told
 from caxton.turns.tool_rights import chain_of, held_down_by, refusals_told, take_rights
 
 ATTEMPTS = 2
@@ -56,16 +63,8 @@ ATTEMPTS = 2
 BRIEF = 0.1
 """Seconds of a call that may use the sandboxes which are kept for short ones."""
 
-MAY_PASS = (ToolTrapped, ToolTimeout, ToolAnswerInvalid)
+MAY_PASS = (ToolTrapped, ToolTimeout, ToolAnswerInvalid, ToolUnreachable)
 """Failures that another try may not meet; tried again only where a repeated call does no harm."""
-
-EXCEEDED = {
-    ToolMemoryExceeded.code: "Memory",
-    ToolFuelExhausted.code: "Cpu",
-    ToolTimeout.code: "Time",
-    ToolMessageTooLarge.code: "MessageSize",
-}
-"""Which limit each error means (event model 2.0, ResourceLimitExceeded)."""
 
 REASONS = {
     ToolNotAllowed.code: "PermissionDenied",
@@ -263,7 +262,13 @@ class ToolStep:
                 own_time=self.own_time,
             ):
                 self.result = await self.ports.sandbox.call(
-                    scope.customer, tool, self.function, self.arguments, rights=rights, brief=brief
+                    scope.customer,
+                    tool,
+                    self.function,
+                    self.arguments,
+                    workspace=scope.workspace,
+                    rights=rights,
+                    brief=brief,
                 )
             span.answered(self.result)
 
@@ -403,6 +408,8 @@ class ToolStep:
                 artifacts=[artifact.digest for artifact in self.artifacts],
             )
             notes.add(executed, latency_ms=used.wall_ms)
+            if self.result.declined:
+                notes.add(declined_told(self.server, self.function, self.result, action["action_id"]))
             return
         code, used = self.failure.code, self.failed_usage
         notes.add(ActionFailed(**action, reason=code), error_code=code)
@@ -417,14 +424,10 @@ class ToolStep:
             details=journal.title_of(self.failure),
         )
         notes.add(failed, error_code=code, latency_ms=used.wall_ms if used else None)
+        if code == ToolSurfaceChanged.code:
+            notes.add(surface_told(self.server, self.function, self.failure, action["action_id"]), error_code=code)
         if code in EXCEEDED:
             notes.add(limit_told(self.server, self.function, self.failure), error_code=code)
-
-
-def limit_told(tool: str, function: str, failure: ErrorReport) -> ResourceLimitExceeded:
-    """The event of a call that was stopped at a limit."""
-    limit = failure.details.get("value")
-    return ResourceLimitExceeded(tool=tool, function=function, limit_type=EXCEEDED[failure.code], limit=limit)
 
 
 class RetryableFailure(CaxtonError):
@@ -461,9 +464,3 @@ def _usage_told(report: ErrorReport | None) -> ToolUsage | None:
 def _refusals_told(report: ErrorReport | None) -> Refusals:
     refused = report.details.get("refused") if report else None
     return Refusals.model_validate(refused) if refused else Refusals()
-
-
-def resources(used: ToolUsage) -> dict[str, Any]:
-    """What a call used, as events tell it."""
-    memory = None if used.memory is None else round(used.memory / (1 << 20), 2)
-    return {"memory_mb": memory, "cpu_ms": round(used.cpu_ms, 3), "fuel": used.fuel}

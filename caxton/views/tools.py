@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from caxton.domain.grants import ToolGrant
+from caxton.domain.mcp_servers import SurfaceChange
 from caxton.domain.tools import Artifact, ToolFunction, ToolLimits, ToolState
 from caxton.domain.usage import ToolUsage
 from caxton.views.breakers import BreakerView
@@ -21,6 +22,13 @@ class ToolView(View):
     reason: str | None = None
     description: str = ""
     form: str = "component"
+    """"component" or "command" for a module; "mcp" for an ordinary MCP server."""
+    sandboxed: bool = True
+    """False for an MCP server, which runs outside of the sandbox."""
+    server: str | None = None
+    """Where that is: a URL or a command line."""
+    surface: str | None = None
+    """The hash of its functions, as they were when it was deployed or somebody accepted them."""
     functions: list[ToolFunction] = []
     limits: Annotated[Fields, described_by(ToolLimits)] = {}
     """What its manifest requests."""
@@ -35,6 +43,17 @@ class ToolView(View):
     statistics: Statistics | None = None
     breaker: BreakerView | None = None
     """Its circuit breaker, where that is not closed or has failures to remember."""
+
+
+class SurfaceView(View):
+    """What a tool's MCP server offered when it was deployed, and what it offers now."""
+
+    tool: str
+    pinned: str
+    """The hash of what it offered when it was deployed, or somebody accepted it."""
+    found: str
+    """The hash of what it offers now: what to accept."""
+    changes: list[SurfaceChange] = []
 
 
 class GrantsView(View):

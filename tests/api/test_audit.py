@@ -19,6 +19,7 @@ from tests.api.test_failures import calls, hostile
 from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
 from tests.support.deploying import deploy_files, write_files
+from tests.support.mcp_tools import ServerFolder, mcp_tool
 
 pytestmark = pytest.mark.requirement("SEC-2")
 
@@ -54,6 +55,18 @@ def _deploy(walk: Walk) -> httpx.Response:
     made = walk.post("/v1/deployments", {"bundles": [bundle.model_dump() for bundle in workspace.bundles]})
     walk.known["deployment"] = made.raise_for_status().json()["id"]
     return made
+
+
+def _accept(walk: Walk) -> httpx.Response:
+    path = walk.folder / "mcp"
+    path.mkdir()
+    server = ServerFolder(path)
+    with server.over_http() as origin:
+        walk.post("/v1/tool-grants", {"tool": "other", "network": [origin]}).raise_for_status()
+        deploy_files(walk.api, walk.folder / "with-mcp", mcp_tool(url=f"{origin}/mcp"))
+        server.say("surface", "new thing")
+        found = walk.api.get("/v1/tools/other/surface").raise_for_status().json()["found"]
+        return walk.post("/v1/tools/other/surface", {"surface": found})
 
 
 def _blob(walk: Walk) -> httpx.Response:
@@ -208,6 +221,7 @@ TABLE: dict[tuple[str, str], tuple[Change, tuple[str, ...]]] = {
         lambda walk: walk.post("/v1/tools/hostile/call", {"function": "ok"}),
         ("change_requested", "tool_called_directly"),
     ),
+    ("POST", "/v1/tools/{name}/surface"): (_accept, ("change_requested", "tool_surface_accepted")),
     ("POST", "/v1/tool-grants"): (_grant, ("tool_grant_created",)),
     ("DELETE", "/v1/tool-grants/{grant_id}"): (
         lambda walk: walk.api.delete(f"/v1/tool-grants/{walk.known['grant']}"),

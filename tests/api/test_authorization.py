@@ -206,6 +206,7 @@ def test_what_belongs_to_another_customer_or_workspace_is_not_there(
         "/v1/memory/{memory_id}": {},
         "/v1/schedules/{agent}/{name}/backfill": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z"},
         "/v1/tools/{name}/call": {"function": "f", "arguments": {}},
+        "/v1/tools/{name}/surface": {"surface": "0" * 64},
     }
     stranger = customer.with_key(customer.admin.headers["Authorization"].removeprefix("Bearer "), workspace)
     made = api.post("/v1/keys", json={"name": "neighbour", "role": "operator", "workspaces": ["next-door"]}).json()

@@ -52,6 +52,7 @@ def test_another_customer_sees_nothing_on_any_route(api: httpx.Client, stranger:
         "/v1/conversations/{conversation_id}/end": {"reason": "Completed"},
         "/v1/memory/{memory_id}": {},
         "/v1/tools/{name}/call": {"function": "f", "arguments": {}},
+        "/v1/tools/{name}/surface": {"surface": "0" * 64},
         "/v1/schedules/{agent}/{name}/backfill": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"},
     }
     tried = 0

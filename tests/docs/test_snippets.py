@@ -127,6 +127,11 @@ PRINTED = {
         "came before, and is not done again",
     ],
     "how-to/run-on-a-schedule": ["Done: Report on Berlin for", "due times from"],
+    "how-to/use-an-mcp-server": [
+        "notes +1.0.0 +running +not sandboxed +list_notes",
+        "To do: buy leeks",
+        "(?s)offers something else.*list_notes +changed.*Mail them to me first.*may be called.*To do: buy leeks",
+    ],
     "how-to/use-an-openai-client": [
         r"'write-verse', 'agent:poet'",
         r"O Tuesday, how brightly thou dost compile! \(verse 1\)",
@@ -187,7 +192,7 @@ def test_toml_in_the_documentation_is_valid(page: str, tmp_path: Path, monkeypat
         folder.mkdir()
         if "project" in data:
             assert data["project"]["entry-points"], page  # of a package that adds to Caxton
-        elif "module" in data:
+        elif "module" in data or "mcp_server" in data:
             assert manifest_of(snippet.text.encode()) is not None, (page, snippet.text)
         elif "rules" in data:
             assert snippet.note.startswith("file: "), (

@@ -183,6 +183,8 @@ class Guard:
     """The most that a call may use, whatever is granted."""
     allowed_paths: Sequence[Path] = ()
     """Folders of this machine that may be granted at all."""
+    allowed_commands: Collection[str] = ()
+    """Command lines of MCP servers that may be started outside of the sandbox."""
     listening: Callable[[], Collection[int]] = _none
     """Ports of this machine that Caxton listens on at the moment; :func:`own_listening_ports` in a server."""
     _services_at: dict[tuple[str, int], tuple[float, list[Address]]] = field(
@@ -228,6 +230,12 @@ class Guard:
         """Why no tool gets the environment variable; None if it may be granted."""
         return variable_problem(name, self.variables, value)
 
+    def command_problem(self, line: str) -> str | None:
+        """Why no tool may have the command line started; None if it may be granted."""
+        if line in self.allowed_commands:
+            return None
+        return "tools.allowed_commands of the server's settings does not have it"
+
     def folder_problem(self, path: Path) -> str | None:
         """Why no tool gets the folder of this machine; None if it may be granted."""
         real = Path(os.path.realpath(path))
@@ -252,6 +260,7 @@ class Guard:
             *self._network_problems(condition, own_customer),
             *self._variable_problems(condition, own_customer),
             *self._folder_problems(condition, own_customer),
+            *self._command_problems(condition, own_customer),
             *self._limit_problems(condition),
         ]
 
@@ -287,6 +296,12 @@ class Guard:
                 yield f"{folder.path}: {problem or MACHINES}"
             elif not any(real.is_relative_to(os.path.realpath(root)) for root in self.allowed_paths):
                 yield f"{folder.path}: tools.allowed_paths of the server's settings does not have it"
+
+    def _command_problems(self, condition: Condition, own_customer: bool) -> Iterator[str]:
+        for line in condition.commands:
+            problem = self.command_problem(line)
+            if problem is not None or not own_customer:
+                yield f"{line}: {problem or MACHINES}"
 
     def _limit_problems(self, condition: Condition) -> Iterator[str]:
         for name, value in condition.limits:

@@ -200,6 +200,7 @@ class WasmtimeSandbox:
         function: str,
         arguments: Mapping[str, Any],
         *,
+        workspace: str = "",  # noqa: ARG002 - nothing is kept between calls
         rights: Rights = NOTHING,
         brief: bool = False,
     ) -> ToolResult:
@@ -210,6 +211,7 @@ class WasmtimeSandbox:
             tool: the version to run.
             function: one that it described.
             arguments: a JSON object.
+            workspace: whose call it is; of no consequence, for nothing is kept between calls.
             rights: what the call is granted; it gets what the manifest requests of that.
             brief: whether it is expected to end soon: such calls do not wait for those that take long.
 

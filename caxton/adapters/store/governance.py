@@ -106,7 +106,7 @@ class GovernanceQueries(Session):
 
     def add_approval(self, scope: Scope, approval: Approval) -> None:
         """Records that an action waits."""
-        left_out = {"requested_at", "expires_at", "decided_at", "votes", "arguments"}
+        left_out = {"requested_at", "expires_at", "decided_at", "votes", "arguments", "unsandboxed"}
         row = scoped(scope, **approval.model_dump(exclude=left_out))
         row["arguments"] = None if approval.arguments is None else to_json(approval.arguments)
         row["requested_at"] = clock.from_datetime(approval.requested_at)

@@ -173,6 +173,14 @@ class RegistryQueries(Session):
         )
         self.connection.execute(versions.insert(), row)
 
+    def put_functions(self, scope: Scope, version: ToolVersion) -> None:
+        """Keeps other functions of a tool's version: what its MCP server offers, and somebody has accepted."""
+        self.connection.execute(
+            versions.update()
+            .where(in_scope(versions, scope), versions.c.kind == "tool", versions.c.digest == version.digest)
+            .values(definition=version.model_dump_json())
+        )
+
     def agent_versions(self, scope: Scope, digests: Sequence[Digest]) -> dict[Digest, AgentVersion]:
         """Those of the versions that exist."""
         return {digest: _agent_version(digest, text) for digest, text in self._definitions(scope, "agent", digests)}

@@ -9,9 +9,9 @@ from caxton.api.guard import GuardedRoute, needs
 from caxton.api.in_turn import in_turn
 from caxton.api.json_object import JsonObject
 from caxton.api.services import CurrentCaller, UseCases
-from caxton.domain.given import WantedName
+from caxton.domain.given import GivenDigest, WantedName
 from caxton.domain.permissions import Permission
-from caxton.views.tools import ToolCallResult, ToolLogLine, ToolView
+from caxton.views.tools import SurfaceView, ToolCallResult, ToolLogLine, ToolView
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/tools", tags=["tools"])
 
@@ -55,8 +55,30 @@ async def tool(name: WantedName, caller: CurrentCaller, services: UseCases) -> T
 @router.post("/{name}/call")
 @needs(Permission.TOOLS_CALL)
 async def call(name: WantedName, body: CallBody, caller: CurrentCaller, services: UseCases) -> ToolCallResult:
-    """Calls a function by hand, in its sandbox."""
+    """Calls a function by hand: in its sandbox, or at its MCP server."""
     return await services.tools.call(caller, name, body.function, body.arguments)
+
+
+class AcceptBody(BaseModel):
+    """What is accepted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    surface: GivenDigest
+
+
+@router.get("/{name}/surface")
+@needs(Permission.TOOLS_CALL)
+async def surface(name: WantedName, caller: CurrentCaller, services: UseCases) -> SurfaceView:
+    """Asks the tool's MCP server what it offers now, and compares with what it offered when it was deployed."""
+    return await services.tool_surfaces.show(caller, name)
+
+
+@router.post("/{name}/surface")
+@needs(Permission.TOOLS_GRANT)
+async def accept_surface(name: WantedName, body: AcceptBody, caller: CurrentCaller, services: UseCases) -> SurfaceView:
+    """Accepts what the tool's MCP server offers now, if its hash is the one that is given."""
+    return await services.tool_surfaces.accept(caller, name, body.surface)
 
 
 @router.get("/{name}/logs")

@@ -14,7 +14,7 @@ from caxton.domain.rollouts import Command as RolloutCommand
 from caxton.views.agents import AgentView, CapabilityView
 from caxton.views.rollouts import RolloutView
 from caxton.views.system import Health, QueueList, Readiness, ServerInfo
-from caxton.views.tools import GrantsView, ToolCallResult, ToolLogLine, ToolView
+from caxton.views.tools import GrantsView, SurfaceView, ToolCallResult, ToolLogLine, ToolView
 
 DEPLOY_TIMEOUT = 600.0
 """Seconds to wait for a deployment: compiling a large module takes half a minute."""
@@ -145,6 +145,16 @@ class AsyncServerCalls(AsyncCalls):
         return ToolCallResult.model_validate(
             await self._post(f"/v1/tools/{segment(name)}/call", body, timeout=TURN_TIMEOUT)
         )
+
+    async def tool_surface(self, name: str) -> SurfaceView:
+        """Asks a tool's MCP server what it offers now, and compares with what it offered when it was deployed."""
+        answer = await self._get(f"/v1/tools/{segment(name)}/surface")
+        return SurfaceView.model_validate(answer)
+
+    async def accept_surface(self, name: str, surface: str) -> SurfaceView:
+        """Accepts what a tool's MCP server offers now, if its hash is `surface`."""
+        answer = await self._post(f"/v1/tools/{segment(name)}/surface", {"surface": surface}, timeout=TURN_TIMEOUT)
+        return SurfaceView.model_validate(answer)
 
     async def tool_logs(self, name: str, limit: int = 100) -> list[ToolLogLine]:
         """The latest calls of a tool server and what it logged."""

@@ -106,9 +106,11 @@ from caxton.domain.errors.tools import (
     ToolMessageTooLarge,
     ToolNotAllowed,
     ToolNotGranted,
+    ToolSurfaceChanged,
     ToolTimeout,
     ToolTrapped,
     ToolUnavailable,
+    ToolUnreachable,
 )
 from caxton.domain.errors.turns import (
     ApprovalRejected,
@@ -229,9 +231,11 @@ __all__ = [
     "ToolMessageTooLarge",
     "ToolNotAllowed",
     "ToolNotGranted",
+    "ToolSurfaceChanged",
     "ToolTimeout",
     "ToolTrapped",
     "ToolUnavailable",
+    "ToolUnreachable",
     "TriggerUnavailable",
     "UnsupportedMediaType",
     "UsageError",

@@ -93,6 +93,22 @@ class ToolMessageTooLarge(ToolError):
     title = "The tool's arguments or result are larger than allowed"
 
 
+class ToolUnreachable(ToolError):
+    """Of a tool outside of the sandbox: its server was not there, or went away before it had answered."""
+
+    code = "tool_unreachable"
+    status = 502
+    title = "The tool's server cannot be reached, or went away in the middle of a call"
+
+
+class ToolSurfaceChanged(ToolError):
+    """`details` has the hashes `pinned` and `found`, and `changes`: the functions that are new, gone or different."""
+
+    code = "tool_surface_changed"
+    status = 409
+    title = "The tool's server offers other functions than when it was deployed, and nobody has accepted them"
+
+
 class ToolTrapped(ToolError):
     code = "tool_trapped"
     title = "The tool crashed in its sandbox"

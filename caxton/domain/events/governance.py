@@ -23,6 +23,8 @@ class ApprovalRequested(ApprovalEvent):
     expires_at: str
     content_hash: str | None = None
     """Of the arguments or the text that waits."""
+    unsandboxed: str | None = None
+    """Where the MCP server of the call's tool is, which runs outside of the sandbox."""
 
 
 class ApprovalGranted(ApprovalEvent):

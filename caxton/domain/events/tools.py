@@ -17,7 +17,8 @@ class McpToolDeployed(ToolEvent):
     sentence: ClassVar[str] = 'tool "{name}" {version} is deployed'
     name: str
     version: str
-    wasm_hash: str
+    wasm_hash: str | None = None
+    """Of its module; an ordinary MCP server has none."""
     max_memory_mb: float
     max_fuel: int
     max_execution_time_s: float
@@ -28,6 +29,12 @@ class McpToolDeployed(ToolEvent):
     files: list[str] = []
     ungranted: list[str] = []
     """What it requests and nobody has granted: it runs without."""
+    sandboxed: bool = True
+    """False for an ordinary MCP server, which runs outside of the sandbox."""
+    server: str | None = None
+    """Where that is: a URL or a command line."""
+    surface: str | None = None
+    """The hash of its functions as they were when it was deployed."""
 
 
 class McpDeploymentFailed(ToolEvent):
@@ -93,6 +100,44 @@ class ResourceLimitExceeded(ToolEvent):
     """Memory, Cpu, Time or MessageSize."""
     requested: Any = None
     limit: Any = None
+
+
+class ToolSurfaceRefused(ToolEvent):
+    """A call was not made, for the tool's server offers something else than when it was deployed."""
+
+    sentence: ClassVar[str] = "{tool}.{function} was not called: its server has changed"
+    tool: str
+    function: str
+    action_id: str = ""
+    pinned: str
+    """The hash of what it offered when it was deployed, or somebody accepted it."""
+    found: str
+    """The hash of what it offers now."""
+    changes: list[str] = []
+    """Functions that are new, gone or different, and in what."""
+
+
+class ToolSurfaceAccepted(ToolEvent):
+    """An operator accepted what a tool's server offers now."""
+
+    sentence: ClassVar[str] = 'what the server of tool "{tool}" offers now is accepted'
+    tool: str
+    pinned: str
+    """The hash of what it offered before."""
+    accepted: str
+    """The hash of what it offers now."""
+    changes: list[str] = []
+
+
+class ToolQuestionDeclined(ToolEvent):
+    """A tool's server wanted to ask a person during a call. Nobody was asked."""
+
+    sentence: ClassVar[str] = "{tool}.{function} wanted to ask a person, and nobody was asked"
+    tool: str
+    function: str
+    action_id: str = ""
+    kinds: list[str] = []
+    """form or url, one for each question."""
 
 
 class ToolRightsRefused(ToolEvent):
