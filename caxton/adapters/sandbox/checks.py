@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from caxton.adapters.confined import ConfinedChildren, Ended
 from caxton.adapters.sandbox import checker
 from caxton.adapters.sandbox.threads import SandboxThreads
-from caxton.domain.errors import InvalidModule, ToolAnswerInvalid, ToolInputInvalid
+from caxton.domain.errors import Hint, InvalidModule, ToolAnswerInvalid, ToolInputInvalid
 from caxton.domain.json_schemas import (
     CheckTooExpensive,
     InvalidSchema,
@@ -195,6 +195,7 @@ async def validate_arguments(
     raise ToolInputInvalid(
         f'the arguments do not fit the schema of "{function.name}": {first["path"] or "/"}: {first["message"]}{more}',
         "call it with arguments that fit its inputSchema",
+        Hint(text="see what it takes", command=f"caxton tool show {tool}"),
         details={**details, "violations": found},
     )
 
