@@ -39,7 +39,7 @@ class ConversationActivities:
 
 
 def _too_early(transaction: Transaction, request: EndInput, present: Conversation) -> float:
-    """Seconds to wait before the conversation may end: for its silence to be long enough, or for a turn in hand."""
+    """Seconds to wait before the conversation may end: for its silence to be long enough, or for a turn in progress."""
     if present.state in ENDED:
         return 0.0
     if request.if_silent:

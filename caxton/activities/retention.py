@@ -30,7 +30,7 @@ class RetentionActivities:
 
     @activity.defn(name=APPLY_RETENTION)
     async def apply_retention(self, place: RetentionPlace) -> int:
-        """Removes what a place is not to remember any more; doing it again removes nothing more."""
+        """Removes what a place is no longer to remember; doing it again removes nothing more."""
         own = Place(place.customer, place.workspace)
         try:
             retention = await self.bulk.records.read(lambda transaction: transaction.retention(own))
@@ -40,7 +40,7 @@ class RetentionActivities:
 
     @activity.defn(name=EXPIRE_UNDO)
     async def expire_undo(self) -> int:
-        """Removes the copies of operations that cannot be undone any more."""
+        """Removes the copies of operations that can no longer be undone."""
         try:
             return await self.bulk.expire_undo(journal.now())
         except CaxtonError as error:

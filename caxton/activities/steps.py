@@ -45,7 +45,7 @@ class StepActivities:
 
     @activity.defn(name=REFUSE_WAITING)
     async def refuse_waiting(self, queue: Queue, cancelled: bool) -> int:
-        """Ends what a conversation that ends has in hand. Returns how many turns have begun and have to be finished."""
+        """Ends what a conversation that ends has in progress. Returns how many turns have begun and have to be finished."""
         return await perform.refuse_waiting(self.ports, queue, cancelled=cancelled)
 
     @activity.defn(name=OPEN_EXECUTION)

@@ -167,7 +167,7 @@ class Oidc:
                 content = await self._read()
                 found = json.loads(content)["keys"]
                 if not isinstance(found, list):
-                    raise TypeError("keys is no list")
+                    raise TypeError("keys is not a list")
             except (OSError, ValueError, TypeError, KeyError) as error:
                 log.warning("the identity provider's keys could not be read: %s", type(error).__name__)
                 if not self._keys:

@@ -51,7 +51,7 @@ class OidcSettings(BaseModel):
     customer: Name | None = Field(default=None, description="The customer that all its tokens are for.")
     customer_claim: Claim | None = Field(default=None, description="Or the claim that names the customer …")
     customers: list[Name] = Field(default=[], description="… which must be one of these.")
-    name_claim: Claim = Field(default="sub", description='What people are called in the log, such as "email".')
+    name_claim: Claim = Field(default="sub", description='The claim that names people in the log, such as "email".')
     roles_claim: Claim = Field(
         default="roles", description='The claim with roles or groups; "." goes into an object: "realm_access.roles".'
     )

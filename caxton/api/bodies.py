@@ -1,4 +1,4 @@
-"""Bodies in hand: how many bytes of requests the server holds at a time, in all and of one customer.
+"""Bodies in memory: how many bytes of requests the server holds at a time, in all and of one customer.
 
 Small bodies are not counted: connections bound them. Of a large one its whole length is taken before a byte is read, so that
 the refusal costs nothing; of one that does not say its length, as it comes.
@@ -45,7 +45,7 @@ class Bodies:
 
         Raises:
             PayloadTooLarge: the body is larger than the path takes, at the latest when it turns out to be.
-            Overloaded: too much is in hand.
+            Overloaded: too much is in progress.
         """
         length = headers.get("content-length")
         chunked = "transfer-encoding" in headers

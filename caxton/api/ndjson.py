@@ -1,4 +1,4 @@
-"""Many requests in one body, a JSON object a line, and as many answers, a line each."""
+"""Many requests in one body, one JSON object per line, and as many answers, a line each."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

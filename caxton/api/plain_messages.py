@@ -1,7 +1,7 @@
 """The routes of plain messages, `POST /v1/messages` and its like in conversations, without FastAPI's machinery, which takes
 longer than all the rest of a message.
 
-They are no second routes. What the modules in `routes` declare stays what OpenAPI shows, and what everything unusual takes:
+They are no second set of routes. OpenAPI shows what the modules in `routes` declare, and everything unusual goes through them:
 parameters in the URL, another content type, a body that is not valid and whose problems are to be told. Only a plain
 request goes the short way: through the same gate and the same model into the same function.
 """

@@ -50,7 +50,7 @@ class ApiLimits:
     content_bytes: int = 16 << 20
     blob_bytes: int = 128 << 20
     bodies_bytes: int = 48 << 20
-    """In hand at the same time, in all; half of it for one customer."""
+    """Bytes in memory at the same time, in all; half of them for one customer."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ LONG_BODY: Final = 64 << 10
 
 
 async def strict_body(scope: Scope, receive: Receive) -> Receive:
-    """What receives the request's body again, once it has been checked; one that is no JSON is not touched.
+    """What receives the request's body again, once it has been checked; one that is not JSON is not touched.
 
     Raises:
         InvalidInput: as for :func:`check_json`.

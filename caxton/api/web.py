@@ -43,7 +43,7 @@ SECURITY_HEADERS: list[tuple[bytes, bytes]] = [
 """What every answer says, whatever it is."""
 
 CONTENT_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-"""Of answers that are no pages: nothing in them is ever run or framed."""
+"""Of answers that are not pages: nothing in them is ever run or framed."""
 
 NOT_KEPT = (b"cache-control", b"no-store")
 
@@ -86,7 +86,7 @@ class WebRules:
         server; only the name tells.
 
         Raises:
-            MalformedRequest: it is no host at all.
+            MalformedRequest: it is not a host at all.
             WrongHost: it is another's.
         """
         if host is None or host in self._known:

@@ -25,7 +25,7 @@ AgentName = Annotated[
 Grace = Annotated[
     str | None,
     typer.Option(
-        metavar="TIME", help='Time for work in hand to finish, such as "30s"; new work goes elsewhere at once.'
+        metavar="TIME", help='Time for work in progress to finish, such as "30s"; new work goes elsewhere at once.'
     ),
 ]
 
@@ -72,7 +72,7 @@ def list_agents() -> None:
 
 @app.command()
 def show(name: AgentName) -> None:
-    """Show one agent: what it offers, what it uses, how it has done."""
+    """Show one agent: what it offers, what it uses, and its statistics."""
     with connect() as caxton:
         agent = caxton.agent(name)
     if current().json:
@@ -104,7 +104,7 @@ def resume(
     name: AgentName,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the log.")] = "",
 ) -> None:
-    """Let an agent take work again that was suspended after it had broken its promises."""
+    """Resume an agent that was suspended after SLA breaches."""
     with connect() as caxton:
         agent = caxton.resume_agent(name, reason)
     if current().json:
@@ -122,7 +122,7 @@ def start(name: AgentName) -> None:
 
 @app.command()
 def stop(name: AgentName, grace: Grace = None) -> None:
-    """Stop an agent: new work goes elsewhere, work in hand has time to finish."""
+    """Stop an agent: new work goes elsewhere, work in progress has time to finish."""
     with connect() as caxton, told_if_interrupted(f"The agent stops all the same. See: caxton agent show {name}"):
         _changed(caxton.stop_agent(name, seconds(grace)))
 
@@ -148,7 +148,7 @@ def seconds(text: str | None) -> float | None:
     try:
         return float(text) if text.replace(".", "", 1).isdigit() else float(parse_duration(text))
     except ValueError as error:
-        raise UsageError(f'"{text}" is no time: {error}') from None
+        raise UsageError(f'"{text}" is not a time: {error}') from None
 
 
 def success(statistics: "Statistics | None") -> str:

@@ -38,7 +38,7 @@ def list_approvals(
     by_name = {name.lower(): name for name in _STATES}
     wanted = None if (state or "all").lower() == "all" else by_name.get((state or "").lower())
     if wanted is None and (state or "all").lower() != "all":
-        raise UsageError(f'"{state}" is no state of an approval', f"states are {', '.join(_STATES)}, or all")
+        raise UsageError(f'"{state}" is not a state of an approval', f"states are {', '.join(_STATES)}, or all")
     with connect() as caxton:
         approvals = caxton.approvals(state=wanted, limit=limit)
     if current().json:
@@ -67,7 +67,7 @@ def list_approvals(
 
 @app.command()
 def show(approval_id: ApprovalId) -> None:
-    """Show one approval with what has to be judged; characters that deceive the eye are shown by their numbers."""
+    """Show one approval with the action to decide on. Deceptive characters are shown by their code points."""
     from caxton.domain.deceptive import mixed_words, revealed, revealed_json
 
     with connect() as caxton:
@@ -120,7 +120,7 @@ def grant(
     ] = None,
     remember: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help='Calls like this one need no decision for so long, such as "1h".'),
+        typer.Option(metavar="DURATION", help='Approve similar calls for this long without a decision, such as "1h".'),
     ] = None,
     like: Annotated[
         list[str] | None,
@@ -130,7 +130,7 @@ def grant(
         ),
     ] = None,
 ) -> None:
-    """Let the action go ahead."""
+    """Approve the action."""
     from caxton.domain.errors import UsageError
 
     if like and not remember:
@@ -147,9 +147,9 @@ def _json_object(text: str | None) -> dict[str, Any] | None:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise UsageError(f"--arguments is no JSON: {error}") from None
+        raise UsageError(f"--arguments is not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise UsageError("--arguments is no JSON object", "write for example: --arguments '{\"amount\": 5}'")
+        raise UsageError("--arguments is not a JSON object", "write for example: --arguments '{\"amount\": 5}'")
     return cast("dict[str, Any]", found)
 
 
@@ -159,19 +159,19 @@ def _pattern(text: str) -> tuple[str, Any]:
 
     found = re.fullmatch(r"([^<>=]+)([<>=])(.+)", text)
     if found is None:
-        raise UsageError(f'"{text}" is no pattern', 'write "to=*@example.com", "amount<100" or "amount>0"')
+        raise UsageError(f'"{text}" is not a pattern', 'write "to=*@example.com", "amount<100" or "amount>0"')
     name, sign, wanted = found.groups()
     if sign == "=":
         return name, {"like": wanted}
     try:
         return name, {"below" if sign == "<" else "above": float(wanted)}
     except ValueError:
-        raise UsageError(f'"{wanted}" is no number') from None
+        raise UsageError(f'"{wanted}" is not a number') from None
 
 
 @app.command()
 def remembered() -> None:
-    """Show calls that need no decision for a while, because one like them was approved."""
+    """Show remembered grants: calls that need no decision for a while, because a similar one was approved."""
     with connect() as caxton:
         grants = caxton.remembered_grants()
     if current().json:

@@ -55,7 +55,7 @@ def ask(
         str | None, typer.Option(metavar="STRATEGY", help="Deterministic, LoadBalanced or Stochastic.")
     ] = None,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Hand the request in, and do not wait for the reply.")
+        bool, typer.Option("--no-wait", help="Send the request, and do not wait for the reply.")
     ] = False,
 ) -> None:
     """Ask for a capability, or one agent, and get a reply.
@@ -222,6 +222,6 @@ def _variables(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise UsageError(f'"{pair}" is no variable', "write NAME=VALUE")
+            raise UsageError(f'"{pair}" is not a variable', "write NAME=VALUE")
         values[name] = value
     return values

@@ -64,7 +64,7 @@ def set_budget(
 
     _check(resource, per)
     if not isfinite(limit):
-        raise UsageError(f"{limit} is no limit", "to lift a limit: caxton budgets remove")
+        raise UsageError(f"{limit} is not a limit", "to lift a limit: caxton budgets remove")
     with connect() as caxton:
         workspace = of_workspace or (caxton.connection.workspace if of_agent else None)
         budget = caxton.set_budget(resource, per, limit, workspace=workspace, agent=of_agent)
@@ -97,4 +97,4 @@ def _check(resource: str, period: str) -> None:
     if resource not in _RESOURCES:
         raise UsageError(f'"{resource}" is nothing that a budget can limit', f"write {', '.join(_RESOURCES)}")
     if period not in _PERIODS:
-        raise UsageError(f'"{period}" is no period', f"periods are {', '.join(_PERIODS)}")
+        raise UsageError(f'"{period}" is not a period', f"periods are {', '.join(_PERIODS)}")

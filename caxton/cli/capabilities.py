@@ -18,7 +18,7 @@ app = new_app()
 def capabilities(
     query: Annotated[str | None, typer.Argument(help="Part of a name or a description.")] = None,
 ) -> None:
-    """List what agents offer: versions, who offers it, how it has gone."""
+    """List capabilities: versions, the agents that offer them, and their statistics."""
     with connect() as caxton:
         found = caxton.capabilities(query)
     if current().json:

@@ -48,17 +48,19 @@ def chat(
     ] = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Go on with this conversation.", autocompletion=complete_conversation),
+        typer.Option(metavar="ID", help="Continue this conversation.", autocompletion=complete_conversation),
     ] = None,
     topic: Annotated[str | None, typer.Option(metavar="TEXT", help="What `conversation list` calls it.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where files of replies go; else here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where files of replies go; here by default.")
+    ] = None,
 ) -> None:
     """Hold a conversation: Enter sends a message, replies appear as they come.
 
     Alt-Enter, or a backslash at the end of a line, begins another line of the same message; pasted text is one message.
     /end ends the conversation, /history shows it, /quit or Ctrl-D leaves it open, Ctrl-C cancels the turn that runs. When
     the server is away, the message is kept until it is back. From a pipe, every line is a message, and with --json every
-    reply is an object a line.
+    reply is one object per line.
     """
     from caxton.domain.errors import CaxtonError, ConversationClosed
 

@@ -22,7 +22,7 @@ def completion(
     ] = None,
     install: Annotated[bool, typer.Option("--install", help="Put it where the shell finds it.")] = False,
 ) -> None:
-    """Print the script that completes commands, agents, tools and capabilities in a shell, or install it."""
+    """Print or install the script that completes commands, agents, tools and capabilities in a shell."""
     shell = _shell(shell)
     script = _script(shell)
     if not install:
@@ -46,7 +46,7 @@ def _shell(named: str | None) -> str:
 
     found = named or Path(os.environ.get("SHELL", "")).name
     if found not in SHELLS:
-        raise UsageError(f'"{found}" is no shell that can be completed in', f"known are {', '.join(SHELLS)}")
+        raise UsageError(f'"{found}" is not a shell that can be completed in', f"known are {', '.join(SHELLS)}")
     return found
 
 

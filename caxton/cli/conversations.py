@@ -43,7 +43,7 @@ ConversationId = Annotated[
 
 @app.command("list")
 def list_conversations(
-    active: Annotated[bool, typer.Option("--active", help="Only those that go on.")] = False,
+    active: Annotated[bool, typer.Option("--active", help="Only active ones.")] = False,
     agent: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only those with this agent.", autocompletion=complete_agent)
     ] = None,
@@ -127,7 +127,7 @@ def end(
     if current().json:
         emit(conversation)
     else:
-        later = "; it ends when the turn in hand is done" if conversation.ended_at is None else ""
+        later = "; it ends when the turn in progress is done" if conversation.ended_at is None else ""
         prose(f"{conversation.id} is {in_words(conversation.state)}{later}")
 
 
@@ -140,11 +140,11 @@ def delete(
         ),
     ],
     cancel: Annotated[
-        bool, typer.Option("--cancel", help="End one that goes on first, with its turn in hand.")
+        bool, typer.Option("--cancel", help="End an active conversation first, with its turn in progress.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete conversations for good: messages, steps, memories made from them, files that nothing else refers to."""
+    """Delete conversations permanently: messages, steps, memories made from them, files that nothing else refers to."""
     with connect() as caxton:
         found = [caxton.conversation(each) for each in dict.fromkeys(conversation_ids)]
         if not yes:

@@ -52,10 +52,10 @@ def deploy(
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Deploy again whenever a file changes, until Ctrl-C.")] = False,
 ) -> None:
-    """Bring the workspace to the server: all of it or nothing. Only what has changed travels.
+    """Deploy the workspace to the server: all of it or nothing. Only changed files are sent.
 
     It asks before it replaces a version that is newer than the one here, or that another folder or person deployed, and
-    before it removes anything. Where nobody can be asked, it refuses; --yes agrees beforehand.
+    before it removes anything. Without a terminal it refuses; --yes confirms in advance.
     """
     how = _How(dry_run=dry_run, prune=prune, yes=yes, message=message, strategy=_strategy(strategy))
     if not watch:
@@ -175,7 +175,7 @@ def _deploy(
 def _too_late(was_interrupted: bool) -> None:
     """Tells who interrupted that it has happened all the same."""
     if was_interrupted:
-        complain("Ctrl-C came too late: the deployment was under way, and it is live.")
+        complain("Ctrl-C came too late: the deployment was in progress, and it is live.")
         complain("Undo it with: caxton rollback")
         raise typer.Exit(INTERRUPTED)
 

@@ -82,7 +82,7 @@ def rollback(
         str | None, typer.Argument(metavar="[ID]", help="The deployment to undo; the latest if left out.")
     ] = None,
 ) -> None:
-    """Undo a deployment: restore what was there before it. Conversations in flight stay on their versions."""
+    """Undo a deployment: restore what was live before it. Conversations in flight stay on their versions."""
     from caxton.cli.deploy import remember_server
 
     with connect() as caxton:
@@ -99,7 +99,7 @@ def rollback(
         prose(f"Undid {target}: {summary_text(deployment.summary)}.")
         remark(f"Undo this as well: caxton rollback {deployment.id}")
     if was_interrupted:
-        complain("Ctrl-C came too late: the rollback was under way, and it is done.")
+        complain("Ctrl-C came too late: the rollback was in progress, and it is done.")
         raise typer.Exit(INTERRUPTED)
 
 

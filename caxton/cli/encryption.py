@@ -10,7 +10,7 @@ app = new_app(help="Keys that encrypt what the workflow engine keeps.", no_args_
 
 @app.command()
 def generate() -> None:
-    """Make a key and show it, this once. In a pipe the key alone is printed: put it where the server finds its secrets."""
+    """Generate a key and show it, only this once. In a pipe, only the key is printed."""
     from pydantic import SecretStr
 
     from caxton.runtime.engine_keys import new_key, read_key

@@ -7,11 +7,11 @@
 | 2 | the command was not understood: unknown command, option or argument |
 | 3 | what was given is not valid: a definition, a setting, a request, a WebAssembly module |
 | 4 | not found: no such agent, conversation …, or no agent offers the capability |
-| 5 | the machine or a service does not play along: server unreachable or overloaded, port taken, disk full; a part is missing |
+| 5 | the machine or a service is not available: server unreachable or overloaded, port taken, disk full; a part is missing |
 | 6 | the API key is missing, wrong, or does not allow this |
 | 7 | not possible in the present state: conversation closed, server already running |
 | 8 | the agent's turn failed: its model, a tool, or one of its limits |
-| 9 | `caxton health`: the server runs, but some part of it is not well |
+| 9 | `caxton health`: the server runs, but a component is not healthy |
 | 130 | interrupted with Ctrl-C |
 | 141 | whoever read the output stopped reading |
 

@@ -99,10 +99,10 @@ def tail(
     deployment: DeploymentOption = None,
     error: ErrorCode = None,
     cursor: Annotated[
-        str | None, typer.Option(metavar="CURSOR", help="Go on behind the event whose cursor this is.")
+        str | None, typer.Option(metavar="CURSOR", help="Continue after the event with this cursor.")
     ] = None,
 ) -> None:
-    """Show events as they are written, until Ctrl-C. With --json an object a line, with its cursor."""
+    """Show events as they are written, until Ctrl-C. With --json one object per line, with its cursor."""
     from caxton.domain.events import Event
     from caxton.domain.json_text import json_line
 
@@ -157,12 +157,10 @@ def verify(
     ] = None,
     expect: Annotated[
         str | None,
-        typer.Option(
-            metavar="SEQ:HASH", help="A place in the log that you wrote down earlier: it must still be there."
-        ),
+        typer.Option(metavar="SEQ:HASH", help="A head of the log that you noted earlier; it must still match."),
     ] = None,
 ) -> None:
-    """Check that the log is what was written: the hash chain, and the invariants of executions. Exit code 3 if not."""
+    """Verify the log: the hash chain, and the invariants of executions. Exit code 3 if not."""
     from caxton.domain.errors import UsageError
 
     if bool(segments) != archive:
@@ -202,7 +200,7 @@ def export(
     since: Since = None,
     until: Until = None,
 ) -> None:
-    """Write events as lines of JSON. Taking a copy of the log is itself told in the log."""
+    """Write events as JSON lines. The log records each export."""
     from caxton.domain.errors import UsageError
 
     filters = _filters(type, execution, agent, actor, capability, conversation, deployment, error, since, until)
@@ -242,7 +240,7 @@ def segments() -> None:
 def types(
     category: Annotated[str | None, typer.Option(metavar="NAME", help="Only this category.")] = None,
 ) -> None:
-    """Show every type of event that there is."""
+    """Show all event types."""
     from caxton.domain.errors import UsageError
     from caxton.domain.events import CATALOGUE
 
@@ -312,7 +310,7 @@ def moment_of(text: str | None, option: str) -> str | None:
         return (moment if moment.tzinfo else moment.astimezone()).isoformat()
     except (ValueError, OverflowError):
         raise UsageError(
-            f'{option} "{text}" is no time', 'write how long ago ("30m", "2h", "1d") or a moment (2026-11-21T08:00)'
+            f'{option} "{text}" is not a time', 'write how long ago ("30m", "2h", "1d") or a moment (2026-11-21T08:00)'
         ) from None
 
 
@@ -361,7 +359,7 @@ def _verify_file(file: Path, expect: str | None) -> "Verification":
                 event = Event.model_validate(data)
             except (ValueError, ValidationError):
                 raise InvalidInput(
-                    f"{file}:{number}: this is no event", "give a file that `caxton events export` wrote"
+                    f"{file}:{number}: this is not an event", "give a file that `caxton events export` wrote"
                 ) from None
             if invariants is None:
                 first = event.sequence or 0
@@ -399,7 +397,7 @@ def _show_verification(found: "Verification", file: Path | None) -> None:
             from caxton.domain.errors import DOCS
 
             prose(f"  all {plural(found.checked, 'event')} are as they were written: none is lost")
-            prose(f"  how to make the index anew: {DOCS}/how-to/event-log.md")
+            prose(f"  how to make the index again: {DOCS}/how-to/event-log.md")
             return
         prose(f"  {plural(found.checked, 'event')} before it are as they were written")
         if file is not None and "missing" in found.problem:

@@ -14,7 +14,7 @@ app = new_app()
 
 @app.command()
 def health() -> None:
-    """Show how the server's parts are. Exit code 9 if one that it cannot do without is not well."""
+    """Show the health of the server's components. Exit code 9 if a required one is not healthy."""
     with connect(patience=0) as caxton:
         readiness = caxton.ready()
         url = caxton.connection.url

@@ -39,12 +39,12 @@ def init(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A value of the template; repeatable.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over files of the same name.")] = False,
-    list_all: Annotated[bool, typer.Option("--list", help="List the templates, and make nothing.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List the templates, and create nothing.")] = False,
     filter_text: Annotated[str, typer.Option("--filter", metavar="TEXT", help="Only templates with these words.")] = "",
     preview: Annotated[bool, typer.Option("--preview", help="Show what would be made, and make nothing.")] = False,
     empty: Annotated[bool, typer.Option("--empty", help="Make this folder a workspace, without an agent.")] = False,
 ) -> None:
-    """Make an agent from a template, in this workspace or, where there is none, in a new one here.
+    """Create an agent from a template, in this workspace or, without one, in a new one here.
 
     On a terminal without --template the gallery opens: type to filter, → to preview, Enter to take. With --empty only the
     workspace is made, for agents that you write yourself.
@@ -197,7 +197,7 @@ def _pairs(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f'"{pair}" is no value', "write --set KEY=VALUE")
+            raise UsageError(f'"{pair}" is not a value', "write --set KEY=VALUE")
         values[key] = value
     return values
 

@@ -21,7 +21,7 @@ app = new_app(help="Make, rotate and revoke API keys.", no_args_is_help=True)
 
 @app.command("list")
 def list_keys() -> None:
-    """List the API keys. The keys themselves are kept nowhere."""
+    """List the API keys. The keys themselves are not stored."""
     with connect() as caxton:
         keys = caxton.keys()
     if current().json:
@@ -53,7 +53,7 @@ def _state(key: "KeyView") -> str:
 
 @app.command()
 def show() -> None:
-    """Show what the key that you use may do in the workspace."""
+    """Show the permissions of your key in the workspace."""
     with connect() as caxton:
         server = caxton.server()
     key = server.key
@@ -86,13 +86,13 @@ def create(
         str | None, typer.Option(metavar="NAME", help="Whose key; for the server's own administrator.")
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(metavar="DURATION", help='When it ends, such as "90d"; else never.')
+        str | None, typer.Option(metavar="DURATION", help='When it expires, such as "90d". By default never.')
     ] = None,
     rate: Annotated[
         float | None, typer.Option(metavar="NUMBER", help="Requests a second; else what the server's settings say.")
     ] = None,
 ) -> None:
-    """Make an API key and show it, this once. In a pipe the key alone is printed."""
+    """Create an API key and show it, only this once. In a pipe, only the key is printed."""
     from caxton.domain.errors import UsageError
 
     if grant and (role or only):
@@ -132,7 +132,7 @@ def rotate(
         str | None, typer.Option(metavar="DURATION", help="When the new key ends; else as the old one was made for.")
     ] = None,
 ) -> None:
-    """Make a key in the place of another one, and show it, this once."""
+    """Create a key to replace another one, and show it, only this once."""
     with connect() as caxton:
         found = _find(caxton, key)
         new = caxton.rotate_key(found.id, overlap=overlap, expires_in=expires)

@@ -1,4 +1,4 @@
-"""Text that grows, as Markdown on a terminal: finished paragraphs are printed, only the last one is drawn anew."""
+"""Text that grows, as Markdown on a terminal: finished paragraphs are printed, only the last one is drawn again."""
 
 import re
 from types import TracebackType

@@ -44,7 +44,7 @@ def add(
     type_: Annotated[str, typer.Option("--type", metavar="WORD", help="What kind of thing it is.")] = "note",
     metadata: Metadata = None,
 ) -> None:
-    """Remember something. The same text in the same scope is kept once."""
+    """Store a memory. The same text in the same scope is stored once."""
     body = {"text": text, "scope": scope_of(scope), "name": name, "type": type_, "metadata": metadata_of(metadata)}
     with connect() as caxton:
         entity = caxton.remember(body)
@@ -139,7 +139,7 @@ def list_memories(
 
 @app.command()
 def show(memory_id: MemoryIdArgument) -> None:
-    """Show one memory with where it comes from and what it has to do with."""
+    """Show one memory with its provenance and its relations."""
     with connect() as caxton:
         entity, relations = caxton.memory(memory_id)
     if current().json:
@@ -179,7 +179,7 @@ def relate(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A property of the relation; repeatable.")
     ] = None,
 ) -> None:
-    """Say that one memory has to do with another. Said again, the properties are those of the last time."""
+    """Relate one memory to another. Repeated, it replaces the properties of the relation."""
     with connect() as caxton:
         found = caxton.relate_memories(source, relation, target, metadata_of(properties))
     if current().json:
@@ -208,11 +208,11 @@ def graph(
     direction: Annotated[str, typer.Option(metavar="WAY", help="out, in or both.")] = "both",
     type_: Annotated[list[str] | None, typer.Option("--type", metavar="TYPE", help="Only these relations.")] = None,
 ) -> None:
-    """Show what is reached from a memory over its relations."""
+    """Show the memories that are reached over relations."""
     from caxton.domain.errors import UsageError
 
     if direction not in ("out", "in", "both"):
-        raise UsageError(f'"{direction}" is no direction', "write out, in or both")
+        raise UsageError(f'"{direction}" is not a direction', "write out, in or both")
     with connect() as caxton:
         paths = caxton.memory_graph(memory_id, hops=hops, direction=direction, types=type_ or [])
     if current().json:
@@ -233,7 +233,7 @@ def edit(
     metadata: SetMetadata = None,
     unset: UnsetMetadata = None,
 ) -> None:
-    """Correct a memory; what is not named stays. The log has who did it, and the hashes before and after."""
+    """Edit a memory; fields that are not given stay. The log records who did it, and the hashes before and after."""
     from caxton.domain.errors import UsageError
 
     body: dict[str, Any] = {}
@@ -268,7 +268,7 @@ def delete(memory_id: MemoryIdArgument) -> None:
 
 @app.command()
 def stats() -> None:
-    """Show how much is remembered."""
+    """Show the number and size of memories."""
     from caxton.domain.quantities import format_size
 
     with connect() as caxton:

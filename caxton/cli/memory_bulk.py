@@ -36,7 +36,7 @@ PlaceName = Annotated[
     typer.Option("--scope", metavar="SCOPE", help="global: what all workspaces share; else the workspace's."),
 ]
 OlderThan = Annotated[
-    str | None, typer.Option(metavar="TIME", help='Only what was not changed for so long, such as "90d".')
+    str | None, typer.Option(metavar="TIME", help='Only memories that were not changed for this long, such as "90d".')
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; without it what would happen is shown.")]
 
@@ -46,7 +46,7 @@ def purge(
     type_: TypeName = None,
     where: Where = None,
     older_than: OlderThan = None,
-    for_good: Annotated[bool, typer.Option("--for-good", help="Keep no copy to undo it with.")] = False,
+    for_good: Annotated[bool, typer.Option("--for-good", help="Keep no copy for an undo.")] = False,
     yes: Yes = False,
 ) -> None:
     """Remove many memories at once. Without --yes it shows what would go."""
@@ -118,7 +118,7 @@ def undo(scope: PlaceName = None, yes: Yes = False) -> None:
 
 
 def reembed(scope: PlaceName = None) -> None:
-    """Embed memories again after the embedder was changed. It can be interrupted, and goes on with the next call."""
+    """Embed memories again after the embedder was changed. It can be interrupted, and resumes with the next call."""
     shared = shared_scope(scope)
     with connect() as caxton:
         done = _until_nothing_is_left(lambda: caxton.reembed_memory(shared=shared), "embedded")
@@ -131,13 +131,16 @@ def reembed(scope: PlaceName = None) -> None:
 def retention(
     scope: PlaceName = None,
     max_age: Annotated[
-        str | None, typer.Option(metavar="TIME", help='Forget what was not changed for so long, such as "365d".')
+        str | None,
+        typer.Option(metavar="TIME", help='Remove memories that were not changed for this long, such as "365d".'),
     ] = None,
-    max_count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Remember the newest so many.")] = None,
-    off: Annotated[bool, typer.Option("--off", help="Remember everything.")] = False,
-    apply: Annotated[bool, typer.Option("--apply", help="Do not wait for the night.")] = False,
+    max_count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Keep this many of the newest memories.")
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="Keep all memories.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Apply it now, not with the next daily run.")] = False,
 ) -> None:
-    """Show or set how long, and how much, is remembered. It is applied daily."""
+    """Show or set how long, and how many, memories are kept. It is applied daily."""
     from caxton.domain.errors import UsageError
     from caxton.domain.quantities import parse_duration
 
@@ -146,7 +149,7 @@ def retention(
     try:
         seconds = None if max_age is None else float(parse_duration(max_age))
     except (TypeError, ValueError):
-        raise UsageError(f'--max-age "{max_age}" is no time', 'write for example "90d" or "12h"') from None
+        raise UsageError(f'--max-age "{max_age}" is not a time', 'write for example "90d" or "12h"') from None
     shared = shared_scope(scope)
     with connect() as caxton:
         if off or seconds is not None or max_count is not None:
@@ -170,11 +173,9 @@ def retention(
 def export(
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write here; else to stdout.")] = None,
     scope: PlaceName = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what an interrupted export left in FILE.partial.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted export from FILE.partial.")] = False,
 ) -> None:
-    """Write the workspace's memories as lines of JSON, while agents go on. Vectors are made again by an import."""
+    """Write the workspace's memories as JSON lines, while agents keep working. An import computes vectors again."""
     from caxton.domain.errors import UsageError
     from caxton.domain.memory_export import resume_point
 
@@ -253,7 +254,7 @@ def _check_origin(kept: str, origin: dict[str, str], partial: Path, out: Path) -
     raise UsageError(
         f"{partial} has memories of {of}, not of {wanted}",
         Hint(text="go on with it", command=f"caxton memory export --out {shlex.quote(str(out))} --resume {there}"),
-        "or take another FILE; without --resume it is begun anew",
+        "or take another FILE; without --resume it is started over",
     )
 
 
@@ -261,7 +262,7 @@ def bring_in(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What an export wrote.")],
     scope: PlaceName = None,
 ) -> None:
-    """Take what an export wrote. If it is interrupted, do it again: what is there already just so is skipped."""
+    """Import what an export wrote. If it is interrupted, run it again: memories that exist unchanged are skipped."""
     import hashlib
 
     from caxton.domain.errors import InvalidInput, UsageError
@@ -278,7 +279,7 @@ def bring_in(
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}", "name what an export wrote") from None
     except UnicodeDecodeError:
-        raise InvalidInput("this is no export of memories: it is no text", "nothing was taken") from None
+        raise InvalidInput("this is not an export of memories: it is not text", "nothing was taken") from None
     operation = f"import_{digest.hexdigest()[:16]}"
     brought = Imported(entities=0, relations=0)
     with connect() as caxton:
@@ -297,7 +298,7 @@ def bring_in(
         return
     already = f", {brought.skipped:,} were there already" if brought.skipped else ""
     say(
-        f"{plural(brought.entities, 'memory', 'memories')} and {plural(brought.relations, 'relation')} brought in{already}"
+        f"{plural(brought.entities, 'memory', 'memories')} and {plural(brought.relations, 'relation')} imported{already}"
     )
     if brought.left_out:
         complain(f"{plural(len(brought.left_out), 'relation')} left out, for a memory at one end is missing:")

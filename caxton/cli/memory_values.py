@@ -33,7 +33,7 @@ def scope_of(text: str) -> dict[str, str]:
     try:
         return MemoryScope.parse(text).model_dump(mode="json")
     except ValueError:
-        raise UsageError(f'"{text}" is no scope', "write workspace, global, agent:NAME or conversation:ID") from None
+        raise UsageError(f'"{text}" is not a scope', "write workspace, global, agent:NAME or conversation:ID") from None
 
 
 def shared_scope(text: str | None) -> bool:
@@ -78,7 +78,7 @@ def metadata_of(pairs: list[str] | None) -> dict[str, Any]:
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise UsageError(f'"{pair}" is no value', "write NAME=VALUE")
+            raise UsageError(f'"{pair}" is not a value', "write NAME=VALUE")
         try:
             found[name] = json.loads(value, parse_constant=str)
             json.dumps(found[name], allow_nan=False)

@@ -57,7 +57,7 @@ def define(
     by: Annotated[str | None, typer.Option(metavar="NAME", help="Also for each value of this.")] = None,
     description: Annotated[str, typer.Option(metavar="TEXT", help="What it means.")] = "",
 ) -> None:
-    """Define a metric of the workspace, over all events that there are."""
+    """Define a metric of the workspace, over all events."""
     selector: dict[str, Any] = {"type": count, **_conditions(where or [])}
     definition: dict[str, Any] = {"count": selector, "description": description}
     if per:

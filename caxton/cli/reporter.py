@@ -64,12 +64,12 @@ class TerminalReporter:
         say("Stopping. Work in progress is kept, and goes on with the next start.")
 
     def stopped(self) -> None:
-        """Nothing runs any more."""
+        """Nothing runs now."""
         say("Stopped.")
 
 
 class JsonReporter:
-    """A JSON object a line."""
+    """One JSON object per line."""
 
     def starting(self, version: str, data_dir: Path) -> None:
         """The settings are valid and work begins."""
@@ -96,7 +96,7 @@ class JsonReporter:
         self._write("stopping")
 
     def stopped(self) -> None:
-        """Nothing runs any more."""
+        """Nothing runs now."""
         self._write("stopped")
 
     def _write(self, event: str, **facts: Any) -> None:

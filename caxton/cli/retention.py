@@ -36,12 +36,12 @@ def _period(text: str | None, option: str, known: float | str | None) -> float |
     try:
         return float(parse_duration(text))
     except (TypeError, ValueError):
-        raise UsageError(f'{option} "{text}" is no time', f"write one {_HELP}") from None
+        raise UsageError(f'{option} "{text}" is not a time', f"write one {_HELP}") from None
 
 
 @app.command()
 def show() -> None:
-    """Show how long the workspace keeps what, and how much is older."""
+    """Show the retention periods of the workspace, and how much data is older."""
     with connect() as caxton:
         found = caxton.retention()
     if current().json:
@@ -65,15 +65,17 @@ def set_periods(
         str | None, typer.Option(metavar=TIME, help="Answers of models, arguments and results of calls.")
     ] = None,
     contents: Annotated[
-        str | None, typer.Option(metavar=TIME, help="Files that were uploaded and are of no version of anything.")
+        str | None, typer.Option(metavar=TIME, help="Uploaded files that belong to no version of an agent or tool.")
     ] = None,
     events: Annotated[
         str | None,
-        typer.Option(metavar=TIME, help="The event log of all workspaces: what is older leaves the database as files."),
+        typer.Option(
+            metavar=TIME, help="The event log of all workspaces: older events move from the database to files."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Decide how long the workspace keeps what. Periods that are not given stay as they are."""
+    """Set the retention periods of the workspace. Periods that are not given stay as they are."""
     from caxton.domain.errors import UsageError
 
     given = {
@@ -134,7 +136,7 @@ def _show(found: "RetentionView") -> None:
 
     rows: list[list[str]] = []
     for each in found.periods:
-        period = "for ever" if each.seconds is None else format_duration(each.seconds)
+        period = "forever" if each.seconds is None else format_duration(each.seconds)
         source = style("by the server's settings", "dim") if each.default and each.seconds is not None else ""
         older = f"{each.outside:,} older" if each.outside else ""
         rows.append([each.kind, period, older, source])

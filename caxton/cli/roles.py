@@ -39,7 +39,7 @@ def set_role(
     ],
     description: Annotated[str, typer.Option(metavar="TEXT", help="Whom it is for.")] = "",
 ) -> None:
-    """Define a role of your own, or define it anew: keys that have it may do from now on what it says."""
+    """Define or change a role of your own. The change applies at once to all keys that have it."""
     with connect() as caxton:
         role = caxton.put_role(name, allow, description)
     if current().json:

@@ -39,7 +39,7 @@ def list_schedules(
         str | None, typer.Option(metavar="NAME", help="Only of this agent.", autocompletion=complete_agent)
     ] = None,
 ) -> None:
-    """List schedules: when each is due next, and what became of it the last time."""
+    """List schedules: when each is due next, and the result of its last run."""
     with connect() as caxton:
         found = caxton.schedules(agent)
     if current().json:
@@ -85,7 +85,7 @@ def show(name: Wanted) -> None:
 
 @app.command()
 def pause(name: Wanted, reason: Reason = "") -> None:
-    """Let due times pass without a run. What is at work goes on."""
+    """Pause a schedule: due times pass without a run. A run at work continues."""
     with connect() as caxton:
         found = caxton.pause_schedule(*chosen(caxton, name), reason)
     if current().json:
@@ -97,7 +97,7 @@ def pause(name: Wanted, reason: Reason = "") -> None:
 
 @app.command()
 def resume(name: Wanted, reason: Reason = "") -> None:
-    """Run due times again from now on."""
+    """Resume a schedule: due times run again from now on."""
     with connect() as caxton:
         found = caxton.resume_schedule(*chosen(caxton, name), reason)
     if current().json:

@@ -19,7 +19,7 @@ app = new_app()
 app_api = new_app()
 app_worker = new_app()
 
-DataDir = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder for everything that is kept.")]
+DataDir = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder for all data.")]
 Host = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address that the API listens on.")]
 Port = Annotated[int | None, typer.Option(help="Port of the API; 0 takes a free one.")]
 MetricsPort = Annotated[int | None, typer.Option(metavar="PORT", help="Port of the Prometheus metrics; 0 for none.")]
@@ -52,7 +52,7 @@ def serve(
 ) -> None:
     """Run everything here: API, worker and workflow engine.
 
-    Ctrl-C stops; conversations that run go on with the next start.
+    Ctrl-C stops it; running conversations continue with the next start.
     """
     require("server")
     from caxton.runtime.server import run_serve

@@ -19,7 +19,7 @@ def storage(
         bool, typer.Option("--tables", help="Also the size of each table; SQLite reads the whole database for that.")
     ] = False,
 ) -> None:
-    """Show what takes how much room, and what the periods of retention let go next."""
+    """Show how much space each kind of data takes, and what retention removes next."""
     from caxton.domain.quantities import format_size
 
     with connect() as caxton:

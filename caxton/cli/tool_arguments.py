@@ -45,7 +45,7 @@ def read_arguments(text: str | None, pairs: Sequence[str], schema: Callable[[], 
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f'"{pair}" is no argument', "write -a KEY=VALUE")
+            raise UsageError(f'"{pair}" is not an argument', "write -a KEY=VALUE")
         found[key] = read_value(key, value, schema)
     return found
 

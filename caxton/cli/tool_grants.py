@@ -54,8 +54,8 @@ def grant(
             "--argument", metavar="NAME=PATTERN", help="Only where the argument fits, with * and ?. Repeatable."
         ),
     ] = None,
-    expires: Annotated[str | None, typer.Option(metavar="TIME", help='After this time it ends, such as "8h".')] = None,
-    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="After so many calls it ends.")] = None,
+    expires: Annotated[str | None, typer.Option(metavar="TIME", help='Time after which it ends, such as "8h".')] = None,
+    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Calls after which it ends.")] = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the log.")] = "",
 ) -> None:
     """Grant a tool what it requests: network, variables, folders, limits. Needs the role operator."""
@@ -104,7 +104,7 @@ def grants(
         str | None, typer.Argument(metavar="NAME", help="Only of this tool.", autocompletion=complete_tool)
     ] = None,
 ) -> None:
-    """List what is granted to tools, and what of it has ended."""
+    """List grants to tools, with those that have ended."""
     from datetime import UTC, datetime
 
     with connect() as caxton:
@@ -136,7 +136,7 @@ def grants(
 def revoke_grant(
     grant_id: Annotated[str, typer.Argument(metavar="ID", help="As `caxton tool grants` shows it.")],
 ) -> None:
-    """Take a grant back, from the next call on. Needs the role operator."""
+    """Revoke a grant, from the next call on. Needs the role operator."""
     with connect() as caxton:
         ended = caxton.revoke_tool_grant(grant_id)
     if current().json:
@@ -234,7 +234,7 @@ def _pairs(option: str, pairs: list[str], example: str) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f'"{pair}" is no value of {option}', f"for example: {option} {example}")
+            raise UsageError(f'"{pair}" is not a value of {option}', f"for example: {option} {example}")
         found[key] = value
     return found
 

@@ -88,7 +88,7 @@ def list_tools() -> None:
 
 @app.command()
 def show(name: ToolName) -> None:
-    """Show one tool: its functions with their parameters, limits, permissions, how it has done."""
+    """Show one tool: its functions with their parameters, limits, permissions, and statistics."""
     with connect() as caxton:
         tool = caxton.tool(name)
     if current().json:

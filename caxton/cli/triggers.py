@@ -57,7 +57,7 @@ def list_triggers(
 
 @app.command()
 def show(name: Wanted) -> None:
-    """Show one trigger, and what to paste where."""
+    """Show one trigger, with what to enter in the other system."""
     with connect() as caxton:
         found = chosen(caxton, name)
         base = caxton.connection.url
@@ -91,7 +91,7 @@ def send(
         typer.Option(metavar="REFERENCE", help="Where the secret is on this machine; as the trigger says if left out."),
     ] = None,
 ) -> None:
-    """Sign a file and deliver it, as the other system would: to try a trigger."""
+    """Sign a file and deliver it as the other system would, to test a trigger."""
     content = body.read_bytes()
     with connect() as caxton:
         found = chosen(caxton, name)
@@ -133,7 +133,7 @@ def _signed(
 
     Raises:
         SecretMissing: the secret is not on this machine.
-        UsageError: it is no secret for the scheme.
+        UsageError: it is not a secret for the scheme.
     """
     import time
 

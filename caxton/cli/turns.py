@@ -60,7 +60,7 @@ class TurnDisplay:
             self.line(style(retry_line(event.data), "dim"))
 
     def line(self, text: str) -> None:
-        """Shows a line that is no part of the reply."""
+        """Shows a line that is not part of the reply."""
         self._open().line(harmless(text))
 
     def _begin_anew(self, event: "StreamEvent") -> None:
@@ -70,7 +70,7 @@ class TurnDisplay:
         self.text = self.text[: len(self.text) - len(self._since_step)]
         self._since_step = ""
         if self.is_live:
-            self.line(style(f"(the model broke off; attempt {event.data.get('attempt')} begins anew)", "dim"))
+            self.line(style(f"(the model broke off; attempt {event.data.get('attempt')} starts over)", "dim"))
 
     def finish(self, reply: str) -> None:
         """Shows of the reply what has not been shown yet.

@@ -77,7 +77,7 @@ def load_against(folder: Path, caxton: "Caxton", *, prune: bool = False) -> "Wor
     """What the workspace in `folder` defines, with its problems, given what the server has.
 
     Raises:
-        NotFound: this is no workspace.
+        NotFound: this is not a workspace.
     """
     from caxton.definitions.workspace import load_workspace
 

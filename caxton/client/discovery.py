@@ -162,7 +162,7 @@ def _configured_url(file: _ConfigFile) -> tuple[str, str] | None:
     """
     given = os.environ.get("CAXTON_PORT")
     if given and not (given.isdecimal() and int(given) < 65_536):
-        raise InvalidSettings(f'CAXTON_PORT is "{given[:40]}", which is no port', "set it to a number up to 65535")
+        raise InvalidSettings(f'CAXTON_PORT is "{given[:40]}", which is not a port', "set it to a number up to 65535")
     port, port_from = (int(given), "CAXTON_PORT") if given else (file.port, file.path)
     if not port:
         return None

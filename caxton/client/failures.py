@@ -27,7 +27,7 @@ class Attempts:
         self._was_connected = False
 
     def succeeded(self) -> None:
-        """The server answered: patience begins anew."""
+        """The server answered: patience starts over."""
         self._failures = 0
         self._was_connected = True
 
@@ -149,7 +149,7 @@ def _report(response: httpx.Response) -> ErrorReport | None:
 
 def _not_caxton(response: httpx.Response, connection: Connection) -> ServerUnreachable:
     return ServerUnreachable(
-        f"what answers at {connection.url} is no Caxton server, or a proxy that fails (HTTP {response.status_code})",
+        f"what answers at {connection.url} is not a Caxton server, or a proxy that fails (HTTP {response.status_code})",
         f"the address came from {connection.url_from}",
         details={"url": connection.url, "status": response.status_code},
     )

@@ -22,8 +22,8 @@ STREAM_SILENCE = 60.0
 """Seconds without a byte after which a stream is taken for dead and opened again."""
 
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-"""The server has limits of its own, and says when they are reached. Fewer connections than requests in hand would let requests
-wait here without a word, and fewer kept than used would open some anew for each request."""
+"""The server has limits of its own, and says when they are reached. With fewer connections than requests in progress, requests
+would wait here without a word, and fewer kept than used would open new ones for each request."""
 
 
 class AsyncTransport:
@@ -93,7 +93,7 @@ class AsyncTransport:
             content_type: what `content` is.
             headers: further ones.
             idempotency_key: makes a POST repeatable.
-            timeout: seconds to wait for the answer; None waits for ever.
+            timeout: seconds to wait for the answer; None waits forever.
             accept: statuses of failure to return like an answer.
 
         Raises:

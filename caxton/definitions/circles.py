@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 
 _MOST = 100
-"""Circles that are reported; whoever has more mends these first."""
+"""Circles that are reported; whoever has more fixes these first."""
 
 
 def find_circles(followers: Mapping[str, Collection[str]]) -> Iterator[tuple[str, ...]]:

@@ -53,7 +53,7 @@ _BOUNDS = {
 def validate(model: type[M], source: TomlSource) -> tuple[M | None, list[Problem]]:
     """`source` as a `model`, or all that is wrong with it.
 
-    Types are taken strictly, for TOML has types: a number in quotes is no number.
+    Types are taken strictly, for TOML has types: a number in quotes is not a number.
     """
     try:
         return model.model_validate(source.data, strict=True), []

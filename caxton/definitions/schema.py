@@ -114,7 +114,7 @@ def schema_files() -> dict[str, str]:
 
 
 def main() -> None:
-    """Writes the files anew."""
+    """Writes the files again."""
     for folder in FOLDERS:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in schema_files().items():

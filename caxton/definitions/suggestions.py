@@ -11,7 +11,7 @@ _CUTOFF = 70.0
 
 
 def closest(word: str, choices: Iterable[str]) -> str | None:
-    """The one of `choices` that `word` most resembles, upper and lower case and the kind of dash aside.
+    """The one of `choices` that `word` most resembles, ignoring case and the kind of dash.
 
     Failing that the only one that begins with it, for people shorten ("desc").
     """

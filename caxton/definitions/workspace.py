@@ -51,7 +51,7 @@ class Workspace:
         return sorted((source.bundle for source in found), key=lambda bundle: (bundle.kind, bundle.name))
 
     def content(self, digest: Digest) -> bytes:
-        """The content of a file of one of the bundles, read anew.
+        """The content of a file of one of the bundles, read again.
 
         Raises:
             KeyError: no file of the workspace has it.

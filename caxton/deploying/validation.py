@@ -128,7 +128,7 @@ def invalid_definitions(problems: Sequence[Problem]) -> InvalidDefinitions:
     listed = f"{len(errors)} {'error' if len(errors) == 1 else 'errors'} in {files} {'file' if files == 1 else 'files'}"
     return InvalidDefinitions(
         f"{listed}; nothing was changed",
-        Hint(text="mend them and deploy again", command="caxton deploy"),
+        Hint(text="fix them and deploy again", command="caxton deploy"),
         details={"problems": [problem.model_dump(exclude_none=True) for problem in sorted_problems(problems)]},
     )
 

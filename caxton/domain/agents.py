@@ -77,7 +77,7 @@ class ModelSettings(BaseModel):
         description="Time until a streamed answer begins (an answer is streamed while somebody listens to the turn).",
     )
     chunk_timeout: Seconds = Field(
-        default=30.0, gt=0, le=3600, description='Time that a streamed answer may pause in its midst, such as "30s".'
+        default=30.0, gt=0, le=3600, description='Longest pause of a streamed answer, such as "30s".'
     )
 
 
@@ -91,7 +91,7 @@ class MemorySettings(BaseModel):
         default=ScopeKind.AGENT, description="Where the agent writes: agent, workspace, conversation or global."
     )
     auto_store: bool = Field(default=False, description="Remember every request with its reply.")
-    search_limit: int = Field(default=5, ge=1, le=50, description="Memories that a prompt gets at the most.")
+    search_limit: int = Field(default=5, ge=1, le=50, description="Memories that a prompt gets at most.")
     min_similarity: float = Field(
         default=0.35, ge=0, le=1, description="How close in meaning (cosine) a memory must be to the request."
     )

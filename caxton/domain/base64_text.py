@@ -12,7 +12,7 @@ def decode_base64(text: str) -> bytes:
     """The bytes that a text stands for: also wrapped into lines (MIME, PEM), URL-safe, without padding, or as a data URL.
 
     Raises:
-        ValueError: it is no base64.
+        ValueError: it is not base64.
     """
     text = _SPACE.sub("", _DATA_URL.sub("", text, count=1) if text[:5].lower() == "data:" else text)
     if "-" in text or "_" in text:
@@ -21,8 +21,8 @@ def decode_base64(text: str) -> bytes:
         text = text.replace("-", "+").replace("_", "/")
     digits = text.rstrip("=")
     if len(text) - len(digits) > 2 or len(digits) % 4 == 1:
-        raise ValueError("it is no base64")
+        raise ValueError("it is not base64")
     try:
         return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("it is no base64") from None
+        raise ValueError("it is not base64") from None

@@ -37,7 +37,7 @@ class TokenBucket:
 
 
 class Buckets:
-    """A bucket for each name, for a bounded number of names: whoever was not seen for long begins anew."""
+    """A bucket for each name, for a bounded number of names: whoever was not seen for long starts over."""
 
     def __init__(self, rate: float, burst: float, most: int) -> None:
         """Make buckets of this kind, `most` at the same time."""

@@ -24,7 +24,7 @@ _EXAMPLE = 'such as "0 7 * * mon-fri": minute, hour, day of the month, month, da
 
 
 class CronError(ValueError):
-    """An expression that says nothing, with how to mend it."""
+    """An expression that says nothing, with how to fix it."""
 
     def __init__(self, message: str, hint: str) -> None:
         """Say what is wrong, and what to write."""
@@ -78,9 +78,13 @@ def _number(text: str, part: str, name: str, low: int, high: int, words: tuple[s
         return words.index(text.lower()) + (low if words is MONTHS else 0)
     if not (text.isascii() and text.isdigit()) or not low <= int(text[:4]) <= high:
         named = f", or {words[0]} to {words[-1]}" if words else ""
-        raise _wrong(part, name, f"a {name} is a number from {low} to {high}{named}")
+        raise _wrong(part, name, f"{_a(name)} is a number from {low} to {high}{named}")
     return int(text)
 
 
 def _wrong(part: str, name: str, hint: str) -> CronError:
-    return CronError(f'"{part}" is no {name}', hint)
+    return CronError(f'"{part}" is not {_a(name)}', hint)
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name == "hour" else f"a {name}"

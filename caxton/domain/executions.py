@@ -83,7 +83,7 @@ class TurnRequest(BaseModel):
     """What the caller brings along."""
 
     def again(self) -> "TurnRequest":
-        """The same request, to be done anew under the same idempotency key: an execution of its own, always the same one."""
+        """The same request, to be done again under the same idempotency key: an execution of its own, always the same one."""
         execution_id = ExecutionId(derived_id("x", self.execution_id, "again"))
         conversation_id = ConversationId(id_near("c", execution_id)) if self.one_shot else self.conversation_id
         new = {"conversation_id": conversation_id, "message_id": MessageId(id_near("m", execution_id, "request"))}
@@ -137,7 +137,7 @@ class TurnOutcome(BaseModel):
     reply_id: MessageId | None = None
     error: ErrorReport | None = None
     others_wait: bool | None = None
-    """Whether the conversation has other turns in hand; None if nobody has looked."""
+    """Whether the conversation has other turns in progress; None if nobody has looked."""
 
 
 class TurnView(BaseModel):
@@ -360,7 +360,7 @@ class StepDone(BaseModel):
     cancelled: bool = False
     """Whether it ended because its turn was cancelled, which ends those above it, too: a worker may know before the workflow."""
     others_wait: bool | None = None
-    """Whether the conversation had other turns in hand when this one ended; None if nobody has looked."""
+    """Whether the conversation had other turns in progress when this one ended; None if nobody has looked."""
     plan: Plan | None = None
     calls: list[RequestedCall] = Field(default_factory=list[RequestedCall])
     tokens: int = 0

@@ -75,7 +75,7 @@ class FairThreads:
             self._waiting.clear()
 
     def close(self) -> None:
-        """Ends them once the calls in hand have ended, which their limits see to."""
+        """Ends them once the calls in progress have ended, which their limits see to."""
         self.stop()
         self._pool.shutdown(cancel_futures=True)
 

@@ -34,7 +34,7 @@ class FlowLimit(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_in_flight: int | None = Field(
-        default=None, ge=1, le=MOST_IN_FLIGHT, description="Calls that may be in flight at the same time."
+        default=None, ge=1, le=MOST_IN_FLIGHT, description="Calls that can be in flight at the same time."
     )
     rate: RateSetting | None = Field(
         default=None, ge=LEAST_RATE, le=1e6, description='Calls that may begin, such as "10/s", "600/m" or "1000/h".'

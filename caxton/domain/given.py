@@ -36,7 +36,7 @@ GivenExecutionId = Annotated[ExecutionId, _Id]
 GivenConversationId = Annotated[ConversationId, _Id]
 GivenDeploymentId = Annotated[DeploymentId, _Id]
 WantedName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=128)]
-"""A name that is looked up. What is no name gets the answer that tells which names are similar."""
+"""A name that is looked up. What is not a name gets the answer that tells which names are similar."""
 
 GivenDigest = Annotated[Digest, StringConstraints(pattern=DIGEST_PATTERN, max_length=64)]
 

@@ -40,7 +40,7 @@ class ApprovalState(StrEnum):
     REJECTED = "Rejected"
     TIMED_OUT = "TimedOut"
     WITHDRAWN = "Withdrawn"
-    """The execution ended before anybody decided."""
+    """An execution ended before its action was decided on."""
 
 
 class Verdict(StrEnum):

@@ -11,7 +11,7 @@ def compact_encoder(
 ) -> Callable[[Any], str]:
     """What `json.dumps` does with these options, without spaces.
 
-    `JSONEncoder.encode` builds Python's encoder in C anew for each value, which takes as long as the encoding; here it is
+    `JSONEncoder.encode` builds Python's encoder in C again for each value, which takes as long as the encoding; here it is
     built once. Where there is none (it belongs to CPython), the ordinary way does it.
 
     Args:

@@ -207,10 +207,10 @@ def memory_id(content_hash: str, attempt: int = 0) -> MemoryId:
 
 
 def check_entity(entity: Entity) -> None:
-    """Refuses what cannot be kept, found, exported and brought in again.
+    """Refuses what cannot be stored, found, exported and imported again.
 
     Raises:
-        InvalidInput: a text is empty or too long, the type is no word, or the metadata is not plain JSON of a decent size.
+        InvalidInput: a text is empty or too long, the type is not a word, or the metadata is not plain JSON of a decent size.
     """
     for text in entity.observations:
         if not text.strip("\0 \t\r\n"):
@@ -227,7 +227,7 @@ def check_entity(entity: Entity) -> None:
 
 
 def check_json(values: Mapping[str, Any], what: str) -> None:
-    """Refuses values that are too large or too deep, or that are no JSON.
+    """Refuses values that are too large or too deep, or that are not JSON.
 
     Raises:
         InvalidInput: they are.

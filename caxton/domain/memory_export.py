@@ -1,6 +1,6 @@
 """The lines of an export of memories: a header, memories and relations with a mark after each page, an end.
 
-Vectors are no part of it: they are made again when it is brought in. Format 1.
+Vectors are not part of it: an import makes them again. Format 1.
 """
 
 import json
@@ -106,7 +106,7 @@ def check_whole(lines: Iterable[str]) -> int:
     """Reads an export to its end and returns how many memories it has.
 
     Raises:
-        InvalidInput: it is no export, or it was cut off, or a line is not what an export writes.
+        InvalidInput: it is not an export, or it was cut off, or a line is not what an export writes.
     """
     count, ended = 0, False
     for _, each in _read(lines):
@@ -118,7 +118,7 @@ def check_whole(lines: Iterable[str]) -> int:
 
 
 def pieces(read: Callable[[], Iterable[str]]) -> Iterator[Piece]:
-    """An export in parts that can be brought in one by one: memories first, for relations need those at both their ends.
+    """An export in parts that can be imported one by one: memories first, for relations need those at both their ends.
 
     Args:
         read: gives the lines from the first on; they are read twice. :func:`check_whole` has found nothing wrong with them.
@@ -190,7 +190,7 @@ def _check_nothing_follows(numbered: Iterator[tuple[int, str]]) -> None:
     if behind is not None:
         raise InvalidInput(
             f"line {behind[0]} comes after the end of the export",
-            "nothing of it was taken; bring in several exports one after another",
+            "nothing of it was taken; import several exports one after another",
         )
 
 
@@ -201,7 +201,7 @@ def _check_header(text: str) -> None:
     except (ValueError, TypeError, KeyError, RecursionError):
         version = None
     if not isinstance(version, int) or version < 1:
-        raise InvalidInput("this is no export of memories", "nothing was taken")
+        raise InvalidInput("this is not an export of memories", "nothing was taken")
     if version > FORMAT:
         raise InvalidInput(
             f"the file is of a newer version of Caxton (format {version})", "upgrade first; nothing was taken"

@@ -44,13 +44,13 @@ class Place:
     workspace: str
 
     def check(self) -> None:
-        """Refuses what is no customer's or no workspace's name. A back end calls it where names become a path or another name.
+        """Refuses what is not a customer's or no workspace's name. A back end calls it where names become a path or another name.
 
         Raises:
             InvalidInput: it is none.
         """
         if not is_name(self.customer) or not is_place(self.workspace):
-            raise InvalidInput("memories belong to a customer and a workspace, and this is no name of one")
+            raise InvalidInput("memories belong to a customer and a workspace, and this is not a name of one")
 
     @classmethod
     def of(cls, customer: str, workspace: str, scope: MemoryScope) -> "Place":

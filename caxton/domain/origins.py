@@ -14,7 +14,7 @@ def normal_origin(text: str) -> str:
     """The one way to write an origin: lower case, IPv6 shortened, no default port.
 
     Raises:
-        ValueError: it is no origin, or has a wildcard.
+        ValueError: it is not an origin, or has a wildcard.
     """
     if any(character.isspace() or not character.isprintable() for character in text) or len(text) > 300:
         raise ValueError(f'this is not an origin; write for example "{_EXAMPLE}"')

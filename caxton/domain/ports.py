@@ -245,7 +245,7 @@ class ToolSandbox(Protocol):
             ToolInputInvalid: the arguments do not fit the schema.
             ToolNotGranted: it failed, after it had asked for what its manifest requests and nobody has granted.
             ToolError: a subclass for each limit, trap and protocol violation, with `usage` and `log` of the call. A
-                failure that the tool itself reports is no exception: the result has `is_error` set.
+                failure that the tool itself reports is not an exception: the result has `is_error` set.
         """
         ...
 
@@ -302,7 +302,7 @@ class BlobStore(Protocol):
         ...
 
     async def delete(self, customer: str, digests: Sequence[Digest]) -> None:
-        """Removes content that nothing refers to any more; what is not there is removed already."""
+        """Removes content that nothing refers to; what is not there is removed already."""
         ...
 
     async def discard(self, customer: str, digests: Sequence[Digest]) -> list[Digest]:

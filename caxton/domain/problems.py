@@ -1,4 +1,4 @@
-"""Problems found in files: where, what and how to mend it."""
+"""Problems found in files: where, what and how to fix it."""
 
 from typing import Literal
 

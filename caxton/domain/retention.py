@@ -39,7 +39,7 @@ class Periods(BaseModel):
     )
 
     def seconds(self, kind: str) -> float | None:
-        """The period of `kind`; None for ever."""
+        """The period of `kind`; None forever."""
         value = getattr(self, kind)
         return None if value in (None, FOREVER) else float(value)
 

@@ -33,13 +33,13 @@ def split_reference(reference: str) -> tuple[str, str]:
     found = _REFERENCE.fullmatch(reference)
     if found is None or kind_of_secret(reference):
         raise ValueError(
-            "this is no reference to a secret; write env:NAME, file:/PATH or keyring:SERVICE/USER, never the secret itself"
+            "this is not a reference to a secret; write env:NAME, file:/PATH or keyring:SERVICE/USER, never the secret itself"
         )
     scheme, place = found.groups()
     if scheme == "env" and not _VARIABLE.fullmatch(place):
-        raise ValueError("what follows env: is no name of an environment variable")
+        raise ValueError("what follows env: is not a name of an environment variable")
     if scheme == "file" and not place.startswith("/"):
-        raise ValueError("what follows file: is no absolute path")
+        raise ValueError("what follows file: is not an absolute path")
     if scheme == "keyring" and not all(place.rpartition("/")[::2]):
         raise ValueError("what follows keyring: is a service and a user, joined by a slash")
     return scheme, place
@@ -119,7 +119,7 @@ _NAME_OF_SECRET: Final = re.compile(
 _NO_LITERAL: Final = re.compile(
     r"[A-Z][A-Z0-9_]*|.*[{}<>$\s].*|\*+|(?i:x+|none|null|true|false|optional|required)", re.S
 )
-"""What stands under such a name and is no secret: a variable's name, a template, words, a placeholder."""
+"""What stands under such a name and is not a secret: a variable's name, a template, words, a placeholder."""
 
 
 def kind_of_secret(text: str) -> str | None:

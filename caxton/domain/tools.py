@@ -256,7 +256,7 @@ class ToolVersion(BaseModel):
         return self.files.get(self.manifest.module)
 
     def within(self, seconds: float) -> "ToolVersion":
-        """The same, with a wall time of so many seconds at the most."""
+        """The same, with a wall time of so many seconds at most."""
         limits = self.manifest.limits
         if limits.wall_time <= seconds:
             return self

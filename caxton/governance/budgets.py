@@ -16,7 +16,7 @@ class Spending:
     """The budgets that limit one agent's work."""
 
     def __init__(self, transaction: Transaction, scope: Scope, agent: str, *, hand_over: bool = False) -> None:
-        """Read the budgets; those whose period has ended begin anew.
+        """Read the budgets; those whose period has ended start over.
 
         A request that is handed over was counted when it came in: only the budget of the agent that gets it counts it again.
         """
@@ -28,10 +28,10 @@ class Spending:
     def check(self, *resources: BudgetResource) -> None:
         """Refuses work for which nothing is left, of any resource or of those named.
 
-        Work that is under way at the same time is not known yet, so a budget may be passed by what runs at once.
+        Work that is in progress at the same time is not known yet, so a budget may be passed by what runs at once.
 
         Raises:
-            BudgetUsedUp: with the budget and when it begins anew.
+            BudgetUsedUp: with the budget and when it starts over.
         """
         for budget in self.budgets:
             if self._counts(budget) and (not resources or budget.resource in resources) and budget.used >= budget.limit:
@@ -84,7 +84,7 @@ def refused(error: ErrorReport) -> BudgetRefused:
 
 
 def current_budgets(transaction: Transaction, customer: str) -> list[Budget]:
-    """All budgets of a customer; those whose period has ended begin anew."""
+    """All budgets of a customer; those whose period has ended start over."""
     moment = datetime.now(UTC)
     return [_in_period(budget, moment) for budget in transaction.budgets(customer)]
 

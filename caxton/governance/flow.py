@@ -46,7 +46,7 @@ AGAIN, LONGEST_AGAIN = 0.1, 2.0
 """Seconds until the store is asked again that did not answer."""
 
 Tell = Callable[[FlowCall], Awaitable[bool]]
-"""Tells the workflow of a call that it is its turn. False if there is no such workflow any more."""
+"""Tells the workflow of a call that it is its turn. False if that workflow has ended."""
 
 HasGone = Callable[[str], bool]
 
@@ -235,7 +235,7 @@ class Flow:
                 log.error("a workflow could not be told of its turn", extra={"error": type(error).__name__})
 
     async def aclose(self) -> None:
-        """Says that what was in hand has left, and asks the store for nothing more."""
+        """Says that what was in progress has left, and asks the store for nothing more."""
         self._closed = True
         for timer in (self._timer, self._telling):
             if timer is not None:
@@ -247,11 +247,11 @@ class Flow:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     async def run(self, tell: Tell, *, restarted: bool) -> None:
-        """Keeps this worker's places, and takes those that others have left, for ever.
+        """Keeps this worker's places, and takes those that others have left, forever.
 
         Args:
             tell: tells workflows when it is their turn.
-            restarted: whether no other worker than this one can have anything in hand.
+            restarted: whether no other worker than this one can have anything in progress.
         """
         self._tell = tell
         if restarted:

@@ -1,6 +1,6 @@
 """Letting calls begin: one transaction takes in those that come, and gives the places of those that are done to others.
 
-Everything about it is in the store, so a limit holds over all workers, and whoever dies in the midst of it leaves nothing behind
+Everything about it is in the store, so a limit holds over all workers, and whoever dies in the middle of it leaves nothing behind
 but places that are free again a little later.
 
 A call is *running* while it is in flight. Others are *near*: they wait in their worker, so that a place is taken as soon as it is
@@ -47,7 +47,7 @@ class Allotted:
     queued: set[PlaceKey] = field(default_factory=set[PlaceKey])
     """Calls of the asking worker that wait in the store."""
     lost: set[PlaceKey] = field(default_factory=set[PlaceKey])
-    """Calls of the asking worker that nobody knows any more."""
+    """Calls of the asking worker that the store has dropped."""
     told: list[FlowCall] = field(default_factory=list[FlowCall])
     """Calls whose workflows are to be told that it is their turn."""
     others: set[str] = field(default_factory=set[str])
@@ -84,7 +84,7 @@ class Allocation:
             self._set_limits(gate)
         known = self.transaction.place(call.key)
         if known is not None and known.state == "running":
-            self._free(known.call)  # of an attempt that nobody waits for any more
+            self._free(known.call)  # of an attempt that was given up
         place = known or Place(call, "waiting", None, self.now, self.now, None, line_of(call), EPOCH, 0)
         was_told = place.state == "near"
         if was_told or not may_queue or self._may_come_near(place):

@@ -1,6 +1,6 @@
 """Service levels: pressure, breach, escalation, suspension. Recorded where they are noticed, each once.
 
-A breach is noticed by the deadline worker, when its time comes and the work is still under way, or by the step that ends the
+A breach is noticed by the deadline worker, when its time comes and the work is still in progress, or by the step that ends the
 work too late. Both tell it under the same id, so the log has it once.
 """
 

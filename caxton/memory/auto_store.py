@@ -14,7 +14,7 @@ ASKED = 600
 """Characters of the request that are remembered: the reply has to be within what is embedded; the conversation has the rest."""
 
 SAID = TEXT_LIMIT // 4 - ASKED
-"""Characters of the reply: of four bytes at the most."""
+"""Characters of the reply: of four bytes at most."""
 
 
 @dataclass

@@ -188,7 +188,7 @@ class BulkMemory:
             more: whether other parts follow: then no other operation takes this one's place.
 
         Raises:
-            Overloaded: another operation on many memories is under way.
+            Overloaded: another operation on many memories is in progress.
         """
         memories, undo = self.memories, _Undo(self, place, operation, "import", actor)
         brought = Imported()
@@ -323,7 +323,7 @@ class BulkMemory:
     async def apply_retention(
         self, place: Place, retention: Retention, *, dry_run: bool = False, actor: str = SYSTEM
     ) -> int:
-        """Removes what a place is not to remember any more. Returns how many that were."""
+        """Removes what a place is no longer to remember. Returns how many that were."""
         removed = 0
         for wanted in _outside(retention):
             if dry_run:
@@ -333,7 +333,7 @@ class BulkMemory:
         return removed
 
     async def expire_undo(self, moment: datetime) -> int:
-        """Removes the copies of operations that cannot be undone any more. Returns of how many places."""
+        """Removes the copies of operations that can no longer be undone. Returns of how many places."""
         places = await self.records.read(lambda transaction: transaction.places_with_undo(moment - UNDO_KEPT, 1000))
         for place in places:
             await self._tell(place, SYSTEM, UndoExpired(scope=_name(place)))
@@ -384,7 +384,7 @@ class _Undo:
         """Notes a page before it is done; the first of an operation replaces what could be undone until now.
 
         Raises:
-            Overloaded: another operation is under way.
+            Overloaded: another operation is in progress.
         """
         page = UndoContent(operation=self.operation, page=new_id("page"), **content)
         if self.noted_before is None:
@@ -399,7 +399,7 @@ class _Undo:
             if known and known[0].operation != self.operation:
                 if known[-1].open and journal.now() - known[-1].made_at < OPERATION_IDLE:
                     raise Overloaded(
-                        f"another {known[0].kind} of many memories is under way",
+                        f"another {known[0].kind} of many memories is in progress",
                         "wait until it is done",
                         retry_after=OPERATION_IDLE.total_seconds(),
                     )
@@ -439,7 +439,7 @@ def _outside(retention: Retention) -> list[MemoryFilter]:
 
 
 def _same(known: Entity, brought: Entity) -> bool:
-    """Whether nothing would change; how often something was used is no content."""
+    """Whether nothing would change; how often something was used is not content."""
     uses = {"accessed": 0, "last_accessed": None}
     return known.model_copy(update=uses) == brought.model_copy(update=uses)
 

@@ -270,7 +270,7 @@ class Memories:
         return removed
 
     async def keep_maintained(self) -> None:
-        """Builds and merges indices where there is something to do, for ever, in a thread of its own.
+        """Builds and merges indices where there is something to do, forever, in a thread of its own.
 
         Every process does it for what it has written: an API without a worker writes, too.
         """
@@ -328,7 +328,7 @@ class Memories:
     async def intend(
         self, scope: Scope, actor: str, operation: str, subjects: Sequence[str] = (), count: int | None = None
     ) -> None:
-        """Tells in the log what is about to be changed: memory is no part of the store's transactions, so this comes first.
+        """Tells in the log what is about to be changed: memory is not part of the store's transactions, so this comes first.
 
         Raises:
             StoreUnavailable: it cannot be told, so nothing must be changed.

@@ -46,7 +46,7 @@ CATALOGUE = (
     MetricInfo(
         "caxton_turns_redelivered_total",
         "counter",
-        "Turns in hand whose workflows were told of them again, because they had not ended by the time when they should.",
+        "Turns in progress whose workflows were told of them again, because they had not ended by the time when they should.",
     ),
     MetricInfo("caxton_retention_removed_total", "counter", "What was deleted because its period was over.", ("kind",)),
     MetricInfo(

@@ -32,7 +32,7 @@ _FROM_ERROR = (CORE_LOGGER, "opentelemetry")
 
 
 class _WithoutCancellations(logging.Filter):
-    """Drops what a server says of requests that are cut off when it stops: it is no error of theirs."""
+    """Drops what a server says of requests that are cut off when it stops: it is not an error of theirs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is told."""

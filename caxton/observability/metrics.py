@@ -123,7 +123,7 @@ class Metrics:
     # --- what happens ------------------------------------------------------------------------------------------------
 
     def hand_on(self, sink: Callable[[str, tuple[Any, ...]], None]) -> None:
-        """Counts nothing here any more: `sink` gets the name of each method that steps call, and what it was called with.
+        """Stops counting here: `sink` gets the name of each method that steps call, and what it was called with.
 
         For a process without metrics of its own.
         """
@@ -268,7 +268,7 @@ class Metrics:
         self._batches.of(where).inc()
 
     def turn_redelivered(self) -> None:
-        """A workflow was told again of a turn in hand."""
+        """A workflow was told again of a turn in progress."""
         self._redelivered.inc()
 
     def in_flight(self, delta: int) -> None:

@@ -29,7 +29,7 @@ def setup_metrics_export(
         interval: seconds between two sendings.
 
     Returns:
-        A function that sends once more and stops; it blocks for a few seconds at the most.
+        A function that sends once more and stops; it blocks for a few seconds at most.
     """
     url = otlp_url(endpoint, "metrics", os.environ)
     if url is None:

@@ -108,7 +108,7 @@ class OtlpRecorder:
 
 
 class _Exporter(SpanExporter):
-    """Sends spans until it is closed, which ends an attempt that is under way."""
+    """Sends spans until it is closed, which ends an attempt that is in progress."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter

@@ -27,7 +27,7 @@ from opentelemetry.trace import (
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 MOST_LINKS = 100
-"""Links of one span at the most: as many as a batch has requests (OpenTelemetry's own limit is 128)."""
+"""Links of one span at most: as many as a batch has requests (OpenTelemetry's own limit is 128)."""
 
 KNOWN = 1_024
 """Values of `traceparent` that are remembered: each step of a request enters its trace."""

@@ -61,7 +61,7 @@ def setup_tracing(
         version: Caxton's version.
 
     Returns:
-        A function that sends what is left and stops; it blocks for a few seconds at the most.
+        A function that sends what is left and stops; it blocks for a few seconds at most.
     """
     url = otlp_url(endpoint, "traces", os.environ)
     if url is None:

@@ -38,7 +38,7 @@ def _approvals(document: Document | None, event: Event, _key: str) -> Document:
     earlier = next((entry for entry in known if entry["approval_id"] == payload["approval_id"]), None)
     if earlier is not None:
         return {"approvals": [entry | news if entry is earlier else entry for entry in known]}
-    # It is new; or so many have asked since that its request is not here any more, and the decision has to tell what it was.
+    # It is new; or so many have asked since that its request is no longer here, and the decision has to tell what it was.
     about = {
         "approval_id": payload["approval_id"],
         "execution_id": event.execution_id,

@@ -68,7 +68,7 @@ def look_ahead(
 ) -> tuple[list[Folded], int]:
     """Folds the next events into several projections, and writes nothing: the log is read once for all of them.
 
-    Returns what came of it, and how many events there were. Projections of another version are left out: they begin anew.
+    Returns what came of it, and how many events there were. Projections of another version are left out: they start over.
     """
     positions: list[tuple[Projection, int]] = []
     detached = transaction.detached_to(customer)

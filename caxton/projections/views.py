@@ -202,7 +202,7 @@ def _conversation(document: Document | None, event: Event, key: str) -> Document
             "started_at": event.timestamp.isoformat(),
             "last_activity": event.timestamp.isoformat(),
         }
-    if document is None:  # a request that stands alone is no conversation
+    if document is None:  # a request that stands alone is not a conversation
         return None
     participants: list[str] = document["participants"]
     joining = [event.payload[side] for side in ("from", "to") if event.payload[side] not in participants]

@@ -194,9 +194,9 @@ def failed(message_id: MessageId, error: ErrorReport, usage: Usage) -> Execution
 def end_turn(transaction: Transaction, step: StepInput, conversation_id: ConversationId) -> bool | None:
     """Notes that the turn has ended, if `step` ended its root execution.
 
-    The record that holds a one-shot request ends with it. It was no conversation, so the log tells none.
+    The record that holds a one-shot request ends with it. It was not a conversation, so the log tells none.
 
-    Returns whether the conversation has other turns in hand; None if nobody has looked.
+    Returns whether the conversation has other turns in progress; None if nobody has looked.
     """
     if step.execution_id != step.root_id:
         return None

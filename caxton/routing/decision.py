@@ -49,7 +49,7 @@ def route(
         target: a capability with a version range, or an agent by name.
         strategy: how to choose among several.
         key: decides ties and draws, so that the same request is routed the same way (the execution's id).
-        load: executions in hand by agent, for LoadBalanced.
+        load: executions in progress by agent, for LoadBalanced.
         preferred: the agent that the conversation is with already; it stays while it takes work.
         excluded: agents that must not be chosen (those that would close a circle), while there are others.
         resting: agents whose circuit breakers are open, and the seconds until they may be asked again.

@@ -11,7 +11,7 @@ def choose(strategy: RoutingStrategy, providers: Sequence[Provider], *, key: str
     """One of `providers` (not empty; the newest capability version first).
 
     Deterministic takes the first: the newest version, then the first name. LoadBalanced takes, among the newest version,
-    the one with the least work in hand; `key` decides ties, so that an idle set shares the work. Stochastic draws by
+    the one with the least work in progress; `key` decides ties, so that an idle set shares the work. Stochastic draws by
     weight, the draw being a hash of `key`, so that a retry draws the same.
     """
     if len(providers) == 1 or strategy is RoutingStrategy.DETERMINISTIC:

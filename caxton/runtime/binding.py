@@ -26,7 +26,7 @@ def bind(host: str, port: int, setting: str, variable: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise PortInUse(
-            f"{host}:{port} cannot be listened on: {error.strerror}",
+            f"{host}:{port} is not available: {error.strerror}",
             Hint(text="choose another port", command=f"caxton serve --{setting} {port + 1}"),
             Hint(text=f"or set {variable}"),
             details={"host": host, "port": port},

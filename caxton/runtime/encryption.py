@@ -139,7 +139,7 @@ def _keys(references: Iterable[str]) -> list[SecretStr]:
 
 
 def with_codec(converter: DataConverter, codec: EncryptionCodec | None) -> DataConverter:
-    """`converter` with encryption, also of the messages and stack traces of failures, which are no payloads by themselves."""
+    """`converter` with encryption, also of the messages and stack traces of failures, which are not payloads by themselves."""
     if codec is None:
         return converter
     return replace(converter, payload_codec=codec, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)

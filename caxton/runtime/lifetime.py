@@ -28,7 +28,7 @@ class Lifetime:
         return task
 
     def lasting(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs `work`, which one of the stops ends: what is in hand when the server stops needs it."""
+        """Runs `work`, which one of the stops ends: what is in progress when the server stops needs it."""
         task = asyncio.create_task(work)
         self._lasting.add(task)
         task.add_done_callback(self._ended)

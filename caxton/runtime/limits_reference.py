@@ -78,7 +78,7 @@ def value_of(limit: Limit) -> Value:
     if kind == "field":
         return _field(name)
     if kind != "constant":
-        raise LookupError(f'"{limit.source}" is no source: write setting:, field: or constant:')
+        raise LookupError(f'"{limit.source}" is not a source: write setting:, field: or constant:')
     return Value(_constant(name), held_by=f"`{name.removeprefix('caxton.')}`")
 
 
@@ -108,7 +108,7 @@ def _row(limit: Limit) -> str:
 def _beyond(text: str) -> str:
     known = error_classes()
     if re.fullmatch(r"[a-z]+(_[a-z]+)*", text) and text not in known:
-        raise LookupError(f'"{text}" is no code of an error')
+        raise LookupError(f'"{text}" is not a code of an error')
     return re.sub(r"[a-z_]+", lambda word: f"[`{word[0]}`](errors.md#{word[0]})" if word[0] in known else word[0], text)
 
 

@@ -40,5 +40,5 @@ class Reporter(Protocol):
         ...
 
     def stopped(self) -> None:
-        """Nothing runs any more."""
+        """Nothing runs now."""
         ...

@@ -48,7 +48,7 @@ async def ensure_schedules(client: Client, task_queue: str) -> None:
             id=f"memory-retention/{task_queue}",
             task_queue=task_queue,
             execution_timeout=timedelta(hours=20),
-            static_summary="memories that are not to be remembered any more",
+            static_summary="memories that are no longer to be remembered",
         ),
         spec=ScheduleSpec(
             calendars=[ScheduleCalendarSpec(hour=[ScheduleRange(RETENTION_HOUR)], minute=[ScheduleRange(17)])],

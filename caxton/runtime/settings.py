@@ -50,7 +50,7 @@ def default_data_dir() -> Path:
 class _Shared(BaseModel):
     """What can be set in the file as well as elsewhere."""
 
-    data_dir: FilePath = Field(default_factory=default_data_dir, description="Folder for everything that is kept.")
+    data_dir: FilePath = Field(default_factory=default_data_dir, description="Folder for all data.")
     host: str = Field(default="127.0.0.1", min_length=1, description="Address that the API listens on.")
     port: PortOrZero = Field(default=DEFAULT_PORT, description="Port of the API; 0 takes a free one.")
     metrics_host: str = Field(default="127.0.0.1", min_length=1, description="Address that the metrics listen on.")
@@ -62,9 +62,7 @@ class _Shared(BaseModel):
         description='Reference to the key that scrapers of the metrics port send, such as "file:/run/secrets/scrape"; without it '
         "the one in metrics.key of the data folder.",
     )
-    metrics_open: bool = Field(
-        default=False, description="Lets whoever reaches the metrics port read it without a key; on loopback only."
-    )
+    metrics_open: bool = Field(default=False, description="Serve the metrics port without a key; on loopback only.")
     customer: Name = Field(default=DEFAULT_CUSTOMER, description="Customer that the first key belongs to.")
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
@@ -82,7 +80,7 @@ class _Shared(BaseModel):
     telemetry: TelemetrySettings = TelemetrySettings()
     audit: AuditSettings = AuditSettings()
     channels: dict[Name, ChannelSettings] = Field(
-        default={}, max_length=50, description="Where notices of broken promises go, by the name that agents use."
+        default={}, max_length=50, description="Where notices of SLA breaches go, by the name that agents use."
     )
 
 

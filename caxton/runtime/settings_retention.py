@@ -12,26 +12,28 @@ Period = Annotated[Duration, Field(ge=1, le=LONGEST_PERIOD)]
 
 
 class RetentionSettings(Section):
-    """`[retention]`: periods for all workspaces where `caxton retention set` decides nothing else; without one, for ever."""
+    """`[retention]`: periods for all workspaces where `caxton retention set` decides nothing else; without one, forever."""
 
     conversations: Period | None = Field(
         default=None,
-        description='Conversations that have ended, with all that they left, such as "90d"; without it for ever.',
+        description='How long ended conversations are kept, with all that belongs to them, such as "90d". By default forever.',
     )
-    messages: Period | None = Field(default=None, description='What was said, such as "90d".')
+    messages: Period | None = Field(default=None, description='How long messages are kept, such as "90d".')
     executions: Period | None = Field(
-        default=None, description='Executions, with their steps and approvals, such as "90d".'
+        default=None, description='How long executions are kept, with their steps and approvals, such as "90d".'
     )
     steps: Period | None = Field(
-        default=None, description='Answers of models, arguments and results of calls, such as "30d".'
+        default=None,
+        description='How long answers of models, and arguments and results of calls, are kept, such as "30d".',
     )
     contents: Period | None = Field(
-        default=None, description='Files that were uploaded and are of no version of an agent or a tool, such as "30d".'
+        default=None,
+        description='How long uploaded files that belong to no version of an agent or tool are kept, such as "30d".',
     )
 
     events: Period | None = Field(
         default=None,
-        description='The event log: what is older leaves the database as files that still verify, such as "365d".',
+        description='How long events stay in the database, such as "365d". Older ones move to files that can still be verified.',
     )
     archive: FilePath | None = Field(
         default=None, description="Folder for those files; without it `archive` in the data folder."

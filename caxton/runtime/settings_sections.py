@@ -51,7 +51,9 @@ def _engine_address(address: str) -> str:
 def _store_url(url: str) -> str:
     scheme = url.partition("://")[0].partition("+")[0]
     if "://" not in url or scheme not in ("sqlite", "postgresql"):
-        raise ValueError("this is no database that Caxton knows; write sqlite:///FILE or postgresql://USER@HOST/NAME")
+        raise ValueError(
+            "this is not a database that Caxton knows; write sqlite:///FILE or postgresql://USER@HOST/NAME"
+        )
     return url
 
 
@@ -74,7 +76,9 @@ def _host_pattern(host: str) -> str:
     import re
 
     if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", host):
-        raise ValueError(f'"{host}" is no name of a host; write "caxton.example.com", "*.example.com", or "*" for any')
+        raise ValueError(
+            f'"{host}" is not a name of a host; write "caxton.example.com", "*.example.com", or "*" for any'
+        )
     return host.lower()
 
 
@@ -116,8 +120,8 @@ class ServerSettings(Section):
     hosts: list[HostPattern] = Field(
         default=[],
         max_length=100,
-        description="Names by which the server is called beside loopback's, as requests have them in their Host header: "
-        '"caxton.example.com", "*.example.com", or "*" for any. A server that listens beyond loopback goes by any IP '
+        description="Names of the server in addition to loopback's, as clients send them in the Host header: "
+        '"caxton.example.com", "*.example.com", or "*" for any. A server that listens beyond loopback also accepts any IP '
         "address as well.",
     )
     cors_origins: list[Origin] = Field(
@@ -128,17 +132,17 @@ class ServerSettings(Section):
     proxies: list[Network] = Field(
         default=[],
         max_length=100,
-        description="Addresses or networks of proxies in front of the server, which are believed when they say for whom they "
-        'ask (X-Forwarded-For and -Proto), such as "10.0.0.0/8". Without one, nobody is.',
+        description="Addresses or networks of proxies whose headers X-Forwarded-For and X-Forwarded-Proto are "
+        'trusted, such as "10.0.0.0/8". By default, no address is trusted.',
     )
     connections: Integer = Field(
         default=4096, ge=16, le=1_000_000, description="Connections that may be open at the same time."
     )
     connections_per_address: Integer = Field(
-        default=1024, ge=4, le=1_000_000, description="Of them, from one address that is no proxy's."
+        default=1024, ge=4, le=1_000_000, description="Open connections from one address that is not a proxy's."
     )
     header_bytes: ByteSize = Field(
-        default=32 << 10, ge=4 << 10, le=1 << 20, description='Headers of a request, such as "32KB".'
+        default=32 << 10, ge=4 << 10, le=1 << 20, description='Size of the headers of a request, such as "32KB".'
     )
     header_timeout: Duration = Field(
         default=10.0,
@@ -148,15 +152,17 @@ class ServerSettings(Section):
     )
     fast_path: Literal["busy", "always", "never"] = Field(
         default="busy",
-        description="When a process of its own accepts requests, on SQLite. busy: while there are many, from a second after they "
-        "begin until five quiet minutes have passed. It takes 90 MB with its writer.",
+        description="When a separate process accepts requests, on SQLite. busy: under load, from a second after it "
+        "starts until five quiet minutes have passed. The process takes 90 MB with its writer.",
     )
 
 
 class LogSettings(Section):
     """`[log]`"""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is worth a line.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe level that is logged."
+    )
     format: Literal["auto", "json", "text"] = Field(
         default="auto", description="auto: readable lines on a terminal, JSON lines in a pipe."
     )
@@ -204,14 +210,15 @@ class EngineSettings(Section):
     encryption: EncryptionSettings = EncryptionSettings()
 
     binary: FilePath | None = Field(
-        default=None, description="The `temporal` program; without it: on PATH, or the one that was installed along."
+        default=None,
+        description="The `temporal` program. By default the one on PATH, or the one that was installed with Caxton.",
     )
-    port: PortOrZero = Field(default=0, description="gRPC port; 0 takes 7233 or the next that is free.")
+    port: PortOrZero = Field(default=0, description="gRPC port; 0 takes 7233 or the next free one.")
     ui: bool = Field(
         default=True,
-        description="Whether people can look at workflows in Temporal's UI, on this machine and with a key.",
+        description="Serve Temporal's UI, on this machine and with a key.",
     )
-    ui_port: PortOrZero = Field(default=8233, description="Port of the Temporal UI; if taken, the next that is free.")
+    ui_port: PortOrZero = Field(default=8233, description="Port of the Temporal UI; the next free one if it is taken.")
     synchronous: Synchronous = Field(
         default="normal", description='"normal" survives a killed process, "full" a power cut as well and is slower.'
     )
@@ -235,7 +242,7 @@ class StoreSettings(Section):
         default=30.0,
         gt=0,
         le=600,
-        description="For SQLite: how long a change waits for another process that writes; then nothing is done (503).",
+        description="For SQLite: how long a change waits for another process's write before it is refused (503).",
     )
 
 
@@ -247,7 +254,7 @@ def _networks(networks: list[str]) -> list[str]:
             ipaddress.ip_network(network, strict=False)
         except ValueError:
             raise ValueError(
-                f'"{network}" is no address and no network; write for example "10.0.0.0/8" or "203.0.113.7"'
+                f'"{network}" is neither an address nor a network; write for example "10.0.0.0/8" or "203.0.113.7"'
             ) from None
     return networks
 
@@ -284,10 +291,10 @@ class ToolsSettings(Section):
     """`[tools]`: the WebAssembly sandboxes, and MCP servers outside of them."""
 
     sandboxes: Integer = Field(
-        default=4, ge=1, le=256, description="Tool calls that may run at the same time, beside two known to be short."
+        default=4, ge=1, le=256, description="Tool calls that can run at the same time, in addition to two short ones."
     )
     allowed_paths: list[FilePath] = Field(
-        default=[], description="Folders of this machine that a tool's manifest may ask for; without one, none."
+        default=[], description="Folders of this machine that a tool's manifest can request. By default none."
     )
     allowed_commands: list[Command] = Field(
         default=[],
@@ -306,8 +313,8 @@ class ToolsSettings(Section):
     )
     blocked_networks: Annotated[list[str], AfterValidator(_networks)] = Field(
         default=[],
-        description='Addresses that no tool reaches whatever is granted, such as "10.0.0.0/8"; '
-        "beside Caxton's own and those of clouds' metadata.",
+        description='Addresses that no tool can reach, whatever is granted, such as "10.0.0.0/8"; '
+        "in addition to Caxton's own and cloud metadata addresses.",
     )
     limits: BaseLimitsSettings = BaseLimitsSettings()
     maximum: ToolLimitsSettings = ToolLimitsSettings()
@@ -334,18 +341,18 @@ class LimitsSettings(Section):
     bodies_bytes: ByteSize = Field(
         default=48 << 20,
         ge=1 << 20,
-        description="Bodies over 64 KB that are in hand at the same time, half of it for one customer; more are refused for a "
+        description="Bodies over 64 KB in memory at the same time, half of them for one customer; others are refused for a "
         'while, such as "48MB".',
     )
     free_disk: ByteSize = Field(
         default=32 << 20,
         ge=0,
-        description='New work is refused while less than this is free on the disk, such as "32MB".',
+        description='Free space on the disk below which new work is refused, such as "32MB".',
     )
     data_size: ByteSize | None = Field(
         default=None,
         ge=64 << 20,
-        description='New work is refused while the data folder has more than this, such as "50GB"; the log warns from 80 %.',
+        description='Size of the data folder above which new work is refused, such as "50GB"; the log warns from 80 %.',
     )
     requests_per_second: float | None = Field(
         default=None,
@@ -357,7 +364,7 @@ class LimitsSettings(Section):
         default=None,
         ge=1,
         le=10_000_000,
-        description="Requests that a key may save up; without it those of two seconds.",
+        description="Requests that a key can save up. By default the requests of two seconds.",
     )
     scheduled_per_second: float = Field(
         default=20.0,
@@ -367,12 +374,12 @@ class LimitsSettings(Section):
     )
     waiting: Integer = Field(default=10_000, ge=1, description="Requests that may wait; more are refused for a while.")
     calls: Integer = Field(
-        default=2_500, ge=1, le=20_000, description="Model and tool calls that one worker may have in flight at a time."
+        default=2_500, ge=1, le=20_000, description="Model and tool calls that one worker can have in flight."
     )
 
 
 class FlowSettings(Section):
-    """`[flow]`: how many calls of models and tools may be in flight, and how many may begin in a time. Others wait."""
+    """`[flow]`: how many calls of models and tools can be in flight, and how many can begin per unit of time. Others wait."""
 
     providers: dict[Name, FlowLimit] = Field(
         default={}, max_length=200, description="By provider, as agents name it: [flow.providers.openai]."
@@ -399,7 +406,7 @@ class EmbedderSettings(Section):
 
     kind: Literal["bundled", "openai"] = Field(
         default="bundled",
-        description="bundled: the model that comes along; openai: an address that speaks OpenAI's API.",
+        description="bundled: the model that is installed with Caxton; openai: an OpenAI-compatible service.",
     )
     model: str | None = Field(default=None, min_length=1, max_length=200, description="Name of the model there.")
     dimensions: Integer | None = Field(default=None, ge=1, le=8192, description="Of its vectors.")
@@ -415,16 +422,16 @@ class EmbedderSettings(Section):
 class MemorySection(Section):
     """`[memory]`: what agents remember."""
 
-    enabled: bool = Field(default=True, description="Whether the server keeps a memory.")
+    enabled: bool = Field(default=True, description="Whether the server has a memory.")
     backend: str = Field(
         default="lancedb", min_length=1, max_length=64, description="lancedb, qdrant, or an installed one."
     )
-    options: dict[str, Any] = Field(default={}, description="What the back end is told, such as its url.")
+    options: dict[str, Any] = Field(default={}, description="Options of the back end, such as its url.")
     embedder: EmbedderSettings = EmbedderSettings()
 
 
 class ChannelSettings(Section):
-    """`[channels.NAME]`: where notices of broken promises go."""
+    """`[channels.NAME]`: where notices of SLA breaches go."""
 
     url: Annotated[str, AfterValidator(_web_address)] = Field(
         description="Takes a POST, signed as standardwebhooks.com describes."
@@ -443,12 +450,12 @@ class AuditSinkSettings(Section):
     kind: Literal["file", "syslog", "webhook"] = Field(description="What it is.")
     folder: FilePath | None = Field(
         default=None,
-        description="file: where it writes lines of JSON, one file a customer; without it audit in the data folder.",
+        description="file: where it writes JSON lines, one file per customer; by default audit in the data folder.",
     )
     rotate_bytes: ByteSize = Field(
-        default=100 << 20, ge=1 << 16, description='file: a file is closed after so much, such as "100MB".'
+        default=100 << 20, ge=1 << 16, description='file: size after which a file is closed, such as "100MB".'
     )
-    keep: Integer = Field(default=50, ge=1, le=100_000, description="file: closed files of a customer that stay.")
+    keep: Integer = Field(default=50, ge=1, le=100_000, description="file: closed files that are kept per customer.")
     address: str | None = Field(default=None, max_length=300, description="syslog: host:port of the server.")
     transport: Literal["udp", "tcp", "tls"] = Field(default="tls", description="syslog: how it gets there.")
     tls_ca: FilePath | None = Field(default=None, description="syslog: certificates of the authority to trust.")
@@ -458,10 +465,10 @@ class AuditSinkSettings(Section):
     )
     secret: SecretReference | None = Field(default=None, description="webhook: reference to the secret to sign with.")
     required: bool = Field(
-        default=False, description="Whether changes are refused (503) while it is further behind than the limits."
+        default=False, description="Refuse changes (503) while the sink lags by more than the limits."
     )
-    max_lag_events: Integer = Field(default=10_000, ge=1, description="Events that it may be behind.")
-    max_lag: Duration = Field(default=300.0, gt=0, description='Time that it may be behind, such as "5m".')
+    max_lag_events: Integer = Field(default=10_000, ge=1, description="Events by which it can lag.")
+    max_lag: Duration = Field(default=300.0, gt=0, description='Time by which it can lag, such as "5m".')
 
     @model_validator(mode="after")
     def _has_a_place(self) -> Self:
@@ -477,7 +484,7 @@ class AuditSettings(Section):
     """`[audit]`"""
 
     sinks: dict[Name, AuditSinkSettings] = Field(
-        default={}, max_length=10, description="Where the event log goes besides the store, by name."
+        default={}, max_length=10, description="Where the event log is copied to, by name."
     )
 
 
@@ -487,5 +494,5 @@ class TelemetrySettings(Section):
     otlp_endpoint: WebAddress = Field(
         default=None, description='Base URL of an OTLP/HTTP collector, such as "http://127.0.0.1:4318"; without it off.'
     )
-    service_name: str = Field(default="caxton", min_length=1, description="How traces call this service.")
+    service_name: str = Field(default="caxton", min_length=1, description="Name of this service in traces.")
     sample_ratio: float = Field(default=1.0, ge=0, le=1, description="Share of the turns that are traced.")

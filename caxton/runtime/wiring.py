@@ -395,7 +395,7 @@ def accept_here(parts: Parts) -> Accept:
 
 
 def build_delivery(parts: Parts, client: Client, task_queue: str) -> Delivery:
-    """Tells workflows of the turns that the store has in hand."""
+    """Tells workflows of the turns that the store has in progress."""
     return Delivery(parts.database, Engine(client, task_queue))
 
 

@@ -114,7 +114,7 @@ class Agents:
         return await self._command(caller, name, "start", None)
 
     async def stop(self, caller: Caller, name: str, grace: float | None) -> AgentView:
-        """Stops an agent; work in hand gets `grace` seconds."""
+        """Stops an agent; work in progress gets `grace` seconds."""
         return await self._command(caller, name, "stop", grace)
 
     async def restart(self, caller: Caller, name: str, grace: float | None) -> AgentView:

@@ -167,7 +167,7 @@ class Approvals:
         if approval.approvals_needed > 1:
             raise InvalidInput(
                 "several people must agree with this call as it is",
-                "reject it with a reason, so that the agent asks anew",
+                "reject it with a reason, so that the agent asks again",
             )
         if wanted.arguments is None:
             return
@@ -375,7 +375,7 @@ def _check_eyes(caller: Caller, approval: Approval, verdict: Verdict) -> None:
 
 
 def _repeated(caller: Caller, approval: Approval, verdict: Verdict, wanted: Wanted) -> None:
-    """Checks that the caller has decided just so before.
+    """Checks that the caller has made the same decision before.
 
     Raises:
         InvalidState: somebody else has decided, or the caller has decided otherwise.

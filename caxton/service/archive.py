@@ -64,7 +64,7 @@ class Archive:
     records: Records
     files: ArchiveFiles
     default: float | None
-    """Seconds that a customer's log stays in the database, where nobody has decided otherwise; None for ever."""
+    """Seconds that a customer's log stays in the database, where nobody has decided otherwise; None forever."""
     readers: Sequence[str]
     """Views of the log, and sinks, that must have read an event before it leaves."""
     now: Callable[[], datetime] = field(default=journal.now)

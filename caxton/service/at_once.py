@@ -1,4 +1,4 @@
-"""How much of what takes long a customer may have in hand at a time."""
+"""How much of what takes long a customer may have in progress at a time."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
@@ -12,7 +12,7 @@ RETRY_AFTER: Final = 5.0
 
 
 class AtOnce:
-    """Counts what each customer has in hand, and refuses more than so much."""
+    """Counts what each customer has in progress, and refuses more than so much."""
 
     def __init__(self, most: int, what: str) -> None:
         """Allow `most` of `what` (in the plural) at a time, a customer."""
@@ -22,7 +22,7 @@ class AtOnce:
 
     @contextmanager
     def one(self, customer: str) -> Generator[None]:
-        """Has one in hand within the block.
+        """Has one in progress within the block.
 
         Raises:
             Overloaded: the customer has too many.
@@ -34,7 +34,7 @@ class AtOnce:
             release()
 
     def counted(self, customer: str, parts: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
-        """`parts` of an answer, in hand until it has ended or nobody holds it any more.
+        """`parts` of an answer, in progress until it has ended or nobody holds it.
 
         Raises:
             Overloaded: the customer has too many.
@@ -44,7 +44,7 @@ class AtOnce:
     def _begin(self, customer: str) -> Callable[[], None]:
         if self._in_hand[customer] >= self._most:
             raise Overloaded(
-                f"so many {self._what} are under way as a customer may have at a time: {self._most}",
+                f"so many {self._what} are in progress as a customer may have at a time: {self._most}",
                 "wait until one of them has ended",
                 retry_after=RETRY_AFTER,
             )

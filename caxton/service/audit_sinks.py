@@ -37,7 +37,7 @@ LEASE = 20.0
 """Seconds for which one process carries for a sink; it renews that as long as it lives, and looks for events as often."""
 
 LONGEST_WAIT = 30.0
-"""Seconds after which a sink that does not answer is tried again, at the most."""
+"""Seconds after which a sink that does not answer is tried again, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Lag:
 
 
 class AuditCarrier:
-    """Brings events to one sink, for ever."""
+    """Brings events to one sink, forever."""
 
     def __init__(self, records: Records, name: str, sink: AuditSink) -> None:
         """Carry from `records` to `sink`."""
@@ -171,7 +171,7 @@ class AuditLag:
         self._refusal: AuditSinkBehind | None = None
 
     async def run(self) -> None:
-        """Looks every second, for ever."""
+        """Looks every second, forever."""
         while True:
             with contextlib.suppress(CaxtonError):
                 await self.look()

@@ -1,7 +1,7 @@
 """From the key of a request to its caller, for every request: so most of it is remembered.
 
 What is remembered is good as long as no key and no role was changed anywhere, which the store tells for some microseconds
-(:class:`Changes`). So a key that is revoked, or a role that is defined anew, counts from the next request on, in all processes.
+(:class:`Changes`). So a key that is revoked, or a role that is defined again, counts from the next request on, in all processes.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ class Authentication:
         home_customer: str,
         tokens: TokenVerifier | None = None,
     ) -> None:
-        """Look keys up in `records`; `home_customer` is the one whose server it is; `tokens` verifies what is no key."""
+        """Look keys up in `records`; `home_customer` is the one whose server it is; `tokens` verifies what is not a key."""
         self._tokens = tokens
         self._records = records
         self._changes = changes

@@ -26,7 +26,7 @@ class Codec:
         """Payloads, decrypted; those that are not encrypted stay.
 
         Raises:
-            InvalidInput: one is no payload.
+            InvalidInput: one is not a payload.
             EngineKeyMissing: the server does not have a key, or a payload is damaged.
             StoreUnavailable: it cannot be told in the log, so nothing is shown.
         """
@@ -48,7 +48,7 @@ class Codec:
         """Payloads, encrypted.
 
         Raises:
-            InvalidInput: one is no payload.
+            InvalidInput: one is not a payload.
             InvalidState: the server has no key.
         """
         found = _read(payloads)
@@ -63,7 +63,7 @@ def _read(payloads: Sequence[dict[str, Any]]) -> list[Payload]:
     try:
         return [json_format.ParseDict(each, Payload()) for each in payloads]
     except (json_format.ParseError, ValueError, TypeError, AttributeError):
-        raise InvalidInput("this is no payload of the engine: metadata and data in Base64") from None
+        raise InvalidInput("this is not a payload of the engine: metadata and data in Base64") from None
 
 
 def _written(payloads: Sequence[Payload]) -> list[dict[str, Any]]:

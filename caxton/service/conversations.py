@@ -149,7 +149,7 @@ class Conversations:
         return known
 
     async def end(self, caller: Caller, conversation_id: ConversationId, reason: EndReason) -> Conversation:
-        """Ends a conversation: after the turn in hand, or at once when `reason` is Cancelled.
+        """Ends a conversation: after the turn in progress, or at once when `reason` is Cancelled.
 
         Raises:
             NotFound: there is no such conversation.
@@ -188,7 +188,7 @@ class Conversations:
         Args:
             caller: who wants it.
             conversation_id: which.
-            cancel: end it first, if it goes on; the turn in hand is cancelled.
+            cancel: end it first, if it goes on; the turn in progress is cancelled.
 
         Raises:
             NotFound: there is no such conversation.
@@ -205,7 +205,7 @@ class Conversations:
         return done
 
     async def cancel_turn(self, caller: Caller, execution_id: ExecutionId) -> TurnView:
-        """Ends a turn, in hand or waiting; the conversation goes on. A turn that has ended stays as it is.
+        """Ends a turn, in progress or waiting; the conversation goes on. A turn that has ended stays as it is.
 
         Raises:
             NotFound: there is no such turn.

@@ -70,7 +70,7 @@ _MEMORY = StepPolicy(6, timedelta(milliseconds=500), timedelta(milliseconds=500)
 without."""
 
 _OTHERS = StepPolicy(12, timedelta(seconds=1), timedelta(minutes=10))
-"""Half an hour in all: longer than a mistake in a release takes to be mended, and never the last word without an event."""
+"""Half an hour in all: longer than a mistake in a release takes to be repaired, and never the last word without an event."""
 
 
 _NEVER_GIVEN_UP = StepPolicy(1_000_000, timedelta(seconds=1), timedelta(minutes=10))
@@ -108,7 +108,7 @@ class DeadlineWorker:
     """Notes what is to be done again and again, should it not be noted."""
 
     async def run(self) -> None:
-        """Works for ever. A store or an engine that is away for a while only delays it."""
+        """Works forever. A store or an engine that is away for a while only delays it."""
         async with asyncio.TaskGroup() as group:
             group.create_task(_again_and_again(self._deal_with_all, EVERY))
             if self.follow is not None:

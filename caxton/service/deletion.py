@@ -138,7 +138,7 @@ class Deletions:
         for identity in ids:
             workflow_id = conversation_workflow_id(scope, identity)
             for run in await self._runs(workflow_id):
-                if run.start_time <= before:  # a later one is of a conversation that was begun anew under the same id
+                if run.start_time <= before:  # a later one is of a conversation that was started over under the same id
                     with contextlib.suppress(WorkflowMissingError):
                         await self.engine.call(partial(self._delete_run, workflow_id, run.run_id), patience=AT_ONCE)
 
@@ -166,7 +166,7 @@ class Deletions:
             log.warning("the engine does not let workflows be deleted, and keeps them for its own retention")
 
     async def discard(self, deadline: Deadline) -> datetime | None:
-        """Removes content that nobody refers to any more."""
+        """Removes content that nobody refers to."""
         customer, digests = deadline.scope.customer, [Digest(each) for each in deadline.details["digests"]]
         unused = await self.records.read(lambda transaction: transaction.unused_contents(customer, digests))
         young = await self.blobs.discard(customer, unused)

@@ -1,4 +1,4 @@
-"""Telling workflows of the turns that the store has in hand.
+"""Telling workflows of the turns that the store has in progress.
 
 The store is the queue: a turn is there, durably, from its acceptance to its end. A workflow is told of it right after it was
 accepted; should that be lost with the process that was about to tell it, whoever finds the turn due tells it again. To be told
@@ -40,8 +40,8 @@ SIDE_BY_SIDE = 20
 """Workflows that are told at the same time of turns that are due."""
 
 LONGEST_WAIT = timedelta(hours=1)
-"""A turn that has been in hand for long, such as one that waits for a person, is told again after as long as it has been, but at
-the latest after this."""
+"""A turn that has been in progress for long, such as one that waits for a person, is told again after as
+long as it has been, but after this at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Talk:
 
     @classmethod
     def of_conversation(cls, scope: Scope, conversation: Conversation) -> "Talk":
-        """A conversation that is no one-shot request."""
+        """A conversation that is not a one-shot request."""
         idle = float(conversation.metadata.get("idle_timeout", IDLE_TIMEOUT))
         target = Target(capability=conversation.capability, agent=conversation.agent)
         return cls(scope, conversation.id, one_shot=False, target=target, idle_timeout=idle)
@@ -79,7 +79,7 @@ class Delivery:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def tell(self, talk: Talk) -> None:
-        """Tells the workflow of a conversation that a turn is in hand, in the background."""
+        """Tells the workflow of a conversation that a turn is in progress, in the background."""
         key = (talk.scope, talk.conversation_id)
         if key in self._telling:
             self._telling[key] = True
@@ -176,10 +176,10 @@ class Delivery:
         )
 
     async def run(self, *, restarted: bool) -> None:
-        """Tells workflows of turns that are due, for ever.
+        """Tells workflows of turns that are due, forever.
 
         Args:
-            restarted: whether no other worker than this process's can have anything in hand: then all that is in hand is due.
+            restarted: whether no worker but this process's can have anything in progress: then all that is in progress is due.
         """
         if restarted:
             await self._tell_all_again()
@@ -189,7 +189,7 @@ class Delivery:
                 while await self.look() == AT_A_TIME:
                     pass
             except CaxtonError as error:
-                log.warning("turns in hand wait: %s", error.message)
+                log.warning("turns in progress wait: %s", error.message)
             except Exception as error:
                 log.exception(
                     "telling workflows of their turns failed, and goes on", extra={"error": type(error).__name__}
@@ -219,7 +219,7 @@ class Delivery:
         return await self.records.write(take)
 
     async def _tell_all_again(self) -> None:
-        """Has the workflows of all turns in hand go on at once, without waiting for what a process that is gone had begun."""
+        """Has the workflows of all turns in progress go on at once, without waiting for what a process that is gone had begun."""
         slots = asyncio.Semaphore(SIDE_BY_SIDE)
 
         async def tell(turn: DueTurn) -> None:
@@ -235,7 +235,7 @@ class Delivery:
                 await asyncio.gather(*(tell(turn) for key, turn in fresh.items() if key not in told))
                 told |= fresh.keys()
         except CaxtonError as error:
-            log.warning("turns in hand wait: %s", error.message)
+            log.warning("turns in progress wait: %s", error.message)
 
     async def _talk(self, turn: DueTurn) -> Talk:
         conversation = await self.records.read(
@@ -248,7 +248,7 @@ class Delivery:
 
 
 def _wait(in_hand: timedelta) -> timedelta:
-    """Until when a turn is put off that has been in hand for so long."""
+    """Until when a turn is put off that has been in progress for so long."""
     return min(LONGEST_WAIT, max(in_hand, DELIVERED_WITHIN))
 
 

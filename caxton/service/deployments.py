@@ -203,7 +203,7 @@ class Deployments:
 
         Raises:
             InvalidDefinitions: something is wrong; nothing was changed.
-            InvalidState: another deployment of the workspace is under way.
+            InvalidState: another deployment of the workspace is in progress.
         """
         self.disk.check()
         _check(request)
@@ -236,7 +236,7 @@ class Deployments:
         return await self._finished(caller, deployment_id)
 
     async def keep_going(self) -> None:
-        """Goes on with deployments that were asked of a server that is gone, for ever."""
+        """Goes on with deployments that were asked of a server that is gone, forever."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             try:
@@ -307,7 +307,7 @@ class Deployments:
         """Starts the workflow, or finds it started.
 
         Raises:
-            InvalidState: another deployment of the workspace is under way; this one has failed.
+            InvalidState: another deployment of the workspace is in progress; this one has failed.
         """
         scope = deployment.scope
         try:
@@ -331,7 +331,7 @@ class Deployments:
             holder = await self._at_work(scope)
             if holder != deployment.deployment_id:
                 busy = InvalidState(
-                    f"another deployment of workspace {scope} is under way: {holder or 'it just began'}",
+                    f"another deployment of workspace {scope} is in progress: {holder or 'it just began'}",
                     Hint(text="it goes on by itself; deploy again when it is done", command="caxton deployments"),
                     details={"deployment": holder},
                 )
@@ -340,7 +340,7 @@ class Deployments:
             return self._handle(scope)
 
     async def _at_work(self, scope: Scope) -> str | None:
-        """Which deployment of a workspace is under way, if one is."""
+        """Which deployment of a workspace is in progress, if one is."""
         try:
             found = await self.engine.call(self._handle(scope).describe)
         except WorkflowMissingError:

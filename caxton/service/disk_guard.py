@@ -80,7 +80,7 @@ class DiskGuard:
         return f"{told}, {format_size(self.used)} of {format_size(self.most)} used ({self.used * 100 // self.most} %)"
 
     async def keep_measured(self) -> None:
-        """Measures the folder, for ever, and warns before its limit is reached."""
+        """Measures the folder, forever, and warns before its limit is reached."""
         while True:
             await asyncio.to_thread(self.measure)
             await asyncio.sleep(MEASURE_EVERY)

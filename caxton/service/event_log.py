@@ -44,10 +44,10 @@ TRACE_LIMIT = 20_000
 MOST_VIOLATIONS = 100
 
 MOST_EXPORTS = 8
-"""Exports of the log that a customer may have under way; each holds a batch while it is sent."""
+"""Exports of the log that a customer may have in progress; each holds a batch while it is sent."""
 
 MOST_VERIFICATIONS = 2
-"""Verifications of the log that a customer may have under way: each reads all of it."""
+"""Verifications of the log that a customer may have in progress: each reads all of it."""
 
 APPLIED = 50
 """Of the latest deletions by a period, those that are looked through for why a turn is gone: periods hardly ever change."""
@@ -173,7 +173,7 @@ class EventLog:
     async def export(
         self, caller: Caller, wanted: EventFilter, *, after: int, everything: bool
     ) -> AsyncIterator[bytes]:
-        """The log as lines of JSON, up to its end as of now.
+        """The log as JSON lines, up to its end as of now.
 
         Args:
             caller: who asks; each part of the export is an event, which is told before the part is sent.
@@ -184,7 +184,7 @@ class EventLog:
         Raises:
             NotPermitted: the caller may not have the whole log.
             InvalidInput: the filter does not fit.
-            Overloaded: the customer has too many exports under way.
+            Overloaded: the customer has too many exports in progress.
         """
         if everything:
             caller.require(Permission.EVENTS_AUDIT)
@@ -235,7 +235,7 @@ class EventLog:
             expected: a position and its hash that were written down earlier.
 
         Raises:
-            Overloaded: the customer has too many verifications under way.
+            Overloaded: the customer has too many verifications in progress.
         """
         with self._verifications.one(caller.scope.customer):
             return await self._verify(caller, expected)
@@ -271,7 +271,7 @@ class EventLog:
             )
         if head.sequence == 0:
             chain.fail(1, "the log is empty, although this customer has a key: it was taken away")
-        if hidden is not None:  # last, for it can be mended, and what is wrong with the log itself cannot
+        if hidden is not None:  # last, for it can be repaired, and what is wrong with the log itself cannot
             place, field = hidden
             chain.fail(place, f"event {place} is missing in the index of the log: a filter by {field} does not find it")
         found = _verification(chain, invariants, head, behind)

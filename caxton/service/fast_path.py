@@ -26,7 +26,7 @@ Raises StoreUnavailable or DiskFull where nothing was accepted, or where what wa
 """
 
 BATCH_REQUESTS = 100
-"""Requests in one batch at the most: their work is done in a few milliseconds, and the next batch waits for it."""
+"""Requests in one batch at most: their work is done in a few milliseconds, and the next batch waits for it."""
 
 SHARE = 25
 """Requests of one customer in a batch at the most, while there are others: nothing that they need takes long then."""
@@ -35,13 +35,13 @@ SHARED_FOR = 10.0
 """Seconds after its last request for which a customer counts as there."""
 
 BATCH_BYTES = 1 << 20
-"""Bytes of requests in one batch at the most, or those of one request more: what is written at a time stays small."""
+"""Bytes of requests in one batch at most, or those of one request more: what is written at a time stays small."""
 
 NEXT_AFTER = 0.03
 """Seconds after which the next batch does not wait for the one before: one is prepared while the other is committed."""
 
 BATCHES = 4
-"""Batches under way at the most."""
+"""Batches in progress at most."""
 
 OF_ONE = 2
 """Batches under way with requests of one customer at the most, while there are others."""
@@ -83,7 +83,7 @@ class FastPath:
         self.queued: Mapping[str, int] = {}
         """Calls of accepted requests that wait until it is their turn, by customer: they count as well."""
         self._talks: set[tuple[Scope, ConversationId]] = set()
-        """Conversations of which a message is under way: the next one waits for it, and so does the same request sent twice."""
+        """Conversations of which a message is in progress: the next one waits for it, and so does the same request sent twice."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._aside: set[asyncio.Task[None]] = set()
         self._busy = Counter[str]()

@@ -149,7 +149,7 @@ class Hooks:
         make: Callable[[int, datetime, datetime], Payload],
         code: str | None = None,
     ) -> None:
-        """Counts what may come in floods: it is told once a minute at the most."""
+        """Counts what may come in floods: it is told once a minute at most."""
         kind = ("hook", trigger.scope, trigger.agent, trigger.name, reason)
         first = self.tallies.count(
             kind, trigger.scope, make, origin=current_origin(), error_code=code, agent=trigger.agent

@@ -202,7 +202,7 @@ class Keys:
             known = {each.name: each for each in transaction.roles(customer)}
             before = known.get(role.name)
             if before is None and len(known) >= MOST_ROLES:
-                raise InvalidState(f"a customer has {MOST_ROLES} roles at the most", "remove some")
+                raise InvalidState(f"a customer has {MOST_ROLES} roles at most", "remove some")
             if customer != self.home_customer:
                 self._refuse_server_wide(role)
             changed = [role.permissions, before.permissions if before else frozenset[Permission]()]
@@ -243,7 +243,7 @@ class Keys:
             ]
             if holders:
                 raise InvalidState(
-                    f'keys have the role "{name}": {", ".join(holders[:5])}', "revoke them first, or define it anew"
+                    f'keys have the role "{name}": {", ".join(holders[:5])}', "revoke them first, or define it again"
                 )
             transaction.remove_role(customer, name)
             transaction.add_events(scope, [note(scope, RoleRemoved(name=name), new_id("role"), actor=caller.actor)])

@@ -1,4 +1,4 @@
-"""Memory for people: look, add, correct, relate, remove, take out and bring in."""
+"""Memory for people: read, add, correct, relate, remove, export and import."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import datetime
@@ -38,7 +38,7 @@ from caxton.service.tallies import Tallies
 from caxton.views.memory import BulkPreview, Imported, MemoryCounts, PageResult, PurgePreview, RetentionView, UndoView
 
 MOST_EXPORTS = 8
-"""Exports that a customer may have under way; each holds a page while it is sent."""
+"""Exports that a customer may have in progress; each holds a page while it is sent."""
 
 SECONDS_A_CALL = 10.0
 """For which one call undoes or embeds; more is left for the next."""
@@ -354,7 +354,7 @@ class MemoryAdministration:
         return await self.retention(caller, shared=shared)
 
     async def apply_retention(self, caller: Caller, *, shared: bool) -> PurgePreview:
-        """Removes now what is not to be remembered any more.
+        """Removes now what is no longer to be remembered.
 
         Raises:
             NotPermitted: it is shared by all workspaces, and the caller may not change that.
@@ -375,10 +375,10 @@ class MemoryAdministration:
         return sum(counts)
 
     async def export(self, caller: Caller, *, shared: bool = False, after: str | None = None) -> AsyncIterator[bytes]:
-        """The workspace's memories as lines of JSON, from behind a memory: a header, memories, relations, marks, an end.
+        """The workspace's memories as JSON lines, from behind a memory: a header, memories, relations, marks, an end.
 
         Raises:
-            Overloaded: the customer has too many exports under way.
+            Overloaded: the customer has too many exports in progress.
         """
         place, memories = _places(caller.scope)[shared], self.memories
         behind = MemoryId(after) if after else None
@@ -414,7 +414,7 @@ class MemoryAdministration:
         if any((entity.scope.kind is ScopeKind.GLOBAL) != shared for entity in found.entities):
             raise InvalidInput(
                 "these are memories of all workspaces" if not shared else "these are memories of one workspace",
-                "nothing was taken; bring them in with --scope global" if not shared else "leave out --scope global",
+                "nothing was taken; import them with --scope global" if not shared else "leave out --scope global",
             )
         place = _place_to_change(caller, shared=shared)
         relations = dict(zip(found.relation_lines, found.relations, strict=True))

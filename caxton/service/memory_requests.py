@@ -94,5 +94,5 @@ def scope_named(text: str) -> MemoryScope:
         return MemoryScope.parse(text)
     except ValueError:
         raise InvalidInput(
-            f'"{text[:64]}" is no scope', 'write "workspace", "global", "agent:NAME" or "conversation:ID"'
+            f'"{text[:64]}" is not a scope', 'write "workspace", "global", "agent:NAME" or "conversation:ID"'
         ) from None

@@ -61,7 +61,7 @@ class Projections:
     """Use cases on views and metrics."""
 
     def __init__(self, records: Records, files: ArchiveFiles | None = None) -> None:
-        """Keep views in `records`. Where one is built anew, events that have left the database are read from `files`.
+        """Keep views in `records`. Where one is built again, events that have left the database are read from `files`.
 
         Without files such a view stays as it is, until a process that has them builds it.
         """
@@ -126,7 +126,7 @@ class Projections:
         await self.records.write(drop)
 
     async def follow(self, customer: str, projection: Projection, patience: float = PATIENCE) -> None:
-        """Lets a view catch up with the log, for so many seconds at the most.
+        """Lets a view catch up with the log, for so many seconds at most.
 
         A store that takes no writes just now keeps nobody from reading: the view stays as it is.
         """
@@ -181,7 +181,7 @@ class Projections:
         return False
 
     async def _renew(self, customer: str) -> bool:
-        """Begins views anew that an older version of Caxton made, or none yet. Returns whether there were any."""
+        """Begins views again that an older version of Caxton made, or none yet. Returns whether there were any."""
 
         def old(transaction: Transaction) -> list[Projection]:
             versions = {name: transaction.document_position(customer, name)[1] for name in PROJECTIONS}
@@ -192,7 +192,7 @@ class Projections:
             try:
                 await self._from_archive(customer, projection)
             except EventsDetached as error:
-                log.warning("the view %s is not built anew: %s", projection.name, error.message)
+                log.warning("the view %s is not built again: %s", projection.name, error.message)
                 return False
             await self.records.write(
                 lambda transaction, projection=projection: begin_anew(transaction, customer, projection)
@@ -257,7 +257,7 @@ class Projections:
         until = until or datetime.now(UTC)
         since = since or until - timedelta(days=1)
         if since >= until or until - since > LONGEST:
-            raise InvalidInput(f"`since` must come before `until`, by {LONGEST.days} days at the most")
+            raise InvalidInput(f"`since` must come before `until`, by {LONGEST.days} days at most")
         scope = caller.scope
         await self.follow(scope.customer, ACTIVITY)
 
@@ -298,7 +298,7 @@ class Projections:
         def put(transaction: Transaction) -> None:
             known = _definitions(transaction, caller.scope)
             if name not in known and len(known) >= MOST_METRICS:
-                raise InvalidState(f"a workspace has {MOST_METRICS} metrics at the most", "remove some")
+                raise InvalidState(f"a workspace has {MOST_METRICS} metrics at most", "remove some")
             _tell(transaction, caller, name, definition)
 
         await self.records.write(put)

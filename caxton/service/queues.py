@@ -45,7 +45,7 @@ class Queues:
         return QueueList(queues=[_view(each) for each in found], accepting=self.fast_path.waiting)
 
     async def run(self) -> None:
-        """Counts what waits, for ever."""
+        """Counts what waits, forever."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             try:

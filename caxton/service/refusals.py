@@ -22,7 +22,7 @@ WINDOW = 60.0
 """Seconds over which further refusals of one kind become one event."""
 
 MOST_KINDS = 100
-"""Kinds of one customer that are told apart at the same time; those beyond them are one kind, so that nobody hides by noise."""
+"""Kinds of one customer that are told apart at the same time; those beyond them are one kind, so that no one hides in noise."""
 
 OTHERS = "others"
 

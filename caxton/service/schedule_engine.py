@@ -86,7 +86,7 @@ class ScheduleEngine:
         await asyncio.gather(*(set_one(each) for each in found))
 
     async def keep_applied(self) -> None:
-        """Tells the engine for ever what it does not know, such as what a server that is gone was about to tell it."""
+        """Tells the engine forever what it does not know, such as what a server that is gone was about to tell it."""
         checked = False
         while True:
             try:
@@ -123,7 +123,7 @@ class ScheduleEngine:
             return None
 
     async def due_times(self, schedule: DeployedSchedule, start: datetime, end: datetime) -> list[datetime]:
-        """Due times from `start` to `end`; the engine gives 1,000 at the most.
+        """Due times from `start` to `end`; the engine gives 1,000 at most.
 
         Raises:
             WorkflowMissingError: the engine does not know the schedule.

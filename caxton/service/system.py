@@ -57,7 +57,7 @@ class HealthChecks:
         return self.latest
 
     async def watch(self) -> None:
-        """Checks every 30 seconds, for ever."""
+        """Checks every 30 seconds, forever."""
         while True:
             await asyncio.sleep(CHECK_EVERY)
             await self.check()

@@ -1,4 +1,4 @@
-"""Events of what may happen often, such as refusals and reads: counted in memory, and told in one event a minute at the most.
+"""Events of what may happen often, such as refusals and reads: counted in memory, and told in one event a minute at most.
 
 So nobody who may only read, or may do nothing at all, makes the log grow with each request.
 """
@@ -122,7 +122,7 @@ class Tallies:
                 tally.told = moment
 
     async def run(self) -> None:
-        """Tells what is due, for ever."""
+        """Tells what is due, forever."""
         while True:
             await asyncio.sleep(EVERY)
             try:
@@ -138,7 +138,7 @@ class Tallies:
             log.warning("counts of refusals and reads are lost: %s", error.message)
 
     def _forget(self) -> None:
-        """Gives kinds up that have nothing to tell any more."""
+        """Gives kinds up that have nothing left to record."""
         moment = time.monotonic()
         old = [kind for kind, tally in self._known.items() if not tally.count and moment - tally.told > WINDOW]
         for kind in old:

@@ -28,7 +28,7 @@ from caxton.service.fast_path import FastPath
 from caxton.service.workers import Workers
 
 FIRST_POLL = 1.0
-"""Seconds until it is looked, the first time, whether any worker has taken a turn; then ever more seldom."""
+"""Seconds until it is looked, the first time, whether any worker has taken a turn; then less and less often."""
 
 LONGEST_VARIABLES = 256 << 10
 """Bytes of a request's variables as JSON, ASCII only: they are kept beside it, and read for each of its steps."""

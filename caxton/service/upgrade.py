@@ -1,7 +1,7 @@
 """Taking over what an older version accepted and had not answered.
 
 Version 0.1.0 kept requests that waited in workflows, of the types "Inbox" and "Conversation". What those have begun is in the
-store, whose migration made turns in hand of it. What they have not is read here from their histories, and the old workflows end.
+store, whose migration made turns in progress of it. The rest is read here from their histories, and the old workflows end.
 """
 
 import logging
@@ -46,7 +46,7 @@ class _HandedOver(BaseModel):
 
 
 async def take_over(records: Records, engine: Engine, delivery: Delivery) -> int:
-    """Makes everything that old workflows have in hand turns in hand, and ends them. Returns how many turns there were.
+    """Makes everything that old workflows have in progress turns in progress, and ends them. Returns how many turns there were.
 
     It may be stopped at any moment and begun again; several may do it at the same time.
     """
@@ -127,7 +127,7 @@ def _in_payload(client: Client, payload: Payload) -> list[TurnRequest]:
 
 
 async def _talks(records: Records, client: Client, history: WorkflowHistory) -> list[Talk]:
-    """The conversation that an old workflow was: the new one sees to its turns, and to its end when nobody writes any more."""
+    """The conversation that an old workflow was: the new one sees to its turns, and to its end when nobody writes for a while."""
     first = history.events[0].workflow_execution_started_event_attributes
     try:
         [found] = client.data_converter.payload_converter.from_payloads(first.input.payloads, [_Start])

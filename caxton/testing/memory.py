@@ -7,7 +7,7 @@
         def factory(self) -> MemoryFactory:
             return my_factory
 
-pytest is needed, and the requirement marker of Caxton's tests is no part of it.
+pytest is needed, and the requirement marker of Caxton's tests is not part of it.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,9 @@
 """Accepting requests: many at a time, in one transaction with as much of their work as can be done at once.
 
 All that is asked is read in one transaction, the work is done side by side, and what came of it is written in another one: the
-execution, its messages and events, and its end, where an agent answers at once. What does not end there stays in hand (a row of
-`turns`), and the workflow of its conversation goes on with it. A request behind others of its conversation only gets such a row.
+execution, its messages and events, and its end, where an agent answers at once. What does not end there stays in
+progress (a row of `turns`), and the workflow of its conversation continues it. A request behind others of its conversation
+only gets such a row.
 
 Whatever another process writes between the reading and the writing is noticed when it is written, and the reading begins again.
 """
@@ -32,13 +33,13 @@ from caxton.turns.step import STORE_FAILURES, StepPorts, unexpected
 log = logging.getLogger(__name__)
 
 PASSES = 5
-"""How often a request is read at the most, before its caller is told to try again: each time somebody else's write came first."""
+"""How often a request is read at most, before its caller is told to try again: each time somebody else's write came first."""
 
 PARTS = 4
 """Requests after which others have their turn in the event loop."""
 
 MOST_WAITING = 100
-"""Turns that one conversation may have in hand; a further message is refused with a hint to come back."""
+"""Turns that one conversation may have in progress; a further message is refused with a hint to come back."""
 
 DELIVERED_WITHIN = timedelta(seconds=5)
 """When a turn's workflow is told of it again, unless the turn has ended by then."""
@@ -46,7 +47,7 @@ DELIVERED_WITHIN = timedelta(seconds=5)
 Doing = Opening | RunToCompletion
 
 Queued = dict[int, tuple[TurnRequest, Conversation, WhenBusy]]
-"""Requests of conversations that have others in hand, and what happens to those."""
+"""Requests of conversations that have others in progress, and what happens to those."""
 
 
 async def accept(ports: StepPorts, requests: Sequence[TurnRequest]) -> list[Accepted]:
@@ -207,7 +208,7 @@ class _Found:
                 self.results[number] = Accepted(state="refused", error=report)
 
     def _come_before(self, transaction: Transaction, scope: Scope, known: ExecutionRecord) -> Accepted:
-        """A request that has begun. One that failed in a way that may pass can be done anew, unless that would do harm."""
+        """A request that has begun. One that failed in a way that may pass can be done again, unless that would do harm."""
         if known.execution.state is ExecutionState.RUNNING:
             return _known(None)
         error = known.execution.error
@@ -338,7 +339,7 @@ class _Recording:
 
 
 def _give_way(transaction: Transaction, request: TurnRequest, how: WhenBusy) -> list[ExecutionId]:
-    """Ends what the conversation has in hand, and tells in the log for which message."""
+    """Ends what the conversation has in progress, and tells in the log for which message."""
     due = journal.now() + DELIVERED_WITHIN
     found = transaction.give_way(request.scope, request.conversation_id, how, due)
     events = [

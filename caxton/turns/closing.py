@@ -242,7 +242,7 @@ class Closing:
         return notes.events
 
     def _fail_open_actions(self, transaction: Transaction, notes: journal.Journal) -> None:
-        """Actions that were prepared and will not be done any more."""
+        """Actions that were prepared and will not be carried out."""
         scope, execution_id = self.input.scope, self.input.execution_id
         steps = transaction.steps(scope, [execution_id])[execution_id]
         done = {(step.step, step.call) for step in steps if step.kind == "tool"}
@@ -282,7 +282,7 @@ class Closing:
 
 CALL_LOST = {
     "TimeoutError": "was given up: it took longer than its own limits and the agent's allow",
-    "worker_lost": "was given up: each worker that made it ended in the midst of it",
+    "worker_lost": "was given up: each worker that made it ended in the middle of it",
 }
 """What a workflow says of a call that came to no end, in words."""
 

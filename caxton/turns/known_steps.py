@@ -45,7 +45,7 @@ class KnownSteps:
     """What is known of the executions at work."""
 
     def __init__(self, most: int = MOST_CHARACTERS) -> None:
-        """Keep so many characters at the most."""
+        """Keep so many characters at most."""
         self._most = most
         self._size = 0
         self._known: OrderedDict[tuple[Scope, ExecutionId], Known] = OrderedDict()

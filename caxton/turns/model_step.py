@@ -58,7 +58,7 @@ USELESS_ANSWERS = 2
 
 
 class GivenUp(CaxtonError):
-    """Carries an error that another attempt might mend, where there is to be none."""
+    """Carries an error that another attempt might fix, where there is to be none."""
 
     code = "given_up"
 

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PASSES = 10
-"""How often a step is read at the most. One that lost a race against another attempt of itself then finds itself recorded."""
+"""How often a step is read at most. One that lost a race against another attempt of itself then finds itself recorded."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 10.0
 """Seconds between attempts to record: a full disk or a database that restarts must not lose what was done."""
@@ -166,7 +166,7 @@ def why_cancelled(turn: TurnInHand) -> ExecutionCancelled:
 
 
 async def next_turn(ports: StepPorts, queue: Queue, attempt: Attempt = ONLY) -> NextTurn | None:
-    """Begins the conversation's next turn, or finds it begun; None if the conversation has none in hand.
+    """Begins the conversation's next turn, or finds it begun; None if the conversation has none in progress.
 
     Turns that end at once are answered on the way: those that were cancelled while they waited, those that nobody can do, those
     that an agent answers in one transaction.
@@ -203,7 +203,7 @@ async def next_turn(ports: StepPorts, queue: Queue, attempt: Attempt = ONLY) -> 
 
 
 async def refuse_waiting(ports: StepPorts, queue: Queue, *, cancelled: bool) -> int:
-    """Ends turns that the conversation has in hand, because it ends: those that have not begun, or all when it is `cancelled`.
+    """Ends the turns of a conversation that ends: those that have not begun, or all of them when it is `cancelled`.
 
     Returns how many are left.
     """

@@ -49,7 +49,7 @@ class RunToCompletion:
 
     @property
     def waits(self) -> bool:
-        """Whether acting waits for something: memory, or content that is not at hand."""
+        """Whether acting waits for something: memory, or content that is not available."""
         return self.opening.agent.spec.memory.enabled or self.opening.waits
 
     @property

@@ -17,7 +17,7 @@ AVOIDED_FOR = 1.0
 """Seconds for which a function is not called here after it took long; twice as many each time that it does so again."""
 
 LONGEST = 60.0
-"""Seconds, likewise, at the most."""
+"""Seconds, likewise, at most."""
 
 SIDE_BY_SIDE = 4
 """Calls at the same time."""

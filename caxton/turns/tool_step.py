@@ -77,7 +77,7 @@ REASONS = {
 """Reasons that ToolExecutionFailed gives (event model 2.0); every other error is a "RuntimeError"."""
 
 NEVER_MADE = (ApprovalRejected.code, ApprovalTimedOut.code, CallInvalid.code)
-"""A call that a person did not approve, or that cannot be made, is no failure of the tool."""
+"""A call that a person did not approve, or that cannot be made, is not a failure of the tool."""
 
 
 class ToolStep:

@@ -11,4 +11,4 @@ class Deletion(View):
     messages: int
     executions: int
     complete: bool
-    """Whether memory, content and engine have nothing of it any more. If not, the server goes on with that by itself."""
+    """Whether memory, content and engine have nothing of it left. If not, the server goes on with that by itself."""

@@ -8,7 +8,7 @@ class KindView(View):
 
     kind: str
     seconds: float | None
-    """None: for ever."""
+    """None: forever."""
     default: bool
     """Whether that is as the server's settings say."""
     outside: int

@@ -19,14 +19,14 @@ LOAD_AGENT = "load_agent"
 COUNT_WORK_IN_HAND = "count_work_in_hand"
 
 FIRST_DRAIN_POLL = 0.5
-"""Seconds between the first counts of a draining agent's work in hand."""
+"""Seconds between the first counts of a draining agent's work in progress."""
 
 DRAIN_POLL_SHARE = 0.1
 """Later it is counted after a tenth of the time that it has taken so far: the end of an hour's drain is noticed six minutes
-late at the most, and the history has some hundred counts, not thousands."""
+late at most, and the history has some hundred counts, not thousands."""
 
 DEFAULT_GRACE = 30.0
-"""Seconds that work in hand gets to finish."""
+"""Seconds that work in progress gets to finish."""
 
 
 class AgentInput(BaseModel):
@@ -71,11 +71,11 @@ class StopRequest(StartRequest):
     """How to stop."""
 
     grace: float = DEFAULT_GRACE
-    """Seconds that work in hand gets to finish."""
+    """Seconds that work in progress gets to finish."""
 
 
 def pause_of_drain(seconds: float) -> float:
-    """Seconds until work in hand is counted again, when an agent has been draining for `seconds`."""
+    """Seconds until work in progress is counted again, when an agent has been draining for `seconds`."""
     return max(FIRST_DRAIN_POLL, DRAIN_POLL_SHARE * seconds)
 
 
@@ -120,7 +120,7 @@ class AgentWorkflow:
 
     @workflow.update(name="stop")
     async def stop(self, request: StopRequest) -> AgentStatus:
-        """Takes no new work, waits for work in hand, stops. What is not done by then fails at its next step."""
+        """Takes no new work, waits for work in progress, stops. What is not done by then fails at its next step."""
         async with self.lock:
             await self._stop(request)
         return self.status()
@@ -158,7 +158,7 @@ class AgentWorkflow:
         while (waiting := await self._work_in_hand()) and workflow.time() < deadline:
             pause = pause_of_drain(workflow.time() - began)
             await workflow.sleep(min(pause, max(0.01, deadline - workflow.time())))
-        left = f"stopped with {waiting} executions in hand" if waiting else None
+        left = f"stopped with {waiting} executions in progress" if waiting else None
         await self._change(AgentState.STOPPED, left, by=request)
 
     async def _load(self) -> ErrorReport | None:

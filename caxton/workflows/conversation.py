@@ -1,7 +1,7 @@
-"""A conversation: turns one after another, until somebody ends it or nobody writes any more.
+"""A conversation: turns one after another, until somebody ends it or nobody writes for a while.
 
 Messages are accepted, ordered and recorded by the store, and many are answered there (:mod:`caxton.turns.accept`). What is
-not is in hand there until it is answered; this workflow is told that something is, asks for it, and does it. Nothing but ids
+not is in progress there until it is answered; this workflow is told that something is, asks for it, and does it. Nothing but ids
 crosses from the one to the other, so nothing that anybody says can outgrow an engine's limits.
 """
 
@@ -46,7 +46,7 @@ class ConversationInput(BaseModel):
     idle_timeout: float = IDLE_TIMEOUT
     one_shot: bool = False
     ending: EndInput | None = None
-    """Why it is to end, after the turn in hand."""
+    """Why it is to end, after the turn in progress."""
 
 
 class EndResult(BaseModel):
@@ -72,7 +72,7 @@ class ConversationWorkflow:
         self.state = state
         self.queue = Queue(scope=state.scope, conversation_id=state.conversation_id)
         self.is_told = True
-        """Whether the store may have a turn in hand that nobody has looked for."""
+        """Whether the store may have a turn in progress that nobody has looked for."""
         self.ending = state.ending
         self.has_ended = False
         """Whether the store says so."""
@@ -80,7 +80,7 @@ class ConversationWorkflow:
         self.turn: Turn | None = None
         self.work: asyncio.Task[None] | None = None
         self.is_turn_cancelled = False
-        """Whether the turn in hand was cancelled by itself: the conversation goes on."""
+        """Whether the turn in progress was cancelled by itself: the conversation goes on."""
 
     @workflow.run
     async def run(self, state: ConversationInput) -> str:
@@ -106,12 +106,12 @@ class ConversationWorkflow:
 
     @workflow.signal(name="turn_accepted")
     def turn_accepted(self) -> None:
-        """The store has a turn of this conversation in hand."""
+        """The store has a turn of this conversation in progress."""
         self.is_told = True
 
     @workflow.signal(name="workers_restarted")
     def workers_restarted(self) -> None:
-        """All workers are other ones than before: nothing will come of calls that those had in hand."""
+        """All workers are other ones than before: nothing will come of calls that those had in progress."""
         self.is_told = True
         self.steps.workers_restarted()
 
@@ -136,7 +136,7 @@ class ConversationWorkflow:
 
     @workflow.signal(name="end")
     def end(self, request: EndInput) -> None:
-        """Ends the conversation: after the turn in hand, or at once when it is cancelled."""
+        """Ends the conversation: after the turn in progress, or at once when it is cancelled."""
         if self.ending is None:
             self.ending = request
         if request.reason is EndReason.CANCELLED and self.work is not None:
@@ -144,7 +144,7 @@ class ConversationWorkflow:
 
     @workflow.signal(name="cancel_turn")
     def cancel_turn(self, execution_id: str) -> None:
-        """Ends the turn in hand, if it is that one. One that waits is marked in the store, and ends when its turn comes."""
+        """Ends the turn in progress, if it is that one. One that waits is marked in the store, and ends when its turn comes."""
         if self.work is not None and self.turn is not None and self.turn.begun.execution_id == execution_id:
             self.is_turn_cancelled = True
             self.work.cancel()
@@ -156,7 +156,7 @@ class ConversationWorkflow:
         return ConversationStatus(state=state, running=self.turn.begun.execution_id if self.turn else None)
 
     async def _answer_all(self) -> None:
-        """Answers what is in hand, one turn after another."""
+        """Answers what is in progress, one turn after another."""
         while self.ending is None and await self._answer_next():
             if self._is_history_long():
                 await self._continue_as_new()
@@ -207,7 +207,7 @@ class ConversationWorkflow:
             wait = await self._record_end(request)
 
     async def _close(self, reason: EndReason) -> None:
-        """Ends the conversation, after what it has in hand."""
+        """Ends the conversation, after what it has in progress."""
         while not self.has_ended:
             begun: int = await workflow.execute_local_activity(
                 REFUSE_WAITING,

@@ -1,4 +1,4 @@
-"""A notice: somebody outside is told of a broken promise. It has a workflow of its own, so that no turn waits for it."""
+"""A notice: a channel is told of an SLA breach. It has a workflow of its own, so that no turn waits for it."""
 
 from datetime import timedelta
 from typing import Literal

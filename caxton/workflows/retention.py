@@ -1,4 +1,4 @@
-"""Retention: once a day, each place of memory forgets what it is not to remember any more."""
+"""Retention: once a day, each place of memory forgets what it is no longer to remember."""
 
 import asyncio
 from datetime import timedelta

@@ -49,7 +49,7 @@ class StepRunner:
         """Calls of which it has been said that it is their turn."""
 
     def workers_restarted(self) -> None:
-        """The workers of this workflow are gone, and others are there: what those had in hand is begun again at once."""
+        """The workers of this workflow are gone, and others are there: what those had in progress is begun again at once."""
         self._restarts += 1
 
     def call_admitted(self, execution_id: str, step: int, call: int) -> None:
@@ -57,7 +57,7 @@ class StepRunner:
         self._told.add((execution_id, step, call))
 
     async def next_turn(self, queue: Queue) -> NextTurn | None:
-        """The conversation's next turn, begun; None if it has none in hand."""
+        """The conversation's next turn, begun; None if it has none in progress."""
         return await workflow.execute_local_activity(
             NEXT_TURN,
             queue,
@@ -99,7 +99,7 @@ class StepRunner:
             raise CallLostError(_kind(error)) from error
 
     async def _call(self, step: StepInput, clock: TurnClock | None) -> StepDone:
-        # A worker that dies is nobody's failed attempt: what it had in hand is begun again, however often that happens.
+        # A worker that dies is nobody's failed attempt: what it had in progress is begun again, however often that happens.
         lost = 0
         while lost < WORKERS_LOST:
             done = await self._attempt(step)

@@ -76,7 +76,7 @@ class Turn:
         """Approvals that the turn waits for, by id."""
         self._asked: dict[str, StepInput] = {}
         self.others_wait: bool | None = None
-        """Whether the conversation had other turns in hand when this one ended; None if nobody has looked."""
+        """Whether the conversation had other turns in progress when this one ended; None if nobody has looked."""
 
     async def run(self) -> None:
         """Goes on with the turn until it has ended. Failures of the work are recorded, and no exception.

@@ -95,7 +95,7 @@ def test_a_revoked_key_ends_with_the_next_request(
         client.headers["Authorization"] = f"Bearer {second['key']}"
         assert client.get("/v1/agents").status_code == 200
         assert owner.put("/v1/roles/looker", json={"permissions": []}).status_code == 200
-        assert client.get("/v1/agents").status_code == 403, "a role that is defined anew counts at once"
+        assert client.get("/v1/agents").status_code == 403, "a role that is defined again counts at once"
 
 
 @pytest.mark.requirement("SEC-1")
@@ -130,7 +130,7 @@ def test_when_a_key_was_used_is_listed(make: Made, owner: httpx.Client, caxton_s
         wait_until(lambda: used() is not None)
         first = used()
         client.get("/v1/agents")
-        assert used() == first, "once a minute at the most"
+        assert used() == first, "once a minute at most"
 
 
 @pytest.mark.requirement("SEC-1")

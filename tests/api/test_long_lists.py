@@ -39,7 +39,7 @@ def crowd(caxton_server: RunningServer, tmp_path_factory: pytest.TempPathFactory
 
 
 def slowest(ask: Callable[[], httpx.Response], until: list[concurrent.futures.Future[httpx.Response]]) -> float:
-    """The longest time that an answer took while `until` was under way."""
+    """The longest time that an answer took while `until` was in progress."""
     took: list[float] = []
     while not all(each.done() for each in until):
         began = time.monotonic()

@@ -125,7 +125,7 @@ def _addresses() -> list[str]:
         ("http://0:99", "write 0.0.0.0"),
         ("http://0x8080808", "write 8.8.8.8"),
         ("http://010.8.8.8", "write 8.8.8.8"),
-        ("http://1.2.3.4.5", "this is no address"),
+        ("http://1.2.3.4.5", "this is not an address"),
         ("http://metadata.google.internal", "a cloud's metadata"),
     ],
 )

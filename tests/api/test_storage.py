@@ -49,7 +49,7 @@ def test_new_work_is_refused_while_the_data_folder_is_too_large(tmp_path: Path) 
             assert refused["details"]["limit"] == 64 << 20
             assert "caxton storage" in str(refused["hints"])
             large.unlink()
-            assert api.get("/v1/storage").json()["limit"] == 64 << 20, "which measures it anew"
+            assert api.get("/v1/storage").json()["limit"] == 64 << 20, "which measures it again"
             assert api.post("/v1/messages", json=asked).json()["code"] == "no_capable_agent"
     finally:
         assert stop_server(process) == 0

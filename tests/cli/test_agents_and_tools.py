@@ -59,7 +59,7 @@ def test_a_wrong_name_in_chat_brings_the_command_that_chats(echo: RunCli) -> Non
 def test_a_time_that_is_none_is_told(echo: RunCli) -> None:
     outcome = echo("agent", "stop", "echo", "--grace", "soon")
     assert outcome.code == 2
-    assert '"soon" is no time' in outcome.err
+    assert '"soon" is not a time' in outcome.err
     assert echo("agent", "show", "echo", "--json").data["state"] == "Running"
     for moment in ("0001-01-01", "yesterday"):
         outcome = echo("events", "list", "--since", moment)

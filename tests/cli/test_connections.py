@@ -82,7 +82,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(
 
 @pytest.fixture
 def stranger() -> Iterator[str]:
-    """A web server that is no Caxton."""
+    """A web server that is not a Caxton."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -106,7 +106,7 @@ def stranger() -> Iterator[str]:
 def test_another_web_server_is_recognised(offline_cli: RunCli, stranger: str) -> None:
     outcome = offline_cli("agent", "list", "--url", stranger)
     assert outcome.code == 5
-    assert f"what answers at {stranger} is no Caxton server" in outcome.err
+    assert f"what answers at {stranger} is not a Caxton server" in outcome.err
     assert "--url" in outcome.err
 
 

@@ -218,7 +218,7 @@ def test_ctrl_c_while_the_server_deploys_says_that_it_is_live(run_cli: RunCli, f
     until(lambda: api.get("/v1/deployments").json()["deployments"] != [])
     terminal.type("\x03")
     assert terminal.finish() == 130
-    assert "the deployment was under way, and it is live." in terminal.text
+    assert "the deployment was in progress, and it is live." in terminal.text
     assert "✓" in terminal.text, terminal.text
     (deployment,) = run_cli("deployments", "list", "--json").data["deployments"]
     assert deployment["state"] == "Running"

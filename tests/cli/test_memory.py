@@ -114,9 +114,9 @@ def test_an_interrupted_export_and_import_go_on(run_cli: RunCli, ids: list[str],
     assert "no text" in run_cli("memory", "import", "image.ndjson").err
     assert run_cli("memory", "import", "missing.ndjson").code == 2
     assert run_cli("memory", "list").out == "nothing is remembered there\n"
-    assert run_cli("memory", "import", "all.ndjson").out == "3 memories and 0 relations brought in\n"
+    assert run_cli("memory", "import", "all.ndjson").out == "3 memories and 0 relations imported\n"
     again = run_cli("memory", "import", "all.ndjson").out
-    assert again == "0 memories and 0 relations brought in, 3 were there already\n"
+    assert again == "0 memories and 0 relations imported, 3 were there already\n"
 
 
 def test_an_export_is_not_gone_on_with_from_elsewhere(
@@ -154,7 +154,7 @@ def test_a_large_import_goes_in_parts_and_is_undone_as_one(run_cli: RunCli, ids:
     [sample] = [line for line in lines if ids[0] in line and line.startswith('{"entity"')]
     many = [sample.replace(ids[0], f"mem_many{number:05}").replace("Anna", f"Anna {number}") for number in range(1200)]
     (folder / "many.ndjson").write_text("\n".join([lines[0], *many, lines[-1]]) + "\n")
-    assert run_cli("memory", "import", "many.ndjson").out == "1200 memories and 0 relations brought in\n"
+    assert run_cli("memory", "import", "many.ndjson").out == "1200 memories and 0 relations imported\n"
     assert "1203 memories" in run_cli("memory", "stats").out
     assert "the import of 1200 memories" in run_cli("memory", "undo", "--yes").out
     assert "3 memories" in run_cli("memory", "stats").out
@@ -174,7 +174,7 @@ def test_relations_of_an_import_may_come_before_their_ends_and_are_told_if_one_i
     (folder / "mixed.ndjson").write_text("\n".join([lines[0], "", relation, dangling, *many, *both, lines[-1]]) + "\n")
     run_cli("memory", "purge", "--yes")
     done = run_cli("memory", "import", "mixed.ndjson")
-    assert done.out == "1202 memories and 1 relation brought in\n"
+    assert done.out == "1202 memories and 1 relation imported\n"
     assert "1 relation left out, for a memory at one end is missing:\n  line 4: mem_nowhere" in done.err
     assert run_cli("memory", "import", "mixed.ndjson", "--json").data["left_out"] == [
         {"line": 4, "missing": "mem_nowhere"}
@@ -194,15 +194,15 @@ def test_relations_have_properties_and_are_removed(run_cli: RunCli, ids: list[st
         refused = run_cli("memory", "unrelate", wrong)
         assert refused.code != 0
         assert "there is no" in refused.err or "relation_id" in refused.err, refused.err
-    assert "is no value" in run_cli("memory", "relate", ids[0], "goes with", ids[2], "--set", "x").err
+    assert "is not a value" in run_cli("memory", "relate", ids[0], "goes with", ids[2], "--set", "x").err
 
 
 def test_slips_are_told(run_cli: RunCli, ids: list[str]) -> None:
     for arguments, told in (
         (("undo", "--scope", "agent:x"), "cannot stand here"),
-        (("purge", "--scope", "nowhere"), "is no scope"),
-        (("purge", "--where", "x"), "is no value"),
-        (("purge", "--older-than", "soon"), "is no time"),
+        (("purge", "--scope", "nowhere"), "is not a scope"),
+        (("purge", "--where", "x"), "is not a value"),
+        (("purge", "--older-than", "soon"), "is not a time"),
         (("export", "--resume"), "nothing to resume"),
         (("export", "--out", "."), "--out .: that is a folder"),
         (("export", "--out", "nope/x"), "--out nope/x: there is no folder nope"),

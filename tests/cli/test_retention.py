@@ -10,7 +10,7 @@ from tests.cli.conftest import RunCli
 @pytest.mark.requirement("EVT-9")
 def test_periods_are_shown_and_set(echo: RunCli) -> None:
     shown = echo("retention", "show")
-    assert shown.out.count("for ever") == 6
+    assert shown.out.count("forever") == 6
     assert echo("ask", "echo", "hello").code == 0
     time.sleep(1.1)
     refused = echo("retention", "set", "--steps", "1s")
@@ -29,7 +29,7 @@ def test_periods_are_shown_and_set(echo: RunCli) -> None:
     ("arguments", "says"),
     [
         ((), "nothing to set"),
-        (("--steps", "soon"), "is no time"),
+        (("--steps", "soon"), "is not a time"),
         (("--executions", "10d"), "executions cannot go before messages"),
         (("--steps", "0s"), "steps"),
     ],

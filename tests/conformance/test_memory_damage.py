@@ -144,7 +144,7 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
         memory.check()
 
 
-@pytest.mark.filterwarnings("ignore:optimize")  # no reader is under way
+@pytest.mark.filterwarnings("ignore:optimize")  # no reader is in progress
 @pytest.mark.requirement("MEM-6")
 def test_deleted_content_leaves_the_files_when_the_place_is_maintained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -399,7 +399,7 @@ def test_a_server_migrates_in_a_process_of_its_own_and_tells_what_keeps_it_from_
         migrate_apart(database)
     assert raised.value.hints
     database.close()
-    (tmp_path / "none.db").write_bytes(b"this is no database" * 100)
+    (tmp_path / "none.db").write_bytes(b"this is not a database" * 100)
     none = Database(sqlite_url(tmp_path / "none.db"))
     with pytest.raises(StoreUnavailable, match="is not a database of Caxton"):
         migrate_apart(none)

@@ -55,7 +55,7 @@ SMALL: dict[str, tuple[tuple[str, ...], Callable[[], Sequence[Figure]], int]] = 
 def test_a_benchmark_prints_its_figures_beside_their_targets(
     figures: Callable[[], Sequence[Figure]], targets: int
 ) -> None:
-    """It is no test of the machine's speed: that is what the benchmark itself is for."""
+    """It is not a test of the machine's speed: that is what the benchmark itself is for."""
     found = figures()
     assert all(figure.value >= 0 for figure in found)
     assert len({figure.name for figure in found}) == len(found)

@@ -14,7 +14,7 @@ from tests.support.agents import agent
 from tests.support.deploying import deploy_files
 
 WAITING = 99
-"""Messages behind the one in hand: as many as a conversation may have waiting."""
+"""Messages behind the one in progress: as many as a conversation may have waiting."""
 
 LAST = "re: {{ request[:12] }} {{ variables.x | default('') | length }}"
 MEMO = f"""
@@ -127,7 +127,7 @@ def test_a_conversation_ends_although_much_waits(
         sent = fill(api, conversation, {"length": LONG})
         assert len(pending(api)) == 1
         assert api.post(f"/v1/conversations/{conversation}/{how}", json={}).status_code == 200
-        if how == "end":  # the turn in hand is finished
+        if how == "end":  # the turn in progress is finished
             agree(api)
         turns = wait_for_all(api, sent)
         codes = [turn["error"] and turn["error"]["code"] for turn in turns]

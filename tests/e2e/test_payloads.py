@@ -44,13 +44,13 @@ TABLE = {
     "result of open_execution": 2_048,
     "result of run_step": 1_024,
     "result of close_execution": 1_024,
-    # A person's decision with the reason, of 2,000 characters at the most.
+    # A person's decision with the reason, of 2,000 characters at most.
     "workflow_execution_update_accepted": 8_192,
     # Names and digests of what is deployed: the one that grows with its files. Its service refuses more than 1.5 MB.
     "Deployment: workflow_execution_started": 1_500_000,
     "Deployment: input of": 1_500_000,
 }
-"""Kinds of payloads, and bytes that one may have at the most."""
+"""Kinds of payloads, and bytes that one may have at most."""
 
 ALL_OTHERS = 512
 """Bytes: ids, codes, states."""

@@ -201,7 +201,7 @@ async def step_by_step(worker: Worker, name: str) -> TurnRequest:
 
 
 async def go_on(ports: StepPorts, request: TurnRequest) -> None:
-    """What a workflow does with a turn in hand."""
+    """What a workflow does with a turn in progress."""
     queue = Queue(scope=request.scope, conversation_id=request.conversation_id)
     begun = await next_turn(ports, queue)
     assert begun is not None
@@ -388,7 +388,7 @@ async def test_a_tool_that_takes_long_holds_up_nobody_and_is_left_to_the_workflo
     assert worker.ports.short_calls.in_hand == 1  # its fuel lasts for some seconds, and nobody waited for it
     assert [each.state for each in found] == ["ended", "running", "ended"]
     assert [call.name for call in await calls_left(worker, requests[1])] == ["long-tool.spin"]
-    # It is in hand still, so it is not called again before it has ended, nor for a while after that.
+    # It is in progress still, so it is not called again before it has ended, nor for a while after that.
     while worker.ports.short_calls.in_hand:
         await asyncio.sleep(0.01)
     await worker.accept("long")

@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import start_server, stop_server
 
 ARCHIVE = Path(__file__).parent.parent / "fixtures" / "upgrade" / "data-folder-0.1.0.tar.xz"
-"""A data folder of version 0.1.0, whose processes were killed: a conversation with a turn in hand and three that wait behind it,
-with variables; a request that stands alone in hand; a conversation without any. `facts.json` names them."""
+"""A data folder of version 0.1.0, whose processes were killed: a conversation with a turn in progress and three
+that wait behind it, with variables; a one-shot request in progress; a conversation without any. `facts.json` names them."""
 
 
 def answered(api: httpx.Client, execution: str) -> str:

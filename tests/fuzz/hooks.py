@@ -1,4 +1,4 @@
-"""What Schemathesis has to know beyond the description: bodies that are no JSON, and what the server has.
+"""What Schemathesis has to know beyond the description: bodies that are not JSON, and what the server has.
 
 Loaded by Schemathesis itself (`SCHEMATHESIS_HOOKS`). `CAXTON_FUZZ_KNOWN` has the ids of what is there, so that not everything
 that is asked for is missing.

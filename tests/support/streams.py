@@ -61,7 +61,7 @@ class Listener(threading.Thread):
 
 
 def text_of(events: list[Told]) -> str:
-    """What a listener has heard who begins anew when told to."""
+    """What a listener has heard who starts over when told to."""
     heard = ""
     for event in events:
         if event.kind == "delta":

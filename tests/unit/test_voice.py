@@ -1,4 +1,5 @@
-"""The words of errors: messages and hints begin with a small letter, as they follow "error:" and "hint:"."""
+"""The words of the project: messages and hints begin with a small letter, as they follow "error:" and "hint:", and texts use
+the standard terms of the field."""
 
 import ast
 import re
@@ -55,3 +56,54 @@ def loud() -> Iterator[str]:
 
 def test_messages_and_hints_begin_with_a_small_letter() -> None:
     assert list(loud()) == []
+
+
+BANNED = {
+    r"in hand": "in progress",
+    r"under way": "in progress",
+    r"at the most": "at most",
+    r"for ever": "forever",
+    r"anew": "again",
+    r"any ?more(?! than)": "no longer",
+    r"mend(s|ed|ing)?": "fix, repair",
+    r"in the midst|in its midst": "in the middle",
+    r"reckon(s|ed|ing)?": "count, use",
+    r"just so": "unchanged, the same",
+    r"plays? along": "is available",
+    r"(bring|brings|brought) in": "import",
+    r"(goes|go|went|stands?|stood) aside": "say what happens",
+    r"forsaken|manieth": "orphaned; every tenth",
+    r"(a|one) (JSON )?object a line|lines of JSON": "one object per line, JSON lines",
+    r"a (folder|chain|file|process) a (workspace|customer|group|turn)": "one per workspace",
+    r"ever (more seldom|longer)": "less and less often",
+    r"broken promises?": "SLA breaches",
+    r"nowhere told": "not recorded",
+    r"(rooms? and houses|which room is for)": "package, module",
+}
+"""Phrases that are not the field's or not today's English, with what to say."""
+
+PAGES = [
+    *(ROOT.parent / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
+    *sorted((ROOT.parent / "docs").rglob("*.md")),
+    *(path for path in sorted(ROOT.rglob("*.py")) if "versions" not in path.parts),
+]
+"""What people read: pages, and the code with its texts. Migrations stay as they were applied."""
+
+
+def test_texts_use_the_terms_of_the_field() -> None:
+    banned = {phrase: re.compile(rf"\b(?:{phrase})\b", re.IGNORECASE) for phrase in BANNED}
+    any_of_them = re.compile("|".join(pattern.pattern for pattern in banned.values()), re.IGNORECASE)
+    found: list[str] = []
+    for path in PAGES:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if any_of_them.search(line):
+                words = next(phrase for phrase, pattern in banned.items() if pattern.search(line))
+                found.append(f"{path.relative_to(ROOT.parent)}:{number}: {line.strip()[:100]}  (say: {BANNED[words]})")
+    assert found == []
+
+
+def test_an_event_says_what_happened_and_not_that_somebody_did_it() -> None:
+    catalogue = (ROOT.parent / "docs" / "reference" / "events.md").read_text(encoding="utf-8")
+    descriptions = re.findall(r"^### \w+\n\n(.+)$", catalogue, re.MULTILINE)
+    assert len(descriptions) > 80
+    assert [text for text in descriptions if re.match(r"(Somebody|Nobody|What|Something) ", text)] == []

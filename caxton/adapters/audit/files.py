@@ -1,4 +1,4 @@
-"""Events as lines of JSON in files, one a customer, that are rotated when they are large."""
+"""Events as JSON lines in files, one per customer, that are rotated when they are large."""
 
 import asyncio
 import os

@@ -100,7 +100,7 @@ class FileBlobs:
     async def discard(self, customer: str, digests: Sequence[Digest]) -> list[Digest]:
         """Removes content that nothing refers to. Returns what stays for now, for it was stored within :data:`YOUNG` seconds.
 
-        Whoever stores content refers to it some time later, and may find it there already: then it counts as stored anew.
+        Whoever stores content refers to it some time later, and may find it there already: then it counts as stored again.
         """
         return await asyncio.to_thread(lambda: [each for each in digests if not _discard(self._path(customer, each))])
 
@@ -133,7 +133,7 @@ def _is_kept(path: Path) -> bool:
 
 
 def _discard(path: Path) -> bool:
-    """Removes a file, unless it is young. Moved away first: who finds it meanwhile makes it young, or writes it anew."""
+    """Removes a file, unless it is young. Moved away first: who finds it meanwhile makes it young, or writes it again."""
     away = path.with_name(path.name + ".unused")
     try:
         if _age(path) < YOUNG:
@@ -169,7 +169,7 @@ class _Incoming:
         self._hash = hashlib.sha256()
 
     def add(self, chunk: bytes) -> None:
-        """Takes the next part, and reckons what the address will be."""
+        """Takes the next part, and updates the digest that becomes the address."""
         self._hash.update(chunk)
         self._file.write(chunk)
 

@@ -1,4 +1,4 @@
-"""The embedded back end: LanceDB, a folder a workspace, so that no query can reach another's memories.
+"""The embedded back end: LanceDB, one folder per workspace, so that no query can reach another's memories.
 
 Writes are visible to all processes when they return. Indices are built by :meth:`LanceMemory.maintain`, in the background; what
 is not in them yet is searched one by one. Hops follow a table of relations by both ends.

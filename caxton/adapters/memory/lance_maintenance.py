@@ -26,17 +26,17 @@ MOST_SEGMENTS = 4
 """Segments of an index, each searched by itself, before the small ones are merged."""
 
 SHARE_BEFORE_REBUILDING = 0.5
-"""Rows in small segments, of those in the large one, from which all become one. So a row is indexed a few times at the most."""
+"""Rows in small segments, of those in the large one, from which all become one. So a row is indexed a few times at most."""
 
 
 def maintain(path: str, column: str | None, index_from: int, old_versions: timedelta) -> None:
-    """Compacts a table, brings its indices up to date when that is worth it, and removes files that nobody reads any more.
+    """Compacts a table, brings its indices up to date when that is worth it, and removes files that nobody reads.
 
     Args:
         path: folder of the table.
         column: vectors to index; None where there are none.
         index_from: rows with vectors from which there is a vector index.
-        old_versions: how long replaced files are kept for readers that are under way.
+        old_versions: how long replaced files are kept for readers that are in progress.
     """
     lance: Any = import_module("lance")
     dataset = lance.dataset(path)

@@ -1,7 +1,7 @@
-"""Tables of the LanceDB back end: opened when used, one writer a place at a time, mended when an index is damaged.
+"""Tables of the LanceDB back end: opened when used, one writer a place at a time, repaired when an index is damaged.
 
 Damaged indices are dropped and built again; damaged data is told. LanceDB keeps old versions of its files for readers that are
-under way, so what was deleted leaves the disk when a place has been maintained twice, a minute apart.
+in progress, so what was deleted leaves the disk when a place has been maintained twice, a minute apart.
 """
 
 import logging
@@ -64,7 +64,7 @@ _FAILURES = (OSError, RuntimeError, ValueError)
 class _Open:
     table: Any
     identity: int
-    """Of the folder: another process may have removed the place, and begun it anew."""
+    """Of the folder: another process may have removed the place, and begun it again."""
 
 
 @dataclass
@@ -97,7 +97,7 @@ class Tables:
         """What `work` reads of a table; `missing` where there is none.
 
         Raises:
-            MemoryUnavailable: it cannot be read, also not with its indices built anew.
+            MemoryUnavailable: it cannot be read, also not with its indices built again.
         """
         table = self.table(place, name)
         if table is None:
@@ -221,7 +221,7 @@ class Tables:
             table = self.table(place, name)
             if table is not None:
                 removed |= self._maintain(place, name, table)
-        # What this replaced can be removed when nobody reads it any more; then there is nothing more to do.
+        # What this replaced can be removed when nobody reads it; then there is nothing more to do.
         if (removed or (found is not None and found.writes)) and self._unsettled is not None:
             again = _Unsettled(since=time.monotonic() + OLD_VERSIONS.total_seconds() - SECONDS_BEFORE_MAINTENANCE)
             with self._guard:
@@ -285,7 +285,7 @@ class Tables:
                     Place(customer.name, each.name) for each in sorted(customer.iterdir()) if is_place(each.name)
                 )
 
-    # --- opening and mending ---
+    # --- opening and repairing ---
 
     def _prepare(self, place: Place, name: Name) -> Any:
         lancedb = _lancedb()
@@ -320,7 +320,7 @@ class Tables:
                 table.create_index(column, config=config, name=WORDS_INDEX if column == "text" else None)
 
     def _mended(self, place: Place, name: Name, error: Exception) -> Any:
-        """The table anew, without its damaged indices; None where it is gone.
+        """The table again, without its damaged indices; None where it is gone.
 
         Raises:
             MemoryUnavailable: it is not an index that is damaged.
@@ -335,8 +335,8 @@ class Tables:
                 return table
             log.warning("memory: damaged indices are built again", extra={"indices": damaged, "error": _reason(error)})
             for index in damaged:
-                _told(place, "mended", lambda index=index: table.drop_index(index))
-            _told(place, "mended", lambda: self._build_column_indices(table, name))
+                _told(place, "repaired", lambda index=index: table.drop_index(index))
+            _told(place, "repaired", lambda: self._build_column_indices(table, name))
             self._close(place, name)  # what it has read of the damaged files
             self.note_change(place)
             return self.table(place, name)

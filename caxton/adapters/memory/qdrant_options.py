@@ -46,10 +46,12 @@ def server_of(options: Mapping[str, Any]) -> Server | None:
         return None
     if not isinstance(url, str) or not re.match(r"https?://[^/?#@\s]+(/[^?#\s]*)?$", url):
         raise InvalidSettings(
-            "memory.options: url is no address of a server", Hint(text='for example: url = "http://127.0.0.1:6333"')
+            "memory.options: url is not an address of a server", Hint(text='for example: url = "http://127.0.0.1:6333"')
         )
     if not isinstance(timeout, int) or isinstance(timeout, bool) or timeout < 1:
-        raise InvalidSettings("memory.options: timeout is no number of seconds", Hint(text="for example: timeout = 10"))
+        raise InvalidSettings(
+            "memory.options: timeout is not a number of seconds", Hint(text="for example: timeout = 10")
+        )
     if not isinstance(prefix, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", prefix):
         raise InvalidSettings(
             "memory.options: prefix must have 1 to 32 letters, digits, _ or -",
@@ -68,7 +70,7 @@ def _key(reference: Any, variable: Any) -> SecretStr | None:
         not isinstance(variable, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable)
     ):
         raise InvalidSettings(  # it may be the key itself, so it is not shown
-            "memory.options: api_key_env is no name of an environment variable",
+            "memory.options: api_key_env is not a name of an environment variable",
             Hint(text='give the name of the variable that holds the key, for example: api_key_env = "QDRANT_API_KEY"'),
         )
     found = one_reference(reference, variable)

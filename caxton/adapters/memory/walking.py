@@ -21,7 +21,7 @@ def walk(
         start: where to begin; it is not among what is reached.
         hops: how far to go.
         direction: "out", "in" or "both".
-        limit: how many to reach at the most.
+        limit: how many to reach at most.
         touching: rows of relations that have one of the entities (second) at one of the ends (first: source, target).
     """
     ways = [way for way in (("source", "target", "out"), ("target", "source", "in")) if direction in (way[2], "both")]

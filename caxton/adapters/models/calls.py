@@ -1,4 +1,4 @@
-"""What a model asks for, as calls. A mistake of the model's is no failure: it is told to it as the call's result.
+"""What a model asks for, as calls. A mistake of the model's is not a failure: it is told to it as the call's result.
 
 Imports pydantic-ai, so it is itself imported only when a provider is called.
 """
@@ -80,7 +80,7 @@ def _arguments(part: ToolCallPart) -> dict[str, Any]:
     if arguments is None:
         return {}
     if not isinstance(arguments, dict):
-        raise _MistakeError(f'the arguments of "{part.tool_name}" are no JSON object. You sent: {_shown(arguments)}')
+        raise _MistakeError(f'the arguments of "{part.tool_name}" are not a JSON object. You sent: {_shown(arguments)}')
     return cast("dict[str, Any]", arguments)
 
 

@@ -6,11 +6,11 @@ import re
 _HALVES = re.compile("[\ud800-\udfff]")
 _PAIR = re.compile("([\ud800-\udbff])([\udc00-\udfff])")
 _BYTE_FIRST, _BYTE_LAST = 0xDC80, 0xDCFF
-"""How `surrogateescape` writes bytes that are no UTF-8."""
+"""How `surrogateescape` writes bytes that are not UTF-8."""
 
 
 def as_text(block: bytes) -> str:
-    """The text of `block`; bytes that are no UTF-8, such as a part of a character, are kept for :class:`Characters`."""
+    """The text of `block`; bytes that are not UTF-8, such as a part of a character, are kept for :class:`Characters`."""
     return block.decode("utf-8", "surrogateescape")
 
 
@@ -39,7 +39,7 @@ class Characters:
         return self._decode(text)
 
     def end(self) -> str:
-        """Ends the text; returns what was held back, with a replacement for what is no character."""
+        """Ends the text; returns what was held back, with a replacement for what is not a character."""
         held, self._held = self._held, ""
         rest = self._decode(held) + self._bytes.decode(b"", final=True)
         self._has_bytes = False

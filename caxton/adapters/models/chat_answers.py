@@ -64,7 +64,7 @@ class ChatAnswer:
         """Reads `response` to its end, and returns the answer as OpenAI would have given it whole.
 
         Raises:
-            AnswerFailedError: what came is no whole answer, or an error in the midst of one that another try may mend.
+            AnswerFailedError: what came is not a whole answer, or an error in the middle of one that another try may fix.
         """
         headers = {name: value for name, value in response.headers.items() if name.startswith(_KEPT_HEADERS)}
         try:

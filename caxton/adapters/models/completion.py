@@ -35,7 +35,7 @@ _TEXT_PARTS = frozenset({"text", "output_text"})
 
 
 class AnswerFailedError(Exception):
-    """What came is no whole answer."""
+    """What came is not a whole answer."""
 
     def __init__(self, failure: ModelError) -> None:
         """Carry `failure` through the SDK, which does not know it."""
@@ -76,7 +76,7 @@ class Completion:
 
         Raises:
             AnswerRefusedError: it is an error.
-            AnswerFailedError: it is no piece of an answer, or tells of a failure.
+            AnswerFailedError: it is not a piece of an answer, or tells of a failure.
         """
         try:
             return self._add(piece, named_error=named_error)

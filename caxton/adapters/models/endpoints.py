@@ -179,7 +179,7 @@ class Endpoints:
         """The configured headers with the values that their sources have now.
 
         Raises:
-            SecretMissing: one has none any more.
+            SecretMissing: one no longer has it.
         """
         return {name: self._secrets.get(as_reference(place)) for name, place in endpoint.settings.headers.items()}
 

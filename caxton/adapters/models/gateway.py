@@ -118,7 +118,7 @@ class Models:
         """Calls the first model that answers; with `on_delta` its text comes as it is made.
 
         Raises:
-            ModelError: none answered. It is the first failure that another try may mend, else the last one;
+            ModelError: none answered. It is the first failure that another try may fix, else the last one;
                 `details["models"]` lists all.
             ExecutionFailed: a script's step failed.
             CallQueued: it is not the first model's turn yet.
@@ -240,7 +240,7 @@ def _tell_failure(on_failure: FailureSink | None, model: str, started: float, co
 
 
 def verdict(failures: Sequence[Failure]) -> ModelError:
-    """The one error that stands for all of `failures`: the first that another try may mend, else the last."""
+    """The one error that stands for all of `failures`: the first that another try may fix, else the last."""
     retryable = [error for _, error in failures if error.retryable]
     chosen = retryable[0] if retryable else failures[-1][1]
     chosen.details["models"] = [{"model": model, "code": error.code} for model, error in failures]

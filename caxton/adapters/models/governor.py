@@ -74,7 +74,7 @@ class Governor:
 
     model: str
     patience: float
-    """Seconds that a call waits at the most."""
+    """Seconds that a call waits at most."""
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     windows: dict[str, Window] = field(default_factory=dict[str, Window])

@@ -39,8 +39,8 @@ class Providers:
         """Create it; nothing is imported or opened before the first call.
 
         Args:
-            endpoints: gives keys and headers, at each call anew.
-            rate_limit_wait: seconds that a call waits at the most until its provider has room.
+            endpoints: gives keys and headers, freshly for each call.
+            rate_limit_wait: seconds that a call waits at most until its provider has room.
         """
         self._endpoints = endpoints
         self._patience = rate_limit_wait
@@ -163,7 +163,7 @@ class Providers:
             return await _call(model, call, on_delta, on_piece)
 
     def _model(self, endpoint: Endpoint, key: str, client: "ProviderClient") -> "Model":
-        """The model over `client`, made anew when its key has changed: a changed one counts at once."""
+        """The model over `client`, made again when its key has changed: a changed one counts at once."""
         from caxton.adapters.models import dialects
 
         known = self._models.get((endpoint.name, id(client)))
@@ -186,7 +186,7 @@ class _Clock:
     """How long a streamed answer may be silent."""
 
     def __init__(self, settings: ModelSettings | None) -> None:
-        """Begin to wait as `settings` say; None waits for ever."""
+        """Begin to wait as `settings` say; None waits forever."""
         self._settings = settings
         self._has_begun = False
         self.timeout = asyncio.timeout(settings.first_token_timeout if settings else None)

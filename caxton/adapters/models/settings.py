@@ -82,17 +82,17 @@ class ModelsSettings(BaseModel):
 
     default: str | None = Field(
         default=None,
-        description='The model of agents that say "auto", such as "openai:gpt-5"; without it their script.',
+        description='The model of agents that say "auto", such as "openai:gpt-5". By default their script answers.',
     )
     providers: dict[Name, ProviderSettings] = Field(
-        default={}, description="Providers beside the well-known ones, or in their place."
+        default={}, description="Providers in addition to the well-known ones, or in place of them."
     )
     rate_limit_wait: Duration = Field(
         default=20.0,
         ge=0,
         le=3600,
-        description="How long a call waits before it begins, where the provider's last answers say that there is no room for "
-        'it yet, such as "20s"; where it takes longer, it fails like one that the provider refused.',
+        description="How long a call waits when the provider's rate limit, as its last answers tell it, is used up, such as "
+        '"20s". A call that would wait longer fails as if the provider had refused it.',
     )
 
     @model_validator(mode="after")

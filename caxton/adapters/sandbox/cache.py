@@ -50,7 +50,7 @@ class CompiledFiles:
         return compiled
 
     def store(self, digest: str, form: str, compiled: bytes) -> None:
-        """Keeps compiled code; a full disk is no error, it only means compiling again after the next start."""
+        """Keeps compiled code; a full disk is not an error, it only means compiling again after the next start."""
         path = self._path(digest, form)
         with contextlib.suppress(OSError):
             self._write(path.with_suffix(".mac"), self._code(path.name, compiled))

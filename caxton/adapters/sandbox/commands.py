@@ -189,7 +189,7 @@ def _files(run: Run, stdin: bytes) -> Generator[None]:
         try:
             run.files.preopen(run.grants.folders)
         except OSError as error:
-            raise CommandFailed(f"a folder that it was granted cannot be opened any more: {error.strerror}") from None
+            raise CommandFailed(f"a folder that it was granted can no longer be opened: {error.strerror}") from None
         yield
     finally:
         run.files.close_all()

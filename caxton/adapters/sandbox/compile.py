@@ -92,7 +92,7 @@ def compile_command(engine: "wasmtime.Engine", content: bytes) -> bytes:
     """The compiled code of a WASI preview 1 command.
 
     Raises:
-        Refused: it imports something else than WASI preview 1, or it is no command.
+        Refused: it imports something else than WASI preview 1, or it is not a command.
         wasmtime.WasmtimeError: it is not valid.
     """
     import wasmtime

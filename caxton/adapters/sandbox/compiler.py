@@ -30,7 +30,7 @@ def check_form(content: bytes, form: Form) -> None:
     """Checks the first bytes of a module, and its size.
 
     Raises:
-        InvalidModule: it is no WebAssembly, or not of the form that its manifest says.
+        InvalidModule: it is not WebAssembly, or not of the form that its manifest says.
     """
     if len(content) > MODULE_LIMIT:
         raise InvalidModule(

@@ -1,6 +1,6 @@
 """The files that one run of a command holds open, and how much it may do with them.
 
-wasmtime's own file system would wait for ever on a FIFO, fill the disk and read a folder of a million files into memory,
+wasmtime's own file system would wait forever on a FIFO, fill the disk and read a folder of a million files into memory,
 and nothing interrupts it. Here every step is short, bounded, and on plain files and folders only.
 """
 

@@ -92,7 +92,7 @@ class Target:
         """Takes `url` apart.
 
         Raises:
-            Refused: it is no absolute HTTP URL, or one that parsers might read in two ways.
+            Refused: it is not an absolute HTTP URL, or one that parsers might read in two ways.
         """
         url = quote(url, safe=_RESERVED)
         if len(url) > 8_192:
@@ -166,7 +166,7 @@ class _Request:
         try:
             target = Target.parse(urljoin(self.target.url, location))
         except ValueError:
-            raise Refused("the server redirected to something that is no URL") from None
+            raise Refused("the server redirected to something that is not a URL") from None
         method, body = self.method, self.body
         headers = {name.lower(): value for name, value in self.headers.items()}
         if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):

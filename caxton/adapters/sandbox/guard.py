@@ -159,7 +159,7 @@ def _name_problem(host: str) -> str | None:
     try:
         meant = ipaddress.IPv4Address(socket.inet_aton(host))
     except (OSError, UnicodeError):
-        return "this is no address"
+        return "this is not an address"
     return f"this is another way to write an address; write {meant}"
 
 

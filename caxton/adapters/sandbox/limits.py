@@ -107,7 +107,7 @@ def trapped(subject: Subject, cause: str, reason: str | None = None) -> ToolErro
 
 
 def answer_invalid(subject: Subject, problem: str) -> ToolError:
-    """The tool answered something that is no MCP result."""
+    """The tool answered something that is not an MCP result."""
     return ToolAnswerInvalid(
         f"the answer of {subject.name} is not a valid MCP result: {problem}",
         "the tool's author should check what it returns against MCP's tools/call",

@@ -29,7 +29,7 @@ _KERNEL: Final = frozenset(
     {"proc", "sysfs", "devpts", "devtmpfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "pstore", "bpf"}
     | {"mqueue", "configfs", "fusectl", "efivarfs", "binfmt_misc", "rpc_pipefs", "autofs", "selinuxfs", "nsfs"}
 )
-"""File systems whose files are doors to the kernel: reading one may block for ever, writing one may do anything."""
+"""File systems whose files are doors to the kernel: reading one may block forever, writing one may do anything."""
 
 
 class Outside(OSError):

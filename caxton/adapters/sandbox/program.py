@@ -41,7 +41,7 @@ class Program(Protocol):
             Stopped: the module was stopped.
             CommandFailed: it ended without an answer.
             TooLarge: the answer is too large.
-            Malformed: the answer is no tools/list result.
+            Malformed: the answer is not a tools/list result.
         """
         ...
 

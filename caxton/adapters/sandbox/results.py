@@ -67,7 +67,7 @@ def parse_tool_list(value: Any) -> tuple[list[dict[str, Any]], str | None]:
     """The functions in a `tools/list` result, as MCP has them, and the cursor of the next page.
 
     Raises:
-        Malformed: it is no such result.
+        Malformed: it is not such a result.
     """
     listing = _object(value, "the result")
     tools = listing.get("tools")
@@ -113,7 +113,7 @@ def parse_call_result(value: Any) -> tuple[list[dict[str, Any]], Any, bool]:
     """Content, structured content and `isError` of a `tools/call` result. The parts of the content stay as they are.
 
     Raises:
-        Malformed: it is no such result.
+        Malformed: it is not such a result.
     """
     result = _object(value, "the result")
     if not result.keys() & {"content", "structuredContent", "isError"}:
@@ -201,7 +201,7 @@ _KINDS: Final[dict[type[Any], str]] = {str: "text", dict: "an object", bool: "tr
 
 
 def find_reply(output: bytes, request_id: int) -> tuple[bytes, dict[str, Any] | None]:
-    """The JSON-RPC reply to a request among the lines that a command printed; lines that are no JSON are passed over.
+    """The JSON-RPC reply to a request among the lines that a command printed; lines that are not JSON are passed over.
 
     Args:
         output: what the command wrote to standard output.

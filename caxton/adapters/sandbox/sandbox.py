@@ -133,7 +133,7 @@ class WasmtimeSandbox:
         self._threads.stop()
 
     def close(self) -> None:
-        """Ends the threads. Calls in hand are interrupted: nobody waits for them any more."""
+        """Ends the threads. Calls in progress are interrupted: nobody waits for them."""
         self.stop()
         self._brief.stop()
         if self._runs:
@@ -219,7 +219,7 @@ class WasmtimeSandbox:
             ToolInputInvalid: the arguments do not fit the schema.
             ToolNotGranted: it failed, after it had asked for what its manifest requests and nobody has granted.
             ToolError: a subclass for each limit, trap and protocol violation, with `usage` and `log` of the call. A
-                failure that the tool itself reports is no exception: the result has `is_error` set.
+                failure that the tool itself reports is not an exception: the result has `is_error` set.
         """
         subject = Subject(tool.name, function, self._granting.limits(tool.manifest, rights))
         described = tool.function(function)

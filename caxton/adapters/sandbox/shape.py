@@ -43,7 +43,7 @@ _UNLIMITED: Final = 1 << 32
 
 
 class Unreadable(ValueError):
-    """The bytes are no module; what exactly is wrong is wasmtime's to say."""
+    """The bytes are not a module; what exactly is wrong is wasmtime's to say."""
 
 
 class TooComplex(ValueError):

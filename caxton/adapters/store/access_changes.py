@@ -115,4 +115,4 @@ class PostgresAccessChanges:
             self._generation = connection.execute(_QUERY).fetchone()[0]
             self._confirmed = asked
             for _ in connection.notifies(timeout=CONFIRM_EVERY, stop_after=1):
-                self._confirmed = 0.0  # until it is read anew
+                self._confirmed = 0.0  # until it is read again

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Insert, String, Table, Text, bindparam, func,
 from sqlalchemy.dialects import postgresql
 
 MOST_VALUES = 32_000
-"""Parameters of one statement at the most (SQLite: 32,766)."""
+"""Parameters of one statement at most (SQLite: 32,766)."""
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

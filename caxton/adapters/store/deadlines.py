@@ -70,7 +70,7 @@ class DeadlineQueries(Session):
         return found
 
     def postpone_deadline(self, deadline: Deadline, due_at: datetime | None, attempts: int) -> bool:
-        """Puts one off that could not be dealt with; None for ever. False when it is gone."""
+        """Puts one off that could not be dealt with; None forever. False when it is gone."""
         due = NEVER if due_at is None else clock.from_datetime(due_at)
         changed = self.connection.execute(
             deadlines.update().where(*_key(deadline)).values(due_at=due, attempts=attempts)

@@ -48,12 +48,12 @@ class DeletionQueries(Session):
     def remove_of_conversations(
         self, scope: Scope, ids: Sequence[ConversationId], before: datetime, limit: int
     ) -> Removed:
-        """Removes executions of conversations with all that hangs on them, and messages: at the most `limit` of each.
+        """Removes executions of conversations with all that hangs on them, and messages: at most `limit` of each.
 
         Args:
             scope: whose they are.
             ids: the conversations.
-            before: what is later belongs to a conversation that was begun anew under the same id, and stays.
+            before: what is later belongs to a conversation that was started over under the same id, and stays.
             limit: how many executions, and twice as many messages, go at once.
         """
         moment = clock.from_datetime(before)

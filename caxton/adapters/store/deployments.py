@@ -142,7 +142,7 @@ class DeploymentQueries(Session):
         before: Sequence[Bundle] | None = None,
         error: ErrorReport | None = None,
     ) -> None:
-        """Moves the deployment to `state`; being there already is no error, since an activity may run again.
+        """Moves the deployment to `state`; being there already is not an error, since an activity may run again.
 
         Raises:
             InvalidState: the state may not follow the present one.

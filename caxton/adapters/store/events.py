@@ -72,7 +72,7 @@ FIRST_STEP = 16
 """Blocks in which a value is looked for first, and blocks that are read first."""
 
 LONGEST_STEP = 8_192
-"""Blocks in which a value is looked for at once, at the most: half a million events."""
+"""Blocks in which a value is looked for at once, at most: half a million events."""
 
 STEP_GROWS = 8
 """Each further step is so many times as long: a million events, 15,625 blocks, are five steps."""

@@ -117,7 +117,7 @@ class ExecutionQueries(Session):
         """Those of the executions that exist."""
         if not ids:
             return {}
-        if len(ids) == 1:  # most often; a list of ids is written into the statement anew each time
+        if len(ids) == 1:  # most often; a list of ids is written into the statement each time
             rows = self.connection.execute(_ONE, given(scope, id=ids[0]))
         else:
             rows = self.connection.execute(_BY_ID, given(scope, ids=list(ids)))
@@ -148,7 +148,7 @@ class ExecutionQueries(Session):
         ).scalar()
 
     def work_in_hand(self, scope: Scope) -> dict[str, int]:
-        """How many executions each agent has in hand; agents with none are left out.
+        """How many executions each agent has in progress; agents with none are left out.
 
         Read once a transaction, and the caller's to count on: a batch must not give all of its work to the same agent.
         """

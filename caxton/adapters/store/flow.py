@@ -68,7 +68,7 @@ class FlowQueries(Session):
         self.connection.execute(flow_places.update().where(_is(place.call.key)).values(_state(place)))
 
     def remove_place(self, key: PlaceKey, worker: str | None) -> bool:
-        """Forgets a call that the worker has in hand; None for one that no worker has. False if that is not so."""
+        """Forgets a call that the worker has in progress; None for one that no worker has. False if that is not so."""
         gone = self.connection.execute(
             flow_places.delete().where(_is(key), _places.worker.is_not_distinct_from(worker))
         )
@@ -84,7 +84,7 @@ class FlowQueries(Session):
         return [_place(row) for row in self.connection.execute(query)]
 
     def places_of_worker(self, worker: str) -> list[Place]:
-        """The calls that a worker has in hand."""
+        """The calls that a worker has in progress."""
         return [_place(row) for row in self.connection.execute(select(flow_places).where(_places.worker == worker))]
 
     def running_by_agent(self) -> dict[tuple[str, str, str], int]:
@@ -157,7 +157,7 @@ class FlowQueries(Session):
         return clock.optional_datetime(self.connection.execute(query).scalar())
 
     def renew_places(self, worker: str, until: datetime) -> int:
-        """Keeps what a worker has in hand until then. Returns how many calls those are."""
+        """Keeps what a worker has in progress until then. Returns how many calls those are."""
         expires = {"expires_at": clock.from_datetime(until)}
         return self.connection.execute(flow_places.update().where(_places.worker == worker).values(expires)).rowcount
 

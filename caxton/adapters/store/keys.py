@@ -86,7 +86,7 @@ class KeyQueries(Session):
         ]
 
     def put_role(self, customer: str, role: CustomRole) -> None:
-        """Defines a role, or defines it anew."""
+        """Defines a role, or defines it again."""
         self.remove_role(customer, role.name)
         self.connection.execute(
             roles.insert(),

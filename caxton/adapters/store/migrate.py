@@ -29,7 +29,7 @@ def migrate(database: Database) -> None:
         if database.is_sqlite and "not a database" in str(error.orig):
             raise StoreUnavailable(
                 f"{database.url.removeprefix('sqlite:///')} is not a database of Caxton, or is damaged",
-                "bring back a copy of it, or move it away to begin anew",
+                "bring back a copy of it, or move it away to start over",
                 reason=str(error.orig),
             ) from error
         raise translate(error) from error

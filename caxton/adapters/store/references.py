@@ -22,7 +22,7 @@ class ReferenceQueries(Session):
     """
 
     def add_contents(self, scope: Scope, digests: Sequence[Digest]) -> None:
-        """Records that content was brought to the workspace; what is known already is no error."""
+        """Records that content was brought to the workspace; what is known already is not an error."""
         table, now = workspace_contents, clock.now()
         known = self.own_contents(scope, digests)
         rows = [scoped(scope, digest=each, created_at=now) for each in dict.fromkeys(digests) if each not in known]

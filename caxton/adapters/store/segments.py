@@ -103,7 +103,7 @@ class SegmentQueries(EventQueries):
         return end - begin + 1
 
     def forget_blocks(self, customer: str) -> None:
-        """Takes blocks out of the index that have no event any more."""
+        """Takes blocks out of the index whose events are gone."""
         full = (self.detached_to(customer) + 1) // BLOCK
         query = select(events.c.sequence).where(events.c.customer == customer, events.c.sequence < full * BLOCK)
         standing = sorted({sequence // BLOCK for sequence in self.connection.execute(query).scalars()})

@@ -35,7 +35,7 @@ class Session:
         self.generations: dict[Scope, tuple[int, int]] = {}
         """Generations of registries, and of breakers, that the transaction has read."""
         self.in_hand: dict[Scope, dict[str, int]] = {}
-        """Work in hand by agent that the transaction has read."""
+        """Work in progress by agent that the transaction has read."""
         self.read_steps: dict[tuple[Scope, ExecutionId, int, int], StepRecord | None] = {}
         """Steps that the transaction has read by their keys."""
         self.appended: defaultdict[str, list[Unplaced]] = defaultdict(list)

@@ -12,7 +12,7 @@ from sqlalchemy import CompoundSelect, Select, union_all
 T = TypeVar("T")
 
 MOST = 64
-"""Keys of one statement at the most (SQLite: 500 parts)."""
+"""Keys of one statement at most (SQLite: 500 parts)."""
 
 
 def chunks(keys: Sequence[T], nothing: T) -> Iterator[list[T]]:

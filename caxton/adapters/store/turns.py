@@ -60,7 +60,7 @@ def _key(scope: Scope, execution_id: ExecutionId) -> dict[str, str]:
 
 
 class TurnQueries(Session):
-    """Turns in hand."""
+    """Turns in progress."""
 
     def turns_in_hand(self, scope: Scope, ids: Sequence[ExecutionId]) -> dict[ExecutionId, TurnInHand]:
         """Those of the turns that are accepted and have not ended, by execution."""
@@ -68,7 +68,7 @@ class TurnQueries(Session):
         return {row.execution_id: _turn(row) for row in rows}
 
     def turns_waiting(self, scope: Scope, ids: Sequence[ConversationId]) -> dict[ConversationId, int]:
-        """How many turns each conversation has in hand; those with none are left out."""
+        """How many turns each conversation has in progress; those with none are left out."""
         rows = self.connection.execute(_WAITING, given(scope, ids=list(ids))) if ids else ()
         return {ConversationId(conversation): count for conversation, count in rows}
 
@@ -78,11 +78,11 @@ class TurnQueries(Session):
         return _turn(row) if row else None
 
     def turns_of(self, scope: Scope, conversation_id: ConversationId) -> list[TurnInHand]:
-        """All turns that the conversation has in hand, in their order."""
+        """All turns that the conversation has in progress, in their order."""
         return [_turn(row) for row in self.connection.execute(_ALL, given(scope, conversation_id=conversation_id))]
 
     def add_turn(self, scope: Scope, request: TurnRequest, *, begun: bool, due_at: datetime) -> None:
-        """Records that a turn is accepted, behind all that its conversation has in hand."""
+        """Records that a turn is accepted, behind all that its conversation has in progress."""
         row = scoped(
             scope,
             execution_id=request.execution_id,
@@ -106,7 +106,7 @@ class TurnQueries(Session):
     def give_way(
         self, scope: Scope, conversation_id: ConversationId, how: WhenBusy, due_at: datetime
     ) -> list[ExecutionId]:
-        """Notes that all turns in hand of the conversation end, because another message comes first. Returns which.
+        """Notes that all turns in progress of the conversation end, because another message comes first. Returns which.
 
         Their workflow is told of them again at `due_at`.
         """
@@ -121,9 +121,9 @@ class TurnQueries(Session):
         return found
 
     def remove_turn(self, scope: Scope, execution_id: ExecutionId, conversation_id: ConversationId) -> bool | None:
-        """The turn has ended. Returns whether its conversation has others in hand; None if nobody has looked."""
+        """The turn has ended. Returns whether its conversation has others in progress; None if nobody has looked."""
         if self.prepared:
-            return None  # it began and ends in one transaction: it never was in hand
+            return None  # it began and ends in one transaction: it never was in progress
         self.connection.execute(_REMOVE, _key(scope, execution_id))
         self.connection.execute(_WAKE, {**_key(scope, execution_id), "new_due_at": clock.now()})
         return self.connection.execute(_ANY, given(scope, conversation_id=conversation_id)).scalar() is not None
@@ -141,11 +141,11 @@ class TurnQueries(Session):
         return bool(changed.rowcount)
 
     def all_due(self) -> None:
-        """Makes every turn in hand due: whoever had them in hand is gone."""
+        """Makes every turn in progress due: whoever had them in progress is gone."""
         self.connection.execute(turns.update().values(due_at=0))
 
     def count_turns(self) -> int:
-        """How many turns are in hand, over all customers."""
+        """How many turns are in progress, over all customers."""
         return self.connection.execute(select(func.count()).select_from(turns)).scalar_one()
 
 

@@ -50,7 +50,7 @@ CHECKPOINT_EVERY = 0.5
 """Seconds between checkpoints. They run beside the writing, so that no commit has to do one."""
 
 MOST_ROUNDS = 5
-"""Checkpoints one after another at the most."""
+"""Checkpoints one after another at most."""
 
 BUSY_TIMEOUT = 30.0
 """Seconds that SQLite waits for another process's write to end."""
@@ -176,9 +176,9 @@ class _Checkpoints(threading.Thread):
 
 
 def _move_all(connection: "apsw.Connection") -> None:
-    """Moves pages until none is left, so that the next writer begins the log anew.
+    """Moves pages until none is left, so that the next writer starts the log from its beginning.
 
-    Meanwhile more are written; so once is not enough. A log that is never begun anew grows until a commit has to move its pages.
+    More are written meanwhile, so once is not enough. A log that never starts over grows until a commit has to move its pages.
     """
     before = -1
     for _ in range(MOST_ROUNDS):

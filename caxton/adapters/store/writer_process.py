@@ -54,7 +54,7 @@ class WriterProcess:
         return answer == DONE
 
     def close(self) -> None:
-        """Ends the process after what it has in hand."""
+        """Ends the process after what it has in progress."""
         process = self._process
         self._forget()
         if process is not None:

@@ -26,7 +26,7 @@ OnEvent = Callable[[StreamEvent], None]
 
 @dataclass
 class _Text:
-    """The text so far of the model call under way."""
+    """The text so far of the model call in progress."""
 
     data: Mapping[str, Any]
     """Of the first piece: who speaks, in which step and attempt."""
@@ -102,12 +102,12 @@ class LocalStream:
         return execution_id in self._listeners
 
     def position(self, execution_id: ExecutionId) -> int:
-        """Where the text of the model call under way stands."""
+        """Where the text of the model call in progress stands."""
         text = self._text.get(execution_id)
         return 0 if text is None else text.length
 
     def said(self, execution_id: ExecutionId) -> tuple[Mapping[str, Any], int] | None:
-        """The text of the model call under way, as one delta, and where it ends."""
+        """The text of the model call in progress, as one delta, and where it ends."""
         text = self._text.get(execution_id)
         if text is None:
             return None
@@ -143,7 +143,7 @@ class LocalStream:
             listener(event)
 
     def subscribe(self, execution_id: ExecutionId, on_event: OnEvent, *, only_end: bool = False) -> Callable[[], None]:
-        """Calls `on_event` from now on; the text so far of the step under way comes first."""
+        """Calls `on_event` from now on; the text so far of the step in progress comes first."""
         text = self._text.get(execution_id)
         if text is not None and not only_end:
             said, end = text.said()

@@ -31,7 +31,7 @@ PIECE = 500
 """Characters of text in one notification: PostgreSQL takes 8,000 bytes, and JSON may make twelve of a character."""
 
 TOGETHER = 200
-"""Notifications in one statement at the most."""
+"""Notifications in one statement at most."""
 
 MOST_WAITING = 20_000
 """Notifications that wait to be sent; more get lost."""

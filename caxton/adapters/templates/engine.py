@@ -40,7 +40,7 @@ class TemplateError(ValueError):
         Args:
             message: what is wrong, without a full stop.
             line: where, counted from 1 in the template's text.
-            hint: how to mend it.
+            hint: how to fix it.
         """
         super().__init__(message)
         self.message = message

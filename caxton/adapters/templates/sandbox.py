@@ -28,7 +28,7 @@ from caxton.adapters.templates.budget import (
 from caxton.adapters.templates.filters import charge, compared, replace, template_filters, to_text
 
 INTEGER_BITS = 256
-"""Width of the integers that templates may reckon with."""
+"""Width of the integers that templates may use."""
 
 RANGE_LIMIT = 100_000
 """Numbers that `range` may give."""
@@ -305,7 +305,7 @@ def _measured(value: Any) -> Any:
 
 
 def _of_text(text: str, name: str, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What a method of `text` gives, where that takes some milliseconds at the most."""
+    """What a method of `text` gives, where that takes some milliseconds at most."""
     if name not in _LOOK and name not in _STRIP and name not in _FROM_THE_RIGHT and name != "split":
         check_work(len(text))  # it looks at each letter
     if name in _STRIP or name in _FROM_THE_RIGHT:
@@ -348,7 +348,7 @@ def _check_operands(operator: str, left: Any, right: Any) -> None:
     if isinstance(left, int) and isinstance(right, int):
         bits = left.bit_length() * max(right, 1) if operator == "**" else left.bit_length() + right.bit_length()
         if operator in ("**", "*") and bits > INTEGER_BITS:
-            raise BudgetExceeded(f"it reckons with integers of more than {INTEGER_BITS} bits")
+            raise BudgetExceeded(f"it uses integers of more than {INTEGER_BITS} bits")
         spend()
         return
     if operator == "%" and isinstance(left, str):

@@ -32,7 +32,9 @@ class GraceBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    grace: float | None = Field(default=None, ge=0, le=86_400, description="Seconds that work in hand gets to finish.")
+    grace: float | None = Field(
+        default=None, ge=0, le=86_400, description="Seconds that work in progress gets to finish."
+    )
 
 
 @router.get("/agents")
@@ -60,7 +62,7 @@ async def start(name: WantedName, caller: CurrentCaller, services: UseCases) -> 
 @router.post("/agents/{name}/stop")
 @needs(Permission.AGENTS_OPERATE)
 async def stop(name: WantedName, caller: CurrentCaller, services: UseCases, body: GraceBody | None = None) -> AgentView:
-    """Stops an agent: no new work, work in hand finishes within the grace period."""
+    """Stops an agent: no new work, work in progress finishes within the grace period."""
     return await services.agents.stop(caller, name, body.grace if body else None)
 
 

@@ -130,7 +130,9 @@ async def delete(
     conversation_id: GivenConversationId,
     caller: CurrentCaller,
     services: UseCases,
-    cancel: Annotated[bool, Query(description="End it first, if it goes on; the turn in hand is cancelled.")] = False,
+    cancel: Annotated[
+        bool, Query(description="End it first, if it goes on; the turn in progress is cancelled.")
+    ] = False,
 ) -> Deletion:
     """Deletes a conversation that has ended, with its messages, executions, steps and all that it left elsewhere."""
     return await services.conversations.delete(caller, conversation_id, cancel=cancel)
@@ -183,12 +185,12 @@ async def send(
 async def end(
     conversation_id: GivenConversationId, body: EndBody, caller: CurrentCaller, services: UseCases
 ) -> Conversation:
-    """Ends a conversation, after the turn in hand."""
+    """Ends a conversation, after the turn in progress."""
     return await services.conversations.end(caller, conversation_id, body.reason)
 
 
 @router.post("/{conversation_id}/cancel")
 @needs(Permission.CONVERSATIONS_END)
 async def cancel(conversation_id: GivenConversationId, caller: CurrentCaller, services: UseCases) -> Conversation:
-    """Ends a conversation at once; the turn in hand is cancelled."""
+    """Ends a conversation at once; the turn in progress is cancelled."""
     return await services.conversations.end(caller, conversation_id, EndReason.CANCELLED)

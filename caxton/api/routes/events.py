@@ -163,7 +163,7 @@ async def tail(
 @router.get("/events/export", response_class=Lines)
 @needs(Permission.EVENTS_EXPORT, also={Permission.EVENTS_AUDIT: "with `everything`"})
 async def export(query: Annotated[EventExportQuery, Query()], caller: CurrentCaller, services: UseCases) -> Response:
-    """Events as lines of JSON, up to the end of the log as of now. The export itself is an event."""
+    """Events as JSON lines, up to the end of the log as of now. The export itself is an event."""
     wanted = await query.wanted(services, caller)
     lines = await services.event_log.export(caller, wanted, after=query.after, everything=query.everything)
     headers = {"Content-Disposition": 'attachment; filename="events.ndjson"'}

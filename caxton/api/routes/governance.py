@@ -52,7 +52,7 @@ class RememberBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     seconds: Annotated[Seconds, Field(gt=0, le=30 * 86_400, allow_inf_nan=False)] = Field(
-        alias="for", description='Seconds, or such as "1h"; 30 days at the most.'
+        alias="for", description='Seconds, or such as "1h"; 30 days at most.'
     )
     like: Pattern = Field(
         default={},

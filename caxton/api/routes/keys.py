@@ -147,7 +147,7 @@ async def roles(caller: CurrentCaller, services: UseCases) -> RolePage:
 @router.put("/roles/{name}")
 @needs(Permission.ROLES_MANAGE)
 async def put_role(name: Name, body: RoleBody, caller: CurrentCaller, services: UseCases) -> RoleView:
-    """Defines a role of the customer's own, or defines it anew: keys that have it may do from now on what it says."""
+    """Defines a role of the customer's own, or defines it again: keys that have it may do from now on what it says."""
     role = CustomRole(name=name, permissions=frozenset(body.permissions), description=body.description)
     return _role_view(await services.keys.put_role(caller, role))
 

@@ -204,7 +204,7 @@ async def set_retention(
 @router.post("/retention/apply")
 @needs(Permission.MEMORY_MANAGE, also=SHARED)
 async def apply_retention(caller: CurrentCaller, services: UseCases, shared: Shared = False) -> PurgePreview:
-    """Removes now what is not to be remembered any more."""
+    """Removes now what is no longer to be remembered."""
     return await services.memory.apply_retention(caller, shared=shared)
 
 
@@ -216,7 +216,7 @@ async def export(
     shared: Shared = False,
     after: Annotated[GivenId | None, Query(max_length=64, description="Go on behind this memory.")] = None,
 ) -> Response:
-    """The workspace's memories as lines of JSON."""
+    """The workspace's memories as JSON lines."""
     lines = await services.memory.export(caller, shared=shared, after=after)
     headers = {"Content-Disposition": 'attachment; filename="memory.ndjson"'}
     return Lines(lines, headers=headers)
@@ -241,7 +241,7 @@ async def bring_in(
     try:
         text = (await request.body()).decode()
     except UnicodeDecodeError:
-        raise InvalidInput("this is no export of memories: it is no text") from None
+        raise InvalidInput("this is not an export of memories: it is not text") from None
     return await services.memory.bring_in(caller, text, shared=shared, operation=operation, more=more)
 
 

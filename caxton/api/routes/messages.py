@@ -200,7 +200,7 @@ async def ask(
 )
 @needs(Permission.MESSAGES_SEND)
 async def ask_many(request: Request, caller: CurrentCaller, services: UseCases) -> Response:
-    """Sends many requests at once, a JSON object a line. Each is answered, or refused, by itself: by a line of its own."""
+    """Sends many requests at once, one JSON object per line. Each is answered, or refused, by itself: by a line of its own."""
     if "idempotency-key" in request.headers:
         raise InvalidInput(
             "a batch has no idempotency key of its own", 'give each line its own, as "idempotency_key" in its object'
@@ -208,12 +208,12 @@ async def ask_many(request: Request, caller: CurrentCaller, services: UseCases) 
     lines = [line for line in (await request.body()).splitlines() if line.strip()]
     if len(lines) > MOST_LINES:
         raise PayloadTooLarge(
-            f"a batch has {MOST_LINES} requests at the most; these are {len(lines)}",
+            f"a batch has {MOST_LINES} requests at most; these are {len(lines)}",
             "send several batches",
             details={"limit": MOST_LINES},
         )
     if not lines:
-        raise InvalidInput("the batch is empty", "send a JSON object a line")
+        raise InvalidInput("the batch is empty", "send one JSON object per line")
     services.rates.check_batch(caller, len(lines) - 1, LONGEST_WAIT)  # the request itself was counted as one
 
     async def ask_line(body: BatchLine) -> TurnView:

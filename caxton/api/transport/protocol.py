@@ -127,9 +127,9 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             self.over = True  # what follows is of another protocol, or nobody's
         except httptools.HttpParserInvalidMethodError:
-            self._trouble = self._trouble or NotImplementedHere("this is no request, or of an unknown method")
+            self._trouble = self._trouble or NotImplementedHere("this is not a request, or of an unknown method")
         except httptools.HttpParserError as error:
-            self._trouble = self._trouble or MalformedRequest(f"this is no HTTP request: {error}")
+            self._trouble = self._trouble or MalformedRequest(f"this is not an HTTP request: {error}")
         if self._trouble is None:
             if self._phase is _Phase.HEAD and self._head_fed > self.limits.head_bytes:
                 self._trouble = self._too_large()
@@ -170,7 +170,7 @@ class BoundedProtocol(HttpToolsProtocol):
             )
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer: those come after a body, where nobody expects a header any more, and are ignored."""
+        """A header, or a trailer: those come after a body, where nobody expects one, and are ignored."""
         if self._trouble is not None or self._phase is not _Phase.HEAD:
             return
         self._head_bytes += len(name) + len(value) + 4
@@ -238,7 +238,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.body = bytearray()
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn says to what is no HTTP."""
+        """What uvicorn says to what is not HTTP."""
         self.refuse(MalformedRequest(msg))
 
     def close_behind(self) -> None:
@@ -248,7 +248,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _rest(self) -> None:
-        """Nothing is under way on the connection."""
+        """Nothing is in progress on the connection."""
         if self._close_after or self.over:
             self.transport.close()
             return
@@ -285,7 +285,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _upgrade(self) -> CaxtonError | None:
         assert self.parser is not None
         if self.parser.get_method() == b"CONNECT":
-            return NotImplementedHere("this server is no proxy")
+            return NotImplementedHere("this server is not a proxy")
         if self._get_upgrade() == b"websocket":
             return NotImplementedHere(
                 "no WebSockets are spoken here",
@@ -320,7 +320,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.over = True
         self.listener.refused(error.code)
-        self.listener.works(self)  # it is nobody's turn any more
+        self.listener.works(self)  # nobody's turn is left
         if self.transport.is_closing():
             return
         cycle = cast("Any", self.cycle)

@@ -70,7 +70,7 @@ class AsyncAccessCalls(AsyncCalls):
         return [RoleView.model_validate(role) for role in (await self._get("/v1/roles"))["roles"]]
 
     async def put_role(self, name: str, permissions: Sequence[str], description: str = "") -> RoleView:
-        """Defines a role of the customer's own, or defines it anew."""
+        """Defines a role of the customer's own, or defines it again."""
         body = {"permissions": list(permissions), "description": description}
         answer = await self._transport.request("PUT", f"/v1/roles/{segment(name)}", json=body)
         return RoleView.model_validate(answer.json())

@@ -68,7 +68,7 @@ class AccessCalls(Calls):
         return [RoleView.model_validate(role) for role in self._get("/v1/roles")["roles"]]
 
     def put_role(self, name: str, permissions: Sequence[str], description: str = "") -> RoleView:
-        """Defines a role of the customer's own, or defines it anew."""
+        """Defines a role of the customer's own, or defines it again."""
         body = {"permissions": list(permissions), "description": description}
         answer = self._transport.request("PUT", f"/v1/roles/{segment(name)}", json=body)
         return RoleView.model_validate(answer.json())

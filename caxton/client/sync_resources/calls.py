@@ -65,5 +65,5 @@ def segment(name: object) -> str:
     """
     text = str(name)
     if text in ("", ".", ".."):
-        raise UsageError(f'"{text}" is no name or id')
+        raise UsageError(f'"{text}" is not a name or id')
     return quote(text, safe="")

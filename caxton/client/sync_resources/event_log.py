@@ -27,7 +27,7 @@ class EventLogCalls(Calls):
         Args:
             cursor: of the last page, to go on with the same filters.
             order: "oldest" or "newest" first.
-            limit: how many, 1000 at the most.
+            limit: how many, 1000 at most.
             filters: type (a list), execution, agent, actor, capability, conversation, deployment, error, since, until.
         """
         found = self._get("/v1/events", cursor=cursor, order=order, limit=limit, **filters)
@@ -38,11 +38,11 @@ class EventLogCalls(Calls):
         return Event.model_validate(self._get(f"/v1/events/{segment(event_id)}"))
 
     def tail(self, *, cursor: str | None = None, **filters: Any) -> Iterator[StreamEvent]:
-        """Events as they are written, for ever; `data` of each is an :class:`Event`, its id a cursor."""
+        """Events as they are written, forever; `data` of each is an :class:`Event`, its id a cursor."""
         return self._transport.stream("/v1/events/tail", params={"cursor": cursor, **filters})
 
     def export(self, *, after: int = 0, everything: bool = False, **filters: Any) -> Iterator[str]:
-        """Events as lines of JSON."""
+        """Events as JSON lines."""
         params = {"after": after, "everything": "true" if everything else None, **filters}
         return self._transport.lines("/v1/events/export", params=params)
 

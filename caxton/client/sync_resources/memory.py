@@ -128,11 +128,11 @@ class MemoryCalls(Calls):
         return RetentionView.model_validate(response.json())
 
     def apply_memory_retention(self, *, shared: bool = False) -> PurgePreview:
-        """Removes now what is not to be remembered any more."""
+        """Removes now what is no longer to be remembered."""
         return PurgePreview.model_validate(self._post("/v1/memory/retention/apply", {}, params=_of_all(shared)))
 
     def export_memory(self, *, shared: bool = False, after: str | None = None) -> Iterator[str]:
-        """The workspace's memories as lines of JSON, from behind a memory."""
+        """The workspace's memories as JSON lines, from behind a memory."""
         return self._transport.lines("/v1/memory/export", params={**_of_all(shared), "after": after})
 
     def import_memory(

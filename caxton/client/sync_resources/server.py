@@ -53,7 +53,7 @@ class ServerCalls(Calls):
         return AgentView.model_validate(self._post(f"/v1/agents/{segment(name)}/start", {}))
 
     def stop_agent(self, name: str, grace: float | None = None) -> AgentView:
-        """Stops an agent; work in hand has `grace` seconds to finish (None: the server's own)."""
+        """Stops an agent; work in progress has `grace` seconds to finish (None: the server's own)."""
         return AgentView.model_validate(self._post(f"/v1/agents/{segment(name)}/stop", {"grace": grace}, timeout=None))
 
     def restart_agent(self, name: str, grace: float | None = None) -> AgentView:

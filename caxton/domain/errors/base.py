@@ -164,7 +164,7 @@ class CaxtonError(Exception):
 
 
 _known = dict[str, type[CaxtonError]]()
-"""By code. The table is made anew for a code that is not in it: modules bring classes as they are loaded."""
+"""By code. The table is made again for a code that is not in it: modules bring classes as they are loaded."""
 
 
 def _class_of(code: str) -> type[CaxtonError]:

@@ -75,7 +75,7 @@ class CrossSite(CaxtonError):
 
 
 class MalformedRequest(InvalidInput):
-    """What came over the connection is no HTTP request, or says two things at once."""
+    """What came over the connection is not an HTTP request, or says two things at once."""
 
     code = "malformed_request"
     title = "The request is not HTTP as it should be"

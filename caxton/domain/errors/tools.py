@@ -65,7 +65,7 @@ class ToolInputInvalid(ToolError):
 
 
 class CallInvalid(ToolError):
-    """The model gets to see it as the call's result, and can mend it."""
+    """The model gets to see it as the call's result, and can fix it."""
 
     code = "call_invalid"
     status = 422

@@ -14,7 +14,7 @@ class RoutingEvent(Payload):
 
 
 class SkillsDiscovered(RoutingEvent):
-    """Somebody asked which capabilities there are."""
+    """A client asked which capabilities there are."""
 
     sentence: ClassVar[str] = "found {count} capabilities"
     requesting_agent: str = ""
@@ -23,11 +23,11 @@ class SkillsDiscovered(RoutingEvent):
     count: int = 0
     query_time_ms: float = 0.0
     times: int = 1
-    """How often the same key asked within a minute; the rest tells of the last time."""
+    """Requests of one key within a minute; the other fields describe the last one."""
 
 
 class RequestHandled(RoutingEvent):
-    """A request found its agent."""
+    """A request was routed to an agent."""
 
     sentence: ClassVar[str] = 'request routed to "{to_agent}"'
     message_id: str
@@ -39,7 +39,7 @@ class RequestHandled(RoutingEvent):
 
 
 class RoutingFailed(RoutingEvent):
-    """Nobody could be found for a request."""
+    """No agent was found for a request."""
 
     sentence: ClassVar[str] = "{user_message}"
     message_id: str | None = None
@@ -108,7 +108,7 @@ class ConversationEnded(MessageEvent):
 
 
 class ConversationDeleted(MessageEvent):
-    """A conversation was deleted with its messages, executions and steps. What was in it is nowhere told."""
+    """A conversation was deleted with its messages, executions and steps. The event holds no content of it."""
 
     sentence: ClassVar[str] = "conversation deleted ({reason}): {messages} messages, {executions} executions"
     reason: Literal["UserInitiated", "RetentionPolicy"]

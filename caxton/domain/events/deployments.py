@@ -14,7 +14,7 @@ class DeploymentEvent(Payload):
 
 
 class DeploymentCreated(DeploymentEvent):
-    """Somebody asked for a deployment."""
+    """A deployment was requested."""
 
     sentence: ClassVar[str] = "deployment asked for: {bundles} definitions"
     bundles: int
@@ -115,7 +115,7 @@ class AgentEvent(Payload):
 
 
 class AgentCreatedFromTemplate(AgentEvent):
-    """Somebody made an agent from a template."""
+    """An agent was created from a template."""
 
     sentence: ClassVar[str] = 'agent "{agent_name}" was made from template {template_id}'
     agent_name: str
@@ -153,7 +153,7 @@ class AgentDeploymentFailed(AgentEvent):
 
 
 class SkillsAvailable(AgentEvent):
-    """What a workspace's agents offer has changed."""
+    """The capabilities of a workspace changed."""
 
     sentence: ClassVar[str] = "agent skills updated"
     name: str

@@ -12,7 +12,7 @@ class ExecutionEvent(Payload):
 
 
 class ExecutionTriggered(ExecutionEvent):
-    """A request set off work."""
+    """A request started an execution."""
 
     sentence: ClassVar[str] = "{target} was asked for"
     target: str
@@ -23,7 +23,7 @@ class ExecutionTriggered(ExecutionEvent):
 
 
 class ExecutionProcessing(ExecutionEvent):
-    """An agent took the work up."""
+    """An agent started to work on an execution."""
 
     sentence: ClassVar[str] = "{agent} {version} began"
     agent: str
@@ -32,7 +32,7 @@ class ExecutionProcessing(ExecutionEvent):
 
 
 class ExecutionCompleted(ExecutionEvent):
-    """The work ended with a reply."""
+    """An execution ended with a reply."""
 
     sentence: ClassVar[str] = "done"
     message_id: str
@@ -48,7 +48,7 @@ class ExecutionCompleted(ExecutionEvent):
 
 
 class ExecutionFailed(ExecutionEvent):
-    """The work ended without one; the requester was told why."""
+    """An execution ended without a reply; the requester got the reason."""
 
     sentence: ClassVar[str] = "failed: {user_message}"
     message_id: str
@@ -63,7 +63,7 @@ class ExecutionFailed(ExecutionEvent):
 
 
 class CancellationRequested(ExecutionEvent):
-    """Somebody wants work to end."""
+    """The cancellation of an execution was requested."""
 
     sentence: ClassVar[str] = "was asked to stop"
     conversation_ends: bool = False
@@ -89,7 +89,7 @@ class ModelCalled(ExecutionEvent):
 
 
 class ModelAttemptFailed(ExecutionEvent):
-    """A call of a model brought no answer of use; what it used is counted all the same."""
+    """A call of a model gave no usable answer; its tokens still count."""
 
     sentence: ClassVar[str] = "model {model} failed: {reason}"
     model: str
@@ -116,13 +116,13 @@ class ActionEvent(Payload):
 
 
 class ActionPrepared(ActionEvent):
-    """The agent decided on an action."""
+    """An agent decided to act."""
 
     sentence: ClassVar[str] = "{action_type} {name} prepared"
 
 
 class ActionDispatched(ActionEvent):
-    """The action was done."""
+    """An action was carried out."""
 
     sentence: ClassVar[str] = "{action_type} {name} done"
     message_id: str | None = None
@@ -131,7 +131,7 @@ class ActionDispatched(ActionEvent):
 
 
 class ActionFailed(ActionEvent):
-    """The action was not done."""
+    """An action was not carried out."""
 
     sentence: ClassVar[str] = "{action_type} {name} not done: {reason}"
     reason: str

@@ -17,7 +17,7 @@ class ApprovalEvent(Payload):
 
 
 class ApprovalRequested(ApprovalEvent):
-    """An action waits for a person."""
+    """An action waits for a person's decision."""
 
     sentence: ClassVar[str] = "{action_type} {name} waits for approval"
     expires_at: str
@@ -28,7 +28,7 @@ class ApprovalRequested(ApprovalEvent):
 
 
 class ApprovalGranted(ApprovalEvent):
-    """A person agreed."""
+    """An action was approved."""
 
     sentence: ClassVar[str] = "{action_type} {name} was approved"
     reason: str = ""
@@ -72,7 +72,7 @@ class RememberedGrantCreated(ApprovalEvent):
 
 
 class RememberedGrantRevoked(ApprovalEvent):
-    """Calls need a decision again."""
+    """A remembered grant ended: calls need a decision again."""
 
     sentence: ClassVar[str] = "calls of {name} need approval again"
     grant_id: str
@@ -81,22 +81,22 @@ class RememberedGrantRevoked(ApprovalEvent):
 
 
 class ApprovalRejected(ApprovalEvent):
-    """A person refused."""
+    """An action was rejected."""
 
     sentence: ClassVar[str] = "{action_type} {name} was refused: {reason}"
     reason: str = ""
 
 
 class ApprovalTimeout(ApprovalEvent):
-    """Nobody decided in time: the action is not done."""
+    """No decision was made in time: the action is not carried out."""
 
     sentence: ClassVar[str] = "nobody decided on {action_type} {name}"
 
 
 class ApprovalWithdrawn(ApprovalEvent):
-    """The execution ended before anybody decided."""
+    """An execution ended before its action was decided on."""
 
-    sentence: ClassVar[str] = "{action_type} {name} needs no approval any more"
+    sentence: ClassVar[str] = "{action_type} {name} no longer needs approval"
 
 
 class GovernanceEvent(Payload):
@@ -106,7 +106,7 @@ class GovernanceEvent(Payload):
 
 
 class PressureInvoked(GovernanceEvent):
-    """An answer is due soon."""
+    """A reply is due soon under the SLA."""
 
     sentence: ClassVar[str] = "an answer is due in {remaining_s} s"
     respond_within_s: float
@@ -114,7 +114,7 @@ class PressureInvoked(GovernanceEvent):
 
 
 class SlaBreached(GovernanceEvent):
-    """An answer did not come within the promised time."""
+    """A reply missed the time that the SLA allows."""
 
     sentence: ClassVar[str] = "no answer within {respond_within_s} s"
     respond_within_s: float
@@ -124,7 +124,7 @@ class SlaBreached(GovernanceEvent):
 
 
 class EscalationTriggered(GovernanceEvent):
-    """Somebody is to be told of a breach, or of pressure."""
+    """A channel is to be notified of a breach, or of pressure."""
 
     sentence: ClassVar[str] = "{channel} is told ({cause}, level {level})"
     cause: str
@@ -134,7 +134,7 @@ class EscalationTriggered(GovernanceEvent):
 
 
 class EscalationDelivered(GovernanceEvent):
-    """A channel took the notice."""
+    """A channel accepted a notice."""
 
     sentence: ClassVar[str] = "{channel} was told"
     cause: str
@@ -145,7 +145,7 @@ class EscalationDelivered(GovernanceEvent):
 
 
 class EscalationDelayed(GovernanceEvent):
-    """A channel did not take the notice; it is tried again."""
+    """A channel did not accept a notice; another attempt follows."""
 
     sentence: ClassVar[str] = "{channel} could not be told yet ({reason}); attempt {attempts}, further ones follow"
     cause: str
@@ -156,7 +156,7 @@ class EscalationDelayed(GovernanceEvent):
 
 
 class EscalationFailed(GovernanceEvent):
-    """A channel could not be reached."""
+    """A notice was given up: its channel could not be reached."""
 
     sentence: ClassVar[str] = "{channel} could not be told: {reason}"
     cause: str
@@ -167,7 +167,7 @@ class EscalationFailed(GovernanceEvent):
 
 
 class DeadlineAbandoned(GovernanceEvent):
-    """What was to happen at a time failed again and again, and is not tried any more."""
+    """A timed action failed again and again, and was given up."""
 
     sentence: ClassVar[str] = "the {kind} of {execution_id} was given up after {attempts} attempts ({reason})"
     kind: str
@@ -177,19 +177,19 @@ class DeadlineAbandoned(GovernanceEvent):
 
 
 class BudgetSet(GovernanceEvent):
-    """Somebody set or removed a budget."""
+    """A budget was set or removed."""
 
     sentence: ClassVar[str] = "budget: {limit} {resource} a {period} for {subject}"
     subject: str
     resource: str
     period: str
     limit: float | None = None
-    """None: there is no limit any more."""
+    """None: the limit was removed."""
     before: float | None = None
 
 
 class BudgetWarning(GovernanceEvent):
-    """Most of a budget is used."""
+    """80 % of a budget is used."""
 
     sentence: ClassVar[str] = "{subject} has used {used} of {limit} {resource}"
     subject: str
@@ -206,13 +206,13 @@ class BudgetExceeded(BudgetWarning):
 
 
 class BudgetRefused(BudgetWarning):
-    """Work was refused because a budget is used up: told for the first refusal of a period, and for each turn that it ends."""
+    """Work was refused because a budget is used up: recorded for the first refusal of a period, and for each turn that ends."""
 
     sentence: ClassVar[str] = "work is refused: {subject} has used {used} of {limit} {resource}"
 
 
 class MetricDefined(GovernanceEvent):
-    """Somebody defined, changed or removed a metric over events."""
+    """A metric over events was defined, changed or removed."""
 
     sentence: ClassVar[str] = "metric {name} defined"
     name: str

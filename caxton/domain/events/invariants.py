@@ -58,7 +58,7 @@ class _Execution:
 
 
 class InvariantChecker:
-    """Reads one customer's log from its beginning, in order. What is in hand is all that it remembers."""
+    """Reads one customer's log from its beginning, in order. What is in progress is all that it remembers."""
 
     def __init__(self, customer: str, unseen: Iterable[str] | None = ()) -> None:
         """Check the log of `customer`.

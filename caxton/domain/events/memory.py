@@ -12,7 +12,7 @@ class MemoryEvent(Payload):
 
 
 class MemoryStored(MemoryEvent):
-    """Something was remembered."""
+    """A memory was stored."""
 
     sentence: ClassVar[str] = "remembered something"
     memory_id: str
@@ -32,11 +32,11 @@ class MemoriesFound(MemoryEvent):
     search_time_ms: float = 0.0
     used_semantic: bool = True
     times: int = 1
-    """How often a person's key searched within a minute; the rest tells of the last time."""
+    """Searches of one key within a minute; the other fields describe the last one."""
 
 
 class MemoryChangeBegun(MemoryEvent):
-    """Memories are about to be changed. What became of it follows; where nothing follows, nobody knows how far it came."""
+    """A change of memories begins. An event with the outcome follows; without one, the outcome is unknown."""
 
     sentence: ClassVar[str] = "{operation} begins"
     operation: str
@@ -56,14 +56,14 @@ class RelationCreated(MemoryEvent):
 
 
 class RelationRemoved(MemoryEvent):
-    """Somebody removed a relation."""
+    """A relation between memories was removed."""
 
     sentence: ClassVar[str] = "{relation_id} removed"
     relation_id: str
 
 
 class MemoryFailed(MemoryEvent):
-    """A request and its reply could not be remembered; the agent went on without."""
+    """A request and its reply could not be stored as a memory."""
 
     sentence: ClassVar[str] = "could not be remembered, after {attempts} attempts"
     execution_id: str
@@ -80,7 +80,7 @@ class MemoryEdited(MemoryEvent):
 
 
 class MemoriesChanged(MemoryEvent):
-    """Many memories were changed, brought in, or brought back at once."""
+    """Many memories were edited, imported, restored or embedded again."""
 
     sentence: ClassVar[str] = "{operation}: {count} memories"
     operation: Literal["edit", "import", "undo", "reembed"]
@@ -92,7 +92,7 @@ class MemoriesChanged(MemoryEvent):
 
 
 class RetentionSet(MemoryEvent):
-    """Somebody decided how long, and how much, is remembered."""
+    """The retention of memories was set."""
 
     sentence: ClassVar[str] = "what is remembered is limited"
     scope: str
@@ -103,9 +103,9 @@ class RetentionSet(MemoryEvent):
 
 
 class UndoExpired(MemoryEvent):
-    """The copies by which the last operation on many memories could be undone were removed."""
+    """The copies that could undo the last operation on many memories were removed."""
 
-    sentence: ClassVar[str] = "the last operation on many memories cannot be undone any more"
+    sentence: ClassVar[str] = "the last operation on many memories can no longer be undone"
     scope: str
 
 

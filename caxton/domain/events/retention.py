@@ -12,7 +12,7 @@ class RetentionEvent(Payload):
 
 
 class PeriodsSet(RetentionEvent):
-    """Somebody decided how long a workspace keeps what."""
+    """The retention periods of a workspace were set."""
 
     sentence: ClassVar[str] = "periods of retention set"
     periods: dict[str, float | str | None]
@@ -21,7 +21,7 @@ class PeriodsSet(RetentionEvent):
 
 
 class EventsPeriodSet(RetentionEvent):
-    """Somebody decided how long the customer's event log stays in the database."""
+    """The period for which events stay in the database was set."""
 
     sentence: ClassVar[str] = "period of the event log set"
     period: float | str | None = None
@@ -30,7 +30,7 @@ class EventsPeriodSet(RetentionEvent):
 
 
 class SegmentDetached(RetentionEvent):
-    """A part of the log was written to a file, verified there, and leaves the database with this event."""
+    """A segment of the log was written to a file and verified, and leaves the database with this event."""
 
     sentence: ClassVar[str] = "events {first} to {last} leave the database: {file}"
     first: int
@@ -46,7 +46,7 @@ class SegmentDetached(RetentionEvent):
 
 
 class RetentionApplied(RetentionEvent):
-    """Something was deleted because its period was over. What was in it is nowhere told."""
+    """Data was deleted because its retention period was over. The event holds no content of it."""
 
     sentence: ClassVar[str] = "{count} {kind} deleted, older than {before}"
     kind: str

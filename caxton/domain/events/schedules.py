@@ -44,7 +44,7 @@ class ScheduleResumed(ScheduleEvent):
 
 
 class ScheduleBackfilled(ScheduleEvent):
-    """Somebody asked for runs of due times that have passed."""
+    """A backfill was requested: runs of due times that have passed."""
 
     sentence: ClassVar[str] = "{count} due times of {schedule} from {start} to {end} are to be run"
     start: datetime
@@ -53,7 +53,7 @@ class ScheduleBackfilled(ScheduleEvent):
 
 
 class ScheduleRunBegun(ScheduleEvent):
-    """A request of the schedule was accepted. A due time is begun once."""
+    """A request of the schedule was accepted. Each due time runs once."""
 
     sentence: ClassVar[str] = "schedule {schedule} asked {agent} for what was due at {due_at}"
     due_at: datetime
@@ -64,7 +64,7 @@ class ScheduleRunBegun(ScheduleEvent):
 
 
 class ScheduleRunSkipped(ScheduleEvent):
-    """A due time was left out."""
+    """A due time was skipped."""
 
     sentence: ClassVar[str] = "schedule {schedule} of {agent} left out what was due at {due_at}: {reason}"
     due_at: datetime
@@ -73,7 +73,7 @@ class ScheduleRunSkipped(ScheduleEvent):
 
 
 class ScheduleRunFailed(ScheduleEvent):
-    """The request of a due time was refused, so nobody worked on it."""
+    """The request of a due time was refused."""
 
     sentence: ClassVar[str] = "schedule {schedule} could not ask {agent} for what was due at {due_at}: {reason}"
     due_at: datetime
@@ -83,7 +83,7 @@ class ScheduleRunFailed(ScheduleEvent):
 
 
 class ScheduleRunsMissed(ScheduleEvent):
-    """Due times passed while nothing ran, and were older than the catch-up window when it was back."""
+    """Due times passed while the server was off, and were older than the catch-up window when it came back."""
 
     sentence: ClassVar[str] = "{count} due times of {schedule} of {agent} were missed"
     count: int

@@ -1,8 +1,9 @@
 """Segments: sealed parts of a customer's log that leave the database as files, and still verify.
 
-A file has one JSON object a line: first the segment's head, then its events in the form of every export. The head names the hash
-before the first event and that of the last one, its root hash: as each event's hash covers the one before, it covers all events
-of the segment and of all segments before it. So files verify one by one, together, and together with what is in the database.
+A file has one JSON object per line: first the segment's head, then its events in the form of every export. The head names
+the hash before the first event and that of the last one, its root hash: as each event's hash covers the one before, it covers all
+events of the segment and of all segments before it. So files verify one by one, together, and
+together with what is in the database.
 """
 
 import hashlib
@@ -88,7 +89,7 @@ class LogCheck:
         """Reads a segment's file; what is wrong with the log is in `chain`.
 
         Raises:
-            InvalidInput: it is no such file, or does not follow the one before.
+            InvalidInput: it is not such a file, or does not follow the one before.
         """
         lines = _lines(file)
         head = _head(file, lines)
@@ -115,7 +116,7 @@ class LogCheck:
         """Reads events that follow: of a segment, or of an export of what is in the database.
 
         Raises:
-            InvalidInput: a line is no event.
+            InvalidInput: a line is not an event.
         """
         assert self.chain is not None
         assert self.invariants is not None
@@ -123,7 +124,7 @@ class LogCheck:
             try:
                 event = Event.model_validate(data)
             except ValidationError:
-                raise InvalidInput(f"{file}:{number}: this is no event") from None
+                raise InvalidInput(f"{file}:{number}: this is not an event") from None
             if (event.sequence or 0) <= self.chain.last.sequence and lines is None:
                 continue  # an export has events that stay in the database when their segment leaves it
             self.chain.read(event)
@@ -150,7 +151,7 @@ def _head(file: Path, lines: Iterator[tuple[int, dict[str, object]]]) -> Segment
         _, data = next(lines)
         head = SegmentHead.model_validate(data["segment"])
     except (StopIteration, KeyError, ValidationError):
-        raise InvalidInput(f"{file}: this is no segment of an event log: its first line is no head") from None
+        raise InvalidInput(f"{file}: this is not a segment of an event log: its first line is not a head") from None
     if head.format > FORMAT:
         raise InvalidInput(f"{file}: a newer version of Caxton wrote this", "take that version to verify it")
     return head
@@ -165,7 +166,7 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, object]]]:
                 except (ValueError, RecursionError):
                     data = None
                 if not isinstance(data, dict):
-                    raise InvalidInput(f"{file}:{number}: this is no line of an event log")
+                    raise InvalidInput(f"{file}:{number}: this is not a line of an event log")
                 yield number, data  # pyright: ignore[reportUnknownVariableType]
 
 

@@ -30,7 +30,7 @@ class FirstTimeUserDetected(OnboardingEvent):
 
 
 class QuickstartInitiated(OnboardingEvent):
-    """Somebody began a workspace."""
+    """A workspace was created."""
 
     sentence: ClassVar[str] = "a workspace was begun"
     user_type: str = "FirstTime"
@@ -38,7 +38,7 @@ class QuickstartInitiated(OnboardingEvent):
 
 
 class OnboardingMilestoneReached(OnboardingEvent):
-    """A user came a step further for the first time."""
+    """A user reached a milestone for the first time."""
 
     sentence: ClassVar[str] = "milestone: {milestone}"
     milestone: str
@@ -47,7 +47,7 @@ class OnboardingMilestoneReached(OnboardingEvent):
 
 
 class TemplateSelected(OnboardingEvent):
-    """Somebody chose a template."""
+    """A template was chosen."""
 
     sentence: ClassVar[str] = "template {template_id} chosen"
     template_id: str
@@ -57,7 +57,7 @@ class TemplateSelected(OnboardingEvent):
 
 
 class AgentInitialized(OnboardingEvent):
-    """Somebody made an agent's files."""
+    """An agent's files were created."""
 
     sentence: ClassVar[str] = 'agent "{agent_name}" created'
     agent_name: str
@@ -67,7 +67,7 @@ class AgentInitialized(OnboardingEvent):
 
 
 class InitializationFailed(OnboardingEvent):
-    """An agent's files could not be made."""
+    """An agent's files could not be created."""
 
     sentence: ClassVar[str] = "not created: {user_message}"
     reason: str
@@ -77,7 +77,7 @@ class InitializationFailed(OnboardingEvent):
 
 
 class SystemEvent(Payload):
-    """The server's own life."""
+    """The lifecycle of the server."""
 
     category: ClassVar[Category] = "system"
 
@@ -98,7 +98,7 @@ class CaxtonReady(SystemEvent):
 
 
 class ServerStopped(SystemEvent):
-    """The server stopped as it was asked to."""
+    """The server stopped in an orderly way."""
 
     sentence: ClassVar[str] = "Caxton stopped"
     server_id: str
@@ -116,7 +116,7 @@ class ServerStartFailed(SystemEvent):
 
 
 class CommandAcknowledged(SystemEvent):
-    """A command that takes time was accepted."""
+    """A long-running command was accepted."""
 
     sentence: ClassVar[str] = "{command} accepted"
     command: str
@@ -125,7 +125,7 @@ class CommandAcknowledged(SystemEvent):
 
 
 class ProgressUpdate(SystemEvent):
-    """A command that takes time came further."""
+    """A long-running command made progress."""
 
     sentence: ClassVar[str] = "{operation}: {current_step}"
     operation: str
@@ -134,7 +134,7 @@ class ProgressUpdate(SystemEvent):
 
 
 class ErrorOccurred(SystemEvent):
-    """Something failed that was nobody's request, or a fault of Caxton itself."""
+    """A background task failed, or Caxton itself has a fault."""
 
     sentence: ClassVar[str] = "{user_message}"
     error_id: str
@@ -147,7 +147,7 @@ class ErrorOccurred(SystemEvent):
 
 
 class MetricsCollected(SystemEvent):
-    """Metrics were gathered for an exporter."""
+    """Metrics were collected for an exporter."""
 
     reserved: ClassVar[str] = "alerting"
     metrics: list[str] = []
@@ -155,7 +155,7 @@ class MetricsCollected(SystemEvent):
 
 
 class AlertConfigured(SystemEvent):
-    """Somebody set a threshold."""
+    """A threshold was set."""
 
     reserved: ClassVar[str] = "alerting"
     metric: str
@@ -182,7 +182,7 @@ class AlertResolved(SystemEvent):
 
 
 class SystemInspected(SystemEvent):
-    """Somebody looked at a part of the system."""
+    """A component was inspected."""
 
     sentence: ClassVar[str] = "{component} inspected"
     component: str
@@ -191,7 +191,7 @@ class SystemInspected(SystemEvent):
 
 
 class ConfigurationChanged(SystemEvent):
-    """A server was started with other settings than before."""
+    """A server started with other settings than before."""
 
     sentence: ClassVar[str] = "{component}: {setting} changed"
     component: str
@@ -208,7 +208,7 @@ class SecurityEvent(Payload):
 
 
 class KeyCreated(SecurityEvent):
-    """An API key was made. The key itself is nowhere."""
+    """An API key was created. The key itself is not stored."""
 
     sentence: ClassVar[str] = 'key "{name}" ({role}) created'
     key_id: str
@@ -219,7 +219,7 @@ class KeyCreated(SecurityEvent):
 
 
 class KeyRotated(SecurityEvent):
-    """An API key was made in the place of another one, which stays valid for a while."""
+    """An API key was created to replace another one, which stays valid for a while."""
 
     sentence: ClassVar[str] = 'key "{name}" rotated'
     key_id: str
@@ -230,7 +230,7 @@ class KeyRotated(SecurityEvent):
 
 
 class RoleDefined(SecurityEvent):
-    """A role of the customer's own was defined, or defined anew."""
+    """A custom role was defined or changed."""
 
     sentence: ClassVar[str] = 'role "{name}" defined'
     name: str
@@ -240,14 +240,14 @@ class RoleDefined(SecurityEvent):
 
 
 class RoleRemoved(SecurityEvent):
-    """A role of the customer's own is no more."""
+    """A custom role was removed."""
 
     sentence: ClassVar[str] = 'role "{name}" removed'
     name: str
 
 
 class KeyRevoked(SecurityEvent):
-    """An API key is no longer good."""
+    """An API key was revoked."""
 
     sentence: ClassVar[str] = 'key "{name}" revoked'
     key_id: str
@@ -259,7 +259,7 @@ class KeyRevoked(SecurityEvent):
 
 
 class ChangeRequested(SecurityEvent):
-    """Somebody asked for a change in the workflow engine, a sandbox or files. What became of it has its own events."""
+    """A change in the workflow engine, a sandbox or files was requested. Other events record the outcome."""
 
     sentence: ClassVar[str] = "{operation} of {subject} requested"
     operation: str
@@ -269,7 +269,7 @@ class ChangeRequested(SecurityEvent):
 
 
 class ViewRebuilt(SecurityEvent):
-    """Somebody dropped a view of the log, to have it built again."""
+    """A view of the log was dropped, to be built again."""
 
     sentence: ClassVar[str] = "view {view} is built again"
     view: str
@@ -278,7 +278,7 @@ class ViewRebuilt(SecurityEvent):
 
 
 class CountedEvent(SecurityEvent):
-    """What may happen often: one event for all of a kind within a minute."""
+    """Frequent events: one for all of a kind within a minute."""
 
     count: int = 1
     """How often since the last event of the kind."""
@@ -298,7 +298,7 @@ class ChangeRefused(SecurityEvent):
 
 
 class AuthenticationFailed(SecurityEvent):
-    """Somebody sent an API key that is not valid."""
+    """A request came with an API key that is not valid."""
 
     sentence: ClassVar[str] = "{count} with an API key that is {reason}"
     reason: str
@@ -312,7 +312,7 @@ class AuthenticationFailed(SecurityEvent):
 
 
 class PayloadsDecoded(CountedEvent):
-    """Somebody had payloads of the workflow engine decrypted."""
+    """Payloads of the workflow engine were decrypted for a caller."""
 
     sentence: ClassVar[str] = "payloads decrypted, {count} times"
 
@@ -326,7 +326,7 @@ class RequestsRefused(CountedEvent):
 
 
 class EventsExported(SecurityEvent):
-    """Somebody took a copy of the log."""
+    """The log was exported."""
 
     sentence: ClassVar[str] = "{count} events exported"
     count: int

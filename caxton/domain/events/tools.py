@@ -12,7 +12,7 @@ class ToolEvent(Payload):
 
 
 class McpToolDeployed(ToolEvent):
-    """A tool may be called."""
+    """A tool can be called."""
 
     sentence: ClassVar[str] = 'tool "{name}" {version} is deployed'
     name: str
@@ -46,7 +46,7 @@ class McpDeploymentFailed(ToolEvent):
 
 
 class McpToolUndeployed(ToolEvent):
-    """A tool is no longer there."""
+    """A tool was removed."""
 
     sentence: ClassVar[str] = 'tool "{name}" was removed'
     name: str
@@ -141,7 +141,7 @@ class ToolQuestionDeclined(ToolEvent):
 
 
 class ToolRightsRefused(ToolEvent):
-    """A call asked for what it may not have: one event a call, whatever number of times it asked."""
+    """A call asked for rights that it does not have: one event per call, however often it asked."""
 
     sentence: ClassVar[str] = "{tool}.{function} was refused {refused}"
     tool: str
@@ -192,7 +192,7 @@ class ToolGrantUsed(ToolGrantEvent):
 
 
 class ToolGrantRefused(ToolEvent):
-    """Somebody wanted to grant what no tool gets."""
+    """A grant was refused because no tool can have these rights."""
 
     sentence: ClassVar[str] = 'tool "{tool}" cannot be granted {rights}'
     tool: str

@@ -40,7 +40,7 @@ class DeliveryAccepted(TriggerEvent):
 
 
 class CountedTriggerEvent(TriggerEvent):
-    """What may happen often: counted, and told once a minute at the most."""
+    """Frequent events: counted, and recorded at most once per minute."""
 
     count: int
     first_at: datetime
@@ -48,7 +48,7 @@ class CountedTriggerEvent(TriggerEvent):
 
 
 class DeliveriesRefused(CountedTriggerEvent):
-    """Deliveries came that nobody should have sent."""
+    """Deliveries were refused, such as for a wrong signature."""
 
     sentence: ClassVar[str] = "trigger {trigger} of {agent} refused {count} deliveries: {reason}"
     reason: str
@@ -56,7 +56,7 @@ class DeliveriesRefused(CountedTriggerEvent):
 
 
 class DeliveriesFailed(CountedTriggerEvent):
-    """Deliveries were signed, and their requests could not be accepted: their sender was told to come again, or why not."""
+    """Deliveries were signed correctly, but their requests could not be accepted. The sender got the reason."""
 
     sentence: ClassVar[str] = "trigger {trigger} of {agent} could not take {count} deliveries: {reason}"
     reason: str
@@ -64,6 +64,6 @@ class DeliveriesFailed(CountedTriggerEvent):
 
 
 class DeliveriesRepeated(CountedTriggerEvent):
-    """Deliveries came again that were accepted before."""
+    """Deliveries were repeated that had been accepted before."""
 
     sentence: ClassVar[str] = "{count} deliveries came again to trigger {trigger} of {agent}"

@@ -23,7 +23,7 @@ class Place:
     """Its gates have names only: what they allow is said by :class:`GateState`."""
     state: PlaceState
     worker: str | None
-    """Who has it in hand; None while its workflow is told, or waits."""
+    """Who has it in progress; None while its workflow is told, or waits."""
     since: datetime
     """When it came."""
     near_since: datetime

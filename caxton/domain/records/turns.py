@@ -29,7 +29,7 @@ class TurnInHand:
 
 @dataclass(frozen=True, slots=True)
 class DueTurn:
-    """A turn in hand whose workflow is to be told of it again."""
+    """A turn in progress whose workflow is to be told of it again."""
 
     scope: Scope
     conversation_id: ConversationId
@@ -41,7 +41,7 @@ class DueTurn:
 
 
 class RaceLost(Exception):
-    """Somebody else's write came in between: what was read is not so any more. The transaction is undone, to be done again."""
+    """Somebody else's write came in between: what was read is no longer so. The transaction is undone, to be done again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def problems(more: str) -> list[tuple[int | None, str, str]]:
         ('secret = "file:/etc/passwd"\ncontent = "x"', 7, "must lie in hooks/", "/PATH/hooks/NAME"),
         ('secret = "file:/a/hooks/../b"\ncontent = "x"', 7, "no ..", ""),
         ('secret = ["env:HOOK_A", "keyring:caxton/x"]\ncontent = "x"', 7, "must lie in hooks/", "keyring:hooks/NAME"),
-        ('secret = "squeamish ossifrage"\ncontent = "x"', 7, "no reference", ""),
+        ('secret = "squeamish ossifrage"\ncontent = "x"', 7, "not a reference", ""),
         ('secret = "env:HOOK_X"\nscheme = "gitlab"\ncontent = "x"', 8, '"gitlab" is not possible here', "github"),
         ('secret = "env:HOOK_X"\nmax_body = "8MB"\ncontent = "x"', 8, '"max_body" must be at most 4 MB', ""),
         ('secret = "env:HOOK_X"\ncapability = "take-order"\ncontent = "x"', 8, "does not offer", "take-orders"),

@@ -1,6 +1,6 @@
 """Workspaces with mistakes, and the exact text that their author sees.
 
-`CAXTON_WRITE_EXPECTED=1 pytest tests/unit/definitions/test_wrong_workspaces.py` writes the texts anew: read the difference.
+`CAXTON_WRITE_EXPECTED=1 pytest tests/unit/definitions/test_wrong_workspaces.py` writes the texts again: read the difference.
 """
 
 import os

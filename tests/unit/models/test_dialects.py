@@ -138,13 +138,13 @@ ERRORS: list[tuple[dict[str, Any], type[ModelError], str]] = [
 ]
 
 
-@pytest.mark.parametrize("form", ["in the midst of a stream", "at its beginning", "as a whole answer"])
+@pytest.mark.parametrize("form", ["in the middle of a stream", "at its beginning", "as a whole answer"])
 @pytest.mark.parametrize(("error", "kind", "message"), ERRORS)
 async def test_an_error_inside_an_answer_is_that_error(
     service: Service, error: dict[str, Any], kind: type[ModelError], message: str, form: str
 ) -> None:
     body = json.dumps(error).encode() if form == "as a whole answer" else event(error) + DONE
-    if form == "in the midst of a stream":
+    if form == "in the middle of a stream":
         body = chunk({"content": "Half "}) + body
     found = await service.failure(body)
     assert (type(found), found.details["model"]) == (kind, "raw:m")
@@ -250,7 +250,7 @@ async def test_calls_are_put_together(service: Service, body: bytes, calls: list
         (piece("\x00", NAME, "a"), "You sent: \ufffd"),
         (piece("{'text': 1}", NAME, "a"), "You sent: {'text': 1}"),
         (piece('{"text": "1"', NAME, "a"), "is not JSON"),
-        (piece("[1]", NAME, "a"), "are no JSON object"),
+        (piece("[1]", NAME, "a"), "are not a JSON object"),
         (piece('{"text": NaN}', NAME, "a"), "is not JSON"),
         (piece('{"text": "\\ud83d"}', NAME, "a"), "half of a surrogate pair"),
         (piece('{"text": ' + "[" * 5000 + "]" * 5000 + "}", NAME, "a"), "nested too deep"),

@@ -15,7 +15,7 @@ EARLIER = 200
 """Earlier calls of a tool."""
 
 FUNCTION_CALLS = 800
-"""Calls of Python functions for each of them, at the most. The SDK's own comparison with its types takes 3,400."""
+"""Calls of Python functions for each of them, at most. The SDK's own comparison with its types takes 3,400."""
 
 
 @pytest.mark.requirement("PRF-5")

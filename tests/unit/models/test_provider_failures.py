@@ -139,7 +139,7 @@ async def test_arguments_that_are_not_json_are_told_to_the_model(models: Models,
 
 async def test_arguments_that_are_no_object_are_told_to_the_model(models: Models, llmock: LLMock):
     llmock.add(Reply(tool_calls=(ToolCall("csv-tools__parse", ["a"]),)))  # type: ignore[arg-type]
-    assert "no JSON object" in await mistake(models, "chat:gpt-4o")
+    assert "not a JSON object" in await mistake(models, "chat:gpt-4o")
 
 
 @pytest.mark.parametrize("model", DIALECTS)
