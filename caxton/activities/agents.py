@@ -1,4 +1,4 @@
-"""What an agent's lifecycle needs of the world."""
+"""Activities of an agent's lifecycle."""
 
 from temporalio import activity
 

@@ -1,4 +1,4 @@
-"""What a deployment needs of the world: check all, make all live at once, tell the agents' workflows."""
+"""Activities of deployments: validate all, activate all at once, signal the agents' workflows."""
 
 import asyncio
 import math
@@ -60,7 +60,7 @@ class DeploymentActivities:
     standing: StandingGrants = NO_GRANTS
     """Grants that the server's settings make."""
     base_limits: ToolLimits = BASE_LIMITS
-    """What every tool may use without a grant."""
+    """Limits of every tool without a grant."""
     warm_memory: Callable[[], None] | None = field(default=None, repr=False)
     """Gets the memory ready, where agents that use it are deployed."""
     read: ReadBundle = field(default=read_here, repr=False)

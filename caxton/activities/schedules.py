@@ -1,4 +1,4 @@
-"""What a due time of a schedule needs of the world."""
+"""Activities of schedules."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field

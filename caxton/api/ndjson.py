@@ -21,7 +21,7 @@ class Lines(StreamingResponse):
     media_type = NDJSON
 
 
-SIDE_BY_SIDE = 50
+CONCURRENCY = 50
 """Lines of one batch that are asked at the same time: a batch is no way round the limits for requests."""
 
 
@@ -51,7 +51,7 @@ async def answer_lines(
         ask: answers one.
         pace: waits until one more may begin; the first one may at once.
     """
-    places, turn, reading = asyncio.Semaphore(SIDE_BY_SIDE), asyncio.Lock(), asyncio.Lock()
+    places, turn, reading = asyncio.Semaphore(CONCURRENCY), asyncio.Lock(), asyncio.Lock()
 
     async def one(number: int, line: bytes) -> bytes:
         async with places:

@@ -1,4 +1,4 @@
-"""What a deployment changes, as the terminal shows it."""
+"""The changes of a deployment, as the terminal shows them."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING

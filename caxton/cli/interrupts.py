@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ARRIVES_WITHIN = 2.0
 """Seconds in which a request that was on its way when Ctrl-C came shows at the server, or never will."""
 
-LOOK_EVERY = 0.2
+POLL_INTERVAL = 0.2
 
 
 @contextmanager
@@ -101,4 +101,4 @@ def _outcome(stop: KeyboardInterrupt, find: "Callable[[], Deployment]", what: st
                 raise CaxtonError.from_report(ErrorReport.model_validate(found.error))
             if found.state not in UNFINISHED:
                 return found
-        time.sleep(LOOK_EVERY)
+        time.sleep(POLL_INTERVAL)

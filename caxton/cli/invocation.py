@@ -1,4 +1,4 @@
-"""What every command has in common: its options, the settings, the connection to the server."""
+"""Shared parts of all commands: options, settings, the connection to the server."""
 
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar

@@ -1,4 +1,4 @@
-"""What commands write: results to stdout, remarks to stderr; colours and remarks on a terminal only."""
+"""Output of commands: results to stdout, remarks to stderr; colours and remarks on a terminal only."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What the command line remembers of the server, in `.caxton/state.json` of a workspace.
+"""The cached state of the server, in `.caxton/state.json` of a workspace.
 
 `caxton status` compares with it when the server is off, and the shell completes names from it.
 """

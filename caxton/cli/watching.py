@@ -7,7 +7,7 @@ from caxton.cli.invocation import current
 from caxton.cli.output import complain, prose, say, style
 from caxton.domain.errors import CaxtonError
 
-LOOK_EVERY = 200
+POLL_INTERVAL = 200
 """Milliseconds until it begins to watch, and between looks for Ctrl-C."""
 
 _WATCHED = ("agents", "tools", "caxton.toml")
@@ -29,7 +29,7 @@ def deploy_on_change(folder: Path, deploy: Callable[[], None]) -> None:
         return bool(parts) and parts[0] in _WATCHED and belongs(change, path)  # pyright: ignore[reportArgumentType]
 
     try:
-        found = watch(folder, watch_filter=is_ours, debounce=300, rust_timeout=LOOK_EVERY, yield_on_timeout=True)
+        found = watch(folder, watch_filter=is_ours, debounce=300, rust_timeout=POLL_INTERVAL, yield_on_timeout=True)
         next(found)  # begins to watch before the files are read: no change falls in between
         _try(deploy)
         _wait()

@@ -41,7 +41,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """What a server has written into its data folder."""
+    """The server's own record in its data folder."""
 
     url: str
     pid: int
@@ -51,7 +51,7 @@ class RunningServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether a process with its id exists."""
+        """True if a process with its id exists."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -81,7 +81,7 @@ def admin_key(data_dir: Path) -> str | None:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether `url` names this machine."""
+    """True if `url` names this machine."""
     return surroundings.is_loopback(urlsplit(url).hostname or "")
 
 
@@ -131,7 +131,7 @@ def discover(
 
 
 def _same_place(url: str, running: RunningServer | None) -> bool:
-    """Whether `url` is where the server of the data folder runs, by any name of this machine."""
+    """True if the server of the data folder runs at `url`, by any name of this machine."""
     if running is None or not running.is_alive or not is_loopback(url) or not is_loopback(running.url):
         return False
     try:
@@ -142,7 +142,7 @@ def _same_place(url: str, running: RunningServer | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _ConfigFile:
-    """What a `caxton.toml` says on the connection."""
+    """The connection settings of a `caxton.toml`."""
 
     server: tuple[str | None, str] = (None, "")
     workspace: str | None = None
@@ -202,7 +202,7 @@ def _read_config(config: Path | None) -> _ConfigFile:
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
-    """What the server reads too, with the same errors."""
+    """The settings file, read with the same errors as by the server."""
     from caxton.definitions.toml_source import decode_toml, read_toml
     from caxton.domain.problems import Problem
 

@@ -1,4 +1,4 @@
-"""What to make of failures: which to try again and when, and which error each of them is."""
+"""Failures as errors: which to retry and when."""
 
 import random
 import time
@@ -74,7 +74,7 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 def _is_settled(response: httpx.Response) -> bool:
-    """Whether the answer tells of a turn that is over: the same key would bring the same answer."""
+    """True if the answer is of a turn that has ended: the same key would give the same answer."""
     report = _report(response)
     return report is not None and "execution_id" in report.details
 

@@ -24,7 +24,7 @@ class LineSplitter:
         """Pieces of a line whose end has not come yet."""
         self._at_start = True
         self._after_return = False
-        """Whether the last block ended with a CR: an LF that comes next belongs to it."""
+        """True if the last block ended with a CR: a following LF belongs to it."""
 
     def feed(self, block: bytes) -> list[str]:
         """The lines that end in `block`."""
@@ -45,5 +45,5 @@ class LineSplitter:
         return lines
 
     def rest(self) -> str:
-        """What came after the last end of a line."""
+        """The text after the last line end."""
         return "".join(self._begun) + self._decoder.decode(b"", final=True)

@@ -20,7 +20,7 @@ class StreamEvent:
 
     @property
     def is_last(self) -> bool:
-        """Whether the turn ends with this event."""
+        """True if the turn ends with this event."""
         return self.kind in ("reply", "error")
 
     @property

@@ -214,5 +214,5 @@ class AsyncTransport:
 
 
 def given(params: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What of `params` has a value: None is not sent."""
+    """`params` without None values."""
     return {name: value for name, value in (params or {}).items() if value is not None}

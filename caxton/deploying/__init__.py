@@ -1,1 +1,1 @@
-"""What a deployment checks, sets live and tells."""
+"""Validation, activation and events of deployments."""

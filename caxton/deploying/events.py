@@ -1,4 +1,4 @@
-"""What the log tells of deployments."""
+"""The events of deployments."""
 
 from collections.abc import Sequence
 from typing import Any

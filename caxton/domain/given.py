@@ -1,4 +1,4 @@
-"""What comes from outside, as types that validate: nothing else gets past them.
+"""Types that validate all input from outside.
 
 The types of :mod:`caxton.domain.ids` say what a text *is* to whoever reads the code, and cost nothing. Those here are for the
 edges (bodies, parameters, headers, imported files): each says which texts it lets in, and how long they may be. What becomes a

@@ -32,7 +32,7 @@ GLOBAL_PLACE = ".global"
 
 
 def is_place(name: str) -> bool:
-    """Whether `name` may stand for a workspace, or for what a customer's workspaces share."""
+    """True if `name` is valid for a workspace, or for the scope that a customer's workspaces share."""
     return name == GLOBAL_PLACE or is_name(name)
 
 
@@ -123,7 +123,7 @@ class MemoryBackend(Protocol):
         ...
 
     def exists(self, place: Place) -> bool:
-        """Whether anything was ever kept there. Quick, so that agents without memories do not wait for an embedder."""
+        """True if anything was ever stored there. Fast, so that agents without memories do not wait for an embedder."""
         ...
 
     def search(self, place: Place, query: MemoryQuery, vector: Sequence[float] | None) -> list[Match]:
@@ -159,7 +159,7 @@ class MemoryBackend(Protocol):
     def traverse(
         self, place: Place, start: MemoryId, *, hops: int, direction: str, types: Sequence[str], limit: int
     ) -> list[MemoryPath]:
-        """What is reached from `start` within so many hops, the nearest first, each by one shortest path."""
+        """Memories within `hops` relations of `start`, the nearest first, each by one shortest path."""
         ...
 
     def statistics(self, place: Place) -> MemoryStatistics:
@@ -209,7 +209,7 @@ class MemoryBackend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MemoryConfig:
-    """What a back end is told when it is made."""
+    """The configuration of a back end."""
 
     folder: Path
     """Below the data folder, for its own use; it may not exist yet."""

@@ -44,7 +44,7 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True)
 class FunctionResult:
-    """What a call brought."""
+    """The result of a call."""
 
     id: str
     name: str
@@ -64,7 +64,7 @@ class PromptPart:
     model: str = ""
     """The model that made the calls, such as "openai:gpt-5"."""
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What came with an answer and goes back to its model with the calls, such as reasoning that it wants to see again."""
+    """Parts of an answer that its model expects back with the calls, such as reasoning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class ModelRequest:
     execution_id: ExecutionId
     step: int
     request: str
-    """What was asked of the agent, before templates."""
+    """The request to the agent, before templates."""
     system_prompt: str
     parts: Sequence[PromptPart]
     """The conversation so far, the rendered request, then this execution's calls and results in turn."""
@@ -98,7 +98,7 @@ class ModelRequest:
     settings: ModelSettings
     variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
     memories: Sequence[Mapping[str, Any]] = ()
-    """What was found in memory for this request: text, similarity, where and when it comes from."""
+    """Memories that were found for this request: text, similarity, source and time."""
     input: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The request as the object that its capability's schema describes; empty where it has none."""
     output: OutputSchema | None = None
@@ -135,7 +135,7 @@ class FailedAttempt:
     """Of the error; "cancelled" when the caller gave it up."""
     seconds: float
     usage: Usage | None = None
-    """What it used, where the provider told."""
+    """Its usage, if the provider reported it."""
 
 
 DeltaSink = Callable[[str], None]
@@ -169,7 +169,7 @@ class ModelGateway(Protocol):
         ...
 
     def is_scripted(self, agent: AgentVersion) -> bool:
-        """Whether the first model tried is a script (fast and local)."""
+        """True if the first model is a script (fast and local)."""
         ...
 
     async def respond(

@@ -1,4 +1,4 @@
-"""What tools asked for and were refused."""
+"""Refused requests of tools."""
 
 from typing import Literal
 

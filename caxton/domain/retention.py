@@ -1,4 +1,4 @@
-"""How long things are kept."""
+"""Retention periods."""
 
 from typing import Annotated, Literal
 

@@ -27,7 +27,7 @@ RENEW_EVERY = 2.0
 FENCE = LEASE.total_seconds() - 2.0
 """Seconds after which a worker that could not say so gives its calls up: others may take their places soon."""
 
-LOOK_EVERY = 1.0
+POLL_INTERVAL = 1.0
 """Seconds between looks for places that others have left, and for news that got lost."""
 
 PEEKS = 5
@@ -265,7 +265,7 @@ class Flow:
                 try:
                     if _clock() - self._renewed >= RENEW_EVERY:
                         await self._renew()
-                    if self._held or _clock() - looked >= 2 * LOOK_EVERY:
+                    if self._held or _clock() - looked >= 2 * POLL_INTERVAL:
                         looked = _clock()
                         await self._look()
                 except CaxtonError as error:

@@ -1,1 +1,1 @@
-"""What agents remember: how turns use it, and work on many entities."""
+"""Memory: its use in turns, and operations on many entities."""

@@ -1,4 +1,4 @@
-"""What agents do with memory: find, remember, relate, forget. One place for people's requests, agents' tools and the store."""
+"""Operations on memory: find, store, relate, remove. Shared by people's requests, agents' tools and the store."""
 
 import asyncio
 import logging
@@ -244,7 +244,7 @@ class Memories:
         limit: int,
         shared: bool = False,
     ) -> list[MemoryPath]:
-        """What is reached from a memory, the nearest first."""
+        """Memories that are reached over relations, the nearest first."""
         place = places_of(scope.customer, scope.workspace)[shared]
         within = max(1, min(hops, MOST_HOPS))
         return await self._run(

@@ -1,1 +1,1 @@
-"""What operators see: metrics, traces and logs. No prompt, no reply and no secret is in any of them."""
+"""Metrics, traces and logs for operators. None of them has prompts, replies or secrets."""

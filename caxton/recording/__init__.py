@@ -1,1 +1,1 @@
-"""What work leaves behind: content and events."""
+"""Records of work: content and events."""

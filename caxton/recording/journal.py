@@ -1,4 +1,4 @@
-"""What a step leaves behind: messages and events, under ids derived from the fact that they tell."""
+"""The records of a step: messages and events, under ids derived from the fact that they record."""
 
 import time
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What `/ready` looks at."""
+"""The checks of `/ready`."""
 
 import asyncio
 from functools import partial

@@ -21,7 +21,7 @@ from caxton.routing.directory import Directory
 from caxton.runtime.data_folder import DataFolder
 from caxton.runtime.guard import base_limits, build_guard, standing_grants
 from caxton.runtime.settings import Settings
-from caxton.turns.short_calls import SIDE_BY_SIDE
+from caxton.turns.short_calls import CONCURRENCY
 from caxton.turns.step import StepPorts
 
 
@@ -35,7 +35,7 @@ def build_fast_path_ports(settings: Settings) -> tuple[StepPorts, Callable[[], N
         blobs,
         folder.cache / "tools",
         size=1,
-        brief=SIDE_BY_SIDE,
+        brief=CONCURRENCY,
         guard=build_guard(settings, folder),
         compile_timeout=settings.tools.compile_timeout,
     )

@@ -1,4 +1,4 @@
-"""What runs in a server's process from its start to its stop."""
+"""Background work of a server's process, from start to stop."""
 
 import asyncio
 import logging

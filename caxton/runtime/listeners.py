@@ -1,4 +1,4 @@
-"""What listens: the API, the metrics and the engine's UI, within limits and under the names that the settings say."""
+"""The listeners of a server: API, metrics and the engine's UI, with their limits and host names."""
 
 import secrets
 from collections.abc import Callable, Coroutine

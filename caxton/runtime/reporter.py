@@ -1,4 +1,4 @@
-"""How a starting server tells what it does. The command line and the log each have their way to show it."""
+"""Progress of a starting server. The command line and the log each show it in their own way."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -342,7 +342,7 @@ def build_deadline_worker(parts: Parts, client: Client, task_queue: str, server_
 
 
 def build_retention(parts: Parts, deletions: Deletions) -> Retention:
-    """How long things are kept."""
+    """Retention periods."""
     settings = parts.settings
     readers = [*PROJECTIONS, *(sink_view(name) for name in settings.audit.sinks)]
     archive = Archive(parts.database, parts.archive, settings.retention.events, readers)

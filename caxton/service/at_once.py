@@ -1,4 +1,4 @@
-"""How much of what takes long a customer may have in progress at a time."""
+"""Limits of long operations per customer."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator

@@ -30,7 +30,7 @@ GATHER = 0.25
 PAUSE = 0.5
 """Half the seconds after the first failure; then twice as long each time."""
 
-LOOK_EVERY = 1.0
+POLL_INTERVAL = 1.0
 """Seconds between looks how far the sinks are."""
 
 LEASE = 20.0
@@ -175,7 +175,7 @@ class AuditLag:
         while True:
             with contextlib.suppress(CaxtonError):
                 await self.look()
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
 
     async def look(self) -> None:
         """Looks how far the sinks are."""

@@ -1,4 +1,4 @@
-"""How calls of agents, capabilities and tools went, from the views of the log: nothing is counted when somebody looks."""
+"""Statistics of agents, capabilities and tools, from the views of the log; reading them counts nothing."""
 
 from collections.abc import Mapping
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What was said in a turn: messages, answers of models, arguments and results of calls. Events keep digests of it only."""
+"""The contents of a turn: messages, answers of models, arguments and results of calls. Events have only their digests."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -23,7 +23,7 @@ from caxton.routing.directory import Directory
 from caxton.service.changes import request_change
 from caxton.service.context import Caller
 from caxton.service.deletion import Deletions, active
-from caxton.service.delivery import Talk
+from caxton.service.delivery import ConversationRef
 from caxton.service.engine import Engine, WorkflowMissingError
 from caxton.service.turns import Ask, Turns
 from caxton.views.deletion import Deletion
@@ -103,7 +103,7 @@ class Conversations:
                 "idle_timeout": start.idle_timeout,
             },
         )
-        await self.turns.delivery.start(Talk.of_conversation(scope, conversation))
+        await self.turns.delivery.start(ConversationRef.of_conversation(scope, conversation))
         found = await self.records.write(
             lambda transaction: _record_start(transaction, scope, conversation, caller.actor)
         )

@@ -40,7 +40,7 @@ EVERY = 0.5
 AT_A_TIME = 200
 """Deadlines of one look."""
 
-SIDE_BY_SIDE = 20
+CONCURRENCY = 20
 """Deadlines that are dealt with at the same time."""
 
 LONGEST = 25.0
@@ -126,7 +126,7 @@ class DeadlineWorker:
         due = await self._take()
         if not due:
             return 0
-        slots = asyncio.Semaphore(SIDE_BY_SIDE)
+        slots = asyncio.Semaphore(CONCURRENCY)
 
         async def deal(deadline: Deadline) -> None:
             async with slots:

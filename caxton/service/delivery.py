@@ -30,13 +30,13 @@ from caxton.workflows.policies import TASK_TIMEOUT
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 1.0
+POLL_INTERVAL = 1.0
 """Seconds between looks for turns that are due."""
 
 AT_A_TIME = 200
 """Due turns of one look."""
 
-SIDE_BY_SIDE = 20
+CONCURRENCY = 20
 """Workflows that are told at the same time of turns that are due."""
 
 LONGEST_WAIT = timedelta(hours=1)
@@ -45,7 +45,7 @@ long as it has been, but after this at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class ConversationRef:
     """What the workflow of a conversation is started with, should it not be there."""
 
     scope: Scope
@@ -55,12 +55,12 @@ class Talk:
     idle_timeout: float = IDLE_TIMEOUT
 
     @classmethod
-    def of(cls, request: TurnRequest) -> "Talk":
+    def of(cls, request: TurnRequest) -> "ConversationRef":
         """The conversation of `request`."""
         return cls(request.scope, request.conversation_id, request.one_shot, request.target)
 
     @classmethod
-    def of_conversation(cls, scope: Scope, conversation: Conversation) -> "Talk":
+    def of_conversation(cls, scope: Scope, conversation: Conversation) -> "ConversationRef":
         """A conversation that is not a one-shot request."""
         idle = float(conversation.metadata.get("idle_timeout", IDLE_TIMEOUT))
         target = Target(capability=conversation.capability, agent=conversation.agent)
@@ -78,25 +78,25 @@ class Delivery:
         """Conversations whose workflows are being told; True if something has come since."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def tell(self, talk: Talk) -> None:
+    def notify(self, ref: ConversationRef) -> None:
         """Tells the workflow of a conversation that a turn is in progress, in the background."""
-        key = (talk.scope, talk.conversation_id)
+        key = (ref.scope, ref.conversation_id)
         if key in self._telling:
             self._telling[key] = True
             return
         self._telling[key] = False
-        task = asyncio.create_task(self._tell(talk, key))
+        task = asyncio.create_task(self._notify(ref, key))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def cancel(self, talk: Talk, execution_id: ExecutionId) -> None:
+    def cancel(self, ref: ConversationRef, execution_id: ExecutionId) -> None:
         """Tells the workflow of a conversation, in the background, that a turn ends. Should that be lost, it is told again."""
-        task = asyncio.create_task(self._cancel(talk, execution_id))
+        task = asyncio.create_task(self._cancel(ref, execution_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _cancel(self, talk: Talk, execution_id: ExecutionId) -> None:
-        handle = self._workflow(talk)
+    async def _cancel(self, ref: ConversationRef, execution_id: ExecutionId) -> None:
+        handle = self._workflow(ref)
         try:
             await self.engine.call(lambda: handle.signal(ConversationWorkflow.cancel_turn, execution_id))
         except CaxtonError as error:
@@ -118,16 +118,16 @@ class Delivery:
             return False
         return True
 
-    def _workflow(self, talk: Talk) -> WorkflowHandle[ConversationWorkflow, str]:
+    def _workflow(self, ref: ConversationRef) -> WorkflowHandle[ConversationWorkflow, str]:
         return self.engine.client.get_workflow_handle_for(
-            ConversationWorkflow.run, conversation_workflow_id(talk.scope, talk.conversation_id)
+            ConversationWorkflow.run, conversation_workflow_id(ref.scope, ref.conversation_id)
         )
 
-    async def _tell(self, talk: Talk, key: tuple[Scope, ConversationId]) -> None:
+    async def _notify(self, ref: ConversationRef, key: tuple[Scope, ConversationId]) -> None:
         try:
             while True:
                 self._telling[key] = False
-                await self.start(talk) if talk.one_shot else await self._signal(talk)
+                await self.start(ref) if ref.one_shot else await self._signal(ref)
                 if not self._telling[key]:
                     return
         except CaxtonError as error:
@@ -137,41 +137,41 @@ class Delivery:
         finally:
             self._telling.pop(key, None)
 
-    async def _signal(self, talk: Talk) -> None:
-        handle = self._workflow(talk)
+    async def _signal(self, ref: ConversationRef) -> None:
+        handle = self._workflow(ref)
         try:
             await self.engine.call(lambda: handle.signal(ConversationWorkflow.turn_accepted))
         except WorkflowMissingError:
-            await self.start(talk)
+            await self.start(ref)
 
-    async def start(self, talk: Talk, *, restarted: bool = False) -> None:
+    async def start(self, ref: ConversationRef, *, restarted: bool = False) -> None:
         """Starts the workflow of a conversation, or tells it if it is there; with `restarted` also that all workers are new."""
         told = ConversationWorkflow.workers_restarted if restarted else ConversationWorkflow.turn_accepted
         await self.engine.call(
             lambda: self.engine.client.start_workflow(
                 ConversationWorkflow.run,
                 ConversationInput(
-                    scope=talk.scope,
-                    conversation_id=talk.conversation_id,
-                    one_shot=talk.one_shot,
-                    idle_timeout=talk.idle_timeout,
+                    scope=ref.scope,
+                    conversation_id=ref.conversation_id,
+                    one_shot=ref.one_shot,
+                    idle_timeout=ref.idle_timeout,
                 ),
-                id=conversation_workflow_id(talk.scope, talk.conversation_id),
+                id=conversation_workflow_id(ref.scope, ref.conversation_id),
                 task_queue=self.engine.task_queue,
                 task_timeout=TASK_TIMEOUT,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 # A fresh workflow looks for turns by itself, so only one that may be there has to be told.
-                start_signal=told.__name__ if restarted or not talk.one_shot else None,
+                start_signal=told.__name__ if restarted or not ref.one_shot else None,
                 search_attributes=search_attributes(
-                    talk.scope,
-                    agent=talk.target.agent,
-                    capability=talk.target.capability,
+                    ref.scope,
+                    agent=ref.target.agent,
+                    capability=ref.target.capability,
                     state=ConversationState.IN_PROGRESS,
                 ),
-                static_summary=_summary(talk),
+                static_summary=_summary(ref),
                 # Where a Temporal service has `matching.enableFairness` on, customers take turns; others ignore it.
-                priority=Priority(fairness_key=talk.scope.customer),
+                priority=Priority(fairness_key=ref.scope.customer),
             )
         )
 
@@ -184,7 +184,7 @@ class Delivery:
         if restarted:
             await self._tell_all_again()
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
             try:
                 while await self.look() == AT_A_TIME:
                     pass
@@ -199,10 +199,10 @@ class Delivery:
         """Tells workflows of turns that are due now. Returns how many there were."""
         due = await self._take_due()
         for turn in due:
-            talk = await self._talk(turn)
-            self.tell(talk)
+            ref = await self._ref(turn)
+            self.notify(ref)
             if turn.cancelled:
-                self.cancel(talk, turn.execution_id)
+                self.cancel(ref, turn.execution_id)
             METRICS.turn_redelivered()
         return len(due)
 
@@ -220,31 +220,31 @@ class Delivery:
 
     async def _tell_all_again(self) -> None:
         """Has the workflows of all turns in progress go on at once, without waiting for what a process that is gone had begun."""
-        slots = asyncio.Semaphore(SIDE_BY_SIDE)
+        slots = asyncio.Semaphore(CONCURRENCY)
 
-        async def tell(turn: DueTurn) -> None:
+        async def notify(turn: DueTurn) -> None:
             async with slots:
                 with contextlib.suppress(Exception):  # it is due again soon
-                    await self.start(await self._talk(turn), restarted=True)
+                    await self.start(await self._ref(turn), restarted=True)
 
         try:
             await self.records.write(lambda transaction: transaction.all_due())
             told: set[tuple[Scope, ConversationId]] = set()
             while due := await self._take_due():
                 fresh = {(turn.scope, turn.conversation_id): turn for turn in due}
-                await asyncio.gather(*(tell(turn) for key, turn in fresh.items() if key not in told))
+                await asyncio.gather(*(notify(turn) for key, turn in fresh.items() if key not in told))
                 told |= fresh.keys()
         except CaxtonError as error:
             log.warning("turns in progress wait: %s", error.message)
 
-    async def _talk(self, turn: DueTurn) -> Talk:
+    async def _ref(self, turn: DueTurn) -> ConversationRef:
         conversation = await self.records.read(
             lambda transaction: transaction.conversation(turn.scope, turn.conversation_id)
         )
         if conversation is not None and not turn.one_shot:
-            return Talk.of_conversation(turn.scope, conversation)
+            return ConversationRef.of_conversation(turn.scope, conversation)
         target = Target(capability=conversation.capability, agent=conversation.agent) if conversation else Target()
-        return Talk(turn.scope, turn.conversation_id, turn.one_shot, target)
+        return ConversationRef(turn.scope, turn.conversation_id, turn.one_shot, target)
 
 
 def _wait(in_hand: timedelta) -> timedelta:
@@ -252,6 +252,6 @@ def _wait(in_hand: timedelta) -> timedelta:
     return min(LONGEST_WAIT, max(in_hand, DELIVERED_WITHIN))
 
 
-def _summary(talk: Talk) -> str:
-    what = "request for" if talk.one_shot else "conversation about"
-    return f"{what} {talk.target.capability or talk.target.agent or '?'}"
+def _summary(ref: ConversationRef) -> str:
+    what = "request for" if ref.one_shot else "conversation about"
+    return f"{what} {ref.target.capability or ref.target.agent or '?'}"

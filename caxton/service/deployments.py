@@ -55,7 +55,7 @@ from caxton.workflows.policies import TASK_TIMEOUT
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 5.0
+POLL_INTERVAL = 5.0
 """Seconds between looks for deployments that nobody has begun."""
 
 AT_A_TIME = 100
@@ -238,7 +238,7 @@ class Deployments:
     async def keep_going(self) -> None:
         """Goes on with deployments that were asked of a server that is gone, forever."""
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
             try:
                 await self._look()
             except CaxtonError as error:

@@ -14,7 +14,7 @@ from caxton.observability.metrics import METRICS
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.1
+POLL_INTERVAL = 0.1
 """Seconds for which what was found holds: far less than the reserve takes to fill."""
 
 MEASURE_EVERY = 20.0
@@ -45,7 +45,7 @@ class DiskGuard:
             DiskFull: less than the reserve, or more than the limit.
         """
         now = time.monotonic()
-        if now - self._found_at > LOOK_EVERY:
+        if now - self._found_at > POLL_INTERVAL:
             self.check()
             self._found_at = now
 

@@ -82,7 +82,7 @@ class FastPath:
         self._of_customer: dict[str, int] = {}
         self.queued: Mapping[str, int] = {}
         """Calls of accepted requests that wait until it is their turn, by customer: they count as well."""
-        self._talks: set[tuple[Scope, ConversationId]] = set()
+        self._conversations: set[tuple[Scope, ConversationId]] = set()
         """Conversations of which a message is in progress: the next one waits for it, and so does the same request sent twice."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._aside: set[asyncio.Task[None]] = set()
@@ -144,7 +144,7 @@ class FastPath:
         while True:
             waiting = _Waiting(request, asyncio.get_running_loop().create_future())
             if self._goes_aside(request):
-                self._talks.add(_talk(request))
+                self._conversations.add(_conversation_of(request))
                 self._start([waiting], self._aside)
             else:
                 self._queue.put(request.scope.customer, _kind(request), waiting)
@@ -197,11 +197,11 @@ class FastPath:
             request = waiting.request
             if waiting.done.cancelled():
                 continue
-            talk = _talk(request)
-            if talk in self._talks:
+            conversation = _conversation_of(request)
+            if conversation in self._conversations:
                 behind.append(waiting)
                 continue
-            self._talks.add(talk)
+            self._conversations.add(conversation)
             size += waiting.size
             batch.append(waiting)
             customer = request.scope.customer
@@ -238,11 +238,11 @@ class FastPath:
                 if number % TOGETHER == 0:
                     await asyncio.sleep(0)
         finally:
-            self._talks.difference_update(_talk(request) for request in requests)
+            self._conversations.difference_update(_conversation_of(request) for request in requests)
             self._busy -= customers  # which keeps none that has nothing left
 
 
-def _talk(request: TurnRequest) -> tuple[Scope, ConversationId]:
+def _conversation_of(request: TurnRequest) -> tuple[Scope, ConversationId]:
     """Its conversation: a one-shot request has one of its own, which it shares with the same request sent twice."""
     return request.scope, request.conversation_id
 

@@ -16,7 +16,7 @@ from caxton.views.system import QueueList, QueueView
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 1.0
+POLL_INTERVAL = 1.0
 """Seconds between counts of what waits, for `limits.waiting` and for metrics."""
 
 
@@ -47,7 +47,7 @@ class Queues:
     async def run(self) -> None:
         """Counts what waits, forever."""
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
             try:
                 await self._count()
             except CaxtonError as error:

@@ -33,12 +33,12 @@ from caxton.workflows.schedule import ScheduledRunInput, ScheduledRunWorkflow
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 2.0
+POLL_INTERVAL = 2.0
 """Seconds between looks for schedules of which the engine has not been told."""
 
 AT_A_TIME = 100
 
-SIDE_BY_SIDE = 10
+CONCURRENCY = 10
 """Schedules that are set in the engine at the same time."""
 
 CALL_PATIENCE = 30.0
@@ -74,7 +74,7 @@ class ScheduleEngine:
             await self._apply(found)
 
     async def _apply(self, found: list[DeployedSchedule]) -> None:
-        slots = asyncio.Semaphore(SIDE_BY_SIDE)
+        slots = asyncio.Semaphore(CONCURRENCY)
 
         async def set_one(schedule: DeployedSchedule) -> None:
             async with slots:
@@ -99,7 +99,7 @@ class ScheduleEngine:
                 log.warning("schedules wait for the engine: %s", error.message)
             except Exception as error:
                 log.exception("setting schedules failed, and goes on", extra={"error": type(error).__name__})
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
 
     async def _look_for_lost(self) -> None:
         """Finds schedules that the engine has forgotten, as one does whose database is new."""

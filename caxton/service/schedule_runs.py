@@ -34,7 +34,7 @@ from caxton.domain.schedules import (
 )
 from caxton.recording import journal
 from caxton.service.automatic_requests import AutomaticRequest, AutomaticRequests
-from caxton.service.delivery import Talk
+from caxton.service.delivery import ConversationRef
 from caxton.service.schedule_engine import ScheduleEngine
 from caxton.workflows.schedule import DueRun, RunBegun
 
@@ -198,19 +198,19 @@ class ScheduleRuns:
         return await self.begin(due) if ended else RunBegun(state="waits")
 
     async def _cancel(self, scope: Scope, execution_id: ExecutionId) -> None:
-        def cancel(transaction: Transaction) -> Talk | None:
+        def cancel(transaction: Transaction) -> ConversationRef | None:
             waiting = transaction.turns_in_hand(scope, [execution_id]).get(execution_id)
             if waiting is None or not transaction.cancel_turn(scope, execution_id):
                 return None
             about: dict[str, Any] = {"execution_id": execution_id, "correlation_id": execution_id}
             told = CancellationRequested(how=Overlap.CANCEL)
             transaction.add_events(scope, [journal.note(scope, told, execution_id, "schedule", **about)])
-            return Talk.of(waiting.request)
+            return ConversationRef.of(waiting.request)
 
-        talk = await self.records.write(cancel)
-        if talk is not None:
+        ref = await self.records.write(cancel)
+        if ref is not None:
             self.turns.stream.publish(cancellation_of(execution_id), "end", {})
-            self.turns.delivery.cancel(talk, execution_id)
+            self.turns.delivery.cancel(ref, execution_id)
 
     def _skipped(
         self, due_at: datetime, reason: Literal["overlap", "paused"], busy: ExecutionId | None, cause: Cause

@@ -1,4 +1,4 @@
-"""What the server tells of itself: that it was installed, is ready, has other settings than before, or has stopped."""
+"""Events of the server itself: installed, ready, settings changed, stopped."""
 
 import platform
 from collections.abc import Mapping, Sequence

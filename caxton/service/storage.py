@@ -1,4 +1,4 @@
-"""What takes how much room, and what a policy would free."""
+"""Disk usage, and what retention would free."""
 
 import asyncio
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Events of what may happen often, such as refusals and reads: counted in memory, and told in one event a minute at most.
+"""Events of what may happen often, such as refusals and reads: counted in memory, and told in at most one event per minute.
 
 So nobody who may only read, or may do nothing at all, makes the log grow with each request.
 """

@@ -22,7 +22,7 @@ from caxton.observability.tracing import current_traceparent
 from caxton.recording.contents import pack
 from caxton.recording.journal import note
 from caxton.service.context import Caller
-from caxton.service.delivery import Delivery, Talk
+from caxton.service.delivery import ConversationRef, Delivery
 from caxton.service.disk_guard import DiskGuard
 from caxton.service.fast_path import FastPath
 from caxton.service.workers import Workers
@@ -125,11 +125,11 @@ class Turns:
                 return listener.turn
             if accepted.state == "ended":
                 return await self.show(request.scope, request.execution_id)
-            talk = Talk.of(request)
+            ref = ConversationRef.of(request)
             for each in accepted.gave_way:
                 self.stream.publish(cancellation_of(each), "end", {})
-                self.delivery.cancel(talk, each)
-            self.delivery.tell(talk)
+                self.delivery.cancel(ref, each)
+            self.delivery.notify(ref)
             if wait is None:
                 return _running(request.execution_id, request.conversation_id)
             return await self._wait(listener, request.scope, request.execution_id, wait)

@@ -17,7 +17,7 @@ from caxton.domain.executions import TurnRequest
 from caxton.domain.ids import ConversationId, ExecutionId, Scope
 from caxton.domain.records import Records, Transaction
 from caxton.recording import journal
-from caxton.service.delivery import Delivery, Talk
+from caxton.service.delivery import ConversationRef, Delivery
 from caxton.service.engine import Engine
 
 log = logging.getLogger(__name__)
@@ -61,8 +61,8 @@ async def take_over(records: Records, engine: Engine, delivery: Delivery) -> int
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:  # else somebody else has
                 raise
-        for talk in await _talks(records, engine.client, history):
-            await delivery.start(talk)
+        for ref in await _references(records, engine.client, history):
+            await delivery.start(ref)
     if taken:
         log.info("%d turns were taken over from workflows of an older version", taken)
     return taken
@@ -126,7 +126,7 @@ def _in_payload(client: Client, payload: Payload) -> list[TurnRequest]:
     return []
 
 
-async def _talks(records: Records, client: Client, history: WorkflowHistory) -> list[Talk]:
+async def _references(records: Records, client: Client, history: WorkflowHistory) -> list[ConversationRef]:
     """The conversation that an old workflow was: the new one sees to its turns, and to its end when nobody writes for a while."""
     first = history.events[0].workflow_execution_started_event_attributes
     try:
@@ -138,4 +138,4 @@ async def _talks(records: Records, client: Client, history: WorkflowHistory) -> 
     conversation = await records.read(lambda transaction: transaction.conversation(found.scope, found.conversation_id))
     if conversation is None or conversation.state in ENDED:
         return []
-    return [Talk.of_conversation(found.scope, conversation)]
+    return [ConversationRef.of_conversation(found.scope, conversation)]

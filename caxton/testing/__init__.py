@@ -1,1 +1,1 @@
-"""What extensions of Caxton are tested with."""
+"""Test suites for extensions of Caxton."""

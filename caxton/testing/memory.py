@@ -1,4 +1,4 @@
-"""What every memory back end has to do, as tests. A back end's own tests inherit them:
+"""The conformance suite of memory back ends. A back end's own tests inherit it:
 
     from caxton.testing.memory import MemoryBackendTests
 
@@ -56,7 +56,7 @@ def put(backend: MemoryBackend, *entities: Entity, place: Place = HERE) -> None:
 
 
 def texts(backend: MemoryBackend, query: str, place: Place = HERE, **more: Any) -> list[str]:
-    """What a search finds."""
+    """The matches of a search."""
     wanted = MemoryQuery.model_validate({"text": query, "limit": 5, **more})
     return [match.entity.text for match in backend.search(place, wanted, MODEL.embed([query])[0])]
 
@@ -65,7 +65,7 @@ class MemoryBackendTests:
     """Inherited by the tests of a back end, with a fixture `factory` of their own."""
 
     one_process = False
-    """Whether only one process at a time can have the folder open."""
+    """True if only one process at a time can open the folder."""
 
     @pytest.fixture
     def factory(self) -> MemoryFactory:
@@ -383,5 +383,5 @@ class MemoryBackendTests:
 
 
 def texts_of(backend: MemoryBackend, query: MemoryQuery) -> list[str]:
-    """What a search by words finds."""
+    """The matches of a search by words."""
     return [match.entity.text for match in backend.search(HERE, query, None)]

@@ -180,9 +180,12 @@ class _Found:
     def _look(self, transaction: Transaction, scope: Scope, requests: dict[int, TurnRequest]) -> None:
         ids = [request.execution_id for request in requests.values()]
         begun, in_hand = transaction.executions(scope, ids), transaction.turns_in_hand(scope, ids)
-        talks = [request.conversation_id for request in requests.values() if not request.one_shot]
-        conversations = transaction.conversations_of(scope, talks)
-        waiting, so_far = transaction.turns_waiting(scope, talks), transaction.turns_so_far(scope, talks)
+        conversation_ids = [request.conversation_id for request in requests.values() if not request.one_shot]
+        conversations = transaction.conversations_of(scope, conversation_ids)
+        waiting, so_far = (
+            transaction.turns_waiting(scope, conversation_ids),
+            transaction.turns_so_far(scope, conversation_ids),
+        )
         for number, request in requests.items():
             known = begun.get(request.execution_id)
             waits = in_hand.get(request.execution_id)

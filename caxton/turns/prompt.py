@@ -1,4 +1,4 @@
-"""What a model gets to see: read from the store in one go, rendered outside of the transaction."""
+"""The prompt of a model: read from the store at once, rendered outside of the transaction."""
 
 import json
 from collections.abc import Mapping, Sequence

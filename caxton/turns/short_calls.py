@@ -19,7 +19,7 @@ AVOIDED_FOR = 1.0
 LONGEST = 60.0
 """Seconds, likewise, at most."""
 
-SIDE_BY_SIDE = 4
+CONCURRENCY = 4
 """Calls at the same time."""
 
 MOST_REMEMBERED = 1_000
@@ -52,7 +52,7 @@ class ShortCalls:
         self.patience = patience
         self.wall_time = wall_time
         self._clock = clock
-        self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._slots = asyncio.Semaphore(CONCURRENCY)
         self._in_hand: dict[Function, int] = {}
         self._short: dict[Function, None] = {}
         """Functions that were short when they were last called."""

@@ -1,4 +1,4 @@
-"""What every kind of step shares: read, act, record.
+"""Shared parts of all steps: read, act, record.
 
 `load` reads in the batch's one read transaction, `act` does the work outside of any transaction, `record` writes in the
 batch's one write transaction. A step that finds itself recorded returns what is recorded.
@@ -44,7 +44,7 @@ class StepPorts:
     memories: Memories | None = None
     """None where the server has no memory."""
     base_limits: ToolLimits = BASE_LIMITS
-    """What every tool may use without a grant."""
+    """Limits of every tool without a grant."""
     accepts_only: bool = False
     """Whether this process only accepts requests, and leaves to workflows what needs memory or a tool that takes long."""
     flow: FlowControl = field(default_factory=NoLimits)

@@ -1,4 +1,4 @@
-"""What the API answers with, where it is not a model of the domain: the server makes it, the client reads it.
+"""Response models of the API that are not domain models: the server writes them, the client reads them.
 
 Fields that a version does not know are ignored, and words that may become more are read as they come, so that a client gets along
 with a newer server.

@@ -1,4 +1,4 @@
-"""What was said in a turn."""
+"""The contents of a turn."""
 
 from datetime import datetime
 from typing import Any, Literal

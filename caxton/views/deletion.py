@@ -1,14 +1,14 @@
-"""What was deleted, and what is kept."""
+"""Results of deletions."""
 
 from caxton.domain.ids import ConversationId
 from caxton.views.view import View
 
 
 class Deletion(View):
-    """What was deleted."""
+    """The result of a deletion."""
 
     conversation_id: ConversationId
     messages: int
     executions: int
     complete: bool
-    """Whether memory, content and engine have nothing of it left. If not, the server goes on with that by itself."""
+    """True if memory, content and engine have nothing of it left. Otherwise the server continues in the background."""

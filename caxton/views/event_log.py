@@ -7,7 +7,7 @@ from caxton.views.view import View
 
 
 class Verification(View):
-    """Whether the log is what was written."""
+    """The result of a verification of the log."""
 
     ok: bool
     checked: int
@@ -43,7 +43,7 @@ class SegmentView(View):
     """SHA-256 of the file."""
     bytes: int
     is_here: bool
-    """Whether its file is in the server's archive."""
+    """True if its file is in the server's archive."""
 
 
 class SegmentList(View):

@@ -1,4 +1,4 @@
-"""What agents remember, and what is done to much of it."""
+"""Memories, and operations on many of them."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ class MemoryCounts(View):
 
 
 class MatchPage(View):
-    """What was found, best first."""
+    """Matches, best first."""
 
     matches: list[Match]
     stale: int = Field(
@@ -30,7 +30,7 @@ class MatchPage(View):
 
 
 class BulkPreview(View):
-    """What an operation on many memories does, or has done."""
+    """An operation on many memories, planned or done."""
 
     count: int
     dry_run: bool
@@ -39,13 +39,13 @@ class BulkPreview(View):
 
 
 class PurgePreview(BulkPreview):
-    """What a purge removes, or has removed."""
+    """A purge, planned or done."""
 
     can_be_undone: bool = True
 
 
 class UndoView(View):
-    """What undoing does, or has done."""
+    """An undo, planned or done."""
 
     dry_run: bool
     operation: str | None = None
@@ -57,7 +57,7 @@ class UndoView(View):
 
 
 class PageResult(View):
-    """What one page of an operation did."""
+    """The result of one page of an operation."""
 
     done: int
     left: int
@@ -81,7 +81,7 @@ class LeftOut(View):
 
 
 class Imported(View):
-    """What an import brought."""
+    """The result of an import."""
 
     model_config = ConfigDict(frozen=False)  # counted up while it goes on
 

@@ -1,4 +1,4 @@
-"""How long things are kept."""
+"""Retention periods."""
 
 from caxton.views.view import View
 
@@ -10,7 +10,7 @@ class KindView(View):
     seconds: float | None
     """None: forever."""
     default: bool
-    """Whether that is as the server's settings say."""
+    """True if the server's settings decide it."""
     outside: int
     """How many are older, and go within a minute."""
 

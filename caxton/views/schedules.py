@@ -32,7 +32,7 @@ class ScheduleView(View):
     missed: int = 0
     """Due times that passed while nothing ran and were older than the catch-up window."""
     last: ScheduleRun | None = None
-    """What became of the latest due time."""
+    """The result of the latest due time."""
     in_engine: bool = True
     """False until the engine has been told, a moment after a deployment."""
 
@@ -45,7 +45,7 @@ class ScheduleDetails(ScheduleView):
 
 
 class BackfillView(View):
-    """What a backfill comes to."""
+    """The result of a backfill."""
 
     start: datetime
     end: datetime

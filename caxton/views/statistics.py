@@ -1,4 +1,4 @@
-"""How calls went."""
+"""Statistics of calls."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What takes how much room."""
+"""Disk usage."""
 
 from caxton.views.retention import KindView
 from caxton.views.view import View
@@ -16,7 +16,7 @@ class PartSize(View):
 
 
 class OwnSizes(View):
-    """What is the workspace's, and what is its customer's."""
+    """Usage of the workspace and of its customer."""
 
     rows: dict[str, int]
     """Rows in the database by table; `events` are those of all workspaces of the customer, less what is detached."""
@@ -29,11 +29,11 @@ class OwnSizes(View):
 
 
 class StorageView(View):
-    """What takes how much room."""
+    """Disk usage."""
 
     own: OwnSizes
     older: list[KindView]
-    """What the periods of retention let go next."""
+    """Data that retention deletes next."""
     server: list[PartSize] | None = None
     """Room on the server's disk, of all customers; for those who may inspect the server."""
     tables: dict[str, int] | None = None

@@ -53,7 +53,7 @@ class QueueView(View):
 
 
 class QueueList(View):
-    """What waits."""
+    """Calls and requests that wait."""
 
     queues: list[QueueView]
     """Limits that are in use just now."""
@@ -80,7 +80,7 @@ class OwnKey(View):
 
 
 class ServerInfo(View):
-    """What runs here, as whom the one who asks is known, and what they may do."""
+    """The server, the caller's identity, and the caller's permissions."""
 
     version: str
     engine: EngineInfo | None = None

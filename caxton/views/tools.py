@@ -31,11 +31,11 @@ class ToolView(View):
     """The hash of its functions, as they were when it was deployed or somebody accepted them."""
     functions: list[ToolFunction] = []
     limits: Annotated[Fields, described_by(ToolLimits)] = {}
-    """What its manifest requests."""
+    """Rights that its manifest requests."""
     permissions: Fields = {}
-    """What its manifest requests."""
+    """Rights that its manifest requests."""
     ungranted: list[str] = []
-    """What of that nobody has granted: it runs without."""
+    """Requested rights that are not granted: it runs without them."""
     grant: str | None = None
     """The command by which an operator grants it."""
     deployment_id: str | None = None
@@ -57,17 +57,17 @@ class SurfaceView(View):
 
 
 class GrantsView(View):
-    """What is granted in a workspace, and what needs no grant."""
+    """The grants of a workspace, and what needs no grant."""
 
     grants: list[ToolGrant] = []
     limits: ToolLimits
-    """What every tool may use without a grant."""
+    """Limits of every tool without a grant."""
     maximum: ToolLimits
-    """What no grant goes beyond."""
+    """Limits that no grant exceeds."""
 
 
 class ToolCallResult(View):
-    """What a call by hand brought."""
+    """The result of a call by hand."""
 
     content: list[dict[str, Any]] = []
     structured: Any = None

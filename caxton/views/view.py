@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 
 class View(BaseModel):
-    """What the API answers with."""
+    """A response of the API."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, from_attributes=True)
 

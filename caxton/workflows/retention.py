@@ -17,7 +17,7 @@ EXPIRE_UNDO = "expire_memory_undo"
 PLACES_A_RUN = 200
 """After which the workflow continues as new: histories stay short."""
 
-SIDE_BY_SIDE = 4
+CONCURRENCY = 4
 
 APPLY_TIMEOUT = timedelta(hours=1)
 APPLY_RETRY = RetryPolicy(
@@ -63,8 +63,8 @@ class MemoryRetentionWorkflow:
             retry_policy=RECORDS_RETRY,
         )
         outcome = state.outcome.model_copy()
-        for start in range(0, len(places), SIDE_BY_SIDE):
-            counts = await asyncio.gather(*(self._apply(place) for place in places[start : start + SIDE_BY_SIDE]))
+        for start in range(0, len(places), CONCURRENCY):
+            counts = await asyncio.gather(*(self._apply(place) for place in places[start : start + CONCURRENCY]))
             outcome.places += len(counts)
             outcome.failed += counts.count(None)
             outcome.removed += sum(filter(None, counts))

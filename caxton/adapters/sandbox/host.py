@@ -1,4 +1,4 @@
-"""What a component may ask of Caxton: the functions of the interface `caxton:tool/host`, checked against its grants.
+"""Host functions of components: the interface `caxton:tool/host`, checked against grants.
 
 They never raise: an exception in a host callback can surface in another thread's call. What is refused or fails comes
 back as `err`, and the tool decides.

@@ -1,4 +1,4 @@
-"""What a module can make wasmtime allocate, read from its bytes before anything is compiled.
+"""The allocations that a module can cause in wasmtime, read from its bytes before anything is compiled.
 
 wasmtime limits each memory and each table, but not their sum, and says nothing of what an instance itself takes. So the
 memories, tables and instances that a module or component makes are counted here, and `Shape.ceilings` says how large

@@ -20,7 +20,7 @@ TIME_LIMIT = 0.3
 
 No single operation takes more than a tenth of a second, so all of a rendering ends little later."""
 
-LOOK_EVERY = 32
+POLL_INTERVAL = 32
 """Steps after which the clock is looked at: what takes long costs more of them."""
 
 SIZE_LIMIT = CONTENT_LIMIT + (1 << 20)
@@ -78,7 +78,7 @@ class Budget:
         self._steps -= steps
         if self._steps > self._look_at:
             return
-        self._look_at = self._steps - LOOK_EVERY
+        self._look_at = self._steps - POLL_INTERVAL
         if self._steps < 0:
             raise BudgetExceeded(f"it takes more than {STEP_LIMIT:,} steps")
         now = time.thread_time()

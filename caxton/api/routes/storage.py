@@ -1,4 +1,4 @@
-"""What takes how much room."""
+"""Disk usage."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What operators grant to tools."""
+"""Grants to tools."""
 
 from typing import Annotated
 

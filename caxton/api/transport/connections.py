@@ -10,7 +10,7 @@ from typing import Protocol
 from caxton.api.transport.limits import TransportLimits
 from caxton.domain.errors import CaxtonError, RequestTooSlow, TooManyConnections
 
-LOOK_EVERY = 1.0
+POLL_INTERVAL = 1.0
 """Seconds between two looks at all connections."""
 
 
@@ -107,10 +107,10 @@ class Connections:
         loop = asyncio.get_running_loop()
         before = loop.time()
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
             now = loop.time()
             # A loop that was held up itself holds nobody's silence against them.
-            self.look(now, min(now - before, 2 * LOOK_EVERY))
+            self.look(now, min(now - before, 2 * POLL_INTERVAL))
             before = now
 
     def look(self, now: float, elapsed: float) -> None:

@@ -1,4 +1,4 @@
-"""What all calls do.
+"""Shared parts of all calls.
 
 `sync_resources/calls.py` is generated from this file by `python -m caxton.client.unasync`.
 """

@@ -15,7 +15,7 @@ class AsyncGovernanceCalls(AsyncCalls):
     """Approvals, remembered grants and budgets."""
 
     async def approvals(self, *, state: str | None = None, limit: int = 50) -> list[Approval]:
-        """What waits, or waited, for a person; the latest request first."""
+        """Approvals, pending or decided; the latest request first."""
         found = await self._get("/v1/approvals", state=state, limit=limit)
         return [Approval.model_validate(each) for each in found["approvals"]]
 

@@ -1,4 +1,4 @@
-"""How long things are kept.
+"""Retention and deletion.
 
 `sync_resources/retention.py` is generated from this file by `python -m caxton.client.unasync`.
 """
@@ -12,14 +12,14 @@ from caxton.views.storage import StorageView
 
 
 class AsyncRetentionCalls(AsyncCalls):
-    """How long things are kept."""
+    """Retention periods."""
 
     async def retention(self) -> RetentionView:
         """How long the workspace keeps what, and how much is older."""
         return RetentionView.model_validate(await self._get("/v1/retention"))
 
     async def storage(self, *, tables: bool = False) -> StorageView:
-        """What takes how much room; with `tables` also the size of each table, for which SQLite reads the whole database."""
+        """Disk usage; with `tables` also the size of each table, for which SQLite reads the whole database."""
         return StorageView.model_validate(await self._get("/v1/storage", tables="true" if tables else None))
 
     async def set_retention(self, periods: Mapping[str, float | str | None], *, dry_run: bool = False) -> RetentionView:

@@ -176,12 +176,12 @@ class AsyncWorkCalls(AsyncCalls):
         return TurnView.model_validate(await self._post(path, None, params={"conversation_id": conversation_id}))
 
     async def events(self, execution_id: str) -> list[Event]:
-        """What happened in a turn, oldest first."""
+        """The events of a turn, oldest first."""
         found = await self._get(f"/v1/executions/{segment(execution_id)}/events")
         return [Event.model_validate(event) for event in found["events"]]
 
     async def contents(self, execution_id: str) -> list[SaidInTurn]:
-        """What was said in a turn, oldest first: messages, answers of models, arguments and results of calls."""
+        """The contents of a turn, oldest first: messages, answers of models, arguments and results of calls."""
         found = await self._get(f"/v1/executions/{segment(execution_id)}/contents")
         return [SaidInTurn.model_validate(each) for each in found["contents"]]
 

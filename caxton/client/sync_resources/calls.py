@@ -1,4 +1,4 @@
-"""What all calls do.
+"""Shared parts of all calls.
 
 Generated from `async_resources/calls.py` by `python -m caxton.client.unasync`.
 """

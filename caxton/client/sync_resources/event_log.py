@@ -47,7 +47,7 @@ class EventLogCalls(Calls):
         return self._transport.lines("/v1/events/export", params=params)
 
     def verify_events(self, expect: str | None = None) -> Verification:
-        """Whether the customer's log is what was written; `expect` is SEQUENCE:HASH, written down earlier."""
+        """Verifies the customer's log; `expect` is an earlier head, SEQUENCE:HASH."""
         response = self._transport.request(
             "GET", "/v1/events/verify", params={"expect": expect}, timeout=VERIFY_TIMEOUT
         )
@@ -66,7 +66,7 @@ class EventLogCalls(Calls):
         return [EventType.model_validate(each) for each in self._get("/v1/events/types")["types"]]
 
     def views(self) -> dict[str, str]:
-        """What views of the log there are, and what each shows."""
+        """Lists the views of the log, and what each shows."""
         return dict(self._get("/v1/views")["views"])
 
     def view(self, name: str, key: str | None = None) -> ProjectedView:

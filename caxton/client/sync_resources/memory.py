@@ -1,4 +1,4 @@
-"""What agents remember.
+"""Memory: what agents remember.
 
 Generated from `async_resources/memory.py` by `python -m caxton.client.unasync`.
 """
@@ -26,7 +26,7 @@ DEPLOY_TIMEOUT = 600.0
 
 
 class MemoryCalls(Calls):
-    """What agents remember."""
+    """Memory: what agents remember."""
 
     def remember(self, memory: Mapping[str, Any]) -> Entity:
         """Adds a memory: text, and perhaps scope, name, type, metadata."""
@@ -72,7 +72,7 @@ class MemoryCalls(Calls):
     def memory_graph(
         self, memory_id: str, *, hops: int = 1, direction: str = "both", types: list[str] | None = None
     ) -> list[MemoryPath]:
-        """What is reached from a memory, the nearest first."""
+        """Memories that are reached over relations, the nearest first."""
         found = self._get(f"/v1/memory/{_memory(memory_id)}/graph", hops=hops, direction=direction, type=types or None)
         return [MemoryPath.model_validate(each) for each in found["paths"]]
 

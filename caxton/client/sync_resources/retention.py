@@ -1,4 +1,4 @@
-"""How long things are kept.
+"""Retention and deletion.
 
 Generated from `async_resources/retention.py` by `python -m caxton.client.unasync`.
 """
@@ -12,14 +12,14 @@ from caxton.views.storage import StorageView
 
 
 class RetentionCalls(Calls):
-    """How long things are kept."""
+    """Retention periods."""
 
     def retention(self) -> RetentionView:
         """How long the workspace keeps what, and how much is older."""
         return RetentionView.model_validate(self._get("/v1/retention"))
 
     def storage(self, *, tables: bool = False) -> StorageView:
-        """What takes how much room; with `tables` also the size of each table, for which SQLite reads the whole database."""
+        """Disk usage; with `tables` also the size of each table, for which SQLite reads the whole database."""
         return StorageView.model_validate(self._get("/v1/storage", tables="true" if tables else None))
 
     def set_retention(self, periods: Mapping[str, float | str | None], *, dry_run: bool = False) -> RetentionView:

@@ -24,7 +24,7 @@ class ServerCalls(Calls):
     """The server, agents, capabilities, deployments and tools."""
 
     def health(self) -> Health:
-        """Whether the server lives."""
+        """True if the server answers."""
         return Health.model_validate(self._get("/health"))
 
     def ready(self) -> Readiness:
@@ -33,7 +33,7 @@ class ServerCalls(Calls):
         return Readiness.model_validate(response.json())
 
     def server(self) -> ServerInfo:
-        """What the server is and runs on."""
+        """Version, addresses and engine of the server."""
         return ServerInfo.model_validate(self._get("/v1/server"))
 
     def queues(self, *, everywhere: bool = False) -> QueueList:
@@ -72,7 +72,7 @@ class ServerCalls(Calls):
         return [CapabilityView.model_validate(capability) for capability in found["capabilities"]]
 
     def plan(self, request: DeploymentRequest) -> DeploymentPlan:
-        """What a deployment would do, and which content the server lacks for it."""
+        """The changes that a deployment would make, and the content that the server lacks for it."""
         return DeploymentPlan.model_validate(self._post("/v1/deployments/plan", request.model_dump(mode="json")))
 
     def put_blob(self, digest: str, content: bytes) -> None:
@@ -156,7 +156,7 @@ class ServerCalls(Calls):
         return [ToolLogLine.model_validate(line) for line in found["lines"]]
 
     def tool_grants(self, tool: str | None = None) -> GrantsView:
-        """What is granted to the tools of the workspace, or to one."""
+        """Grants to the tools of the workspace, or to one tool."""
         return GrantsView.model_validate(self._get("/v1/tool-grants", tool=tool))
 
     def grant_tool(self, request: GrantRequest) -> ToolGrant:

@@ -174,12 +174,12 @@ class WorkCalls(Calls):
         return TurnView.model_validate(self._post(path, None, params={"conversation_id": conversation_id}))
 
     def events(self, execution_id: str) -> list[Event]:
-        """What happened in a turn, oldest first."""
+        """The events of a turn, oldest first."""
         found = self._get(f"/v1/executions/{segment(execution_id)}/events")
         return [Event.model_validate(event) for event in found["events"]]
 
     def contents(self, execution_id: str) -> list[SaidInTurn]:
-        """What was said in a turn, oldest first: messages, answers of models, arguments and results of calls."""
+        """The contents of a turn, oldest first: messages, answers of models, arguments and results of calls."""
         found = self._get(f"/v1/executions/{segment(execution_id)}/contents")
         return [SaidInTurn.model_validate(each) for each in found["contents"]]
 

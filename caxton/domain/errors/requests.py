@@ -1,4 +1,4 @@
-"""What is wrong with a request or a definition."""
+"""Errors of requests and definitions."""
 
 from caxton.domain.errors.base import CaxtonError
 

@@ -6,7 +6,7 @@ from caxton.domain.events.payload import Category, Payload
 
 
 class RetentionEvent(Payload):
-    """How long things are kept."""
+    """Retention periods."""
 
     category: ClassVar[Category] = "retention"
 
