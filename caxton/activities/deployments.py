@@ -327,7 +327,7 @@ def _rolls_out(
 
 
 def _reset_breakers(transaction: Transaction, deployment: DeploymentInput, changed: Sequence[Change]) -> None:
-    """Closes the circuit breakers of what is deployed anew, which may work now, or removed."""
+    """Closes the circuit breakers of what is deployed again, which may work now, or removed."""
     names = {(change.kind, change.name) for change in changed}
     for breaker in transaction.breakers(deployment.scope):
         if (breaker.kind, breaker.name) in names:

@@ -41,7 +41,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Write over files of the same name.")] = False,
     list_all: Annotated[bool, typer.Option("--list", help="List the templates, and create nothing.")] = False,
     filter_text: Annotated[str, typer.Option("--filter", metavar="TEXT", help="Only templates with these words.")] = "",
-    preview: Annotated[bool, typer.Option("--preview", help="Show what would be made, and make nothing.")] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Preview the files, and create nothing.")] = False,
     empty: Annotated[bool, typer.Option("--empty", help="Make this folder a workspace, without an agent.")] = False,
 ) -> None:
     """Create an agent from a template, in this workspace or, without one, in a new one here.

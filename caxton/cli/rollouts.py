@@ -23,7 +23,7 @@ app = new_app(help="New versions that get a part of the traffic first.", no_args
 Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Whose rollout.", autocompletion=complete_agent)]
 Reason = Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why, for the log.")]
 
-LOOK_EVERY = 2.0
+POLL_INTERVAL = 2.0
 """Seconds between looks with --watch."""
 
 _BAR = 20
@@ -48,7 +48,7 @@ def status(
             _show_all(found)
             if not watch or not any(each.is_live for each in found):
                 return
-            time.sleep(LOOK_EVERY)
+            time.sleep(POLL_INTERVAL)
             say()
 
 

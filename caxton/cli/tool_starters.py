@@ -59,7 +59,7 @@ def init(
         ),
     ],
 ) -> None:
-    """Make a folder for a tool of your own: source, manifest, interface, and the command that builds it."""
+    """Create a folder for a tool of your own: source, manifest, interface, and the command that builds it."""
     from caxton.cli.workspace import workspace_folder
     from caxton.definitions.starters import begin_tool
 

@@ -48,7 +48,10 @@ class AgentLimits(BaseModel):
         "others wait.",
     )
     rate: Rate | None = Field(
-        default=None, ge=LEAST_RATE, le=1e6, description='Calls that it may begin, such as "10/s", "600/m" or "1000/h".'
+        default=None,
+        ge=LEAST_RATE,
+        le=1e6,
+        description='Rate at which its calls can begin, such as "10/s", "600/m" or "1000/h".',
     )
     priority: int = Field(
         default=MIDDLE,

@@ -37,7 +37,10 @@ class FlowLimit(BaseModel):
         default=None, ge=1, le=MOST_IN_FLIGHT, description="Calls that can be in flight at the same time."
     )
     rate: RateSetting | None = Field(
-        default=None, ge=LEAST_RATE, le=1e6, description='Calls that may begin, such as "10/s", "600/m" or "1000/h".'
+        default=None,
+        ge=LEAST_RATE,
+        le=1e6,
+        description='Rate at which calls can begin, such as "10/s", "600/m" or "1000/h".',
     )
 
 

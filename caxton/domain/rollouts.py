@@ -242,7 +242,7 @@ class Rollout(BaseModel):
     stage: int = 0
     """Counts from 0."""
     comparisons: dict[Metric, Comparison] = {}
-    """Over all stages: a test that may be looked at at any time need not begin anew."""
+    """Over all stages: a test that may be looked at at any time need not start over."""
     stable_messages: int = 0
     candidate_messages: int = 0
     """Since the stage began."""

@@ -74,7 +74,7 @@ class Schedule(BaseModel):
 
     @property
     def per_second(self) -> float:
-        """How often it is due in a second, at the most: a `cron` not more than once a minute."""
+        """How often it is due in a second, at most: a `cron` not more than once a minute."""
         return 1 / 60 if self.interval is None else 1 / self.interval
 
     @property

@@ -43,7 +43,10 @@ class ToolLimits(BaseModel):
         description="Calls of the tool that may be in flight at the same time; others wait.",
     )
     rate: Rate | None = Field(
-        default=None, ge=LEAST_RATE, le=1e6, description='Calls that may begin, such as "10/s", "600/m" or "1000/h".'
+        default=None,
+        ge=LEAST_RATE,
+        le=1e6,
+        description='Rate at which calls can begin, such as "10/s", "600/m" or "1000/h".',
     )
 
     @property

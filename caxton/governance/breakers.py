@@ -1,7 +1,7 @@
 """Circuit breakers at work: asked before each call, told what came of it, shared by all processes through the store.
 
 To ask is a look into memory. What is there is as fresh as the transaction that routed the request, or read the step: each reads
-with the registry's generation also that of the breakers, and reads them anew where it has moved. So what one process opens is
+with the registry's generation also that of the breakers, and reads them again where it has moved. So what one process opens is
 open for all others from their next transaction on.
 
 To tell is counting in memory while all is well. Failures, and successes of what has failed lately, are written by a
@@ -31,7 +31,7 @@ from caxton.routing.directory import Directory
 log = logging.getLogger(__name__)
 
 WRITE_EVERY = 0.1
-"""Seconds between two writes: how late a breaker opens at the most, over and above the write itself."""
+"""Seconds between two writes: how late a breaker opens at most, over and above the write itself."""
 
 MOST_COUNTED = 10_000
 """Subjects whose successes are remembered; beyond that all are forgotten, which only makes a rate look worse."""

@@ -280,7 +280,7 @@ class Flow:
     async def _rest(self) -> None:
         """Waits until it is time to look; meanwhile it gives up places of workers that have died."""
         for _ in range(PEEKS):
-            await asyncio.sleep(LOOK_EVERY / PEEKS)
+            await asyncio.sleep(POLL_INTERVAL / PEEKS)
             gone = frozenset(worker for worker in self._others if self._has_gone(worker))
             if gone:
                 self._others -= gone

@@ -358,7 +358,7 @@ class LimitsSettings(Section):
         default=None,
         ge=LEAST_RATE,
         le=1e6,
-        description="Requests a second of one key to one process; without it any number.",
+        description="Requests per second of one key to one process. By default unlimited.",
     )
     request_burst: Integer | None = Field(
         default=None,
@@ -372,7 +372,7 @@ class LimitsSettings(Section):
         le=10_000,
         description="How often the schedules of one customer may be due in a second, all together; a deployment with more fails.",
     )
-    waiting: Integer = Field(default=10_000, ge=1, description="Requests that may wait; more are refused for a while.")
+    waiting: Integer = Field(default=10_000, ge=1, description="Requests that can wait; others are refused.")
     calls: Integer = Field(
         default=2_500, ge=1, le=20_000, description="Model and tool calls that one worker can have in flight."
     )

@@ -164,7 +164,7 @@ class FastPath:
             bool(self._under_way)
             and len(self._aside) < ASIDE
             and self._of_customer[request.scope.customer] == 1
-            and _talk(request) not in self._talks  # whose sender has gone
+            and _conversation_of(request) not in self._conversations  # whose sender has gone
         )
 
     def _start(self, batch: list[_Waiting], among: set[asyncio.Task[None]]) -> asyncio.Task[None]:
@@ -260,8 +260,8 @@ def overloaded(most: int) -> Overloaded:
 def _kind(request: TurnRequest) -> tuple[str, ...]:
     """Messages of one conversation keep their order; requests that have nothing to do with one another take turns."""
     target = request.target
-    talk = "" if request.one_shot else request.conversation_id
-    return request.scope.workspace, target.agent or "", target.capability or "", talk
+    conversation = "" if request.one_shot else request.conversation_id
+    return request.scope.workspace, target.agent or "", target.capability or "", conversation
 
 
 def _told(error: BaseException) -> CaxtonError:

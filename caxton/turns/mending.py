@@ -84,7 +84,7 @@ def _told(check: OutputCheck, schema: Mapping[str, object]) -> str:
 
 
 def no_tokens(plan: Plan) -> TokenLimitReached:
-    """What ends a turn that has used its tokens in the midst of a step."""
+    """What ends a turn that has used its tokens in the middle of a step."""
     return TokenLimitReached(
         f'agent "{plan.agent}" used more tokens than the {plan.max_tokens:g} allowed',
         f'raise `tokens` in [limits] of agent "{plan.agent}"',

@@ -131,7 +131,7 @@ class Opening:
 
     @property
     def waits(self) -> bool:
-        """Whether acting waits for something: content that is not at hand, or a check."""
+        """Whether acting waits for something: content that is not available, or a check."""
         is_typed = self.offered is not None and self.offered.input is not None
         wants = self.request.context is not None and self.request.context.output is not None
         return is_typed or wants or self.arguments is not None or self.message.content.digest is not None

@@ -66,7 +66,7 @@ class Attempt:
     pause: float | None = None
     """Seconds until the next attempt, if this one fails; None where nobody begins another one."""
     longest: float | None = None
-    """Seconds until it at the most, whatever the one who refused says."""
+    """Seconds until it at most, whatever the one who refused says."""
 
     @property
     def is_last(self) -> bool:

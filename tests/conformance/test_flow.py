@@ -214,7 +214,7 @@ async def test_places_of_a_worker_that_died_are_free_again(database: Database, m
     monkeypatch.setattr(places, "LEASE", timedelta(seconds=2))
     monkeypatch.setattr(flow_module, "LEASE", timedelta(seconds=2))
     monkeypatch.setattr(flow_module, "RENEW_EVERY", 0.5)
-    monkeypatch.setattr(flow_module, "LOOK_EVERY", 0.2)
+    monkeypatch.setattr(flow_module, "POLL_INTERVAL", 0.2)
     dead = Flow(database, LocalStream())  # it does not run: it renews nothing
     held = [dead.place(call(limit=3)) for _ in range(3)]
     for each in held:
@@ -233,7 +233,7 @@ async def test_places_of_a_worker_that_died_are_free_again(database: Database, m
 async def test_places_of_a_worker_whose_process_is_gone_are_free_at_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow_module, "LOOK_EVERY", 0.2)
+    monkeypatch.setattr(flow_module, "POLL_INTERVAL", 0.2)
     dead, gone = Flow(database, LocalStream()), set[str]()
     held = [dead.place(call(limit=3)) for _ in range(3)]
     for each in held:
@@ -264,7 +264,7 @@ async def test_a_worker_that_cannot_keep_its_places_gives_its_calls_up(
 ) -> None:
     monkeypatch.setattr(flow_module, "FENCE", 0.5)
     monkeypatch.setattr(flow_module, "RENEW_EVERY", 0.1)
-    monkeypatch.setattr(flow_module, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(flow_module, "POLL_INTERVAL", 0.1)
     async with working(database, 1) as workflows:
 
         async def away(_work: object) -> None:

@@ -110,7 +110,7 @@ PRINTED = {
     "how-to/govern-agents": ["checked the order|granted"],
     "how-to/limits-and-fairness": [r"agent clerk +2 of 2 in flight, 10/s +\d waiting +for "],
     "how-to/manage-keys-and-roles": ["(?s)(cx_.*){6}"],
-    "how-to/memory": ["Anna drinks tea", "2 memories would be removed", "2 memories and 0 relations brought in"],
+    "how-to/memory": ["Anna drinks tea", "2 memories would be removed", "2 memories and 0 relations imported"],
     "how-to/read-web-pages": [
         "needs what nobody has granted: http://127.0.0.1:18777",
         "Soup of <b>leeks</b>, 6 euros.",

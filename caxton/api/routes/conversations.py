@@ -37,7 +37,7 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 
 
 ENDS_OTHERS = frozenset({WhenBusy.INTERRUPT, WhenBusy.REPLACE})
-"""Cancel what is in hand. Where a capability says so, whoever deployed it has decided that; here it is the sender."""
+"""Cancel what is in progress. Where a capability says so, whoever deployed it has decided that; here it is the sender."""
 
 
 class StartBody(TargetBody):

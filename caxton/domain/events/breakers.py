@@ -17,7 +17,7 @@ class BreakerEvent(Payload):
 
 
 class CircuitBreakerOpened(BreakerEvent):
-    """Requests to something that keeps failing are refused for a while."""
+    """A circuit breaker opened: requests to a subject that keeps failing are refused for a while."""
 
     sentence: ClassVar[str] = "{subject} keeps failing and is left alone; retrying in {retry_after_s} s"
     failures: int
@@ -31,13 +31,13 @@ class CircuitBreakerOpened(BreakerEvent):
 
 
 class CircuitBreakerHalfOpened(BreakerEvent):
-    """What had kept failing has rested: one request at a time tries whether it works again."""
+    """A circuit breaker is half open: one request at a time tries whether its subject works again."""
 
     sentence: ClassVar[str] = "testing whether {subject} works again"
 
 
 class CircuitBreakerClosed(BreakerEvent):
-    """What had kept failing works again."""
+    """A circuit breaker closed: its subject works again."""
 
     sentence: ClassVar[str] = "{subject} takes work again ({reason})"
     reason: Literal["recovered", "reset", "deployed"] = "recovered"

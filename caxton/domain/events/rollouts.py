@@ -78,7 +78,7 @@ class RolloutSuperseded(RolloutEvent):
 
 
 class RolloutJudged(RolloutEvent):
-    """What the comparison of candidate and stable version says has changed."""
+    """The verdict on a candidate changed."""
 
     sentence: ClassVar[str] = "rollout of {agent} {candidate}: {verdict}"
     verdict: str

@@ -255,7 +255,7 @@ class KeyRevoked(SecurityEvent):
     forgotten: int = 0
     """Approvals that were remembered for later calls, and ended with it."""
     tool_grants_left: list[str] = []
-    """What it had granted to tools, and holds on (100 at the most are named)."""
+    """What it had granted to tools, and holds on (100 at most are named)."""
 
 
 class ChangeRequested(SecurityEvent):
