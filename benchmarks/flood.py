@@ -23,7 +23,7 @@ FLOOD = 10_000
 CONNECTIONS = 500
 """Over which they come: so many are in hand at a time."""
 
-CONVERSATIONS = 500
+CONVERSATIONS = 200
 
 EVERY = 0.05
 """Seconds between two requests of the other customer."""

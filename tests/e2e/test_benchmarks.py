@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cli, deploy, memory, routing, sandbox
+from benchmarks import cli, deadlines, deploy, memory, routing, sandbox
 from benchmarks.headlines import BEGIN, END, fill
 from benchmarks.report import Figure, Suite
 from benchmarks.stand_in import stand_in
@@ -37,6 +37,7 @@ def test_turns_of_the_driver_are_answered_by_the_stand_in(tmp_path: Path) -> Non
 
 SMALL: dict[str, tuple[tuple[str, ...], Callable[[], Sequence[Figure]], int]] = {
     "cli": (("PRF-3",), lambda: cli.figures(runs=1), 2),
+    "deadlines": (("AGT-6",), lambda: deadlines.figures(count=300, seconds=3.0), 1),
     "deploy": (("DEP-8",), lambda: deploy.figures(runs=1), 3),
     "memory": (("MEM-9",), lambda: memory.figures(entities=300, rounds=1), 3),
     "routing": (("RTE-7",), routing.figures, 1),
