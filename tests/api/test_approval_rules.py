@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -16,7 +15,6 @@ from tests.api.test_events import events_of, listed
 from tests.conftest import RunningServer
 from tests.support.agents import agent
 from tests.support.tools import bundled_tool
-from tests.support.waiting import until
 
 RULES = """
 [[rules]]
@@ -120,15 +118,6 @@ def test_whoever_runs_a_schedule_by_hand_has_asked_for_the_work(
     assert refused.status_code == 403, refused.text
     assert ben.post(f"/v1/approvals/{approval['id']}/grant").status_code == 200
     assert finished(api, execution)["reply"]["content"]["text"] == "total 12"
-    pause = api.post("/v1/schedules/clerk/daily/pause", json={"reason": "x"})
-    assert pause.status_code == 200
-    now = datetime.now(UTC)
-    span = {"start": f"{now.year - 1}-12-31T00:00:00Z", "end": f"{now.year}-01-01T12:00:00Z"}
-    until(lambda: anna.post("/v1/schedules/clerk/daily/backfill", json=span).status_code == 200)
-    (approval,) = pending(api)
-    assert approval["requested_by"].startswith("key:anna")
-    assert anna.post(f"/v1/approvals/{approval['id']}/grant").status_code == 403
-    assert anna.post(f"/v1/approvals/{approval['id']}/reject").status_code == 200
 
 
 @pytest.mark.requirement("GOV-1")
