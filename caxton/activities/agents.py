@@ -40,7 +40,8 @@ class AgentActivities:
             registry = self.directory.registry(transaction, agent.scope)
             for allowed in version.spec.tools:
                 tool = allowed.partition(".")[0]
-                if registry.running_tool(tool) is None:
+                # One in quarantine is only one that the agent does without for a while.
+                if registry.running_tool(tool) is None and tool not in registry.quarantined:
                     raise ToolUnavailable(f'tool "{tool}" of agent "{agent.name}" is not running')
 
         await self.records.read(check)

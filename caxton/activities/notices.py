@@ -9,6 +9,7 @@ from temporalio import activity
 
 from caxton.domain.channels import Channel
 from caxton.domain.errors import ChannelFailed
+from caxton.domain.events import Payload
 from caxton.domain.events.governance import EscalationDelayed, EscalationDelivered, EscalationFailed
 from caxton.domain.executions import Execution
 from caxton.domain.records import EventFilter, Records, Transaction
@@ -24,7 +25,13 @@ log = logging.getLogger(__name__)
 TOLD_ATTEMPTS = (1, 5, 20, 100)
 """Failed attempts that the log tells; the server's own log has all of them."""
 
-EVENT_OF = {"pressure": "pressure_invoked", "breach": "sla_breached", "suspension": "deployment_suspended"}
+EVENT_OF = {
+    "pressure": "pressure_invoked",
+    "breach": "sla_breached",
+    "suspension": "deployment_suspended",
+    "quarantine": "tool_quarantined",
+    "health": "agent_stopped",
+}
 
 
 @dataclass
@@ -43,8 +50,11 @@ class NoticeActivities:
             channel = self.channels.get(notice.channel)
             if channel is None:
                 raise ChannelFailed(f'this server has no channel "{notice.channel}"')
-            execution, facts = await self.records.read(lambda transaction: _facts(transaction, notice))
-            status = await self.post(channel, f"msg_{_message_id(notice)}", _payload(notice, execution, facts))
+            if notice.about is not None:
+                payload = _alert(notice)
+            else:
+                payload = _payload(notice, *await self.records.read(lambda transaction: _facts(transaction, notice)))
+            status = await self.post(channel, f"msg_{_message_id(notice)}", payload)
         except ChannelFailed as error:
             report = error.report()
             log.warning("channel %s: %s (attempt %d)", notice.channel, error.message, attempt)
@@ -59,12 +69,18 @@ class NoticeActivities:
             cause=notice.cause, level=notice.level, channel=notice.channel, attempts=attempt, reason=reason
         )
 
+        await self._tell(notice, told, str(attempt))
+
+    async def _tell(self, notice: Notice, told: Payload, *more: str) -> None:
         def record(transaction: Transaction) -> None:
+            fact = (notice.cause, str(notice.level), *more)
+            if notice.about is not None:
+                event = journal.note(notice.scope, told, notice.execution_id, *fact)
+                transaction.add_events_once(notice.scope, [event])
+                return
             found = transaction.executions(notice.scope, [notice.execution_id]).get(notice.execution_id)
             if found is not None:
-                fact = (notice.cause, str(notice.level), str(attempt))
-                event = notice_event(notice.scope, found.execution, told, *fact)
-                transaction.add_events_once(notice.scope, [event])
+                transaction.add_events_once(notice.scope, [notice_event(notice.scope, found.execution, told, *fact)])
 
         await self.records.write(record)
 
@@ -78,14 +94,7 @@ class NoticeActivities:
             if outcome.reason is None
             else EscalationFailed(**facts, attempts=outcome.attempts, reason=outcome.reason)
         )
-
-        def record(transaction: Transaction) -> None:
-            found = transaction.executions(notice.scope, [notice.execution_id]).get(notice.execution_id)
-            if found is not None:
-                event = notice_event(notice.scope, found.execution, told, notice.cause, str(notice.level))
-                transaction.add_events_once(notice.scope, [event])
-
-        await self.records.write(record)
+        await self._tell(notice, told)
 
 
 def _facts(transaction: Transaction, notice: Notice) -> tuple[Execution, dict[str, Any]]:
@@ -100,6 +109,20 @@ def _facts(transaction: Transaction, notice: Notice) -> tuple[Execution, dict[st
 
 def _message_id(notice: Notice) -> str:
     return f"{notice.execution_id}_{notice.cause}_{notice.level}"
+
+
+def _alert(notice: Notice) -> dict[str, Any]:
+    """What the channel gets of what belongs to no execution."""
+    return {
+        "type": f"caxton.{EVENT_OF[notice.cause]}",
+        "timestamp": journal.now().isoformat(timespec="milliseconds"),
+        "data": {
+            "customer": notice.scope.customer,
+            "workspace": notice.scope.workspace,
+            "name": notice.about,
+            **notice.facts,
+        },
+    }
 
 
 def _payload(notice: Notice, execution: Execution, facts: dict[str, Any]) -> dict[str, Any]:

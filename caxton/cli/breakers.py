@@ -41,11 +41,10 @@ def reset(
     name: Annotated[str, typer.Argument(metavar="NAME", help="As `caxton breaker list` shows it.")],
 ) -> None:
     """Close a circuit breaker, and forget its failures: work goes there again at once."""
-    from caxton.domain.breakers import BreakerKind
     from caxton.domain.errors import UsageError
 
-    if kind not in list(BreakerKind):
-        raise UsageError(f'"{kind}" has no circuit breaker', f"write {', '.join(BreakerKind)}")
+    if kind not in ("agent", "tool", "model"):
+        raise UsageError(f'"{kind}" has no circuit breaker', "write agent, tool or model")
     with connect() as caxton:
         was = caxton.reset_breaker(kind, name)
     if current().json:

@@ -59,6 +59,28 @@ def deploy(
     deploy_tool(path, dry_run=dry_run, yes=yes, message=message)
 
 
+def _state(tool: "ToolView") -> str:
+    """In which state it is; one that runs and takes no calls is quarantined, or rests because it keeps failing."""
+    if tool.quarantined:
+        return style("quarantined", "red")
+    if tool.breaker and tool.breaker.state != "Closed":
+        return style("resting", "red")
+    return in_words(tool.state) if tool.state != "Running" else style("running", "green")
+
+
+@app.command()
+def release(
+    name: ToolName, reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the log.")] = ""
+) -> None:
+    """Release a tool from quarantine: it takes calls again. Needs the role admin."""
+    with connect() as caxton:
+        tool = caxton.release_tool(name, reason)
+    if current().json:
+        emit(tool)
+        return
+    prose(f'"{tool.name}" takes calls again')
+
+
 @app.command("list")
 def list_tools() -> None:
     """List the tools that are deployed."""
@@ -75,7 +97,7 @@ def list_tools() -> None:
         [
             tool.name,
             tool.version,
-            in_words(tool.state) if tool.state != "Running" else style("running", "green"),
+            _state(tool),
             "" if tool.sandboxed else style("not sandboxed", "yellow"),
             ", ".join(function.name for function in tool.functions),
             success(tool.statistics),
@@ -94,9 +116,13 @@ def show(name: ToolName) -> None:
     if current().json:
         emit(tool)
         return
-    prose(
-        f"{style(tool.name, 'bold')} {tool.version}  {in_words(tool.state)}{f'  {tool.reason}' if tool.reason else ''}"
-    )
+    prose(f"{style(tool.name, 'bold')} {tool.version}  {_state(tool)}{f'  {tool.reason}' if tool.reason else ''}")
+    if tool.quarantined:
+        say(style(f"  takes no calls: {tool.quarantined}", "yellow"))
+        remark(f"  let it: caxton tool release {tool.name}")
+    elif tool.breaker and tool.breaker.state != "Closed":
+        say(style(f"  {tool.breaker.message}: {tool.breaker.failures} failures, {tool.breaker.last_error}", "yellow"))
+        remark(f"  at once: caxton breaker reset tool {tool.name}")
     if tool.description:
         for line in wrapped(tool.description, indent="  ", everywhere=True):
             say(line)

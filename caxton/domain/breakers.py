@@ -35,6 +35,8 @@ class BreakerKind(StrEnum):
     TOOL = "tool"
     MODEL = "model"
     """A provider of models."""
+    VIOLATIONS = "limits"
+    """A tool's violations of its limits and of its manifest: what it opens into is quarantine."""
 
 
 class BreakerState(StrEnum):

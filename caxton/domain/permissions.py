@@ -51,6 +51,7 @@ class Permission(StrEnum):
         "tools:grant",
         "grant tools what they request: networks, paths, variables, limits, commands; accept what MCP servers offer",
     )
+    TOOLS_RELEASE = "tools:release", "release tools from quarantine"
     SCHEDULES_READ = "schedules:read", "see schedules, when they are due and what became of it"
     SCHEDULES_OPERATE = "schedules:operate", "pause and resume schedules, run them by hand, backfill"
     TRIGGERS_READ = "triggers:read", "see triggers, with the addresses of their webhooks"

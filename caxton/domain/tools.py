@@ -1,7 +1,9 @@
 """Tools: MCP servers that are WebAssembly modules, what they may use and what a call brings back."""
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -74,6 +76,35 @@ MOST_LIMITS = ToolLimits(memory=4 << 30, fuel=10**15, wall_time=600, message_siz
 """What a manifest can ask for."""
 
 
+class QuarantineSettings(BaseModel):
+    """`[quarantine]` of a tool.toml: after how many violations the tool takes no calls until an administrator releases it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(default=True, description="Whether violations may put it into quarantine at all.")
+    violations: int = Field(
+        default=20,
+        ge=1,
+        le=10_000,
+        description="Calls that reached a limit, or asked for what the manifest does not name, in a row or as `rate` says.",
+    )
+    rate: float = Field(
+        default=0.2, gt=0, le=1, description="Share of the calls in `window` that so many are at least."
+    )
+    window: Seconds = Field(default=600.0, ge=1, le=3600, description='Time in which they are counted, such as "10m".')
+
+    @cached_property
+    def as_breaker(self) -> BreakerSettings:
+        """The same thresholds, as those of a circuit breaker."""
+        return BreakerSettings(
+            enabled=self.enabled,
+            failures=self.violations,
+            rate=self.rate,
+            minimum=min(100_000, math.ceil(self.violations / self.rate)),
+            window=self.window,
+        )
+
+
 class FileGrant(BaseModel):
     """A folder that a tool may read (or write). A relative `path` lies in the tool's own folder and travels with it."""
 
@@ -141,6 +172,7 @@ class ToolManifest(BaseModel):
     limits: ToolLimits = ToolLimits()
     permissions: ToolPermissions = ToolPermissions()
     breaker: BreakerSettings = BreakerSettings()
+    quarantine: QuarantineSettings = QuarantineSettings()
     mcp_server: McpServer | None = Field(
         default=None, description="An ordinary MCP server in place of a module; it runs outside of the sandbox."
     )

@@ -11,8 +11,9 @@ transaction of their own a moment later, many at a time: there the breaker opens
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -22,11 +23,14 @@ from caxton.domain.breakers import ONE_AT_A_TIME, Breaker, BreakerKind, BreakerS
 from caxton.domain.errors import CaxtonError
 from caxton.domain.events import Payload
 from caxton.domain.events.breakers import CircuitBreakerClosed, CircuitBreakerHalfOpened, CircuitBreakerOpened
+from caxton.domain.events.tools import ToolQuarantined
 from caxton.domain.ids import Scope
 from caxton.domain.records import Records, Transaction
+from caxton.governance.alerts import alert
 from caxton.observability.metrics import METRICS
 from caxton.recording import journal
-from caxton.routing.directory import Directory
+from caxton.routing.decision import NOBODY
+from caxton.routing.directory import Breakers, Directory
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +62,30 @@ class _Counted:
     """In the window before this one."""
 
 
+class _Resting(Mapping[str, float]):
+    """Agents at rest, as one request sees them."""
+
+    def __init__(self, breakers: "CircuitBreakers", scope: Scope, by: str, known: Breakers) -> None:
+        self._breakers, self._scope, self._by, self._known = breakers, scope, by, known
+
+    def __getitem__(self, agent: str) -> float:
+        if (BreakerKind.AGENT, agent) not in self._known:
+            raise KeyError(agent)
+        # One that has rested since it was found here may be asked at once.
+        return self._breakers.wait(self._scope, BreakerKind.AGENT, agent, self._by) or 0.0
+
+    def __contains__(self, agent: object) -> bool:
+        if (BreakerKind.AGENT, agent) not in self._known:
+            return False
+        return self._breakers.wait(self._scope, BreakerKind.AGENT, str(agent), self._by) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for kind, name in self._known if kind is BreakerKind.AGENT and name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 class CircuitBreakers:
     """The circuit breakers of all workspaces, as one process sees them."""
 
@@ -67,6 +95,7 @@ class CircuitBreakers:
         directory: Directory,
         models: BreakerSettings,
         providers: Mapping[str, BreakerSettings] | None = None,
+        alerts: Sequence[str] = (),
     ) -> None:
         """Keep breakers in `records`.
 
@@ -75,7 +104,9 @@ class CircuitBreakers:
             directory: what is known of them here.
             models: thresholds for providers of models.
             providers: those of single providers.
+            alerts: channels that are told when a tool is quarantined.
         """
+        self.alerts = alerts
         self.records = records
         self.directory = directory
         self._models = models
@@ -106,17 +137,9 @@ class CircuitBreakers:
         return True
 
     def resting(self, scope: Scope, by: str) -> Mapping[str, float]:
-        """Agents that take no work of `by`, with the seconds after which to ask again."""
+        """Agents that take no work of `by`, with the seconds after which to ask again: found out for those that are looked up."""
         breakers = self.directory.breakers(scope)
-        if not breakers:
-            return {}
-        found: dict[str, float] = {}
-        for (kind, name), breaker in breakers.items():
-            if kind is BreakerKind.AGENT and not breaker.is_closed:
-                wait = self._wait(scope, breaker, by)
-                if wait is not None:
-                    found[name] = wait
-        return found
+        return _Resting(self, scope, by, breakers) if breakers else NOBODY
 
     def claim(self, transaction: Transaction, scope: Scope, kind: BreakerKind, name: str, by: str) -> bool:
         """Makes `by` the one call that tries. False when another one does, or it rests again."""
@@ -180,7 +203,8 @@ class CircuitBreakers:
         told.settings = settings
         told.calls.add(by, ok, code)
         if self._write is None or self._write.done():
-            self._write = asyncio.create_task(self._write_soon())
+            # In a context of its own: what it tells in the log is no request of whoever called last.
+            self._write = asyncio.create_task(self._write_soon(), context=Context())
 
     def agent_answered(self, scope: Scope, agent: AgentSpec, by: str) -> None:
         """Counts a turn that an agent has answered."""
@@ -253,7 +277,10 @@ class CircuitBreakers:
             await asyncio.sleep(max(0.0, self._written + WRITE_EVERY - time.monotonic()))
             told, self._told = self._told, {}
             try:
-                for key, changed in await self.records.write(partial(_write_all, told)):
+                for key, changed in await self.records.write(partial(_write_all, told, self.alerts)):
+                    if key[1] is BreakerKind.VIOLATIONS:
+                        log.warning('tool "%s" is quarantined', changed.name)
+                        continue
                     METRICS.breaker_changed(key[1], changed.state)
                     log.warning("the circuit breaker of %s is %s", changed.subject, changed.state)
             except CaxtonError as error:
@@ -291,7 +318,7 @@ def reset(
     return True
 
 
-def _write_all(told: Mapping[Key, _Told], transaction: Transaction) -> list[tuple[Key, Breaker]]:
+def _write_all(told: Mapping[Key, _Told], alerts: Sequence[str], transaction: Transaction) -> list[tuple[Key, Breaker]]:
     now = time.time()
     changed: list[tuple[Key, Breaker]] = []
     # In one order everywhere, so that no two transactions wait for one another.
@@ -301,6 +328,10 @@ def _write_all(told: Mapping[Key, _Told], transaction: Transaction) -> list[tupl
         found = transaction.breaker(scope, kind, name)
         before = found or Breaker(kind=kind, name=name)
         after = before.after(calls, settings, now)
+        if kind is BreakerKind.VIOLATIONS and not after.is_closed:
+            _quarantine(transaction, scope, after, alerts)
+            changed.append((key, after))
+            continue
         if after.is_forgotten(settings, now):
             if found is not None:
                 transaction.remove_breaker(scope, kind, name)
@@ -313,6 +344,19 @@ def _write_all(told: Mapping[Key, _Told], transaction: Transaction) -> list[tupl
             _tell(transaction, scope, before, after)
             changed.append((key, after))
     return changed
+
+
+def _quarantine(transaction: Transaction, scope: Scope, found: Breaker, alerts: Sequence[str]) -> None:
+    """Takes a tool out of service until an administrator releases it."""
+    if transaction.remove_breaker(scope, found.kind, found.name):
+        transaction.bump_breakers(scope)
+    violations = max(1, found.failures)
+    reason = f"{violations} violations, the last: {found.code}"
+    if not transaction.suspend_component(scope, "tool", found.name, reason):
+        return
+    told = ToolQuarantined(tool=found.name, violations=violations, calls=found.calls, reason=found.code or "")
+    transaction.add_events(scope, [_note(scope, found.kind, found.name, told, error_code=found.code)])
+    alert(transaction, scope, "quarantine", found.name, alerts, {"violations": violations, "reason": found.code})
 
 
 def _tell(transaction: Transaction, scope: Scope, before: Breaker, after: Breaker) -> None:

@@ -44,6 +44,8 @@ class Registry:
         """Rollouts under way, by agent."""
         self.withdrawn = withdrawn
         """Versions that were rolled back and that no conversation stays with."""
+        self.quarantined: Mapping[str, str] = {}
+        """Tools that take no calls until an administrator releases them, and why."""
         self.breakers: Breakers = {}
         self.breaker_generation = -1
 
@@ -70,7 +72,7 @@ class Registry:
         if name == SERVER:
             return MEMORY_TOOL
         version, state = self.tools.get(name, (None, None))
-        return version if state is ToolState.RUNNING else None
+        return version if state is ToolState.RUNNING and name not in self.quarantined else None
 
 
 MOST_VERSIONS = 4_096
@@ -136,7 +138,7 @@ def _read(
     limited = bool(transaction.budgets(scope.customer, scope.workspace))
     grants = read_grants(transaction, scope, standing)
     ended = transaction.rollouts(scope, live=False, limit=ENDED_ROLLOUTS)
-    return Registry(
+    found = Registry(
         build_index(generation, deployed),
         active,
         deployments,
@@ -145,6 +147,8 @@ def _read(
         rollouts=transaction.rollouts(scope, live=True, limit=MOST_ROLLOUTS),
         withdrawn=frozenset(rollout.candidate for rollout in ended if _takes_back(rollout)),
     )
+    found.quarantined = {c.name: c.suspended for c in components if c.kind == "tool" and c.suspended is not None}
+    return found
 
 
 def _takes_back(rollout: Rollout) -> bool:

@@ -66,7 +66,7 @@ def circuit_breakers(settings: Settings, records: Records, directory: Directory)
     """The circuit breakers, with the thresholds for providers that the settings name."""
     providers = settings.models.providers.items()
     own = {name: provider.breaker for name, provider in providers if provider.breaker is not None}
-    return CircuitBreakers(records, directory, settings.breaker, own)
+    return CircuitBreakers(records, directory, settings.breaker, own, settings.alerts.channels)
 
 
 def flow_rules(settings: Settings) -> FlowRules:

@@ -212,6 +212,7 @@ class _Server:
             build_deadline_worker,
             build_delivery,
             build_deployments,
+            build_health_worker,
             build_parts,
             build_schedule_engine,
             build_server_log,
@@ -249,6 +250,7 @@ class _Server:
             worker = build_worker(parts, client, queue, delivery)
             await self._start_worker(worker, parts.sandbox)
             self.running.background(build_deadline_worker(parts, client, queue, server_log).run())
+            self.running.background(build_health_worker(parts, client, queue).run())
             self.running.background(_deliver(parts, delivery, restarted=self.embedded))
             self.running.background(build_deployments(parts, client, queue).keep_going())
             self.running.background(build_schedule_engine(parts, client, queue).keep_applied())

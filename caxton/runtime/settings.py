@@ -15,6 +15,7 @@ from caxton.adapters.models.settings import ModelsSettings
 from caxton.domain.breakers import ProviderBreakerSettings
 from caxton.domain.ids import DEFAULT_CUSTOMER, DEFAULT_WORKSPACE, Name
 from caxton.domain.secrets import SecretReference
+from caxton.runtime.settings_healing import AlertsSettings, HealthSettings
 from caxton.runtime.settings_retention import RetentionSettings
 from caxton.runtime.settings_sections import (
     AuditSettings,
@@ -74,6 +75,8 @@ class _Shared(BaseModel):
     limits: LimitsSettings = LimitsSettings()
     flow: FlowSettings = FlowSettings()
     breaker: ProviderBreakerSettings = ProviderBreakerSettings()
+    alerts: AlertsSettings = AlertsSettings()
+    health: HealthSettings = HealthSettings()
     auth: AuthSettings = AuthSettings()
     memory: MemorySection = MemorySection()
     retention: RetentionSettings = RetentionSettings()

@@ -38,6 +38,7 @@ from caxton.domain.channels import Channel
 from caxton.domain.errors import Hint, InvalidSettings
 from caxton.domain.records import Records
 from caxton.domain.secrets import one_reference
+from caxton.governance.alerts import KIND
 from caxton.governance.breakers import CircuitBreakers
 from caxton.governance.flow import Flow
 from caxton.memory.auto_store import AutoStore
@@ -54,7 +55,9 @@ from caxton.runtime.hook_secrets import hook_secret_problem
 from caxton.runtime.memory import build_backend, build_embedder, memory_lacks
 from caxton.runtime.presence import has_gone, worker_name
 from caxton.runtime.settings import Settings
+from caxton.service.agent_health import AgentHealthWorker, HealthRules
 from caxton.service.agents import Agents
+from caxton.service.alerts import Alerts
 from caxton.service.approvals import Approvals
 from caxton.service.archive import Archive
 from caxton.service.audit_sinks import sink_view
@@ -331,7 +334,7 @@ def build_deadline_worker(parts: Parts, client: Client, task_queue: str, server_
     remember = AutoStore(parts.memories, parts.database, parts.blobs).remember if parts.memories else None
     deletions = Deletions(parts.database, engine, parts.blobs, parts.memories)
     retention = build_retention(parts, deletions)
-    handlers = {**deletions.handlers, **retention.handlers}
+    handlers = {**deletions.handlers, **retention.handlers, KIND: Alerts(engine).send}
     room = FreeRoom(parts.database)
 
     async def ensure() -> None:
@@ -339,6 +342,15 @@ def build_deadline_worker(parts: Parts, client: Client, task_queue: str, server_
         await room.give_back()
 
     return DeadlineWorker(parts.database, engine, follow, remember, handlers, ensure)
+
+
+def build_health_worker(parts: Parts, client: Client, task_queue: str) -> AgentHealthWorker:
+    """Looks after agents. Every worker has one."""
+    engine, health = Engine(client, task_queue), parts.settings.health
+    statistics = CallStatistics(parts.database, Projections(parts.database, parts.archive))
+    agents = Agents(parts.database, parts.models, parts.directory, engine, statistics)
+    rules = HealthRules(health.every, health.restarts, health.backoff, parts.settings.alerts.channels)
+    return AgentHealthWorker(parts.database, parts.models, parts.directory, agents, rules)
 
 
 def build_retention(parts: Parts, deletions: Deletions) -> Retention:
@@ -378,6 +390,12 @@ def _channels(settings: Settings) -> dict[str, Channel]:
         name: Channel(url=each.url, secret=one_reference(each.secret, each.secret_env))
         for name, each in settings.channels.items()
     }
+    for name in settings.alerts.channels:
+        if name not in found:
+            raise InvalidSettings(
+                f'alerts.channels names "{name}", and there is no such channel',
+                Hint(text=f"describe it in a table [channels.{name}], with its url and its secret"),
+            )
     for name, channel in found.items():
         problem = webhooks.secret_problem(channel)
         if problem is not None:

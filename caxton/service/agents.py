@@ -184,16 +184,32 @@ class Agents:
             start_signal_args=[digest] if digest else [],
         )
 
+    async def look_after(self, scope: Scope, name: str, command: str, grace: float, reason: str | None) -> None:
+        """Restarts or stops an agent that is not well; `reason` says why it is stopped.
+
+        Raises:
+            CaxtonError: it could not be started again.
+        """
+        component = await self.records.read(lambda transaction: self._component(transaction, scope, name))
+        await self._change(scope, component, command, StopRequest(grace=grace, reason=reason))
+
     async def _command(self, caller: Caller, name: str, command: str, grace: float | None) -> AgentView:
         scope = caller.scope
         component = await self.records.read(lambda transaction: self._component(transaction, scope, name))
-        from temporalio.client import WithStartWorkflowOperation
-
         request = StartRequest(actor=caller.actor, origin=current_origin())
         if command != "start":
             request = StopRequest(
                 actor=caller.actor, origin=current_origin(), grace=DEFAULT_GRACE if grace is None else grace
             )
+
+        await request_change(self.records, caller, f"agent.{command}", name, before=component.state)
+        await self._change(scope, component, command, request)
+        return await self.show(caller, name)
+
+    async def _change(self, scope: Scope, component: Component, command: str, request: StartRequest) -> None:
+        from temporalio.client import WithStartWorkflowOperation
+
+        name = component.name
 
         async def update() -> AgentStatus:
             start = WithStartWorkflowOperation(
@@ -210,9 +226,7 @@ class Agents:
                 command, request, start_workflow_operation=start, result_type=AgentStatus
             )
 
-        await request_change(self.records, caller, f"agent.{command}", name, before=component.state)
         await self.engine.call(update)
-        return await self.show(caller, name)
 
     def _component(self, transaction: Transaction, scope: Scope, name: str) -> Component:
         found = transaction.component(scope, "agent", name)

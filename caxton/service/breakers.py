@@ -22,7 +22,7 @@ class Breakers:
         """Those of the workspace that are not closed, or have failures to remember."""
         found = await self.records.read(lambda transaction: transaction.breakers(caller.scope))
         now = time.time()
-        return [breaker_view(breaker, now) for breaker in found]
+        return [breaker_view(breaker, now) for breaker in found if breaker.kind is not BreakerKind.VIOLATIONS]
 
     async def reset(self, caller: Caller, kind: BreakerKind, name: str) -> BreakerView:
         """Closes a breaker and forgets its failures. Returns it as it was.

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from caxton.domain.breakers import BreakerKind
-from caxton.domain.errors import Hint, NotFound, ToolError, ToolSurfaceChanged, ToolUnavailable
+from caxton.domain.errors import Hint, InvalidState, NotFound, ToolError, ToolSurfaceChanged, ToolUnavailable
 from caxton.domain.events import Payload
 from caxton.domain.events.system import ToolCalledDirectly
+from caxton.domain.events.tools import ToolReleased
 from caxton.domain.flow import FlowControl, FlowRules
 from caxton.domain.grants import Asked, Missing, ToolGrant, for_any_call, missing
 from caxton.domain.ids import Scope, new_id
@@ -25,7 +26,7 @@ from caxton.service.call_statistics import CallStatistics
 from caxton.service.changes import request_change
 from caxton.service.context import Caller
 from caxton.turns.artifacts import extract_artifacts
-from caxton.turns.breaker_calls import tool_breaker
+from caxton.turns.breaker_calls import count_violations, tool_breaker, tool_quarantined
 from caxton.turns.flow_calls import direct_call
 from caxton.turns.tool_events import EXCEEDED, declined_told, limit_told, resources, surface_told
 from caxton.turns.tool_rights import refusals_told, take_rights
@@ -120,6 +121,8 @@ class Tools:
         (component, version), grants = await self.records.read(
             lambda tx: (find_tool(tx, caller.scope, name), self.directory.registry(tx, caller.scope).grants)
         )
+        if component.suspended is not None:
+            raise tool_quarantined(name, component.suspended)
         if component.state != ToolState.RUNNING:
             raise ToolUnavailable(f'tool "{name}" is {component.state} and takes no calls')
         if version.function(function) is None:
@@ -153,9 +156,11 @@ class Tools:
                     rights=rights,
                 )
         except ToolError as error:
+            count_violations(self.breakers, caller.scope, version.manifest, call_id, error, error.refused)
             METRICS.tool_call(name, error.code, None)
             await self._record_call(caller, component, version, function, call_id, error)
             raise
+        count_violations(self.breakers, caller.scope, version.manifest, call_id, None, result.refused)
         METRICS.tool_call(name, "tool_error" if result.is_error else "ok", result.usage)
         await self._record_call(caller, component, version, function, call_id, result)
         result, artifacts = await extract_artifacts(self.blobs, caller.scope, result)
@@ -210,6 +215,27 @@ class Tools:
         ]
         await self.records.write(lambda transaction: transaction.add_events(caller.scope, events))
 
+    async def release(self, caller: Caller, name: str, reason: str) -> ToolView:
+        """Lets a quarantined tool take calls again.
+
+        Raises:
+            NotFound: there is none of that name.
+            InvalidState: it is not quarantined.
+        """
+        scope = caller.scope
+
+        def lift(transaction: Transaction) -> None:
+            component, _ = find_tool(transaction, scope, name)
+            if not transaction.suspend_component(scope, "tool", name, None):
+                raise InvalidState(f'tool "{name}" is not quarantined', details={"tool": name})
+            told = ToolReleased(tool=name, reason=reason)
+            now = datetime.now(UTC).isoformat()
+            event = note(scope, told, name, now, actor=caller.actor, deployment_id=component.deployment_id)
+            transaction.add_events(scope, [event])
+
+        await self.records.write(lift)
+        return await self.show(caller, name)
+
     async def logs(self, caller: Caller, name: str, limit: int) -> list[ToolLogLine]:
         """The latest calls of a tool with what it logged, oldest first.
 
@@ -255,6 +281,7 @@ def _view(component: Component, version: ToolVersion, statistics: Statistics | N
         digest=component.digest,
         state=ToolState(component.state),
         reason=component.reason,
+        quarantined=component.suspended,
         description=manifest.description,
         form=manifest.kind,
         sandboxed=manifest.is_sandboxed,

@@ -5,13 +5,14 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 
 from caxton.domain.breakers import BreakerKind
-from caxton.domain.errors import Hint, ModelBreakerOpen, ToolBreakerOpen
+from caxton.domain.errors import Hint, ModelBreakerOpen, ToolBreakerOpen, ToolError, ToolQuarantined
 from caxton.domain.executions import StepInput
 from caxton.domain.ids import Scope
 from caxton.domain.quantities import format_duration
+from caxton.domain.refusals import Refusals
 from caxton.domain.tools import ToolManifest
 from caxton.governance.breakers import CircuitBreakers
-from caxton.governance.faults import is_providers_fault, is_tools_fault
+from caxton.governance.faults import is_providers_fault, is_tools_fault, violation
 
 MOST_ALTERNATIVES = 10
 
@@ -69,6 +70,34 @@ def tool_breaker(
         by,
         refuse=partial(_tool_rests, manifest.name, list(alternatives)),
         own_fault=partial(is_tools_fault, own_time=own_time),
+    )
+
+
+def count_violations(
+    breakers: CircuitBreakers,
+    scope: Scope,
+    manifest: ToolManifest,
+    by: str,
+    error: ToolError | None,
+    refused: Refusals | None,
+    *,
+    own_time: bool = True,
+) -> None:
+    """Counts a call of a tool towards its quarantine: did it reach a limit, or ask for what its manifest does not name?"""
+    code = violation(error, refused or Refusals(), own_time=own_time)
+    settings = manifest.quarantine.as_breaker
+    breakers.tell(scope, BreakerKind.VIOLATIONS, manifest.name, settings, by, code is None, code)
+
+
+def tool_quarantined(tool: str, why: str, alternatives: Sequence[str] = ()) -> ToolQuarantined:
+    """The refusal of a call of a tool in quarantine."""
+    others = list(alternatives)[:MOST_ALTERNATIVES]
+    hints = [Hint(text=f"use another tool: {', '.join(others)}")] if others else []
+    return ToolQuarantined(
+        f'the tool "{tool}" is quarantined: {why}',
+        *hints,
+        Hint(text="an administrator can release it", command=f"caxton tool release {tool}"),
+        details={"tool": tool, "alternatives": others},
     )
 
 

@@ -48,9 +48,10 @@ from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import tool_span
 from caxton.recording import journal
 from caxton.recording.contents import hash_of
+from caxton.routing.directory import Registry
 from caxton.routing.similar import similar_names
 from caxton.turns.artifacts import extract_artifacts
-from caxton.turns.breaker_calls import tool_breaker
+from caxton.turns.breaker_calls import count_violations, tool_breaker, tool_quarantined
 from caxton.turns.flow_calls import tool_call
 from caxton.turns.step import StepPorts, publish_step
 from caxton.turns.time_left import deadline_of
@@ -165,7 +166,7 @@ class ToolStep:
         if self.input.refused:
             self.failure = self._not_approved(transaction)
         if self.failure is None:
-            self._check_allowed(sorted(registry.tools))
+            self._check_allowed(registry)
         return None
 
     def _not_approved(self, transaction: Transaction) -> ErrorReport:
@@ -239,8 +240,10 @@ class ToolStep:
         for attempt in range(1, attempts + 1):
             try:
                 await self._try(tool, rights, brief=brief, attempt=attempt)
+                self._count_violations(tool, None, self.result.refused)
                 break
             except ToolError as error:
+                self._count_violations(tool, error, error.refused)
                 if isinstance(error, MAY_PASS) and attempt < attempts:
                     self._say_again(error, attempt, attempts)
                     continue
@@ -271,6 +274,12 @@ class ToolStep:
                     brief=brief,
                 )
             span.answered(self.result)
+
+    def _count_violations(self, tool: ToolVersion, error: ToolError | None, refused: Refusals | None) -> None:
+        by = f"{self.input.execution_id}/{self.input.step}/{self.input.call}"
+        count_violations(
+            self.ports.breakers, self.input.scope, tool.manifest, by, error, refused, own_time=self.own_time
+        )
 
     def _failed(self, error: ToolError, asked: Asked, *, may_be_repeated: bool) -> None:
         self.took = error.usage.wall_ms / 1000 if error.usage else 0.0
@@ -335,7 +344,7 @@ class ToolStep:
             METRICS.tool_call(self.server, "tool_error" if self.result.is_error else "ok", self.result.usage)
         publish_step(self.ports, self.input, result)
 
-    def _check_allowed(self, deployed: list[str]) -> None:
+    def _check_allowed(self, registry: Registry) -> None:
         details = {"agent": self.plan.agent, "tool": self.server, "function": self.function}
         if not self.agent.spec.allows_tool(self.server, self.function):
             raise ToolNotAllowed(
@@ -343,8 +352,11 @@ class ToolStep:
                 Hint(text=f'add "{self.server}" to `tools` of agent "{self.plan.agent}"', command="caxton deploy"),
                 details=details,
             )
+        if self.tool is None and self.server in registry.quarantined:
+            others = [other for other in self.agent.spec.tools if other.partition(".")[0] != self.server]
+            raise tool_quarantined(self.server, registry.quarantined[self.server], others)
         if self.tool is None:
-            similar = similar_names(self.server, [name for name in deployed if name != self.server])
+            similar = similar_names(self.server, sorted(name for name in registry.tools if name != self.server))
             hints = [Hint(text=f'did you mean "{similar[0]}"?')] if similar else []
             raise ToolUnavailable(
                 f'tool "{self.server}" is not running',

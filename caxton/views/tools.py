@@ -20,6 +20,8 @@ class ToolView(View):
     digest: str
     state: ToolState | str
     reason: str | None = None
+    quarantined: str | None = None
+    """Why it takes no calls until an administrator releases it."""
     description: str = ""
     form: str = "component"
     """"component" or "command" for a module; "mcp" for an ordinary MCP server."""

@@ -72,6 +72,8 @@ class StopRequest(StartRequest):
 
     grace: float = DEFAULT_GRACE
     """Seconds that work in progress gets to finish."""
+    reason: str | None = None
+    """Why, where nobody asked for it."""
 
 
 def pause_of_drain(seconds: float) -> float:
@@ -152,6 +154,9 @@ class AgentWorkflow:
     async def _stop(self, request: StopRequest) -> None:
         if self.agent.state is AgentState.STOPPED:
             return
+        if self.agent.state is AgentState.FAILED and workflow.patched("stop-what-failed"):
+            await self._change(AgentState.STOPPED, request.reason, by=request)  # it takes no work already
+            return
         await self._change(AgentState.DRAINING, by=request)
         began = workflow.time()
         deadline = began + request.grace
@@ -159,7 +164,7 @@ class AgentWorkflow:
             pause = pause_of_drain(workflow.time() - began)
             await workflow.sleep(min(pause, max(0.01, deadline - workflow.time())))
         left = f"stopped with {waiting} executions in progress" if waiting else None
-        await self._change(AgentState.STOPPED, left, by=request)
+        await self._change(AgentState.STOPPED, left or request.reason, by=request)
 
     async def _load(self) -> ErrorReport | None:
         try:

@@ -1,7 +1,7 @@
 """A notice: a channel is told of an SLA breach. It has a workflow of its own, so that no turn waits for it."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from temporalio import workflow
@@ -31,9 +31,13 @@ class Notice(BaseModel):
 
     scope: Scope
     execution_id: ExecutionId
-    cause: Literal["pressure", "breach", "suspension"]
+    cause: Literal["pressure", "breach", "suspension", "quarantine", "health"]
     level: int
     channel: str
+    about: str | None = None
+    """The agent or tool that an alert is about, which belongs to no execution: its id is the alert's own."""
+    facts: dict[str, Any] = {}
+    """What an alert tells."""
 
 
 class NoticeOutcome(BaseModel):

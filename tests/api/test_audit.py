@@ -324,6 +324,7 @@ NO_CHANGE = {
     ("POST", "/codec/encode"): "gives back what it is given, encrypted",
     ("POST", "/v1/memory/reembed"): "changes nothing while no vector is stale; tests of memory in bulk have one",
     ("POST", "/v1/hooks/{hook_id}"): "a delivery has a signature in place of a key; tests of triggers have some",
+    ("POST", "/v1/tools/{name}/release"): "needs a tool in quarantine; tests of healing have one",
     ("POST", "/v1/breakers/{kind}/{name}/reset"): "needs one that has failures; its own tests have one",
     ("POST", "/v1/agents/{name}/resume"): "needs a suspended agent; tests of service levels have one",
 }

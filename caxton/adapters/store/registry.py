@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import Row, bindparam, func, select
 
@@ -81,15 +82,16 @@ class RegistryQueries(Session):
         deployment_id: DeploymentId | None,
     ) -> None:
         """Makes `digest` the active version, in `state`."""
-        values = {
+        values: dict[str, Any] = {
             "digest": digest,
             "version": version,
             "state": state,
             "reason": None,
             "deployment_id": deployment_id,
-            "suspended": None,
             "updated_at": clock.now(),
         }
+        if kind == "agent":
+            values["suspended"] = None  # a tool stays in quarantine, whichever version is deployed
         changed = self.connection.execute(
             components.update()
             .where(in_scope(components, scope), components.c.kind == kind, components.c.name == name)

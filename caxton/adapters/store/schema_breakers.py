@@ -1,4 +1,4 @@
-"""The table of circuit breakers."""
+"""Tables of circuit breakers and of agents that are not well."""
 
 from sqlalchemy import Column, String, Table, Text
 
@@ -13,3 +13,12 @@ breakers = Table(
     Column("document", Text, nullable=False),
 )
 """Breakers that are not closed, or have failures to remember. Whatever has no row is closed."""
+
+agent_health = Table(
+    "agent_health",
+    metadata,
+    *scope_columns(),
+    Column("agent", String(NAME), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+"""Agents that are not well, and what was done for them."""

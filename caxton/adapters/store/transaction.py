@@ -1,5 +1,6 @@
 """All queries of one transaction."""
 
+from caxton.adapters.store.agent_health import AgentHealthQueries
 from caxton.adapters.store.breakers import BreakerQueries
 from caxton.adapters.store.conversations import ConversationQueries
 from caxton.adapters.store.deadlines import DeadlineQueries
@@ -25,6 +26,7 @@ from caxton.adapters.store.turns import TurnQueries
 class SqlTransaction(
     RegistryQueries,
     BreakerQueries,
+    AgentHealthQueries,
     ExecutionQueries,
     ConversationQueries,
     TurnQueries,

@@ -1,5 +1,7 @@
 """Circuit breakers."""
 
+from typing import Literal
+
 from fastapi import APIRouter
 from pydantic import BaseModel
 
@@ -12,6 +14,10 @@ from caxton.domain.permissions import Permission
 from caxton.views.breakers import BreakerView
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/breakers", tags=["governance"])
+
+
+Kind = Literal["agent", "tool", "model"]
+"""What has a circuit breaker; model: a provider of models."""
 
 
 class BreakerPage(BaseModel):
@@ -30,6 +36,6 @@ async def breakers(caller: CurrentCaller, services: UseCases) -> BreakerPage:
 
 @router.post("/{kind}/{name}/reset")
 @needs(Permission.AGENTS_OPERATE)
-async def reset(kind: BreakerKind, name: WantedName, caller: CurrentCaller, services: UseCases) -> BreakerView:
+async def reset(kind: Kind, name: WantedName, caller: CurrentCaller, services: UseCases) -> BreakerView:
     """Closes one, and forgets its failures. Answers with it as it was."""
-    return await services.breakers.reset(caller, kind, name)
+    return await services.breakers.reset(caller, BreakerKind(kind), name)

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.api.guard import GuardedRoute, needs
 from caxton.api.in_turn import in_turn
@@ -29,6 +29,14 @@ class CallBody(BaseModel):
 
     function: WantedName
     arguments: JsonObject = {}
+
+
+class ReleaseBody(BaseModel):
+    """Why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(default="", max_length=2_000, pattern=r"^[^\x00]*$")
 
 
 class LogPage(BaseModel):
@@ -79,6 +87,15 @@ async def surface(name: WantedName, caller: CurrentCaller, services: UseCases) -
 async def accept_surface(name: WantedName, body: AcceptBody, caller: CurrentCaller, services: UseCases) -> SurfaceView:
     """Accepts what the tool's MCP server offers now, if its hash is the one that is given."""
     return await services.tool_surfaces.accept(caller, name, body.surface)
+
+
+@router.post("/{name}/release")
+@needs(Permission.TOOLS_RELEASE)
+async def release(
+    name: WantedName, caller: CurrentCaller, services: UseCases, body: ReleaseBody | None = None
+) -> ToolView:
+    """Lets a quarantined tool take calls again."""
+    return await services.tools.release(caller, name, body.reason if body else "")
 
 
 @router.get("/{name}/logs")

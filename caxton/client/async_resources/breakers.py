@@ -1,14 +1,15 @@
-"""Circuit breakers.
+"""Circuit breakers, and quarantine.
 
 `sync_resources/breakers.py` is generated from this file by `python -m caxton.client.unasync`.
 """
 
 from caxton.client.async_resources.calls import AsyncCalls, segment
 from caxton.views.breakers import BreakerView
+from caxton.views.tools import ToolView
 
 
 class AsyncBreakerCalls(AsyncCalls):
-    """Circuit breakers."""
+    """Circuit breakers, and quarantine."""
 
     async def breakers(self) -> list[BreakerView]:
         """Circuit breakers of the workspace that are not closed, or have failures to remember."""
@@ -22,3 +23,7 @@ class AsyncBreakerCalls(AsyncCalls):
             name: which.
         """
         return BreakerView.model_validate(await self._post(f"/v1/breakers/{segment(kind)}/{segment(name)}/reset", None))
+
+    async def release_tool(self, name: str, reason: str = "") -> ToolView:
+        """Lets a quarantined tool take calls again; `reason` is for the log."""
+        return ToolView.model_validate(await self._post(f"/v1/tools/{segment(name)}/release", {"reason": reason}))

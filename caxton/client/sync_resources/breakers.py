@@ -1,14 +1,15 @@
-"""Circuit breakers.
+"""Circuit breakers, and quarantine.
 
 Generated from `async_resources/breakers.py` by `python -m caxton.client.unasync`.
 """
 
 from caxton.client.sync_resources.calls import Calls, segment
 from caxton.views.breakers import BreakerView
+from caxton.views.tools import ToolView
 
 
 class BreakerCalls(Calls):
-    """Circuit breakers."""
+    """Circuit breakers, and quarantine."""
 
     def breakers(self) -> list[BreakerView]:
         """Circuit breakers of the workspace that are not closed, or have failures to remember."""
@@ -22,3 +23,7 @@ class BreakerCalls(Calls):
             name: which.
         """
         return BreakerView.model_validate(self._post(f"/v1/breakers/{segment(kind)}/{segment(name)}/reset", None))
+
+    def release_tool(self, name: str, reason: str = "") -> ToolView:
+        """Lets a quarantined tool take calls again; `reason` is for the log."""
+        return ToolView.model_validate(self._post(f"/v1/tools/{segment(name)}/release", {"reason": reason}))

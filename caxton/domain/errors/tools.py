@@ -57,6 +57,13 @@ class ToolBreakerOpen(ToolUnavailable):
     title = "The tool keeps failing, and rests"
 
 
+class ToolQuarantined(ToolUnavailable):
+    """`details["alternatives"]` names other tools that the agent may use."""
+
+    code = "tool_quarantined"
+    title = "The tool is quarantined until an administrator releases it"
+
+
 class ToolInputInvalid(ToolError):
     code = "tool_input_invalid"
     status = 422

@@ -207,9 +207,13 @@ class AgentStopped(AgentEvent):
 
 
 class AgentHealthChecked(AgentEvent):
-    """An agent was tried."""
+    """An agent that is not well was restarted or stopped, or is well again."""
 
-    sentence: ClassVar[str] = '"{name}" is {status}'
-    reserved: ClassVar[str] = "health probes"
+    sentence: ClassVar[str] = '"{name}": {status} {reason}'
     name: str
     status: str
+    """Restarted, Stopped or Healthy: told when it changes, not at each look."""
+    restarts: int = 0
+    """How often it was restarted since it was well."""
+    reason: str = ""
+    """Code of what is wrong."""

@@ -201,9 +201,20 @@ class ToolGrantRefused(ToolEvent):
 
 
 class ToolQuarantined(ToolEvent):
-    """A tool that keeps exceeding its limits takes no more calls."""
+    """A tool that keeps exceeding its limits, or asking for what its manifest does not name, takes no more calls."""
 
-    sentence: ClassVar[str] = 'tool "{tool}" is quarantined'
-    reserved: ClassVar[str] = "tool quarantine"
+    sentence: ClassVar[str] = 'tool "{tool}" is quarantined after {violations} violations, the last: {reason}'
     tool: str
     violations: int
+    calls: int = 0
+    """In the window of its settings; 0 where only violations in a row were counted."""
+    reason: str = ""
+    """Code of the last violation."""
+
+
+class ToolReleased(ToolEvent):
+    """An administrator let a quarantined tool take calls again."""
+
+    sentence: ClassVar[str] = 'tool "{tool}" is released from quarantine'
+    tool: str
+    reason: str = ""

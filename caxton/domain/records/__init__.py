@@ -4,6 +4,7 @@ A :class:`Records` runs a function with a :class:`Transaction`, which is made of
 :class:`Scope`, so a query without a customer cannot be written.
 """
 
+from caxton.domain.records.agent_health import AgentHealthRecords
 from caxton.domain.records.breakers import BreakerRecords
 from caxton.domain.records.contents import ContentRecords
 from caxton.domain.records.conversations import ConversationRecords, HistoryWanted
@@ -29,6 +30,7 @@ from caxton.domain.records.triggers import TriggerRecords
 from caxton.domain.records.turns import DueTurn, RaceLost, TurnInHand, TurnRecords, TurnsSoFar
 
 __all__ = [
+    "AgentHealthRecords",
     "ApiKey",
     "Backlog",
     "BegunDeployment",

@@ -15,7 +15,9 @@ class Deadline:
     scope: Scope
     execution_id: ExecutionId
     """Of what is to be taken away: any name that tells it from others."""
-    kind: Literal["pressure", "breach", "escalation", "memory", "schedule", "deletion", "contents", "retention"]
+    kind: Literal[
+        "pressure", "breach", "escalation", "memory", "schedule", "deletion", "contents", "retention", "alert"
+    ]
     """schedule: a run of a schedule waits for the execution's end."""
     level: int
     due_at: datetime

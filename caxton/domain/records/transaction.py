@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from caxton.domain.log_changes import LogChanges
+from caxton.domain.records.agent_health import AgentHealthRecords
 from caxton.domain.records.breakers import BreakerRecords
 from caxton.domain.records.contents import ContentRecords
 from caxton.domain.records.conversations import ConversationRecords
@@ -32,6 +33,7 @@ from caxton.domain.records.turns import TurnRecords
 class Transaction(
     ComponentRecords,
     BreakerRecords,
+    AgentHealthRecords,
     ExecutionRecords,
     TurnRecords,
     FlowRecords,

@@ -1,0 +1,16 @@
+"""The records port: agents that are not well."""
+
+from typing import Protocol
+
+from caxton.domain.agent_health import AgentHealth
+from caxton.domain.ids import Scope
+
+
+class AgentHealthRecords(Protocol):
+    """Agents that are not well, and what was done for them."""
+
+    def scopes_not_well(self) -> list[Scope]: ...
+    def agents_not_well(self, scope: Scope) -> list[AgentHealth]: ...
+    def agent_health(self, scope: Scope, agent: str) -> AgentHealth | None: ...
+    def put_agent_health(self, scope: Scope, health: AgentHealth) -> None: ...
+    def remove_agent_health(self, scope: Scope, agent: str) -> bool: ...
