@@ -128,7 +128,7 @@ PRINTED = {
     ],
     "how-to/run-on-a-schedule": ["Done: Report on Berlin for", "due times from"],
     "how-to/use-an-mcp-server": [
-        "notes +1.0.0 +running +not sandboxed +list_notes",
+        "notes runs outside of the sandbox",
         "To do: buy leeks",
         "(?s)offers something else.*list_notes +changed.*Mail them to me first.*may be called.*To do: buy leeks",
     ],
