@@ -301,8 +301,10 @@ def _sqlite_engine(url: URL, synchronous: str, lock_timeout: float) -> Engine:
     def configure(connection: Any, _record: Any) -> None:
         assert isinstance(connection, sqlite3.Connection)
         cursor = connection.cursor()
+        if cursor.execute("PRAGMA page_count").fetchone()[0] == 0:
+            # Counts only before the file has anything, its journal included. Later it would want the lock of writers.
+            cursor.execute("PRAGMA auto_vacuum=incremental")
         for pragma in (
-            "auto_vacuum=incremental",  # counts before the file has anything, and so before its journal is set
             "journal_mode=wal",
             f"synchronous={synchronous}",
             "foreign_keys=on",
