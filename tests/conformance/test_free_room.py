@@ -78,3 +78,14 @@ async def test_where_the_database_does_it_by_itself_nothing_is_done(database: Da
         pytest.skip("SQLite does not")
     assert not (await size(database)).shrinks
     assert await FreeRoom(database).give_back() == 0
+
+
+async def test_a_connection_is_opened_while_somebody_writes(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "caxton.db")
+    first, second = Database(url), Database(url, lock_timeout=0.1)
+    migrate(first)
+    with first.engine.connect() as writing:
+        writing.exec_driver_sql("BEGIN IMMEDIATE")
+        assert (await size(second)).shrinks
+    first.close()
+    second.close()
