@@ -180,6 +180,6 @@ def _tools(
 ) -> dict[Digest, ToolVersion]:
     """Likewise, the tools."""
     known = [tool for tool, _ in before.tools.values()] if before else []
-    # What an MCP server offers may have been accepted anew.
+    # What an MCP server offers may have been accepted again.
     found = {tool.digest: tool for tool in known if tool.manifest.is_sandboxed}
     return found | transaction.tool_versions(scope, [digest for digest in wanted if digest not in found])

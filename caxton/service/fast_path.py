@@ -29,7 +29,7 @@ BATCH_REQUESTS = 100
 """Requests in one batch at most: their work is done in a few milliseconds, and the next batch waits for it."""
 
 SHARE = 25
-"""Requests of one customer in a batch at the most, while there are others: nothing that they need takes long then."""
+"""Requests of one customer in a batch at most, while there are others: nothing that they need takes long then."""
 
 SHARED_FOR = 10.0
 """Seconds after its last request for which a customer counts as there."""
@@ -44,7 +44,7 @@ BATCHES = 4
 """Batches in progress at most."""
 
 OF_ONE = 2
-"""Batches under way with requests of one customer at the most, while there are others."""
+"""Batches under way with requests of one customer at most, while there are others."""
 
 ASIDE = 8
 """Batches beside those, of one request each: of customers that have nothing else here, and do not wait for others' many."""

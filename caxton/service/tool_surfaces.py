@@ -75,7 +75,7 @@ class ToolSurfaces:
 
         if not await self.records.write(keep):
             raise InvalidState(
-                f'the tool "{name}" was deployed or accepted anew meanwhile',
+                f'the tool "{name}" was deployed or accepted again meanwhile',
                 Hint(text="look again", command=f"caxton tool accept {name}"),
             )
         return view

@@ -98,7 +98,7 @@ async def listening(*listeners: Listener) -> AsyncGenerator[None]:
 
 
 async def settled(reads: Counter[str]) -> None:
-    """Waits until nobody reads any more."""
+    """Waits until nobody reads."""
     before = -1
     while before != reads["reads"]:
         before = reads["reads"]

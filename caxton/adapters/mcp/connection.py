@@ -74,7 +74,7 @@ class Connection:
         self.functions: list[ToolFunction] = []
         """What the server offers, as it said last."""
         self.calls = 0
-        """Calls in hand."""
+        """Calls in progress."""
         self.used_at = asyncio.get_running_loop().time()
         self.asked: list[str] = []
         """Of what kinds the server's questions to people were, all of which were declined."""

@@ -31,7 +31,7 @@ class LoopThread:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make(), self._started()))
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]], patience: float) -> None:
-        """Runs `last`, for so many seconds at the most, and ends the thread. Blocks; nothing runs there afterwards."""
+        """Runs `last`, for so many seconds at most, and ends the thread. Blocks; nothing runs there afterwards."""
         with self._lock:
             self._closed = True
             loop, thread = self._loop, self._thread

@@ -1,4 +1,4 @@
-"""Connections to servers: kept between calls of one workspace, closed when idle, opened anew when their server is gone."""
+"""Connections to servers: kept between calls of one workspace, closed when idle, opened again when their server is gone."""
 
 import asyncio
 from collections.abc import AsyncGenerator

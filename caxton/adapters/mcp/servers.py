@@ -191,7 +191,7 @@ class McpServers:
             try:
                 made = await self._connections().get(key, access, subject.limits.message_size)
                 await made.current()
-            except connections.Lost:  # of an earlier call, and its server was begun anew
+            except connections.Lost:  # of an earlier call, and its server was started over
                 made = await self._connections().get(key, access, subject.limits.message_size)
                 await made.current()
             return made

@@ -166,7 +166,7 @@ class FlowQueries(Session):
         return self.connection.execute(select(_places.step).limit(1)).first() is not None
 
     def workers_of_places(self) -> set[str | None]:
-        """Workers that have calls in hand, and None where calls wait that none of them has; empty if there are no calls."""
+        """Workers that have calls in progress, and None where calls wait that none of them has; empty if there are no calls."""
         named = select(_places.worker).where(_places.worker.is_not(None)).distinct()
         waits = select(_places.worker).where(_places.worker.is_(None)).limit(1)
         return {*self.connection.execute(named).scalars(), *self.connection.execute(waits).scalars()}

@@ -27,7 +27,7 @@ class SizeQueries(Session):
         return DatabaseSize(page * pages, page * free, shrinks=vacuum == INCREMENTAL)
 
     def give_back(self, most: int) -> int:
-        """Gives free room at the end of the database back to the disk: so many bytes at the most. Returns how many.
+        """Gives free room at the end of the database back to the disk: so many bytes at most. Returns how many.
 
         PostgreSQL's autovacuum does so by itself. A file that was made without it does not.
         """
