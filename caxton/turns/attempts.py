@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from caxton.domain.costly_work import STOPPED
-from caxton.domain.errors import CaxtonError
+from caxton.domain.errors import CaxtonError, ErrorReport
 from caxton.domain.events import SYSTEM
 from caxton.domain.events.executions import ModelAttemptFailed
 from caxton.domain.executions import Plan, StepInput
@@ -14,6 +14,21 @@ from caxton.recording import journal
 
 ATTEMPT = "attempt"
 """Kind of the records of model calls that brought nothing. Their `call` counts downwards: -1 is a step's first attempt."""
+
+
+class GivenUp(CaxtonError):
+    """Carries an error that another attempt might fix, where there is to be none."""
+
+    code = "given_up"
+
+    def __init__(self, error: CaxtonError) -> None:
+        """Wrap `error`."""
+        super().__init__(error.message, *error.hints, details=error.details)
+        self._report = error.report()
+
+    def report(self) -> ErrorReport:
+        """The wrapped error's report."""
+        return self._report.model_copy(update={"retryable": False, "retry_after": None})
 
 
 def record_attempts(

@@ -42,7 +42,7 @@ from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import model_span
 from caxton.recording import journal
 from caxton.recording.contents import pack
-from caxton.turns.attempts import ATTEMPT, record_attempts, stopped_attempt
+from caxton.turns.attempts import ATTEMPT, GivenUp, record_attempts, stopped_attempt
 from caxton.turns.breaker_calls import model_breaker
 from caxton.turns.flow_calls import is_limited, model_call, model_place
 from caxton.turns.known_steps import Known
@@ -55,21 +55,6 @@ from caxton.turns.time_left import deadline_of, out_of_time
 
 USELESS_ANSWERS = 2
 """How many answers that make no sense a model may give in a step. They are paid for, and asked for with the same request."""
-
-
-class GivenUp(CaxtonError):
-    """Carries an error that another attempt might fix, where there is to be none."""
-
-    code = "given_up"
-
-    def __init__(self, error: CaxtonError) -> None:
-        """Wrap `error`."""
-        super().__init__(error.message, *error.hints, details=error.details)
-        self._report = error.report()
-
-    def report(self) -> ErrorReport:
-        """The wrapped error's report."""
-        return self._report.model_copy(update={"retryable": False, "retry_after": None})
 
 
 class ModelStep:

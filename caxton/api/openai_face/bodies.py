@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from caxton.domain.caller_context import CallerContext, Said
 from caxton.domain.capabilities import CapabilityRequest
-from caxton.domain.errors import InvalidInput, NotFound
+from caxton.domain.errors import HttpVersionNotSupported, InvalidInput, NotFound
 from caxton.domain.executions import Target
 from caxton.domain.ids import is_name
 
@@ -147,6 +147,16 @@ def read_body(model: type[BodyT], content: bytes) -> BodyT:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"][:4]) or "body"
         raise _wrong(f"{place}: {first['msg']}"[:500], place[:100]) from None
+
+
+def check_stream(wanted: bool | None, *, streams: bool) -> None:
+    """Refuses a stream where none can be told.
+
+    Raises:
+        HttpVersionNotSupported: so it is.
+    """
+    if wanted and not streams:
+        raise HttpVersionNotSupported("a stream cannot be told in HTTP/1.0", "use HTTP/1.1")
 
 
 def target_of(model: str) -> Target:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from caxton.api.openai_face.asking import Answer, answer_of, failure, not_yet, response_id, spoken, wait_for
-from caxton.api.openai_face.bodies import ChatBody, chat_request, read_body, target_of
+from caxton.api.openai_face.bodies import ChatBody, chat_request, check_stream, read_body, target_of
 from caxton.api.openai_face.errors import error_body
 from caxton.api.openai_face.stops import Stops, cut
 from caxton.api.services import Services
@@ -31,7 +31,13 @@ ENDS: Final = "data: [DONE]\n\n"
 
 
 async def complete(
-    caller: Caller, services: Services, content: bytes, *, key: str | None, conversation: str | None
+    caller: Caller,
+    services: Services,
+    content: bytes,
+    *,
+    key: str | None,
+    conversation: str | None,
+    streams: bool = True,
 ) -> Response:
     """Answers `POST /chat/completions`.
 
@@ -41,11 +47,13 @@ async def complete(
         content: the request's body.
         key: its idempotency key.
         conversation: what the header CONVERSATION says.
+        streams: whether the answer may be a stream.
 
     Raises:
         CaxtonError: it cannot be answered.
     """
     body = read_body(ChatBody, content)
+    check_stream(body.stream, streams=streams)
     target = target_of(body.model)
     text, context = chat_request(body, keeps_history=conversation not in (None, NEW))
     asked = Ask(target, text, idempotency_key=key, context=context)

@@ -1,5 +1,6 @@
 """Errors as clients of OpenAI's API expect them: `{"error": {"message", "type", "param", "code"}}`."""
 
+import json
 from typing import Any, Final
 
 from starlette.responses import JSONResponse
@@ -49,6 +50,13 @@ def error_body(error: CaxtonError, request_id: str | None) -> dict[str, Any]:
     }
 
 
+class _ErrorResponse(JSONResponse):
+    """Can be written whatever was quoted of the request."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
+
+
 def error_response(error: CaxtonError, request_id: str | None) -> JSONResponse:
     """The response that tells `error`. Clients try again by themselves only where that may help."""
     headers = {"x-should-retry": "true" if error.retryable else "false"}
@@ -60,4 +68,4 @@ def error_response(error: CaxtonError, request_id: str | None) -> JSONResponse:
         headers["Allow"] = ", ".join(error.details.get("allow", []))
     if error.status == 415:
         headers["Accept"] = ", ".join(error.details.get("accept", []))
-    return JSONResponse({"error": error_body(error, request_id)}, error.status, headers)
+    return _ErrorResponse({"error": error_body(error, request_id)}, error.status, headers)

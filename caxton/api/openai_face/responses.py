@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from caxton.api.openai_face.asking import Answer, answer_of, execution_of, failure, response_id, wait_for
-from caxton.api.openai_face.bodies import ResponsesBody, read_body, responses_request, target_of
+from caxton.api.openai_face.bodies import ResponsesBody, check_stream, read_body, responses_request, target_of
 from caxton.api.openai_face.chat import facts, finish_reason, said
 from caxton.api.services import Services
 from caxton.api.sse import STILL_HERE, EventStream, encode_event
@@ -21,7 +21,9 @@ from caxton.service.turns import Ask
 FORMATS: Final = {"format": {"type": "text"}}
 
 
-async def create(caller: Caller, services: Services, content: bytes, *, key: str | None) -> Response:
+async def create(
+    caller: Caller, services: Services, content: bytes, *, key: str | None, streams: bool = True
+) -> Response:
     """Answers `POST /responses`.
 
     Args:
@@ -29,11 +31,13 @@ async def create(caller: Caller, services: Services, content: bytes, *, key: str
         services: the use cases.
         content: the request's body.
         key: its idempotency key.
+        streams: whether the answer may be a stream.
 
     Raises:
         CaxtonError: it cannot be answered.
     """
     body = read_body(ResponsesBody, content)
+    check_stream(body.stream, streams=streams)
     target = target_of(body.model)
     text, context = responses_request(body)
     asked = Ask(target, text, idempotency_key=key, context=context)

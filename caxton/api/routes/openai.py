@@ -25,6 +25,11 @@ def _answers(what: str, *, streams: bool = False) -> dict[int | str, dict[str, A
     return {200: {"description": what, "content": content}}
 
 
+def _streams(request: Request) -> bool:
+    """Whether the answer may be a stream, which HTTP/1.0 cannot tell."""
+    return request.scope["http_version"] != "1.0"
+
+
 ConversationHeader = Annotated[
     str | None,
     Header(
@@ -74,7 +79,8 @@ async def chat_completions(
     from caxton.api.openai_face.chat import complete
 
     body = await request.body()
-    return await complete(caller, services, body, key=idempotency_key, conversation=conversation)
+    streams = _streams(request)
+    return await complete(caller, services, body, key=idempotency_key, conversation=conversation, streams=streams)
 
 
 @router.post(
@@ -90,7 +96,7 @@ async def responses(
     """The same as a response, with which the next one can go on by `previous_response_id`."""
     from caxton.api.openai_face.responses import create
 
-    return await create(caller, services, await request.body(), key=idempotency_key)
+    return await create(caller, services, await request.body(), key=idempotency_key, streams=_streams(request))
 
 
 @router.get("/responses/{response_id}", response_class=Response, responses=_answers("OpenAI's response."))
