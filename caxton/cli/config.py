@@ -53,7 +53,7 @@ def _shown(name: str, value: Any) -> str:
 
     from caxton.domain.quantities import format_duration, format_size
 
-    if value is None or (isinstance(value, (list, dict)) and not value):
+    if value in (None, [], {}):
         return "–"
     if name.endswith("_bytes"):
         return format_size(value)
