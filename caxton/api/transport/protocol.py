@@ -234,8 +234,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _forget_body(self) -> None:
         """Lets go of what nobody will read: a connection and its requests hold one another until the collector comes by."""
-        if self.cycle is not None:
-            self.cycle.body = bytearray()
+        cycle = cast("Any", self.cycle)
+        if cycle is not None:  # as long as nothing was asked
+            cycle.body = bytearray()
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn says to what is not HTTP."""
