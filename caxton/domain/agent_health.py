@@ -22,7 +22,7 @@ class Trouble(BaseModel):
     """Of the error."""
     message: str
     since: float = 0.0
-    """When it was found; 0 for what is found anew at each look, such as a model that is not configured."""
+    """When it was found; 0 for what is found again at each look, such as a model that is not configured."""
 
 
 class AgentHealth(BaseModel):

@@ -29,7 +29,7 @@ AT_A_TIME = 500
 """Agents of one look, so that thousands take little of it: with more than so many, each is looked at in turn."""
 
 GRACE = 5.0
-"""Seconds that work in hand of an agent gets that is restarted or stopped."""
+"""Seconds that work in progress of an agent gets that is restarted or stopped."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class AgentHealthWorker:
         known = transaction.agent_health(found.scope, found.agent)
         health, now = known or AgentHealth(agent=found.agent), time.time()
         if component is None or component.digest != found.digest or component.state == AgentState.STOPPED:
-            if known is not None:  # deployed anew, removed, or stopped by somebody
+            if known is not None:  # deployed again, removed, or stopped by somebody
                 transaction.remove_agent_health(found.scope, found.agent)
             return "wait"
         if component.state not in (AgentState.RUNNING, AgentState.FAILED) or (

@@ -9,11 +9,11 @@ UNLOADABLE = Trouble(code="model_not_configured", message="no key")
 
 
 @pytest.mark.requirement("AGT-5")
-@pytest.mark.parametrize("anew", [True, False])
-def test_three_restarts_each_after_twice_the_time_and_then_it_is_stopped(anew: bool) -> None:
+@pytest.mark.parametrize("again", [True, False])
+def test_three_restarts_each_after_twice_the_time_and_then_it_is_stopped(again: bool) -> None:
     health, now, pauses = AgentHealth(agent="a"), 10.0, []
     for _ in range(3):
-        trouble = FAILING.model_copy(update={"since": now}) if anew else UNLOADABLE
+        trouble = FAILING.model_copy(update={"since": now}) if again else UNLOADABLE
         assert health.verdict(trouble, now, 3) == "restart"
         health = health.restarted(trouble, now, 10)
         pauses.append(health.not_before - now)

@@ -17,7 +17,7 @@ from caxton.workflows.agent import pause_of_drain
 MACHINES: list[StateMachine[Any]] = [AGENT_LIFECYCLE, CONVERSATION_LIFECYCLE, DEPLOYMENT_LIFECYCLE, TOOL_LIFECYCLE]
 
 
-@pytest.mark.requirement("AGT-2")
+@pytest.mark.requirement("AGT-4")
 @given(machine=st.sampled_from(MACHINES), data=st.data())
 def test_a_change_is_made_or_refused_with_what_would_be_legal(machine: StateMachine[Any], data: st.DataObject) -> None:
     before, after = (data.draw(st.sampled_from(list(machine.states))) for _ in range(2))
