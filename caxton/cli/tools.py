@@ -225,7 +225,7 @@ def _log_rows(lines: "Iterable[ToolLogLine]") -> "Iterator[list[str]]":
         took = milliseconds(line.duration_ms)
         yield [
             clock(line.at),
-            line.agent or "by hand",
+            line.agent or "–",
             line.function or "",
             outcome,
             took,

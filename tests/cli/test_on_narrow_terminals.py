@@ -8,6 +8,8 @@ import pytest
 
 from tests.cli.conftest import RunCli
 from tests.cli.terminal import Terminal
+from tests.support.agents import agent
+from tests.support.deploying import write_files
 
 
 @pytest.mark.parametrize("columns", [80, 60])
@@ -79,13 +81,22 @@ def test_nothing_raw_is_shown_on_a_terminal(echo: RunCli, folder: Path) -> None:
 
 
 def test_calls_and_what_they_logged_are_a_table(charts: RunCli, folder: Path) -> None:
-    call = ["tool", "call", "chart-generator.bar_chart", "--args", '{"labels": ["a"], "values": [1]}']
-    assert charts(*call, "--out", str(folder)).code == 0
+    rules = """
+[[rules]]
+[[rules.steps]]
+tool = "chart-generator.bar_chart"
+arguments = { title = "Fruit", labels = ["apples"], series = [{ name = "n", values = [1] }] }
+[[rules.steps]]
+reply = "painted"
+"""
+    write_files(folder, agent("painter", rules=rules, more='tools = ["chart-generator"]\n'))
+    assert charts("deploy").code == 0
+    assert charts("ask", "painter", "fruit").code == 0
     for columns in (60, 80):
         terminal = Terminal("tool", "logs", "chart-generator", cwd=folder, env=dict(os.environ), columns=columns)
         assert terminal.finish() == 0
         assert terminal.too_wide() == []
-        assert "by hand" in terminal.text
+        assert "painter" in terminal.text
         assert "bar_chart" in terminal.text
 
 
