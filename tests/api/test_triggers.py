@@ -237,7 +237,7 @@ def test_a_trigger_without_its_secret_is_not_deployed(api: httpx.Client, deploy:
     text = str(files["agents/clerk.toml"])
     for reference, message in (
         ("env:HOOK_NOBODY_SET", "is not set"),
-        (f"file:{words}", "is no base64"),
+        (f"file:{words}", "is not base64"),
         (f"file:{empty}", "a secret has 8 at the least"),
         (f"file:{tmp_path}/hooks/none", "cannot be read"),
     ):

@@ -103,7 +103,7 @@ def test_an_interrupted_export_and_import_go_on(run_cli: RunCli, ids: list[str],
         ("cut.ndjson", whole[:-15], "cut off"),
         ("short.ndjson", whole[: whole.index('{"end"')], "its last line is missing"),
         ("future.ndjson", whole.replace('"format":1', '"format":2'), "newer version"),
-        ("other.ndjson", "id,text\n1,x\n", "no export"),
+        ("other.ndjson", "id,text\n1,x\n", "not an export"),
         ("empty.ndjson", "", "cut off"),
     ):
         (folder / name).write_text(content)
@@ -111,7 +111,7 @@ def test_an_interrupted_export_and_import_go_on(run_cli: RunCli, ids: list[str],
         assert refused.code != 0
         assert told in refused.err, name
     (folder / "image.ndjson").write_bytes(b"\x89PNG\xff\xfe")
-    assert "no text" in run_cli("memory", "import", "image.ndjson").err
+    assert "not text" in run_cli("memory", "import", "image.ndjson").err
     assert run_cli("memory", "import", "missing.ndjson").code == 2
     assert run_cli("memory", "list").out == "nothing is remembered there\n"
     assert run_cli("memory", "import", "all.ndjson").out == "3 memories and 0 relations imported\n"
