@@ -62,6 +62,8 @@ WORK = frozenset(
 )
 """What makes an agent or a tool work, or checks one."""
 WORKING = (422, 502, 504)
+SURFACE = "/v1/tools/{name}/surface"
+"""Asks a server that is not ours: only of tools that have one."""
 
 
 class ServerSentEvent(BaseModel):
@@ -172,9 +174,9 @@ def _statuses(path: str, method: str, operation: Mapping[str, Any]) -> list[int]
         found.add(404)
     if "requestBody" in operation:
         found.update(WITH_BODY)
-    if method != "get":
+    if method != "get" or path == SURFACE:
         found.update(CHANGING)
-    if method == "post" and path in WORK:
+    if (method == "post" and path in WORK) or path == SURFACE:
         found.update(WORKING)
     if STREAMS & {*operation["responses"].get("200", {}).get("content", {})}:
         found.add(505)

@@ -160,6 +160,28 @@ def _resume_schedule(walk: Walk) -> httpx.Response:
     return _on_schedule("resume")(walk)
 
 
+def _ask_as_openai(path: str, asked: dict[str, Any]) -> Change:
+    return lambda walk: walk.post(f"/openai/v1/{path}", {"model": "quick", **asked})
+
+
+def _tell_rollout(command: str, *before: str) -> Change:
+    """Begins a rollout, does what has to come before, and then what is asked for."""
+
+    def change(walk: Walk) -> httpx.Response:
+        number = walk.known["rollouts"] = walk.known.get("rollouts", 0) + 1
+        for version in (2 * number, 2 * number + 1):
+            files = agent("staged", version=f"{version}.0.0", rules=replies(f"{version}"))
+            how = {"strategy": "canary" if version % 2 else "direct"}
+            deploy_files(walk.api, walk.folder / "staged", files, **how)
+        rollout = walk.api.get("/v1/rollouts", params={"agent": "staged"}).json()["rollouts"][0]["id"]
+        for each in before:
+            body = {"full": True} if each == "promote" else {}
+            walk.post(f"/v1/rollouts/{rollout}/{each}", body).raise_for_status()
+        return walk.post(f"/v1/rollouts/{rollout}/{command}")
+
+    return change
+
+
 METRIC = {"count": {"type": "execution_completed"}}
 BUDGET = {"resource": "requests", "period": "day"}
 NOTHING: tuple[str, ...] = ()
@@ -306,6 +328,17 @@ TABLE: dict[tuple[str, str], tuple[Change, tuple[str, ...]]] = {
         _on_schedule("backfill", {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T02:00:00Z"}),
         ("schedule_backfilled",),
     ),
+    ("POST", "/v1/rollouts/{rollout_id}/pause"): (_tell_rollout("pause"), ("rollout_paused",)),
+    ("POST", "/v1/rollouts/{rollout_id}/resume"): (_tell_rollout("resume", "pause"), ("rollout_resumed",)),
+    ("POST", "/v1/rollouts/{rollout_id}/promote"): (_tell_rollout("promote"), ("rollout_advanced",)),
+    ("POST", "/v1/rollouts/{rollout_id}/abort"): (_tell_rollout("abort"), ("rollout_rolled_back",)),
+    ("POST", "/v1/rollouts/{rollout_id}/retry"): (_tell_rollout("retry", "abort"), ("rollout_started",)),
+    ("POST", "/v1/rollouts/{rollout_id}/undo"): (_tell_rollout("undo", "promote"), ("rollout_rolled_back",)),
+    ("POST", "/openai/v1/chat/completions"): (
+        _ask_as_openai("chat/completions", {"messages": [{"role": "user", "content": "x"}]}),
+        ("execution_triggered",),
+    ),
+    ("POST", "/openai/v1/responses"): (_ask_as_openai("responses", {"input": "x"}), ("execution_triggered",)),
     ("PUT", "/v1/roles/{name}"): (
         lambda walk: walk.api.put(f"/v1/roles/{walk.known['role']}", json={"permissions": ["events:read"]}),
         ("role_defined",),
@@ -320,6 +353,7 @@ TABLE: dict[tuple[str, str], tuple[Change, tuple[str, ...]]] = {
 NO_CHANGE = {
     ("POST", "/v1/deployments/plan"): "says what would change",
     ("POST", "/v1/memory/search"): "reads; counted as memories_found",
+    ("POST", "/openai/v1/embeddings"): "computes, and keeps nothing",
     ("POST", "/codec/decode"): "reads; counted as payloads_decoded",
     ("POST", "/codec/encode"): "gives back what it is given, encrypted",
     ("POST", "/v1/memory/reembed"): "changes nothing while no vector is stale; tests of memory in bulk have one",

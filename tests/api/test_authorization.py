@@ -16,13 +16,14 @@ from caxton.domain.permissions import BUILT_IN, Permission, Reach
 from tests.api.conftest import Deploy
 from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
+from tests.support.problems import problem_of
 
 METHODS = ("get", "post", "put", "patch", "delete")
 PAGES = ("/docs", "/openapi.json", "/static-offline-docs/swagger-ui.css")
 IDS = dict.fromkeys(
     ("name", "execution_id", "conversation_id", "deployment_id", "key_id", "event_id", "approval_id", "memory_id"),
     "nope",
-) | {"digest": "0" * 64, "view": "nope", "relation_id": "nope"}
+) | {"digest": "0" * 64, "view": "nope", "relation_id": "nope", "kind": "agent"}
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def check(operation: Operation, answer: httpx.Response, allowed: frozenset[Permi
         assert answer.status_code < 500, cell
     else:
         assert answer.status_code == 403, cell
-        problem = answer.json()
+        problem = problem_of(answer)
         assert (problem["code"], problem["details"]["needed"]) == ("not_permitted", operation.permission), cell
 
 
@@ -173,7 +174,7 @@ def test_without_a_valid_key_no_route_answers(customer: Customer, caxton_server:
                 expected = 401 if operation.permission else 404 if signed else 200
                 assert answer.status_code == expected, f"{operation.method} {operation.path} {authorization}"
                 if expected == 401:
-                    assert answer.json()["code"] == "not_authenticated"
+                    assert problem_of(answer)["code"] == "not_authenticated"
 
 
 @pytest.mark.requirement("EVT-6")
@@ -199,6 +200,8 @@ def test_what_belongs_to_another_customer_or_workspace_is_not_there(
         "event_id": api.get("/v1/events").json()["events"][0]["event_id"],
         "memory_id": memory,
         "relation_id": relation,
+        "kind": "agent",
+        "rollout_id": "r_nope",
     }
     bodies: dict[str, Any] = {
         "/v1/conversations/{conversation_id}/messages": {"content": "x"},

@@ -10,6 +10,7 @@ import pytest
 from tests.api.conftest import Deploy
 from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
+from tests.support.problems import problem_of
 
 OPEN = {"/health", "/ready"}
 
@@ -43,6 +44,8 @@ def test_another_customer_sees_nothing_on_any_route(api: httpx.Client, stranger:
         "view": "nope",
         "memory_id": api.post("/v1/memory", json={"text": "ours"}).json()["id"],
         "relation_id": "rel_nope",
+        "rollout_id": "r_nope",
+        "kind": "agent",
         "grant_id": api.post("/v1/tool-grants", json={"tool": "secret", "network": ["https://ours.example"]}).json()[
             "id"
         ],
@@ -101,7 +104,7 @@ def test_only_health_answers_without_a_key(api: httpx.Client, caxton_server: Run
                 continue
             assert answer.status_code == (200 if path in OPEN else 401), path
             if path not in OPEN:
-                assert answer.json()["code"] == "not_authenticated"
+                assert problem_of(answer)["code"] == "not_authenticated"
         wrong = nobody.get("/v1/agents", headers={"Authorization": "Bearer cx_wrong"})
         assert wrong.status_code == 401
 
