@@ -48,7 +48,7 @@ class BreakerState(StrEnum):
 
 
 class BreakerSettings(BaseModel):
-    """`[breaker]` of an agent or a tool."""
+    """`[breaker]` of an agent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -80,6 +80,12 @@ class BreakerSettings(BaseModel):
     def rest(self, openings: int) -> float:
         """Seconds that it rests after it has opened so often in a row."""
         return min(self.longest, self.open_for * 2.0 ** min(openings - 1, 30))
+
+
+class ToolBreakerSettings(BreakerSettings):
+    """`[breaker]` of a tool.toml: a call that fails is made twice."""
+
+    failures: int = Field(default=10, ge=1, le=10_000, description="Failures in a row that open it.")
 
 
 class ProviderBreakerSettings(BreakerSettings):

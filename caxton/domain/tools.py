@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from caxton.domain.breakers import BreakerSettings
+from caxton.domain.breakers import BreakerSettings, ToolBreakerSettings
 from caxton.domain.capabilities import SemanticVersion
 from caxton.domain.flow import MOST_IN_FLIGHT
 from caxton.domain.ids import Digest, Name
@@ -171,7 +171,7 @@ class ToolManifest(BaseModel):
     )
     limits: ToolLimits = ToolLimits()
     permissions: ToolPermissions = ToolPermissions()
-    breaker: BreakerSettings = BreakerSettings()
+    breaker: ToolBreakerSettings = ToolBreakerSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
     mcp_server: McpServer | None = Field(
         default=None, description="An ordinary MCP server in place of a module; it runs outside of the sandbox."
