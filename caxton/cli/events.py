@@ -319,6 +319,8 @@ def _rows(events: "Iterable[Event]") -> "Iterator[list[str]]":
 
 
 def _row(event: "Event") -> list[str]:
+    from caxton.cli.facts import with_short_digests
+
     local = event.timestamp.astimezone()
     failed = event.error_code is not None
     return [
@@ -329,7 +331,7 @@ def _row(event: "Event") -> list[str]:
         ),
         style(event.event_type, "red") if failed else event.event_type,
         style(event.actor, "cyan"),
-        event.user_message,
+        with_short_digests(event.user_message),
         style(milliseconds(event.latency_ms), "dim"),
     ]
 

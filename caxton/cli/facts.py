@@ -36,6 +36,11 @@ def facts(document: Any, *, indent: str = "") -> list[str]:
     return [*table(rows, indent=indent), *below]
 
 
+def with_short_digests(text: str) -> str:
+    """`text` with digests as short as people compare them."""
+    return _DIGEST.sub(lambda found: found[0][:_DIGEST_SHOWN], text)
+
+
 def label(name: str) -> str:
     """The name of a value: without its unit, which stands behind the value."""
     unit = next((unit for unit in _UNITS if name.endswith(unit)), "")

@@ -67,7 +67,7 @@ def current() -> Invocation:
 
 
 def _remember(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
-    if context.command is not None and not context.resilient_parsing:
+    if not context.resilient_parsing:
         current().parameters = dict(_named(context.command.params))
     if value and not context.resilient_parsing and param.name:
         setattr(current(), param.name, value)

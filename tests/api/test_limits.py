@@ -63,11 +63,16 @@ def most_at_once(api: httpx.Client, event_type: str = "model_called") -> int:
 def test_an_agent_has_as_many_calls_in_flight_as_its_file_allows_and_waiting_is_not_its_time(
     api: httpx.Client, deploy: Deploy
 ) -> None:
-    limits = '[limits]\nmax_in_flight = 2\ntime = "2s"\n'
-    deploy(agent("slow", rules=replies("{{ request }}", delay=0.4), more=limits))
+    limits = '[limits]\nmax_in_flight = 2\ntime = "6s"\n'
+    deploy(agent("slow", rules=replies("{{ request }}", delay=1.2), more=limits))
     sent = send(api, "slow", 16)
-    seen = until(lambda: found if (found := queues(api).get("agent:slow")) and found["waiting"] > 4 else None)
-    assert (seen["max_in_flight"], seen["in_flight"]) == (2, 2)
+
+    def busy() -> dict[str, Any] | None:
+        found = queues(api).get("agent:slow")
+        return found if found and found["waiting"] > 4 and found["in_flight"] == 2 else None
+
+    seen = until(busy)
+    assert seen["max_in_flight"] == 2
     assert seen["oldest_seconds"] >= 0
     turns = ended(api, sent)  # the last of them waits for longer than its agent may take
     assert [turn["reply"]["content"]["text"] for turn in turns] == [f"x{number}" for number in range(16)]

@@ -193,7 +193,7 @@ def test_relations_have_properties_and_are_removed(run_cli: RunCli, ids: list[st
     for wrong in (relation.strip(), ids[0], "../agents/x", "?x=1"):
         refused = run_cli("memory", "unrelate", wrong)
         assert refused.code != 0
-        assert "there is no" in refused.err or "relation_id" in refused.err, refused.err
+        assert "there is no" in refused.err or "RELATION" in refused.err, refused.err
     assert "is not a value" in run_cli("memory", "relate", ids[0], "goes with", ids[2], "--set", "x").err
 
 

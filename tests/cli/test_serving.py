@@ -131,7 +131,7 @@ def test_a_port_that_is_taken_is_told_with_another_one(serve: Serve) -> None:
         port = taken.getsockname()[1]
         code, err = refusal(serve("serve", "--port", str(port)))
     assert code == 5
-    assert f"error: 127.0.0.1:{port} cannot be listened on" in err
+    assert f"error: 127.0.0.1:{port} is not available" in err
     assert f"caxton serve --port {port + 1}" in err
 
 
