@@ -502,4 +502,4 @@ def test_refusals_are_told_and_a_flood_of_them_is_one_event(
             if strangers:
                 break
             time.sleep(0.2)
-        assert 1 <= len(strangers) <= 3, "not one for each"
+        assert 1 <= len(strangers) <= 10, "one a minute, not one for each"
