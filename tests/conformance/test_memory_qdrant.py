@@ -55,7 +55,7 @@ def local(tmp_path: Path) -> Iterator[QdrantMemory]:
         ({"url": "http://q", "timeout": 0}, "timeout is not a number"),
         ({"url": "http://q", "prefix": "a.b"}, "prefix must have"),
         ({"url": "http://q", "api_key_env": "NO_SUCH_VARIABLE"}, "variable NO_SUCH_VARIABLE is not set"),
-        ({"url": "http://q", "api_key_env": "sk-secret"}, "no name of an environment variable"),
+        ({"url": "http://q", "api_key_env": "sk-secret"}, "not a name of an environment variable"),
     ],
 )
 def test_wrong_options_are_told_with_what_to_do(tmp_path: Path, options: dict[str, Any], message: str) -> None:

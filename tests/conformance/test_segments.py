@@ -151,7 +151,7 @@ async def test_files_that_are_no_segments_or_do_not_follow_are_refused(database:
     with pytest.raises(InvalidInput):
         LogCheck().read_segment(other)
     other.write_text(json.dumps({"sequence": 1}))
-    with pytest.raises(InvalidInput, match="no head"):
+    with pytest.raises(InvalidInput, match="not a head"):
         LogCheck().read_segment(other)
 
 
