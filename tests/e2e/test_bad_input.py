@@ -16,14 +16,17 @@ from tests.support.postgres import Postgres
 SOON = 10.0
 """Seconds: twice what is promised, for machines on which much else runs. On a quiet one the largest takes half a second."""
 
+NO_REST = "[breaker]\nenabled = false\n"
+"""For agents that fail all the time, on purpose."""
+
 AGENTS: dict[str, str | bytes] = {
     **agent("echo", rules=replies("{{ request }}")),
     **agent("slow", rules=replies("{{ request }}", delay=0.01)),
     **agent("over", rules=hands_over("echo"), more='delegates = ["echo"]\n'),
-    **agent("fails", rules="[[rules]]\n[[rules.steps]]\nfail = 'no: {{ request }}'\n"),
-    **agent("late", rules="delay = 0.01\n[[rules]]\n[[rules.steps]]\nfail = 'no: {{ request }}'\n"),
-    **agent("told", rules=hands_over("fails"), more='delegates = ["fails"]\n'),
-    **agent("kept", rules=hands_over("late", on_error="{{ request }}"), more='delegates = ["late"]\n'),
+    **agent("fails", rules="[[rules]]\n[[rules.steps]]\nfail = 'no: {{ request }}'\n", more=NO_REST),
+    **agent("late", rules="delay = 0.01\n[[rules]]\n[[rules.steps]]\nfail = 'no: {{ request }}'\n", more=NO_REST),
+    **agent("told", rules=hands_over("fails"), more='delegates = ["fails"]\n' + NO_REST),
+    **agent("kept", rules=hands_over("late", on_error="{{ request }}"), more='delegates = ["late"]\n' + NO_REST),
     **agent("given", rules=replies("{{ variables.x }}")),
 }
 MB = 1 << 20
@@ -49,7 +52,7 @@ STORES = [
 @pytest.fixture(scope="module", params=STORES)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("bad-input")
-    env: dict[str, str] = {}
+    env = {"CAXTON_HEALTH__EVERY": "1h"}
     if request.param == "postgresql":
         database: Postgres = request.getfixturevalue("postgres")
         env["CAXTON_STORE__URL"] = database.new_store()

@@ -187,7 +187,7 @@ async def test_a_stream_is_not_cut_at_characters_of_a_text(call: Call) -> None:
 
 
 async def test_a_stream_ends_with_the_error_of_the_turn(call: Call) -> None:
-    with canned(events(event("end", "error", {"code": "overloaded", "message": "too much"}))) as server:
+    with canned(events(event("end", "error", {"code": "overloaded", "message": "too much", "turn": {}}))) as server:
         (last,) = await call(server, "stream", "x_1")
     assert isinstance(last.error(), Overloaded)
 

@@ -106,7 +106,7 @@ async def test_a_failed_step_without_on_error_ends_the_turn_and_says_which():
     with pytest.raises(ExecutionFailed) as caught:
         await answer(request(analyst(), "chart sales", [result("no such column", is_error=True)]))
     assert caught.value.message == 'step 1 of rule "chart" failed (tool "csv-tools.parse"): no such column'
-    assert caught.value.details == {"rule": "chart", "step": 1}
+    assert caught.value.details == {"rule": "chart", "step": 1, "cause": "tool"}
 
 
 async def test_fail_ends_the_turn_with_its_text():
