@@ -13,7 +13,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from caxton.domain.quantities import Seconds
+from caxton.domain.quantities import Duration
 
 BUCKETS = 10
 """Parts of a window: it slides by a tenth of itself."""
@@ -60,16 +60,16 @@ class BreakerSettings(BaseModel):
     minimum: int = Field(
         default=20, ge=1, le=100_000, description="Calls that `window` needs at least before the rate counts."
     )
-    window: Seconds = Field(
+    window: Duration = Field(
         default=60.0, ge=1, le=3600, description='Time over which the rate is counted, such as "60s".'
     )
-    open_for: Seconds = Field(
+    open_for: Duration = Field(
         default=10.0,
         ge=0.1,
         le=3600,
         description='How long it rests before a call tries again, such as "10s"; twice as long after each try that fails.',
     )
-    longest: Seconds = Field(default=300.0, ge=0.1, le=86_400, description='Longest rest, such as "5m".')
+    longest: Duration = Field(default=300.0, ge=0.1, le=86_400, description='Longest rest, such as "5m".')
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
