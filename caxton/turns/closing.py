@@ -60,6 +60,8 @@ class Closing:
         self.found: ExecutionRecord | None = None
         self.agent: AgentVersion | None = None
         """Who did it, if it was begun."""
+        self.is_live = False
+        """Whether that is the version that is live."""
 
     def load(self, transaction: Transaction) -> StepResult | None:
         """Finds the execution ended already."""
@@ -105,6 +107,8 @@ class Closing:
         transaction.append_events(scope, self._events(transaction, execution, message))
         self.agent = self._agent(transaction, execution)
         if self.agent is not None:
+            registry = self.ports.directory.registry(transaction, scope)
+            self.is_live = registry.deployments.get(self.agent.name, (None, None))[0] == self.agent.digest
             record_end(transaction, scope, execution, service_level(self.agent, execution.capability))
         transaction.remove_places_of(scope, step.execution_id)
         journal.end_turn(transaction, step, execution.conversation_id)
@@ -116,7 +120,8 @@ class Closing:
         if isinstance(CaxtonError.from_report(self.error), RoutingFailed):
             METRICS.routing_failed(self.error.code)
         if self.agent is not None:
-            ok = False if is_agents_fault(self.error) else None
+            # What a candidate does says nothing of the version that is live: its rollout compares the two.
+            ok = False if self.is_live and is_agents_fault(self.error) else None
             spec, by = self.agent.spec, self.input.execution_id
             self.ports.breakers.tell(
                 self.input.scope, BreakerKind.AGENT, spec.name, spec.breaker, by, ok, self.error.code

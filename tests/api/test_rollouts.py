@@ -94,6 +94,8 @@ def test_a_worse_candidate_is_rolled_back_by_itself_and_a_good_one_goes_live(api
     found = until(over, seconds=120)
     assert (found["state"], found["verdict"], found["percent"]) == ("RolledBack", "bad", None)
     assert "messages failed" in found["reason"]
+    known = api.get("/v1/breakers").raise_for_status().json()["breakers"]
+    assert not [each for each in known if each["state"] != "Closed"], "a bad candidate does not stop the live version"
     assert shares(api, 10) == {"v1": 10}
     [event] = events(api, "rollout_rolled_back")
     assert event["agent"] == "clerk"
