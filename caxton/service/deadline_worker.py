@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
-
 from caxton.domain.errors import CaxtonError, DiskFull, EngineUnavailable, MemoryUnavailable, StoreUnavailable
 from caxton.domain.events.governance import DeadlineAbandoned
 from caxton.domain.events.memory import MemoryFailed
@@ -27,9 +24,9 @@ from caxton.governance.service_levels import escalation, record_breach, record_p
 from caxton.observability.metrics import METRICS
 from caxton.recording import journal
 from caxton.service.engine import Engine, WorkflowMissingError
-from caxton.workflows.names import notice_workflow_id, search_attributes
-from caxton.workflows.notice import Notice, NoticeWorkflow
-from caxton.workflows.policies import TASK_TIMEOUT, StepPolicy
+from caxton.service.notices import start_notice
+from caxton.workflows.notice import Notice
+from caxton.workflows.policies import StepPolicy
 from caxton.workflows.schedule import ScheduledRunWorkflow
 
 log = logging.getLogger(__name__)
@@ -241,23 +238,7 @@ class DeadlineWorker:
             level=details["level"],
             channel=details["channel"],
         )
-        try:
-            await self.engine.call(
-                lambda: self.engine.client.start_workflow(
-                    NoticeWorkflow.run,
-                    notice,
-                    id=notice_workflow_id(deadline.scope, deadline.execution_id, notice.cause, notice.level),
-                    task_queue=self.engine.task_queue,
-                    task_timeout=TASK_TIMEOUT,
-                    execution_timeout=timedelta(days=2),
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    search_attributes=search_attributes(deadline.scope),
-                    static_summary=f"tell {notice.channel}: {notice.cause}",
-                )
-            )
-        except WorkflowAlreadyStartedError:
-            return
+        await start_notice(self.engine, notice)
 
 
 async def check_deadlines(records: Records) -> str:
