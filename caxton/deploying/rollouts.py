@@ -52,7 +52,7 @@ def plan_of(version: AgentVersion, wanted: Strategy | None) -> RolloutPlan | Non
 
 
 class Rollouts:
-    """Changes of rollouts within one transaction. The caller writes `events`."""
+    """Changes of rollouts within one transaction, with their events."""
 
     def __init__(
         self, transaction: Transaction, scope: Scope, actor: str = SYSTEM, origin: Origin | None = None
@@ -178,6 +178,7 @@ class Rollouts:
                 f'another rollout of "{rollout.agent}" is under way',
                 Hint(text="see how it stands", command=f"caxton rollout status {rollout.agent}"),
             )
+        self.transaction.take_outcomes(self.scope, rollout.id)  # of messages that ended after the rollback
         found = rollout.retried(self.now)
         self._put(found)
         self._tell(found, _started(found))
@@ -234,8 +235,7 @@ class Rollouts:
             "after": new.spec.version,
         }
         notes.add(model(**facts, digest=after), agent=rollout.agent)
-        skills = {c.name for each in (new,) for c in each.spec.capabilities}
-        notes.agent(old, new, len(skills))
+        notes.agent(old, new, len(new.spec.capabilities))  # both offer the same, so no change of skills is told
         notes.schedules(rollout.agent, *set_schedules(self.transaction, self.scope, rollout.agent, new, self.now))
         notes.triggers(rollout.agent, *set_triggers(self.transaction, self.scope, rollout.agent, new, self.now))
         self.transaction.add_events(self.scope, notes.events)
@@ -266,6 +266,8 @@ class Rollouts:
         self._tell(rollout, judged)
 
     def _put(self, rollout: Rollout) -> None:
+        if not rollout.is_live:
+            self.transaction.take_outcomes(self.scope, rollout.id)  # nobody will count them
         self.transaction.put_rollout(rollout)
         self.transaction.bump_generation(self.scope)
 
