@@ -141,7 +141,7 @@ def _show(rollout: "RolloutView") -> None:
         number, stage = rollout.stage + 1, rollout.stages[min(rollout.stage, len(rollout.stages) - 1)]
         say(f"  {_bar(rollout.percent)} {rollout.percent:g} % of new conversations")
         least = f", at least {format_duration(stage.duration)}" if stage.duration else ""
-        say(f"  stage {number} of {len(rollout.stages)}, since {ago(rollout.stage_began_at)}{least}")
+        say(f"  stage {number} of {len(rollout.stages)}, began {ago(rollout.stage_began_at)}{least}")
     elif rollout.ended_at:
         say(f"  ended {ago(rollout.ended_at)}")
     if any(each.stable_messages or each.candidate_messages for each in rollout.metrics):
