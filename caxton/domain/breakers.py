@@ -195,7 +195,8 @@ class Breaker(BaseModel):
                 "since": self.since or now,
             }
         )
-        return counted.opened(settings, now) if counted._has_too_many(settings) else counted
+        # A success opens nothing, not even the one with which there are enough calls for the rate.
+        return counted.opened(settings, now) if calls.failed and counted._has_too_many(settings) else counted
 
     def opened(self, settings: BreakerSettings, now: float) -> "Breaker":
         """Open."""

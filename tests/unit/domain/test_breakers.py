@@ -89,6 +89,13 @@ def test_where_it_is_switched_off_nothing_opens_it() -> None:
     assert NEW.after(calls(*[False] * 100), off, 0).is_closed
 
 
+def test_a_success_opens_nothing_though_with_it_there_are_enough_calls_for_the_rate() -> None:
+    nine = calls(False, True, False, True, False, True, False, True, False)
+    told = NEW.after(nine, SETTINGS, 0).after(calls(True), SETTINGS, 1)
+    assert told.is_closed
+    assert told.after(calls(False), SETTINGS, 2).state is BreakerState.OPEN
+
+
 @given(st.lists(st.tuples(st.lists(st.sampled_from([True, False, None]), max_size=6), st.floats(0, 30)), max_size=30))
 def test_it_is_open_only_after_enough_failures_and_always_comes_to_try(
     told: list[tuple[list[bool | None], float]],
