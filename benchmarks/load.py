@@ -165,22 +165,23 @@ async def offer(
     parts = urlsplit(url)
     result = Result(seconds=seconds)
     pool = _Pool(parts.hostname or "", parts.port or 80, result, connections)
-    before = {name: process.cpu_times() for name, process in processes.items()}
+    before = {name: process.cpu_times() for name, process in processes.items() if process.is_running()}
     first: dict[str, int] = {}
     start = time.perf_counter()
     total = int(rate * seconds)
     while result.due < total and not over():
         elapsed = time.perf_counter() - start
         if not first and elapsed > 1:
-            first = {name: process.memory_info().rss for name, process in processes.items()}
+            first = {name: process.memory_info().rss for name, process in processes.items() if process.is_running()}
         while result.due < total and result.due / rate <= elapsed:
             pool.send(request(result.due), start + result.due / rate)
             result.due += 1
         await asyncio.sleep(0.001)
     took = time.perf_counter() - start
-    for name, process in processes.items():
+    for name, known in before.items():
+        process = processes[name]
         with suppress(psutil.NoSuchProcess):  # a helper that has ended meanwhile
-            used, known = process.cpu_times(), before[name]
+            used = process.cpu_times()
             result.shares[name] = (used.user + used.system - known.user - known.system) / took
             memory = process.memory_info().rss
             result.resident[name] = (first.get(name, memory), memory)
@@ -298,12 +299,11 @@ def figures(
         request = messages(running.url, running.key, agents)
         if warm_up:
             uvloop.run(offer(running.url, min(200.0, rates[0]), warm_up, request, {}))
-        processes = {**running.processes(), "generator": psutil.Process()}
         for rate in rates:
-            found += _run(running, f"{rate:g} messages a second", rate, seconds, request, processes, ONE_SHOT.get(rate))
+            found += _run(running, f"{rate:g} messages a second", rate, seconds, request, ONE_SHOT.get(rate))
         keyed = messages(running.url, running.key, agents, idempotency_keys=True)
         name = f"{rates[0]:g} messages a second with idempotency keys"
-        found += _run(running, name, rates[0], min(seconds, 10.0), keyed, processes, ONE_SHOT.get(rates[0]))
+        found += _run(running, name, rates[0], min(seconds, 10.0), keyed, ONE_SHOT.get(rates[0]))
         if clients:
             name = f"{rates[0]:g} messages a second through the official client"
             result = through_the_client(running, rates[0], min(seconds, 10.0), agents, clients)
@@ -311,7 +311,7 @@ def figures(
         for count in conversations:
             request = messages_of_conversations(running, client, agents, count)
             name = f"{count} a second, each to a conversation of its own"
-            found += _run(running, name, count, min(seconds, 10.0), request, processes, IN_CONVERSATIONS.get(count))
+            found += _run(running, name, count, min(seconds, 10.0), request, IN_CONVERSATIONS.get(count))
     return found
 
 
@@ -321,9 +321,9 @@ def _run(
     rate: float,
     seconds: float,
     request: Callable[[int], bytes],
-    processes: dict[str, psutil.Process],
     targets: dict[str, float] | None = None,
 ) -> list[Figure]:
+    processes = {**running.processes(), "generator": psutil.Process()}
     result = uvloop.run(offer(running.url, rate, seconds, request, processes))
     if result.sample:
         print(f"{name}: {dict(result.statuses)}, such as {result.sample[:300]!r}")

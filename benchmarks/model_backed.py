@@ -10,10 +10,11 @@ import argparse
 import asyncio
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import httpx
+import psutil
 import uvloop
 
 from benchmarks.deploy import deploy
@@ -71,9 +72,10 @@ def cpu_of(running: Server) -> tuple[float, float]:
     """Seconds of CPU and MB of memory of all processes of the server, so far."""
     cpu = memory = 0.0
     for process in running.processes().values():
-        times = process.cpu_times()
-        cpu += times.user + times.system
-        memory += process.memory_info().rss / 1e6
+        with suppress(psutil.NoSuchProcess):  # a helper that has ended meanwhile
+            times = process.cpu_times()
+            cpu += times.user + times.system
+            memory += process.memory_info().rss / 1e6
     return cpu, memory
 
 

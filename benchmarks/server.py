@@ -53,7 +53,10 @@ def processes_of(pid: int) -> dict[str, psutil.Process]:
     main = psutil.Process(pid)
     found = {"server": main}
     for process in main.children(recursive=True):
-        line = " ".join(process.cmdline())
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.NoSuchProcess:  # a helper that has ended meanwhile
+            continue
         role = next((role for sign, role in ROLES.items() if sign in line), "other")
         name, number = role, 2
         while name in found:
