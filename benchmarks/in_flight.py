@@ -7,6 +7,7 @@ flight together; it counts them itself. Memory is the most that all processes of
 import argparse
 import asyncio
 import time
+from collections import Counter
 
 import httpx
 import uvloop
@@ -59,11 +60,13 @@ def figures(calls: int = 2_000, latency: float = 60.0) -> list[Figure]:
         calls: model calls, each of a turn in a conversation of its own.
         latency: of the model, in seconds.
     """
-    with stand_in(latency, CHUNKS) as address, thinking_server(address) as running:
+    # All clients are at one address here.
+    room = {"CAXTON_SERVER__CONNECTIONS_PER_ADDRESS": "4096"}
+    with stand_in(latency, CHUNKS) as address, thinking_server(address, **room) as running:
         added, failed, memory = uvloop.run(all_at_once(running, calls, latency))
         stats = httpx.get(f"{address.removesuffix('/v1')}/stats", trust_env=False).json()
-    if failed:
-        print(f"failed, such as: {failed[0]}")
+    for status, count in Counter(text[:3] for text in failed).items():
+        print(f"{count} failed with {status}, such as: {next(text for text in failed if text.startswith(status))}")
     name = f"{calls:,} model calls at once"
     return [
         Figure(f"{name}: most in flight", float(stats["most"]), "", float(calls), higher_is_better=True),

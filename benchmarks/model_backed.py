@@ -55,10 +55,10 @@ class Run:
 
 
 @contextmanager
-def thinking_server(address: str) -> Generator[Server]:
-    """A server with an agent that uses the model at `address`, and one that a script answers for."""
+def thinking_server(address: str, **more: str) -> Generator[Server]:
+    """A server with an agent that uses the model at `address`, and one that a script answers for; `more` is its environment."""
     provider = "CAXTON_MODELS__PROVIDERS__STAND-IN__"
-    environment = {f"{provider}KIND": "openai", f"{provider}BASE_URL": address, "OPENAI_API_KEY": "none"}
+    environment = {f"{provider}KIND": "openai", f"{provider}BASE_URL": address, "OPENAI_API_KEY": "none", **more}
     with server(**environment) as running, running.client() as client:
         workspace = running.folder / "workspace"
         for path, text in {"caxton.toml": "", "agents/thinker.toml": THINKER, **ECHO}.items():
