@@ -30,6 +30,9 @@ from caxton.service.workers import Workers
 FIRST_POLL = 1.0
 """Seconds until it is looked, the first time, whether any worker has taken a turn; then less and less often."""
 
+LONGEST_POLL = 30.0
+"""Seconds between two looks at a turn in the end, should its news have been lost: under load, thousands wait for long."""
+
 LONGEST_VARIABLES = 256 << 10
 """Bytes of a request's variables as JSON, ASCII only: they are kept beside it, and read for each of its steps."""
 
@@ -241,7 +244,7 @@ class Turns:
                 return view
             if self.workers is not None:
                 await self.workers.check_taken(scope, execution_id)
-            pause = min(pause * 2, self.stream.poll)
+            pause = min(pause * 2, LONGEST_POLL)
 
     async def show(self, scope: Scope, execution_id: ExecutionId) -> TurnView:
         """A turn as it stands.

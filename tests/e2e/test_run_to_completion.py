@@ -404,60 +404,6 @@ async def calls_left(worker: Worker, request: TurnRequest) -> list[RequestedCall
     return begun.opened.last.calls
 
 
-async def test_a_tool_that_took_long_is_avoided_for_longer_each_time_until_it_is_short_again() -> None:
-    moment = 0.0
-
-    async def takes(seconds: float) -> None:
-        nonlocal moment
-        moment += seconds
-
-    found, function = ShortCalls(patience=0.02, clock=lambda: moment), ("sha256:1", "sum")
-    for seconds in (1, 2, 4):
-        await found.make([(function, lambda: takes(0.1))], found.deadline())
-        moment += seconds - 0.01
-        assert not found.expects(function)
-        moment += 0.02
-        assert found.expects(function)
-    assert await found.make([(function, lambda: takes(0.01))], found.deadline())
-    await found.make([(function, lambda: takes(0.1))], found.deadline())
-    moment += 1.01
-    assert found.expects(function)
-
-
-async def test_of_a_burst_of_calls_of_an_unknown_function_one_is_tried() -> None:
-    found, function, made = ShortCalls(), ("sha256:1", "sum"), 0
-
-    async def takes_long() -> None:
-        nonlocal made
-        made += 1
-        await asyncio.sleep(0.1)
-
-    done = await asyncio.gather(*(found.make([(function, takes_long)], found.deadline()) for _ in range(60)))
-    assert not any(done)
-    assert (made, found.in_hand) == (1, 1)
-    await asyncio.sleep(0.2)
-    assert not found.expects(function)
-    await asyncio.sleep(1)  # one burst counts once
-    assert found.expects(function)
-
-
-async def test_calls_beyond_those_at_once_wait_and_what_waits_is_not_noted_as_long() -> None:
-    found, made, most = ShortCalls(patience=5), 0, 0
-
-    async def short() -> None:
-        nonlocal made, most
-        made, most = made + 1, max(most, found.in_hand)
-        await asyncio.sleep(0.01)
-
-    calls = [((f"sha256:{number}", "sum"), short) for number in range(20)]
-    assert await found.make(calls, found.deadline())
-    assert (made, most) == (20, 4)
-    # Whose turn does not come in time is not called at all.
-    assert not await found.make(calls, found.deadline() - 5)
-    assert made == 20
-    assert all(found.expects(function) for function, _ in calls)
-
-
 async def test_limits_hold(worker: Worker) -> None:
     _, accepted = await worker.accept("few")
     assert accepted.state == "running"  # the workflow tells that it may take two steps only

@@ -18,6 +18,11 @@ from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Sc
 from caxton.domain.records import ExecutionRecord, StepRecord, TurnsSoFar
 from caxton.domain.usage import Usage
 
+_OF_TURN = (
+    select(executions)
+    .where(scope_given(executions), executions.c.root_id == bindparam("root_id"))
+    .order_by(executions.c.depth, executions.c.started_at)
+)
 _BY_ID = select(executions).where(scope_given(executions), executions.c.id.in_(bindparam("ids", expanding=True)))
 _ONE = select(executions).where(scope_given(executions), executions.c.id == bindparam("id"))
 _STEPS = (
@@ -125,12 +130,7 @@ class ExecutionQueries(Session):
 
     def executions_of_turn(self, scope: Scope, root_id: ExecutionId) -> list[ExecutionRecord]:
         """A turn's executions, the root first."""
-        query = (
-            select(executions)
-            .where(in_scope(executions, scope), executions.c.root_id == root_id)
-            .order_by(executions.c.depth, executions.c.started_at)
-        )
-        return [_execution(row) for row in self.connection.execute(query)]
+        return [_execution(row) for row in self.connection.execute(_OF_TURN, given(scope, root_id=root_id))]
 
     def turns_so_far(self, scope: Scope, ids: Sequence[ConversationId]) -> dict[ConversationId, TurnsSoFar]:
         """What earlier turns of conversations settled for the next one; those that had none are left out."""

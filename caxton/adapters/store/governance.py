@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import approval_votes, approvals, budgets, remembered_grants
-from caxton.adapters.store.session import Session, from_json, in_scope, scoped, to_json
+from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
 from caxton.domain.governance import Approval, ApprovalState, Budget, RememberedGrant, Vote, period_of
 from caxton.domain.ids import ExecutionId, Scope
 
@@ -22,6 +22,12 @@ _ADD_USE = (
         )
     )
     .values(used=bindparam("new_used"), starts_at=bindparam("new_starts_at"), warned=bindparam("new_warned"))
+)
+
+_APPROVALS_OF = (
+    select(approvals)
+    .where(scope_given(approvals), approvals.c.execution_id.in_(bindparam("ids", expanding=True)))
+    .order_by(approvals.c.requested_at, approvals.c.id)
 )
 
 
@@ -97,12 +103,8 @@ class GovernanceQueries(Session):
 
     def approvals_of(self, scope: Scope, ids: Sequence[ExecutionId]) -> list[Approval]:
         """All approvals that executions asked for, in that order."""
-        query = (
-            select(approvals)
-            .where(in_scope(approvals, scope), approvals.c.execution_id.in_(ids))
-            .order_by(approvals.c.requested_at, approvals.c.id)
-        )
-        return [_approval(row) for row in self.connection.execute(query).mappings()]
+        found = self.connection.execute(_APPROVALS_OF, given(scope, ids=list(ids)))
+        return [_approval(row) for row in found.mappings()]
 
     def add_approval(self, scope: Scope, approval: Approval) -> None:
         """Records that an action waits."""
