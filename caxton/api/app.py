@@ -18,6 +18,7 @@ from caxton.api.routes import (
     conversations,
     deployments,
     events,
+    forks,
     governance,
     keys,
     memory,
@@ -72,6 +73,7 @@ def build_api() -> FastAPI:
     )
     for module in (
         messages,
+        forks,
         conversations,
         deployments,
         rollouts,

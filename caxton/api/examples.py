@@ -8,6 +8,7 @@ EXAMPLES: Mapping[str, Any] = {
     "post /v1/conversations": {"capability": "fetch-data", "topic": "Sales"},
     "post /v1/conversations/{conversation_id}/messages": {"content": "How did sales develop?"},
     "post /v1/conversations/{conversation_id}/end": {"reason": "Completed"},
+    "post /v1/executions/{execution_id}/fork": {"at": 1, "agent": "data-fetcher"},
     "post /v1/deployments/plan": {"bundles": []},
     "post /v1/deployments": {"bundles": [], "message": "Nothing new"},
     "post /v1/agents/{name}/stop": {"grace": 10},

@@ -18,6 +18,7 @@ from caxton.service.context import Caller
 from caxton.service.conversations import Conversations
 from caxton.service.deployments import Deployments
 from caxton.service.event_log import EventLog
+from caxton.service.forks import Forks
 from caxton.service.hooks import Hooks
 from caxton.service.keys import Keys
 from caxton.service.listening import Listening
@@ -58,6 +59,7 @@ class Services:
     """All use cases of one server."""
 
     turns: Turns
+    forks: Forks
     listening: Listening
     conversations: Conversations
     agents: Agents

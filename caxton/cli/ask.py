@@ -81,7 +81,7 @@ def ask(
             if turn.state == "running" and display.is_live and not no_wait:
                 acknowledgement.progress("Waiting for the reply …")
             if no_wait:
-                _handed_in(turn)
+                handed_in(turn)
             else:
                 show_turn(caxton, turns.follow(caxton, turn, display), display, out or Path.cwd(), force=force)
         except CaxtonError as error:
@@ -134,7 +134,8 @@ def show_turn(caxton: "Caxton", turn: "TurnView", display: "TurnDisplay", folder
     remark(turns.origin(turn, scripted=scripted))
 
 
-def _handed_in(turn: "TurnView") -> None:
+def handed_in(turn: "TurnView") -> None:
+    """Shows the id of a turn that is not waited for."""
     if current().json:
         emit(turn)
         return

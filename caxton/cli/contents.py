@@ -57,7 +57,8 @@ def _title(said: "SaidInTurn") -> str:
     if said.kind == "message":
         return f"{who} → {said.receiver}"
     failed = style(" (an error)", "red") if said.is_error else ""
-    return f"{who}  {said.kind} {said.name or ''}{failed}"
+    taken = style(" (taken over)", "dim") if said.taken_over else ""
+    return f"{who}  {said.kind} {said.name or ''}{failed}{taken}"
 
 
 def _show_call(call: "ModelCall", indent: str) -> bool:

@@ -198,6 +198,16 @@ def _begins(event: "Event") -> str:
     return f"begins {event.skill_id or 'work'}"
 
 
+def _forked(event: "Event") -> str:
+    payload = event.payload
+    parts = [
+        plural(int(payload.get("model_calls") or 0), "model call"),
+        plural(int(payload.get("results") or 0), "result"),
+    ]
+    taken = f" ({' and '.join(parts)} taken over)" if payload.get("step") else ""
+    return f"goes on from {payload.get('source')} after step {payload.get('step')}{taken}"
+
+
 def _model(event: "Event") -> str:
     names: list[str] = event.payload.get("calls") or []
     calls = ", ".join(names)
@@ -230,6 +240,7 @@ def _limit(event: "Event") -> str:
 
 _TELL: "dict[str, Callable[[Event], str]]" = {
     "execution_processing": _begins,
+    "execution_forked": _forked,
     "model_called": _model,
     "model_attempt_failed": _attempt,
     "tool_executed": _tool,

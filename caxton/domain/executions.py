@@ -14,6 +14,7 @@ from caxton.domain.caller_context import CallerContext
 from caxton.domain.conversations import WhenBusy
 from caxton.domain.errors import ErrorReport, IdempotencyConflict
 from caxton.domain.events.origin import Origin
+from caxton.domain.forks import Fork
 from caxton.domain.governance import ApprovalMode, ApprovalState, RiskLevel, Verdict
 from caxton.domain.ids import (
     ConversationId,
@@ -81,6 +82,8 @@ class TurnRequest(BaseModel):
     """Where the message says so; else its capability does."""
     context: CallerContext | None = None
     """What the caller brings along."""
+    fork: Fork | None = None
+    """What is taken over from another execution."""
 
     def again(self) -> "TurnRequest":
         """The same request, to be done again under the same idempotency key: an execution of its own, always the same one."""

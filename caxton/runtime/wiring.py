@@ -76,6 +76,7 @@ from caxton.service.disk_guard import DiskGuard
 from caxton.service.engine import Engine
 from caxton.service.event_log import EventLog
 from caxton.service.fast_path import Accept, FastPath
+from caxton.service.forks import Forks
 from caxton.service.free_room import FreeRoom
 from caxton.service.hooks import Hooks
 from caxton.service.keys import Keys
@@ -455,6 +456,7 @@ def build_services(
     projections = Projections(parts.database, parts.archive)
     statistics = CallStatistics(parts.database, projections)
     return Services(
+        forks=Forks(turns),
         schedules=Schedules(parts.database, schedules, ScheduleRuns(automatic)),
         triggers=Triggers(parts.database),
         hooks=Hooks(automatic, SECRETS.get, tallies),

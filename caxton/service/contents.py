@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from caxton.domain.errors import NotFound
+from caxton.domain.forks import TAKEN_OVER
 from caxton.domain.ids import ExecutionId, Scope
 from caxton.domain.records import ExecutionRecord, Records, StepRecord, Transaction
 from caxton.views.contents import ModelCall, SaidInTurn
@@ -61,9 +62,16 @@ def _step(record: ExecutionRecord, step: StepRecord) -> SaidInTurn:
         at=step.created_at,
         execution_id=record.execution.id,
         depth=record.execution.depth,
+        step=step.step,
         sender=record.execution.agent or "",
-        name=payload.get("model") if is_model else ".".join(filter(None, (step.tool, step.function))),
+        name=payload.get("model") if is_model else _function(step),
+        taken_over=TAKEN_OVER in payload,
         text=None if held_back else payload.get("text"),
         calls=[ModelCall(name=call["name"], arguments=call.get("arguments")) for call in payload.get("calls", [])],
         is_error=bool(payload.get("is_error")) or not step.ok,
     )
+
+
+def _function(step: StepRecord) -> str:
+    """Which function of which tool was called: here, or where the step was taken over from."""
+    return step.payload.get(TAKEN_OVER) or ".".join(filter(None, (step.tool, step.function)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from caxton.domain.caller_context import CallerContext
 from caxton.domain.conversations import WhenBusy
-from caxton.domain.errors import BudgetUsedUp, ErrorReport, Hint, NotFound, PayloadTooLarge
+from caxton.domain.errors import BudgetUsedUp, ErrorReport, PayloadTooLarge
 from caxton.domain.events.origin import current_origin
 from caxton.domain.executions import RoutingStrategy, Target, TurnRequest, TurnView, cancellation_of, turn_view
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, derived_id, digest_of, id_near, new_id
@@ -26,6 +26,7 @@ from caxton.service.delivery import ConversationRef, Delivery
 from caxton.service.disk_guard import DiskGuard
 from caxton.service.fast_path import FastPath
 from caxton.service.workers import Workers
+from caxton.turns.forking import unknown_execution
 
 FIRST_POLL = 1.0
 """Seconds until it is looked, the first time, whether any worker has taken a turn; then less and less often."""
@@ -260,7 +261,7 @@ class Turns:
             if not turn:
                 waiting = transaction.turns_in_hand(scope, [execution_id]).get(execution_id)
                 if waiting is None:
-                    raise _unknown(execution_id)
+                    raise unknown_execution(execution_id)
                 return _running(execution_id, waiting.request.conversation_id)
             used = reduce(Usage.plus, (record.execution.usage for record in turn))
             root = turn[0]
@@ -293,11 +294,3 @@ async def _pause(news: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(news.wait(), seconds)
     except TimeoutError:
         return
-
-
-def _unknown(execution_id: str) -> NotFound:
-    return NotFound(
-        f'there is no execution "{execution_id}"',
-        Hint(text="see the latest", command="caxton execution show --last"),
-        details={"execution": execution_id},
-    )

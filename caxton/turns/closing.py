@@ -29,6 +29,7 @@ from caxton.domain.executions import (
     TurnOutcome,
     TurnRequest,
 )
+from caxton.domain.forks import ANSWER
 from caxton.domain.ids import MessageId
 from caxton.domain.messages import Content, Message, MessageType
 from caxton.domain.records import ExecutionRecord, Transaction
@@ -255,6 +256,8 @@ class Closing:
             calls: list[dict[str, Any]] = step.payload.get("calls", []) if step.kind == "model" else []
             for call in calls:
                 number = call["call"]
+                if ANSWER in call:
+                    continue
                 if call["kind"] == "capability":
                     child = child_id(execution_id, step.step, number)
                     if transaction.executions(scope, [child]):

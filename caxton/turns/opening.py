@@ -25,6 +25,7 @@ from caxton.domain.executions import (
     TurnOutcome,
     TurnRequest,
 )
+from caxton.domain.forks import ANSWER, EARLIER
 from caxton.domain.ids import DeploymentId, Digest, MessageId, Scope
 from caxton.domain.messages import Message, MessageType
 from caxton.domain.records import ExecutionRecord, RaceLost, Transaction, TurnsSoFar
@@ -36,6 +37,7 @@ from caxton.recording import journal
 from caxton.recording.contents import content_hash, pack, unpack
 from caxton.routing.decision import Decision, route
 from caxton.routing.directory import Registry
+from caxton.turns.forking import TakenOver, take_over, tell_fork
 from caxton.turns.step import StepPorts, publish_step
 from caxton.turns.typed_capabilities import check_wanted, content_handed_over, read_input
 
@@ -81,6 +83,8 @@ class Opening:
         self.message: Message
         """The request."""
         self.plan: Plan
+        self.fork = request.fork if step.parent_id is None else None
+        self.taken = TakenOver()
 
     @property
     def in_conversation(self) -> bool:
@@ -115,7 +119,9 @@ class Opening:
         self.routing_ms = (time.perf_counter() - started) * 1000
         self._check_loops()
         self.agent = self._version(transaction, self._side(transaction, registry))
-        self.rollout = registry.rollout_of(self.agent.name, self.agent.digest)
+        self.rollout = self._counted_for(registry, self.agent.name, self.agent.digest)
+        if self.fork is not None:
+            self.taken = take_over(transaction, self.input.scope, self.fork, self.input.execution_id, self.agent.spec)
         self.deployment_id = self._deployment(transaction, registry)
         if registry.has_budgets:
             hand_over = self.input.parent_id is not None
@@ -164,6 +170,8 @@ class Opening:
         if self.conversation is not None and not self._go_on(transaction, self.conversation):
             raise RaceLost
         transaction.add_execution(scope, self.begun)
+        for step in self.taken.steps:
+            transaction.add_step(scope, step)
         begun = self.conversation is not None or self._record_conversation(transaction, self.decision.capability)
         transaction.add_message(scope, self.message)
         if self.in_hand and self.input.parent_id is None:
@@ -178,7 +186,7 @@ class Opening:
                 notes.add(told, part=f"{told.subject} {told.period}", actor=SYSTEM)
         transaction.append_events(scope, notes.events)
         self._promise(transaction, self.begun.execution.started_at)
-        return StepResult(plan=self.plan)
+        return StepResult(plan=self.plan, **self.taken.standing)
 
     def _begin(self) -> None:
         """The execution, its request and its plan, as they will be recorded."""
@@ -220,10 +228,12 @@ class Opening:
 
     def _metadata(self) -> dict[str, Any]:
         """What is kept with the request: what its caller brought along. Work that is handed over gets nothing of it."""
-        context = self.request.context
-        if context is None or self.input.parent_id is not None:
-            return {}
-        return {CONTEXT: context.model_dump(mode="json", exclude_defaults=True)}
+        context, found = self.request.context, dict[str, Any]()
+        if context is not None and self.input.parent_id is None:
+            found[CONTEXT] = context.model_dump(mode="json", exclude_defaults=True)
+        if self.fork is not None and self.fork.earlier is not None:
+            found[EARLIER] = self.fork.earlier.model_dump(mode="json")
+        return found
 
     def after(self, result: StepResult) -> None:
         """Counts the decision."""
@@ -232,10 +242,16 @@ class Opening:
 
     def _side(self, transaction: Transaction, registry: Registry) -> Digest:
         """The version at work: the one that the conversation began with, or its side of a rollout."""
+        if self.fork is not None:
+            return self.fork.agent_digest
         pinned = self._pinned(transaction)
         if pinned is not None and pinned not in registry.withdrawn:
             return pinned
         return registry.version_for(self.decision.agent, self.request.conversation_id, self.decision.digest)
+
+    def _counted_for(self, registry: Registry, agent: str, digest: Digest) -> str | None:
+        """The rollout that the execution is counted for. A fork is work of another kind than what it would be compared with."""
+        return None if self.fork is not None else registry.rollout_of(agent, digest)
 
     def _pinned(self, transaction: Transaction) -> Digest | None:
         """The version of the chosen agent that the conversation began with: it stays on it whatever is deployed."""
@@ -323,6 +339,8 @@ class Opening:
         notes.add(delivered, actor=SYSTEM, message_id=message_id)
         processing = ExecutionProcessing(agent=agent, version=self.agent.spec.version, digest=self.agent.digest)
         notes.add(processing, actor=agent_actor(agent))
+        if self.fork is not None:
+            tell_fork(notes, self.fork, self.taken, self.agent.spec, self.request.origin)
         if self.input.parent_id is not None:
             handed = ActionDispatched(
                 action_id=journal.hand_over_id(self.input),
@@ -391,7 +409,7 @@ class Opening:
         assert execution.agent_digest is not None
         self.agent = self._version(transaction, execution.agent_digest)
         registry = self.ports.directory.registry(transaction, self.input.scope)
-        self.rollout = registry.rollout_of(execution.agent, execution.agent_digest)
+        self.rollout = self._counted_for(registry, execution.agent, execution.agent_digest)
         plan = self._plan(execution.deployment_id, execution.capability, execution.capability_version)
         return StepResult(plan=plan, **last_call(transaction, self.input.scope, execution))
 
@@ -441,7 +459,8 @@ def last_call(transaction: Transaction, scope: Scope, execution: Execution) -> d
         return {}
     step, recorded = found
     calls = [RequestedCall.model_validate(call) for call in step.payload.get("calls", [])]
-    left = [call for call in calls if call.call not in recorded]
+    answered = {call["call"] for call in step.payload.get("calls", []) if ANSWER in call}
+    left = [call for call in calls if call.call not in recorded | answered]
     last = StepResult(calls=left, usage=execution.usage, needs_approval="draft" in step.payload)
     return {"last": last, "at": step.step}
 

@@ -13,6 +13,7 @@ from caxton.domain.costly_work import COSTLY_WORK
 from caxton.domain.errors import ExecutionReplaced, MemoryUnavailable
 from caxton.domain.events import agent_actor
 from caxton.domain.executions import Execution, ExecutionState, StepInput
+from caxton.domain.forks import ANSWER, EARLIER, Earlier, HandedOver
 from caxton.domain.grants import ToolGrant
 from caxton.domain.ids import ExecutionId, Scope, derived_id
 from caxton.domain.json_schemas import as_json
@@ -239,6 +240,10 @@ class Prompt:
             return FunctionResult(
                 call["id"], call["name"], payload["text"], payload.get("structured"), bool(payload.get("is_error"))
             )
+        if ANSWER in call:
+            answer = HandedOver.model_validate(call[ANSWER])
+            text = await unpack(ports.blobs, self.step.scope, answer.content)
+            return FunctionResult(call["id"], call["name"], text, answer.data, answer.is_error)
         child = self.children.get(child_id(step.execution_id, step.step, call["call"]))
         if child is None or child[1] is None:
             return FunctionResult(call["id"], call["name"], "the other agent gave no answer", None, is_error=True)
@@ -328,7 +333,7 @@ def read_children(transaction: Transaction, scope: Scope, steps: Sequence[StepRe
         for step in steps
         if step.kind == "model"
         for call in step.payload["calls"]
-        if call["kind"] == "capability"
+        if call["kind"] == "capability" and ANSWER not in call
     ]
     if not ids:
         return {}
@@ -346,7 +351,12 @@ def _history_wanted(
     step: StepInput, agent: AgentVersion, execution: Execution, message: Message
 ) -> HistoryWanted | None:
     """What user and agents said before: nothing in a request that stands alone, or in work that was handed over."""
-    if execution.depth or step.one_shot or not agent.spec.limits.history:
+    if not agent.spec.limits.history:
+        return None
+    if EARLIER in message.metadata:
+        earlier = Earlier.model_validate(message.metadata[EARLIER])
+        return HistoryWanted(earlier.conversation_id, earlier.before, agent.spec.limits.history)
+    if execution.depth or step.one_shot:
         return None
     return HistoryWanted(execution.conversation_id, message.created_at, agent.spec.limits.history)
 
@@ -391,8 +401,14 @@ def _collect(prompt: Prompt) -> None:
     for step in prompt.steps:
         if step.kind == "tool":
             prompt.artifacts += [Artifact.model_validate(item) for item in step.payload.get("artifacts", [])]
-        elif step.payload.get("metadata", {}).get("scripted"):
+            continue
+        if step.payload.get("metadata", {}).get("scripted"):
             prompt.any_scripted = True
+        for call in step.payload.get("calls", []):
+            if ANSWER in call:
+                answer = HandedOver.model_validate(call[ANSWER])
+                prompt.artifacts += answer.artifacts
+                prompt.any_scripted = prompt.any_scripted or answer.scripted
     for _, message in prompt.children.values():
         if message is not None:
             prompt.artifacts += message.artifacts

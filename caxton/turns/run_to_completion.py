@@ -183,6 +183,8 @@ def run_to_completion(
 
     See `RunToCompletion` for the arguments.
     """
+    if opening.taken.steps:
+        return opening  # the workflow goes on behind what was taken over
     if not opening.plan.fast or (opening.ports.accepts_only and opening.agent.spec.memory.enabled):
         return opening
     try:

@@ -22,6 +22,8 @@ class SaidInTurn(View):
     at: datetime
     execution_id: ExecutionId
     depth: int = 0
+    step: int | None = None
+    """Of a model's answer or a tool's result: the step of its execution."""
     sender: str = ""
     receiver: str | None = None
     name: str | None = None
@@ -31,3 +33,5 @@ class SaidInTurn(View):
     text: str | None = None
     calls: list[ModelCall] = []
     is_error: bool = False
+    taken_over: bool = False
+    """Whether it was recorded by another execution, of which this one is a fork."""

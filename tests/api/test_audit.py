@@ -183,6 +183,11 @@ def _tell_rollout(command: str, *before: str) -> Change:
     return change
 
 
+def _fork(walk: Walk) -> httpx.Response:
+    turn = walk.post("/v1/messages", {"capability": "quick", "content": "x"}).json()
+    return walk.post(f"/v1/executions/{turn['execution_id']}/fork", {"at": 0})
+
+
 METRIC = {"count": {"type": "execution_completed"}}
 BUDGET = {"resource": "requests", "period": "day"}
 NOTHING: tuple[str, ...] = ()
@@ -222,6 +227,7 @@ TABLE: dict[tuple[str, str], tuple[Change, tuple[str, ...]]] = {
         ("events_period_set",),
     ),
     ("POST", "/v1/executions/{execution_id}/cancel"): (_cancel_execution, ("cancellation_requested",)),
+    ("POST", "/v1/executions/{execution_id}/fork"): (_fork, ("execution_triggered", "execution_forked")),
     ("PUT", "/v1/blobs/{digest}"): (_blob, ("change_requested",)),
     ("POST", "/v1/deployments"): (_deploy, ("deployment_created", "deployment_activated")),
     ("POST", "/v1/deployments/{deployment_id}/rollback"): (

@@ -206,6 +206,7 @@ def test_what_belongs_to_another_customer_or_workspace_is_not_there(
     bodies: dict[str, Any] = {
         "/v1/conversations/{conversation_id}/messages": {"content": "x"},
         "/v1/conversations/{conversation_id}/end": {"reason": "Completed"},
+        "/v1/executions/{execution_id}/fork": {"at": 0},
         "/v1/memory/{memory_id}": {},
         "/v1/schedules/{agent}/{name}/backfill": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z"},
         "/v1/tools/{name}/call": {"function": "f", "arguments": {}},

@@ -107,6 +107,12 @@ PRINTED = {
         r"the circuit breaker of agent fragile is closed; it was open",
     ],
     "how-to/event-log": [r"(?s)the chain is unbroken.*the chain is unbroken"],
+    "how-to/fork-an-execution": [
+        r"Nobody knows\.",
+        r"can be forked at:\s+0 +the request alone\s+1 +→ look-up",
+        r"It is here: Shelf 7\.",
+        r"goes on from x_\w+ after step 1 \(1 model call and 1 result taken over\)",
+    ],
     "how-to/govern-agents": ["checked the order|granted"],
     "how-to/limits-and-fairness": [r"agent clerk +2 of 2 in flight, 10/s +\d waiting +for "],
     "how-to/manage-keys-and-roles": ["(?s)(cx_.*){6}"],

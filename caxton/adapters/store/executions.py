@@ -14,6 +14,7 @@ from caxton.adapters.store.session import Session, from_json, given, in_scope, s
 from caxton.adapters.store.several import chunks, each
 from caxton.domain.errors import ErrorReport
 from caxton.domain.executions import Execution, ExecutionState
+from caxton.domain.forks import ANSWER
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
 from caxton.domain.records import ExecutionRecord, StepRecord, TurnsSoFar
 from caxton.domain.usage import Usage
@@ -322,7 +323,7 @@ def _execution(row: Row[tuple[object, ...]]) -> ExecutionRecord:
 
 
 def _digests(record: StepRecord) -> list[str]:
-    """Contents that a step refers to: files that a tool made, or a draft that is too long to stand in it.
+    """Contents that a step refers to: files that a tool or another agent made, a draft or an answer that is too long for it.
 
     Arguments and results may name any content; that proves nothing.
     """
@@ -331,8 +332,16 @@ def _digests(record: StepRecord) -> list[str]:
         artifacts: list[dict[str, str]] = payload.get("artifacts") or []
         return [artifact["digest"] for artifact in artifacts]
     draft: dict[str, Any] = payload.get("draft") or {}
-    content: dict[str, Any] = draft.get("content") or {}
-    return [content["digest"]] if record.kind == "model" and content.get("digest") else []
+    calls: list[dict[str, Any]] = payload.get("calls") or []
+    answers = [draft, *(call[ANSWER] for call in calls if ANSWER in call)]
+    return [digest for answer in answers for digest in _digests_of(answer)]
+
+
+def _digests_of(answer: dict[str, Any]) -> list[str]:
+    artifacts: list[dict[str, str]] = answer.get("artifacts") or []
+    content: dict[str, Any] = answer.get("content") or {}
+    own = [content["digest"]] if content.get("digest") else []
+    return [*(artifact["digest"] for artifact in artifacts), *own]
 
 
 def _step(row: Row[tuple[object, ...]]) -> StepRecord:

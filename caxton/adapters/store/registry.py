@@ -183,6 +183,15 @@ class RegistryQueries(Session):
             .values(definition=version.model_dump_json())
         )
 
+    def versions_of(self, scope: Scope, kind: ComponentKind, name: str) -> list[tuple[str, Digest]]:
+        """All versions of that name that there were, with their digests, the latest first."""
+        query = (
+            select(versions.c.version, versions.c.digest)
+            .where(in_scope(versions, scope), versions.c.kind == kind, versions.c.name == name)
+            .order_by(versions.c.created_at.desc())
+        )
+        return [(row.version, Digest(row.digest)) for row in self.connection.execute(query)]
+
     def agent_versions(self, scope: Scope, digests: Sequence[Digest]) -> dict[Digest, AgentVersion]:
         """Those of the versions that exist."""
         return {digest: _agent_version(digest, text) for digest, text in self._definitions(scope, "agent", digests)}

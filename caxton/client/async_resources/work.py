@@ -175,6 +175,29 @@ class AsyncWorkCalls(AsyncCalls):
         path = f"/v1/executions/{segment(execution_id)}/cancel"
         return TurnView.model_validate(await self._post(path, None, params={"conversation_id": conversation_id}))
 
+    async def fork(
+        self,
+        execution_id: str,
+        *,
+        at: int,
+        agent: str | None = None,
+        version: str | None = None,
+        wait: bool = True,
+        idempotency_key: str | None = None,
+    ) -> TurnView:
+        """Goes on from a recorded step of a turn that has ended, as a new turn. What is taken over is not called again.
+
+        Args:
+            execution_id: whose record is taken over.
+            at: the last step that is taken over, with the results of its calls; 0 for the request alone.
+            agent: who goes on; None for the agent that did it, in the version that did it.
+            version: of `agent`; None for the live one.
+            wait: return with the reply; otherwise at once, with `state` "running".
+            idempotency_key: the same key gives the same answer; one is made if None.
+        """
+        body = {"at": at, "agent": agent, "version": version}
+        return await self._turn(f"/v1/executions/{segment(execution_id)}/fork", body, wait, idempotency_key)
+
     async def events(self, execution_id: str) -> list[Event]:
         """The events of a turn, oldest first."""
         found = await self._get(f"/v1/executions/{segment(execution_id)}/events")

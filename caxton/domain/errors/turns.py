@@ -26,6 +26,15 @@ class ExecutionReplaced(ExecutionCancelled):
     title = "Another message replaced this one"
 
 
+class RecordDeleted(CaxtonError):
+    """What an execution recorded is needed, and has been deleted by hand or by retention."""
+
+    code = "record_deleted"
+    status = 410
+    exit_code = 4
+    title = "What was recorded has been deleted"
+
+
 class ChannelFailed(CaxtonError):
     """A channel refused a notice, or is not configured: telling it again would not help."""
 

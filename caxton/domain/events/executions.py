@@ -31,6 +31,22 @@ class ExecutionProcessing(ExecutionEvent):
     digest: str | None = None
 
 
+class ExecutionForked(ExecutionEvent):
+    """An execution goes on from a step of another one. What is taken over was not done again."""
+
+    sentence: ClassVar[str] = "goes on from {source} after step {step}, with {agent} {version}"
+    source: str
+    """The execution whose record was taken over."""
+    step: int
+    """The last step that was taken over; 0 for the request alone."""
+    model_calls: int = 0
+    """Answers of models that were taken over."""
+    results: int = 0
+    """Results of tools and of other agents that were taken over."""
+    agent: str = ""
+    version: str = ""
+
+
 class ExecutionCompleted(ExecutionEvent):
     """An execution ended with a reply."""
 

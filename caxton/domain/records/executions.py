@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from caxton.domain.errors import ErrorReport
 from caxton.domain.executions import Execution, ExecutionState
+from caxton.domain.forks import TAKEN_OVER
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
 from caxton.domain.records.turns import TurnsSoFar
 from caxton.domain.usage import Usage
@@ -44,7 +45,8 @@ class ExecutionRecord:
 
     def usage_after(self, steps: Iterable[StepRecord]) -> Usage:
         """What it has used with all its `steps`. Tool calls side by side do not know of each other: they are counted."""
-        used, calls = self.execution.usage, sum(step.kind == "tool" for step in steps)
+        own = [step for step in steps if step.kind == "tool" and TAKEN_OVER not in step.payload]
+        used, calls = self.execution.usage, len(own)
         return used if used.tool_calls == calls else used.model_copy(update={"tool_calls": calls})
 
 

@@ -1,0 +1,159 @@
+"""Forks: new executions that take over what old ones recorded."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from caxton.domain.agents import AgentVersion
+from caxton.domain.caller_context import KEY as CONTEXT
+from caxton.domain.caller_context import CallerContext
+from caxton.domain.errors import Hint, InvalidInput, NotFound
+from caxton.domain.events.origin import current_origin
+from caxton.domain.executions import Execution, Target, TurnRequest, TurnView
+from caxton.domain.forks import EARLIER, Earlier, Fork
+from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope, digest_of, id_near
+from caxton.domain.messages import Message
+from caxton.domain.permissions import Permission
+from caxton.domain.records import ExecutionRecord, Transaction
+from caxton.observability.tracing import current_traceparent
+from caxton.service.context import Caller
+from caxton.service.turns import Turns
+from caxton.turns.forking import forkable, record_deleted
+
+
+@dataclass(frozen=True, slots=True)
+class ForkWanted:
+    """What is to be forked, and who goes on with it."""
+
+    execution_id: ExecutionId
+    at: int
+    """The last step that is taken over; 0 for the request alone."""
+    agent: str | None = None
+    """None for the agent that did it, in the version that did it."""
+    version: str | None = None
+    """Of `agent`; None for the one that is live."""
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    record: ExecutionRecord
+    message: Message
+    version: AgentVersion
+
+    @property
+    def execution(self) -> Execution:
+        return self.record.execution
+
+
+class Forks:
+    """Use cases on forks."""
+
+    def __init__(self, turns: Turns) -> None:
+        """Have `turns` accept what is forked."""
+        self.turns = turns
+
+    async def fork(self, caller: Caller, wanted: ForkWanted, *, wait: float | None) -> TurnView:
+        """Goes on from a step of an execution that has ended, as a turn of its own in a conversation of its own.
+
+        Args:
+            caller: who wants it.
+            wanted: what is taken over, and who goes on.
+            wait: seconds to wait for the reply; None not to wait.
+
+        Raises:
+            NotFound: there is no such execution, or no such version of the agent.
+            InvalidState: the execution has not ended.
+            InvalidInput: there is no such step, nothing follows it, or the agent does not offer what was asked for.
+            RecordDeleted: what it did has been deleted.
+            NotPermitted: the caller may not read executions, or not run a version that is not live.
+        """
+        caller.require(Permission.MESSAGES_READ)
+        if wanted.version is not None:
+            caller.require(Permission.DEPLOYMENTS_WRITE)
+        turns, scope = self.turns, caller.scope
+        turns.fast_path.check(scope.customer)
+        turns.disk.require()
+        found = await turns.records.read(lambda transaction: _find(transaction, scope, wanted))
+        return await turns.submit(self._request(caller, wanted, found), wait=wait)
+
+    def _request(self, caller: Caller, wanted: ForkWanted, found: _Found) -> TurnRequest:
+        execution_id = self.turns.execution_id(caller.scope, "", wanted.idempotency_key)
+        what = ("fork", wanted.execution_id, str(wanted.at), found.version.digest)
+        context = found.message.metadata.get(CONTEXT)
+        return TurnRequest(
+            scope=caller.scope,
+            conversation_id=ConversationId(id_near("c", execution_id)),
+            execution_id=execution_id,
+            message_id=MessageId(id_near("m", execution_id, "request")),
+            content=found.message.content,
+            target=Target(agent=found.version.name, capability=found.execution.capability),
+            fingerprint=digest_of("\x1f".join(what).encode()),
+            one_shot=True,
+            variables=found.record.variables,
+            traceparent=current_traceparent(),
+            channel=caller.channel,
+            origin=current_origin(),
+            sent_at=datetime.now(UTC),
+            requester=caller.principal,
+            context=None if context is None else CallerContext.model_validate(context),
+            fork=Fork(
+                execution_id=wanted.execution_id,
+                step=wanted.at,
+                agent_digest=found.version.digest,
+                actor=caller.actor,
+                earlier=_earlier(found),
+            ),
+        )
+
+
+def _find(transaction: Transaction, scope: Scope, wanted: ForkWanted) -> _Found:
+    execution = forkable(transaction, scope, wanted.execution_id)
+    message = transaction.message(scope, execution.message_id)
+    if message is None:
+        raise record_deleted(execution.id, "its request was deleted")
+    digest = _digest(transaction, scope, wanted, execution)
+    version = transaction.agent_versions(scope, [digest])[digest]
+    if execution.capability is not None and version.spec.offers(execution.capability) is None:
+        raise InvalidInput(
+            f'agent "{version.name}" {version.spec.version} does not offer "{execution.capability}", which was asked for',
+            Hint(text="see who offers it", command="caxton capabilities"),
+            details={"agent": version.name, "version": version.spec.version, "capability": execution.capability},
+        )
+    return _Found(transaction.executions(scope, [execution.id])[execution.id], message, version)
+
+
+def _digest(transaction: Transaction, scope: Scope, wanted: ForkWanted, execution: Execution) -> Digest:
+    """The version that goes on."""
+    assert execution.agent_digest is not None, "an execution that an agent took up has its version"
+    if wanted.agent is None:
+        return execution.agent_digest
+    if wanted.version is None:
+        component = transaction.component(scope, "agent", wanted.agent)
+        if component is None:
+            raise NotFound(
+                f'there is no agent "{wanted.agent}"',
+                Hint(text="see which agents there are", command="caxton agent list"),
+                details={"agent": wanted.agent},
+            )
+        return component.digest
+    known = transaction.versions_of(scope, "agent", wanted.agent)
+    digest = next((digest for version, digest in known if version == wanted.version), None)
+    if digest is None:
+        names = list(dict.fromkeys(version for version, _ in known))
+        raise NotFound(
+            f'there was never an agent "{wanted.agent}" {wanted.version}',
+            Hint(text=f"known versions: {', '.join(names[:20])}") if names else "name an agent that was deployed",
+            Hint(text="see which agents there are", command="caxton agent list"),
+            details={"agent": wanted.agent, "version": wanted.version, "versions": names[:100]},
+        )
+    return digest
+
+
+def _earlier(found: _Found) -> Earlier | None:
+    """What the agent saw of the conversation before; nothing for work that was handed over to it."""
+    known = found.message.metadata.get(EARLIER)
+    if known is not None:
+        return Earlier.model_validate(known)
+    if found.execution.depth:
+        return None
+    return Earlier(conversation_id=found.execution.conversation_id, before=found.message.created_at)

@@ -1,0 +1,210 @@
+"""Taking over what an execution recorded: its steps, under the name of a fork. Nothing of them is done again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from caxton.domain.agents import AgentSpec
+from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound, RecordDeleted
+from caxton.domain.events import agent_actor
+from caxton.domain.events.executions import ActionPrepared, ExecutionForked
+from caxton.domain.events.origin import Origin
+from caxton.domain.executions import Execution, ExecutionState, RequestedCall, StepResult
+from caxton.domain.forks import ANSWER, TAKEN_OVER, Fork, HandedOver
+from caxton.domain.ids import ExecutionId, Scope
+from caxton.domain.records import StepRecord, Transaction
+from caxton.recording.journal import Journal
+from caxton.turns.known_steps import Children
+from caxton.turns.prompt import child_id, read_children
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """What a fork begins with."""
+
+    steps: Sequence[StepRecord] = ()
+    left: list[RequestedCall] = field(default_factory=list[RequestedCall])
+    """Calls of its last step that have no recorded result: they are really made."""
+
+    @property
+    def model_calls(self) -> int:
+        """How many answers of models are taken over."""
+        return sum(step.kind == "model" for step in self.steps)
+
+    @property
+    def results(self) -> int:
+        """How many results of tools and of other agents are taken over."""
+        calls = [call for step in self.steps if step.kind == "model" for call in step.payload.get("calls", [])]
+        return len(calls) - len(self.left)
+
+    @property
+    def standing(self) -> dict[str, Any]:
+        """Where the fork stands: `last` and `at` of a :class:`StepResult`."""
+        if not self.steps:
+            return {}
+        return {"last": StepResult(calls=self.left), "at": self.steps[-1].step}
+
+
+def take_over(
+    transaction: Transaction, scope: Scope, fork: Fork, execution_id: ExecutionId, agent: AgentSpec
+) -> TakenOver:
+    """What `execution_id` takes over as `fork` says, for `agent` to go on with.
+
+    Raises:
+        NotFound: there is no such execution.
+        InvalidState: it has not ended.
+        InvalidInput: there is no such step, nothing follows it, or `agent` may not do what it asks for.
+        RecordDeleted: what it did is deleted.
+    """
+    source = forkable(transaction, scope, fork.execution_id)
+    recorded = _until(transaction, scope, source, fork.step)
+    children = read_children(transaction, scope, recorded)
+    results = {(step.step, step.call) for step in recorded if step.kind == "tool"}
+    steps: list[StepRecord] = []
+    left: list[RequestedCall] = []
+    for step in recorded:
+        payload = {**step.payload, TAKEN_OVER: True}
+        if step.kind == "tool":
+            payload[TAKEN_OVER] = ".".join(filter(None, (step.tool, step.function))) or step.payload.get(TAKEN_OVER)
+        else:
+            calls = [dict(call) for call in step.payload.get("calls", [])]
+            for call in calls:
+                answer = call.get(ANSWER) or _answer(step, call, children)
+                if call["kind"] == "capability" and answer is not None:
+                    call[ANSWER] = answer
+                elif call["kind"] == "capability" or (step.step, call["call"]) not in results:
+                    left.append(_to_make(agent, step, call))
+            payload["calls"] = calls
+        # No name of a tool: it was not called here, so nothing counts the call.
+        unmeasured: dict[str, Any] = dict.fromkeys(("tool", "function", "duration_ms", "cpu_ms", "fuel", "memory"))
+        steps.append(replace(step, execution_id=execution_id, payload=payload, created_at=None, **unmeasured))
+    return TakenOver(steps, left)
+
+
+def tell_fork(notes: Journal, fork: Fork, taken: TakenOver, agent: AgentSpec, origin: Origin | None) -> None:
+    """Notes where the execution comes from, and which actions it has taken over undone."""
+    forked = ExecutionForked(
+        source=fork.execution_id,
+        step=fork.step,
+        model_calls=taken.model_calls,
+        results=taken.results,
+        agent=agent.name,
+        version=agent.version,
+        origin=origin,
+    )
+    notes.add(forked, actor=fork.actor)
+    for call in taken.left:
+        prepared = ActionPrepared(action_id=f"{fork.step}.{call.call}", action_type=call.action_type, name=call.name)
+        notes.add(prepared, part=f"left {call.call}", actor=agent_actor(agent.name))
+
+
+def _to_make(agent: AgentSpec, step: StepRecord, call: dict[str, Any]) -> RequestedCall:
+    """A call that is to be made, by the rules of `agent`: it may be another one than the agent that asked for it."""
+    if call["kind"] == "capability" and call["name"] not in {str(request) for request in agent.delegates}:
+        raise InvalidInput(
+            f'step {step.step} of execution {step.execution_id} hands over "{call["name"]}", which agent "{agent.name}" '
+            f"{agent.version} does not delegate",
+            Hint(text="fork at an earlier step", command=f"caxton fork {step.execution_id} --at {step.step - 1}"),
+            details={"execution": step.execution_id, "step": step.step, "capability": call["name"]},
+        )
+    if call["kind"] == "tool":
+        policy = agent.policy_for(*call["name"].partition(".")[::2])
+        asks = bool(call.get("needs_approval")) or policy.asks_for(call["arguments"])
+        call |= {"fast": False, "needs_approval": asks, "action_type": policy.action_type}
+    return RequestedCall.model_validate(call)
+
+
+def _answer(step: StepRecord, call: dict[str, Any], children: Children) -> dict[str, Any] | None:
+    """What another agent answered a call of `step`; None if the call is a tool's, or was never answered.
+
+    Raises:
+        RecordDeleted: the answer is deleted.
+    """
+    if call["kind"] != "capability":
+        return None
+    execution, message = children.get(child_id(step.execution_id, step.step, call["call"]), (None, None))
+    if execution is None or execution.state is ExecutionState.RUNNING:
+        return None
+    if message is None:
+        raise record_deleted(step.execution_id, f"the answer to its call {step.step}.{call['call']} was deleted")
+    answer = HandedOver(
+        content=message.content,
+        data=message.data,
+        is_error=execution.state is not ExecutionState.COMPLETED,
+        artifacts=message.artifacts,
+        scripted=bool(message.metadata.get("scripted")),
+    )
+    return answer.model_dump(mode="json", exclude_none=True)
+
+
+def unknown_execution(execution_id: str) -> NotFound:
+    """There is none of that id in the workspace."""
+    return NotFound(
+        f'there is no execution "{execution_id}"',
+        Hint(text="see the latest", command="caxton execution show --last"),
+        details={"execution": execution_id},
+    )
+
+
+def forkable(transaction: Transaction, scope: Scope, execution_id: ExecutionId) -> Execution:
+    """The execution, if it has ended.
+
+    Raises:
+        NotFound: there is none of that id.
+        InvalidState: it goes on, or no agent took it up.
+    """
+    record = transaction.executions(scope, [execution_id]).get(execution_id)
+    if record is None and not transaction.turns_in_hand(scope, [execution_id]):
+        raise unknown_execution(execution_id)
+    if record is None or record.execution.state is ExecutionState.RUNNING:
+        raise InvalidState(
+            f"execution {execution_id} has not ended",
+            Hint(text="wait for its end", command=f"caxton execution wait {execution_id}"),
+            Hint(text="or end it now", command=f"caxton execution cancel {execution_id}"),
+            details={"execution": execution_id, "state": "Running"},
+        )
+    if record.execution.agent is None:
+        raise InvalidState(
+            f"no agent took up execution {execution_id}, so there is nothing to take over",
+            "ask again",
+            details={"execution": execution_id, "state": record.execution.state},
+        )
+    return record.execution
+
+
+def _until(transaction: Transaction, scope: Scope, execution: Execution, step: int) -> list[StepRecord]:
+    """What `execution` recorded up to a step: model calls, and results of tools.
+
+    Raises:
+        InvalidInput: there is no such step, or nothing follows it.
+        RecordDeleted: the steps have been deleted.
+    """
+    if step == 0:
+        return []
+    found = [each for each in transaction.steps_from(scope, execution.id, 0) if each.kind in ("model", "tool")]
+    models = [each for each in found if each.kind == "model"]
+    if not models and execution.usage.model_calls:
+        raise record_deleted(execution.id, "its steps were deleted")
+    to_fork_at = [each.step for each in models if each.payload.get("calls")]
+    if step not in to_fork_at:
+        last = to_fork_at[-1] if to_fork_at else 0
+        is_reply = any(each.step == step for each in models)
+        why = "is its reply: nothing follows it" if is_reply else "is not recorded"
+        raise InvalidInput(
+            f"step {step} of execution {execution.id} {why}",
+            Hint(
+                text=f"choose a step from 0 (the request) to {last}" if last else "choose 0, the request alone",
+                command=f"caxton fork {execution.id} --at {last}",
+            ),
+            details={"execution": execution.id, "step": step, "last": last},
+        )
+    return [each for each in found if each.step <= step]
+
+
+def record_deleted(execution_id: str, what: str) -> RecordDeleted:
+    """What would have to be taken over is gone."""
+    return RecordDeleted(
+        f"execution {execution_id} cannot be taken over: {what}",
+        Hint(text="see for how long things are kept", command="caxton retention show"),
+        details={"execution": execution_id},
+    )
