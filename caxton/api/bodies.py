@@ -12,6 +12,7 @@ from starlette.types import Message, Receive
 
 from caxton.api.services import ApiLimits
 from caxton.domain.errors import Overloaded, PayloadTooLarge
+from caxton.domain.files import FILE_LIMIT
 from caxton.domain.quantities import format_size
 
 SMALL = 64 << 10
@@ -25,6 +26,7 @@ FRAME = 320 << 10
 
 MESSAGES = "/messages"
 BLOBS = "/v1/blobs/"
+FILES = "/v1/files"
 
 
 class Bodies:
@@ -33,7 +35,7 @@ class Bodies:
     def __init__(self, limits: ApiLimits) -> None:
         """Keep to `limits`."""
         self._limits = limits
-        largest = max(limits.content_bytes + FRAME, limits.request_bytes)
+        largest = max(limits.content_bytes + FRAME, limits.request_bytes, FILE_LIMIT)
         self._most = max(limits.bodies_bytes, largest)
         self._most_of_one = max(self._most // 2, largest)
         self._all = 0
@@ -101,6 +103,8 @@ class Bodies:
     def _limit(self, path: str) -> int:
         if path.startswith(BLOBS):
             return self._limits.blob_bytes
+        if path == FILES:
+            return FILE_LIMIT
         return self._limits.content_bytes + FRAME if path.endswith(MESSAGES) else self._limits.request_bytes
 
 

@@ -18,6 +18,7 @@ from caxton.service.context import Caller
 from caxton.service.conversations import Conversations
 from caxton.service.deployments import Deployments
 from caxton.service.event_log import EventLog
+from caxton.service.files import Files
 from caxton.service.forks import Forks
 from caxton.service.hooks import Hooks
 from caxton.service.keys import Keys
@@ -62,6 +63,7 @@ class Services:
     forks: Forks
     listening: Listening
     conversations: Conversations
+    files: Files
     agents: Agents
     schedules: Schedules
     triggers: Triggers

@@ -47,6 +47,12 @@ def ask(
             help="For a capability with a schema, in place of the text: a JSON file, - for stdin, or one value; repeatable.",
         ),
     ] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file", "-f", metavar="PATH", help="An image, recording, PDF or text that goes along; repeatable."
+        ),
+    ] = None,
     variable: Annotated[
         list[str] | None,
         typer.Option("--variable", "-v", metavar="NAME=VALUE", help="A value for the agent's templates; repeatable."),
@@ -63,20 +69,24 @@ def ask(
     On a terminal the steps and the text appear as they come; in a pipe the reply alone. Files that come with the reply are
     written here, never over a file with other content.
     """
-    target, request = _request(capability, text, agent, has_input=bool(given))
+    target, request = _request(capability, text, agent, has_input=bool(given), has_files=bool(file))
     options: dict[str, Any] = {**target, "strategy": _strategy(strategy), "variables": _variables(variable or [])}
     from caxton.cli import turns
+    from caxton.cli.given_files import check_files, upload_all
     from caxton.cli.given_input import read_input, schema_of
     from caxton.domain.errors import CaxtonError
 
     if out is not None:
         check_folder(out)
+    check_files(file or [])
     display = turns.TurnDisplay(quiet=current().json)
     turn = None
     with connect() as caxton, display:
         try:
             if given:
                 options["input"] = read_input(given, schema_of(caxton, target.get("capability")))
+            if file:
+                options["files"] = upload_all(caxton, file)
             turn = caxton.ask(request, wait=not (no_wait or display.is_live), **options)
             if turn.state == "running" and display.is_live and not no_wait:
                 acknowledgement.progress("Waiting for the reply …")
@@ -145,9 +155,9 @@ def handed_in(turn: "TurnView") -> None:
 
 
 def _request(
-    capability: str | None, text: str | None, agent: str | None, *, has_input: bool
+    capability: str | None, text: str | None, agent: str | None, *, has_input: bool, has_files: bool = False
 ) -> tuple[dict[str, Any], str | None]:
-    """Whom to ask, and what: None where `--input` says it.
+    """Whom to ask, and what: None where `--input` says it, or where there are files alone.
 
     Raises:
         UsageError: neither a capability nor an agent is named, or there is nothing to ask, or two things.
@@ -175,6 +185,8 @@ def _request(
             Hint(text="name a capability first", command=f'caxton ask CAPABILITY "{shorten(capability, 40)}"'),
             Hint(text="see what agents offer", command="caxton capabilities"),
         )
+    if text is None and has_files:
+        return {"agent": agent} if agent is not None else target(capability or ""), None
     if not (text or "").strip():
         raise UsageError("there is nothing to ask: the text is empty", f"for example: {example}")
     if agent is not None:

@@ -7,7 +7,10 @@ from caxton.cli.invocation import current
 from caxton.cli.output import clock, emit, is_terminal, plain, remark, say, style, wrapped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from caxton.client import Caxton
+    from caxton.domain.tools import Artifact
     from caxton.views.contents import ModelCall, SaidInTurn
 
 _LINES = 12
@@ -38,8 +41,17 @@ def show_contents(caxton: "Caxton", execution_id: str) -> None:
         if each.kind == "model" and not text and not each.calls:
             continue  # a script that replies: the message follows
         was_cut |= _show(each, text)
+        tell_files(each.artifacts, indent="  " * each.depth + "    ")
     if was_cut:
         remark(style(f"In full: caxton trace {execution_id} --contents --json", "dim"))
+
+
+def tell_files(files: "Sequence[Artifact]", *, indent: str = "") -> None:
+    """Shows name, type and size of files."""
+    from caxton.domain.quantities import format_size
+
+    for file in files:
+        say(f"{indent}{style(f'[{plain(file.name)}, {file.media_type}, {format_size(file.size)}]', 'dim')}")
 
 
 def _show(said: "SaidInTurn", text: str) -> bool:

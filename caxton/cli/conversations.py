@@ -8,6 +8,7 @@ import typer
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent, complete_conversation
 from caxton.cli.connection import connect
+from caxton.cli.contents import tell_files
 from caxton.cli.invocation import current
 from caxton.cli.output import (
     ago,
@@ -193,8 +194,7 @@ def show_message(caxton: "Caxton", message: "Message", *, lines: int | None = No
         text = "\n".join([*all_lines[:lines], "…"])
     for line in wrapped(plain(text)) if is_terminal() else [text]:
         say(line)
-    for artifact in message.artifacts:
-        say(style(f"[{artifact.name}, {artifact.media_type}]", "dim"))
+    tell_files(message.artifacts)
 
 
 def _head(conversation: "Conversation") -> None:

@@ -7,6 +7,7 @@ import typer
 
 from caxton.cli.app import new_app
 from caxton.cli.connection import connect
+from caxton.cli.contents import tell_files
 from caxton.cli.invocation import current
 from caxton.cli.output import columns, emit, is_terminal, plain, prose, remark, say, style, width, wrapped
 from caxton.domain.quantities import format_duration
@@ -38,8 +39,7 @@ def show(execution_id: ExecutionId = None, last: Last = False) -> None:
     head(turn)
     if turn.agent:
         prose(f"  with {turn.agent}")
-    for artifact in turn.reply.artifacts if turn.reply else []:
-        say(style(f"  [{artifact.name}, {artifact.media_type}]", "dim"))
+    tell_files(turn.reply.artifacts if turn.reply else [], indent="  ")
     if turn.error is not None:
         prose(f"  {style('error:', 'red')} {plain(turn.error.message)}")
     if text:

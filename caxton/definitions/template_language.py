@@ -14,12 +14,24 @@ AGENT_VARIABLES = (
     "context",
     "history",
     "memories",
+    "files",
     "agent",
     "conversation",
 )
 """Names that prompts see."""
 
-SCRIPT_VARIABLES = ("request", "input", "parameters", "variables", "history", "memories", "agent", "results", "match")
+SCRIPT_VARIABLES = (
+    "request",
+    "input",
+    "parameters",
+    "variables",
+    "history",
+    "memories",
+    "files",
+    "agent",
+    "results",
+    "match",
+)
 """Names that the texts of a script see: also the results of its steps so far and the groups of the rule's pattern."""
 
 SCHEDULE_VARIABLES = ("schedule", "parameters", "variables", "agent")

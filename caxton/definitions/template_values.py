@@ -21,6 +21,7 @@ FIELDS = {
 
 ITEM_FIELDS = {
     "history": ("sender", "text"),
+    "files": ("name", "media_type", "size"),
     "memories": ("id", "text", "metadata", "similarity", "from", "at"),
 }
 """What each entry of the lists has."""
@@ -144,7 +145,7 @@ def _mentioned(test: "nodes.Node") -> frozenset[str]:
 
 
 def unknown_fields(tree: "nodes.Template") -> Iterator[Finding]:
-    """Fields of `agent` and `conversation`, and of entries of `history` and `memories`, that there are not."""
+    """Fields of `agent` and `conversation`, and of entries of `history`, `memories` and `files`, that there are not."""
     from jinja2 import nodes
 
     for node in tree.find_all(nodes.Getattr):

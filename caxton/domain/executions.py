@@ -82,6 +82,8 @@ class TurnRequest(BaseModel):
     """Where the message says so; else its capability does."""
     context: CallerContext | None = None
     """What the caller brings along."""
+    files: tuple[Artifact, ...] = ()
+    """Files that go with the message."""
     fork: Fork | None = None
     """What is taken over from another execution."""
 

@@ -53,7 +53,7 @@ class Message(BaseModel):
     receiver: str
     reply_to: MessageId | None = None
     content: Content
-    artifacts: list[Artifact] = []
+    artifacts: list[Artifact] = Field(default=[], description="Files that go with it.")
     metadata: dict[str, Any] = Field(
         default={}, description="Facts on how it came about: model, tokens, whether scripted."
     )

@@ -43,6 +43,21 @@ class FunctionCall:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptFile:
+    """A file that a model is to see."""
+
+    name: str
+    media_type: str
+    size: int
+    load: Callable[[], Awaitable[bytes]]
+    """Gives its bytes. Whoever does not need them, such as a script, does not load them."""
+    required: bool = False
+    """Whether a model that does not take it refuses the request; else it is told only that there is the file."""
+    data: bytes = b""
+    """Its bytes, once they are loaded."""
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionResult:
     """The result of a call."""
 
@@ -51,6 +66,8 @@ class FunctionResult:
     text: str
     structured: Any = None
     is_error: bool = False
+    files: Sequence[PromptFile] = ()
+    """Images and the like that a tool returned for the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +82,8 @@ class PromptPart:
     """The model that made the calls, such as "openai:gpt-5"."""
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Parts of an answer that its model expects back with the calls, such as reasoning."""
+    files: Sequence[PromptFile] = ()
+    """What goes along with a text of the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +124,8 @@ class ModelRequest:
     """What the answer has to be; None where any text will do."""
     stop: Sequence[str] = ()
     """Texts before which the model stops."""
+    files: Sequence[Mapping[str, Any]] = ()
+    """Name, media type and size of the files that go with the request."""
     place: PlaceFor | None = None
     """Gives a place for each call of a model that takes its time; None where nothing limits calls."""
 

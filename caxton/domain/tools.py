@@ -327,7 +327,7 @@ TOOL_LIFECYCLE = StateMachine(
 
 
 class Artifact(BaseModel):
-    """A file that a tool made for the user."""
+    """A file that a tool made, or that somebody sent."""
 
     name: str
     media_type: str

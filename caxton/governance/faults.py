@@ -17,6 +17,7 @@ from caxton.domain.errors import (
     LimitReached,
     ModelAnswerCut,
     ModelBreakerOpen,
+    ModelInputUnsupported,
     ModelRateLimited,
     ModelRefusedRequest,
     ModelTimeout,
@@ -40,6 +41,7 @@ NOT_ITS_OWN = (
     ApprovalTimedOut,
     LimitReached,
     ModelAnswerCut,
+    ModelInputUnsupported,
     NoScriptRule,
     ToolError,
 )

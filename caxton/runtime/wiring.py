@@ -76,6 +76,7 @@ from caxton.service.disk_guard import DiskGuard
 from caxton.service.engine import Engine
 from caxton.service.event_log import EventLog
 from caxton.service.fast_path import Accept, FastPath
+from caxton.service.files import Files
 from caxton.service.forks import Forks
 from caxton.service.free_room import FreeRoom
 from caxton.service.hooks import Hooks
@@ -466,6 +467,7 @@ def build_services(
         turns=turns,
         listening=Listening(parts.database, parts.stream, turns),
         conversations=Conversations(parts.database, parts.directory, engine, turns, deletions),
+        files=Files(parts.database, parts.blobs, parts.disk),
         agents=Agents(parts.database, parts.models, parts.directory, engine, statistics, tallies),
         deployments=build_deployments(parts, client, task_queue),
         rollouts=Rollouts(parts.database, engine),

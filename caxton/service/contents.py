@@ -7,6 +7,7 @@ from caxton.domain.errors import NotFound
 from caxton.domain.forks import TAKEN_OVER
 from caxton.domain.ids import ExecutionId, Scope
 from caxton.domain.records import ExecutionRecord, Records, StepRecord, Transaction
+from caxton.domain.tools import Artifact
 from caxton.views.contents import ModelCall, SaidInTurn
 
 
@@ -46,6 +47,7 @@ def _messages(transaction: Transaction, scope: Scope, record: ExecutionRecord) -
             sender=message.sender,
             receiver=message.receiver,
             content=message.content,
+            artifacts=message.artifacts,
         )
         for message in (transaction.message(scope, identity) for identity in ids)
         if message is not None
@@ -68,6 +70,7 @@ def _step(record: ExecutionRecord, step: StepRecord) -> SaidInTurn:
         taken_over=TAKEN_OVER in payload,
         text=None if held_back else payload.get("text"),
         calls=[ModelCall(name=call["name"], arguments=call.get("arguments")) for call in payload.get("calls", [])],
+        artifacts=[Artifact.model_validate(each) for each in payload.get("artifacts", [])],
         is_error=bool(payload.get("is_error")) or not step.ok,
     )
 

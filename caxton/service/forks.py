@@ -96,6 +96,7 @@ class Forks:
             sent_at=datetime.now(UTC),
             requester=caller.principal,
             context=None if context is None else CallerContext.model_validate(context),
+            files=tuple(found.message.artifacts),
             fork=Fork(
                 execution_id=wanted.execution_id,
                 step=wanted.at,

@@ -163,7 +163,7 @@ class Tools:
         count_violations(self.breakers, caller.scope, version.manifest, call_id, None, result.refused)
         METRICS.tool_call(name, "tool_error" if result.is_error else "ok", result.usage)
         await self._record_call(caller, component, version, function, call_id, result)
-        result, artifacts = await extract_artifacts(self.blobs, caller.scope, result)
+        result, artifacts, _ = await extract_artifacts(self.blobs, caller.scope, result)
         if artifacts:
             made = [artifact.digest for artifact in artifacts]
             await self.records.write(lambda transaction: transaction.add_contents(caller.scope, made))

@@ -1,6 +1,7 @@
 """Turns: one-shot requests, waiting for replies, watching a turn as it runs."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -15,6 +16,7 @@ from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, der
 from caxton.domain.json_text import compact_encoder
 from caxton.domain.ports import BlobStore, DeltaStream, StreamEvent
 from caxton.domain.records import Records, Transaction
+from caxton.domain.tools import Artifact
 from caxton.domain.usage import Usage
 from caxton.governance.budgets import refused
 from caxton.observability.metrics import METRICS
@@ -58,6 +60,8 @@ class Ask:
     traceparent: str | None = None
     when_busy: WhenBusy | None = None
     context: CallerContext | None = None
+    files: Sequence[Artifact] = ()
+    """Files that go along; see :class:`caxton.service.files.Files`."""
 
 
 class Turns:
@@ -191,6 +195,7 @@ class Turns:
                 f"{LONGEST_CONTEXT:,} are allowed",
                 "leave the oldest out, or go on with a conversation that the server keeps",
             )
+        files = "".join(f"\x1f{file.digest} {file.name}" for file in ask.files)
         return TurnRequest(
             scope=caller.scope,
             conversation_id=conversation_id,
@@ -199,7 +204,9 @@ class Turns:
             content=await pack(self.blobs, caller.scope, ask.content),
             target=ask.target,
             strategy=ask.strategy,
-            fingerprint=digest_of(f"{target}\x1f{conversation_id}\x1f{ask.content}{variables}{context}".encode()),
+            fingerprint=digest_of(
+                f"{target}\x1f{conversation_id}\x1f{ask.content}{variables}{context}{files}".encode()
+            ),
             one_shot=one_shot,
             variables=ask.variables or {},
             traceparent=ask.traceparent or current_traceparent(),
@@ -209,6 +216,7 @@ class Turns:
             requester=caller.principal,
             when_busy=ask.when_busy,
             context=ask.context,
+            files=tuple(ask.files),
         )
 
     async def _tell_refusal(self, scope: Scope, error: ErrorReport) -> None:

@@ -2,19 +2,32 @@
 
 import mimetypes
 import re
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from caxton.domain.base64_text import decode_base64
-from caxton.domain.ids import Scope
-from caxton.domain.ports import BlobStore
+from caxton.domain.files import SNIFFED, FileKind, kind_of, sniff
+from caxton.domain.ids import Digest, Scope
+from caxton.domain.ports import BlobStore, PromptFile
 from caxton.domain.tools import Artifact, ToolResult
 
 
-async def extract_artifacts(blobs: BlobStore, scope: Scope, result: ToolResult) -> tuple[ToolResult, list[Artifact]]:
-    """Takes files and images out of a result: they become blobs that the reply refers to, and the model reads a note."""
+def prompt_file(blobs: BlobStore, scope: Scope, file: Artifact, *, required: bool) -> PromptFile:
+    """A file as a model gets it; `required` if a model that does not take it is to refuse."""
+    return PromptFile(file.name, file.media_type, file.size, partial(blobs.get, scope.customer, file.digest), required)
+
+
+async def extract_artifacts(
+    blobs: BlobStore, scope: Scope, result: ToolResult
+) -> tuple[ToolResult, list[Artifact], list[Digest]]:
+    """Takes files and images out of a result: they become blobs that the reply refers to, and the model reads a note.
+
+    Returns the result without them, the files, and which of them a model is to see, if it can.
+    """
     content: list[dict[str, Any]] = []
     artifacts: list[Artifact] = []
+    shown: list[Digest] = []
     for number, part in enumerate(result.content, start=1):
         found = _file_in(part, number)
         if found is None:
@@ -27,16 +40,29 @@ async def extract_artifacts(blobs: BlobStore, scope: Scope, result: ToolResult) 
         content.append({"type": "text", "text": told})
         if _is_for_models(part, media_type):
             content.append({"type": "text", "text": part["resource"]["text"]})
-    return result.model_copy(update={"content": content}), artifacts
+        elif _is_shown(part, data):
+            shown.append(digest)
+    return result.model_copy(update={"content": content}), artifacts, shown
+
+
+def _is_shown(part: dict[str, Any], data: bytes) -> bool:
+    """Whether a model that can see a file, or hear it, is to do so: an image, a recording or a document that is not for the user
+    alone. The file's own first bytes say what it is."""
+    media_type = sniff(data[:SNIFFED])
+    return media_type is not None and kind_of(media_type) is not FileKind.TEXT and _audience(part) != ["user"]
+
+
+def _audience(part: dict[str, Any]) -> Any:
+    resource: dict[str, Any] = part.get("resource") or {}
+    annotations: dict[str, Any] = part.get("annotations") or resource.get("annotations") or {}
+    return annotations.get("audience")
 
 
 def _is_for_models(part: dict[str, Any], media_type: str) -> bool:
     """Whether a file is an embedded text that is of use to a model: no picture, and not for the user alone."""
     resource: dict[str, Any] = part.get("resource") or {}
-    annotations: dict[str, Any] = part.get("annotations") or resource.get("annotations") or {}
-    audience = annotations.get("audience")
     is_picture = media_type.partition("/")[0] in ("image", "audio", "video", "font")
-    return isinstance(resource.get("text"), str) and not is_picture and audience != ["user"]
+    return isinstance(resource.get("text"), str) and not is_picture and _audience(part) != ["user"]
 
 
 def _file_in(part: dict[str, Any], number: int) -> tuple[str, str, bytes] | None:

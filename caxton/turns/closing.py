@@ -175,6 +175,7 @@ class Closing:
                     sender=self.request.sender,
                     receiver=str(self.request.target),
                     content=self.request.content,
+                    artifacts=list(self.request.files),
                     trace_id=current_trace()[0],
                     span_id=current_trace()[1],
                     created_at=started,

@@ -8,11 +8,12 @@ from typing import Any, Literal
 from caxton.domain.agents import AgentVersion
 from caxton.domain.caller_context import KEY as CONTEXT
 from caxton.domain.caller_context import CallerContext
-from caxton.domain.capabilities import Capability, version_matches
+from caxton.domain.capabilities import Capability
 from caxton.domain.costly_work import COSTLY_WORK
 from caxton.domain.errors import ExecutionReplaced, MemoryUnavailable
 from caxton.domain.events import agent_actor
 from caxton.domain.executions import Execution, ExecutionState, StepInput
+from caxton.domain.files import as_told
 from caxton.domain.forks import ANSWER, EARLIER, Earlier, HandedOver
 from caxton.domain.grants import ToolGrant
 from caxton.domain.ids import ExecutionId, Scope, derived_id
@@ -25,6 +26,7 @@ from caxton.domain.ports import (
     FunctionSpec,
     ModelRequest,
     OutputSchema,
+    PromptFile,
     PromptPart,
 )
 from caxton.domain.records import ExecutionRecord, HistoryWanted, StepRecord, Transaction
@@ -33,24 +35,14 @@ from caxton.domain.usage import Usage
 from caxton.memory.memories import scopes_of
 from caxton.memory.tools import told
 from caxton.recording.contents import unpack
-from caxton.routing.directory import Directory, Registry
+from caxton.routing.directory import Directory
+from caxton.turns.artifacts import prompt_file
+from caxton.turns.functions import hand_overs, tool_functions
 from caxton.turns.known_steps import Children, Known
 from caxton.turns.step import StepPorts
 
 QUERY_LIMIT = 8_000
 """Characters of a request that are searched for: its embedding reads fewer."""
-
-HAND_OVER_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "content": {
-            "type": "string",
-            "description": "The whole task, with all data that it needs: the other agent sees nothing else.",
-        }
-    },
-    "required": ["content"],
-    "additionalProperties": False,
-}
 
 
 @dataclass
@@ -112,6 +104,7 @@ class Prompt:
         most = self.agent.spec.limits.history
         earlier = brought.history[-most:] if most else []
         spoken = [(said.role, said.text) for said in earlier] + [(message.sender, said) for message, said in history]
+        files = self._files(ports, self.message, required=not self.record.execution.depth)
         variables: dict[str, Any] = {
             "request": text,
             "input": given,
@@ -120,6 +113,7 @@ class Prompt:
             "context": "\n".join(f"{sender}: {said}" for sender, said in spoken),
             "history": [{"sender": sender, "text": said} for sender, said in spoken],
             "memories": self.memories,
+            "files": [as_told(file) for file in self.message.artifacts],
             "agent": {
                 "name": self.agent.name,
                 "version": self.agent.spec.version,
@@ -127,12 +121,18 @@ class Prompt:
             },
             "conversation": {"id": self.record.execution.conversation_id},
         }
-        parts = [PromptPart("user" if sender == "user" else "assistant", said) for sender, said in spoken]
+        parts = [PromptPart("user" if said.role == "user" else "assistant", said.text) for said in earlier]
+        parts += [
+            PromptPart("user", said, files=self._files(ports, message, required=False))
+            if message.sender == "user"
+            else PromptPart("assistant", said)
+            for message, said in history
+        ]
         async with COSTLY_WORK.lane(scope.customer, self.agent.digest):
             with ports.templates.new_budget():
                 user_prompt = ports.templates.render(self.agent.spec.user_prompt_template, variables)
                 system_prompt = ports.templates.render(self.agent.spec.system_prompt, variables)
-        parts.append(PromptPart("user", user_prompt))
+        parts.append(PromptPart("user", user_prompt, files=files))
         parts += await self._exchanges(ports)
         return ModelRequest(
             agent=self.agent,
@@ -149,7 +149,12 @@ class Prompt:
             input=given,
             output=self._output(brought),
             stop=brought.stop,
+            files=[as_told(file) for file in self.message.artifacts],
         )
+
+    def _files(self, ports: StepPorts, message: Message, *, required: bool) -> list[PromptFile]:
+        """The files that go with a message."""
+        return [prompt_file(ports.blobs, self.step.scope, file, required=required) for file in message.artifacts]
 
     @property
     def offered(self) -> Capability | None:
@@ -237,8 +242,15 @@ class Prompt:
     ) -> FunctionResult:
         if call["kind"] == "tool":
             payload: dict[str, Any] = tool.payload if tool else {"text": "the call has no result", "is_error": True}
+            shown = set(payload.get("shown", ()))
+            made = [Artifact.model_validate(each) for each in payload.get("artifacts", ()) if each["digest"] in shown]
             return FunctionResult(
-                call["id"], call["name"], payload["text"], payload.get("structured"), bool(payload.get("is_error"))
+                call["id"],
+                call["name"],
+                payload["text"],
+                payload.get("structured"),
+                bool(payload.get("is_error")),
+                [prompt_file(ports.blobs, self.step.scope, file, required=False) for file in made],
             )
         if ANSWER in call:
             answer = HandedOver.model_validate(call[ANSWER])
@@ -319,7 +331,7 @@ def read_prompt(
         known=known,
         tools=available,
         grants=registry.grants,
-        functions=[*_tool_functions(agent, available), *_hand_overs(agent, registry)],
+        functions=[*tool_functions(agent, available), *hand_overs(agent, registry)],
         asked_by=message.sender,
     )
     _collect(prompt)
@@ -359,41 +371,6 @@ def _history_wanted(
     if execution.depth or step.one_shot:
         return None
     return HistoryWanted(execution.conversation_id, message.created_at, agent.spec.limits.history)
-
-
-def _tool_functions(agent: AgentVersion, tools: dict[str, ToolVersion]) -> list[FunctionSpec]:
-    return [
-        FunctionSpec(f"{name}.{function.name}", "tool", function.description, function.inputSchema)
-        for name, tool in tools.items()
-        for function in tool.functions
-        if agent.spec.allows_tool(name, function.name)
-    ]
-
-
-def _hand_overs(agent: AgentVersion, registry: Registry) -> list[FunctionSpec]:
-    specs: list[FunctionSpec] = []
-    for request in agent.spec.delegates:
-        providers = registry.index.providers.get(request.name, ())
-        offered = next(
-            (
-                registry.index.agents[provider.agent].spec.offers(request.name)
-                for provider in providers
-                if version_matches(provider.version, request.version_range)
-            ),
-            None,
-        )
-        about = offered.description if offered and offered.description else f'the capability "{request.name}"'
-        schema = offered.input_schema if offered else None
-        specs.append(
-            FunctionSpec(
-                str(request),
-                "capability",
-                f"Hands work over to another agent: {about}",
-                HAND_OVER_SCHEMA if schema is None else schema,
-                typed=schema is not None,
-            )
-        )
-    return specs
 
 
 def _collect(prompt: Prompt) -> None:

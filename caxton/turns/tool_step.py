@@ -103,6 +103,8 @@ class ToolStep:
         self.action_type = "tool"
         self.result = ToolResult()
         self.artifacts: list[Artifact] = []
+        self.shown: list[Digest] = []
+        """Those of them that the model is to see, if it can."""
         self.failure = failure
         self.failed_usage = _usage_told(failure)
         self.failed_log: list[str] = []
@@ -251,7 +253,9 @@ class ToolStep:
                 return
         self.took = self.result.usage.wall_ms / 1000
         self.refused = self.result.refused
-        self.result, self.artifacts = await extract_artifacts(self.ports.blobs, self.input.scope, self.result)
+        self.result, self.artifacts, self.shown = await extract_artifacts(
+            self.ports.blobs, self.input.scope, self.result
+        )
 
     async def _try(self, tool: ToolVersion, rights: Rights, *, brief: bool, attempt: int) -> None:
         scope, step = self.input.scope, self.input
@@ -376,6 +380,8 @@ class ToolStep:
             "artifacts": [artifact.model_dump() for artifact in self.artifacts],
             "log": self.result.log or self.failed_log,
         }
+        if self.shown:
+            payload["shown"] = self.shown
         if self.failure is not None:
             payload["error"] = self.failure.model_dump(mode="json", exclude_none=True)
         return StepRecord(

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from caxton.domain.ids import ExecutionId
 from caxton.domain.messages import Content
+from caxton.domain.tools import Artifact
 from caxton.views.view import View
 
 
@@ -31,6 +32,8 @@ class SaidInTurn(View):
     content: Content | None = None
     """Of a message: its text, or where a long one is."""
     text: str | None = None
+    artifacts: list[Artifact] = []
+    """Files that go with a message, or that a tool made."""
     calls: list[ModelCall] = []
     is_error: bool = False
     taken_over: bool = False

@@ -75,6 +75,11 @@ def _blob(walk: Walk) -> httpx.Response:
     return walk.api.put(f"/v1/blobs/{hashlib.sha256(content).hexdigest()}", content=content)
 
 
+def _file(walk: Walk) -> httpx.Response:
+    headers = {"Content-Type": "application/octet-stream"}
+    return walk.api.post("/v1/files", content=str(uuid.uuid4()).encode(), headers=headers)
+
+
 def _decide(verdict: str) -> Change:
     def change(walk: Walk) -> httpx.Response:
         waiting = walk.known.get("approval")
@@ -227,6 +232,7 @@ TABLE: dict[tuple[str, str], tuple[Change, tuple[str, ...]]] = {
         ("events_period_set",),
     ),
     ("POST", "/v1/executions/{execution_id}/cancel"): (_cancel_execution, ("cancellation_requested",)),
+    ("POST", "/v1/files"): (_file, ("change_requested",)),
     ("POST", "/v1/executions/{execution_id}/fork"): (_fork, ("execution_triggered", "execution_forked")),
     ("PUT", "/v1/blobs/{digest}"): (_blob, ("change_requested",)),
     ("POST", "/v1/deployments"): (_deploy, ("deployment_created", "deployment_activated")),

@@ -133,6 +133,10 @@ PRINTED = {
         "came before, and is not done again",
     ],
     "how-to/run-on-a-schedule": ["Done: Report on Berlin for", "due times from"],
+    "how-to/send-images-and-files": [
+        r"Filed: sales\.csv \(text/csv, 34 bytes\)\s+clerk\.toml \(text/plain",
+        r"\[sales\.csv, text/csv, 34 B\]",
+    ],
     "how-to/use-an-mcp-server": [
         "notes runs outside of the sandbox",
         "To do: buy leeks",

@@ -239,6 +239,8 @@ class Remote:
         self.client = client
         self.name = f"m-{uuid.uuid4().hex[:12]}"
         self.model = f"stand-in:{self.name}"
+        self.seeing = f"seeing:{self.name}"
+        """The same model, at a provider whose models take files."""
 
     def answer(self, *answers: Answer, name: str | None = None) -> None:
         """Answers the next calls so, and all further ones like the last."""
@@ -252,7 +254,12 @@ class Remote:
 
 def as_provider(port: int) -> dict[str, str]:
     """Environment of a server whose agents may use the stand-in."""
-    return {"CAXTON_MODELS__PROVIDERS": json.dumps({"stand-in": {"base_url": f"http://127.0.0.1:{port}/v1"}})}
+    url = f"http://127.0.0.1:{port}/v1"
+    providers = {
+        "stand-in": {"base_url": url},
+        "seeing": {"base_url": url, "takes": {"*": ["images", "audio", "documents"]}},
+    }
+    return {"CAXTON_MODELS__PROVIDERS": json.dumps(providers)}
 
 
 def serve(port: int, default: Answer | None = None, *, remembers: bool = True) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from pydantic_ai.messages import (
+    BinaryContent,
     ModelMessage,
     ModelRequestPart,
     ModelResponse,
@@ -16,6 +17,7 @@ from pydantic_ai.messages import (
     TextPart,
     ToolCallPart,
     ToolReturnPart,
+    UserContent,
     UserPromptPart,
 )
 from pydantic_ai.messages import ModelRequest as ProviderRequest
@@ -29,7 +31,15 @@ from caxton.adapters.models.giving_back import earlier_answer, fields_to_give_ba
 from caxton.adapters.models.structures import Structure
 from caxton.domain.agents import ModelSettings
 from caxton.domain.errors import ModelAnswerCut, ModelAnswerInvalid, ModelRefusedRequest
-from caxton.domain.ports import FunctionCall, FunctionResult, FunctionSpec, ModelRequest, OutputSchema, PromptPart
+from caxton.domain.ports import (
+    FunctionCall,
+    FunctionResult,
+    FunctionSpec,
+    ModelRequest,
+    OutputSchema,
+    PromptFile,
+    PromptPart,
+)
 from caxton.domain.tool_texts import seen_by_model
 
 
@@ -93,12 +103,30 @@ def to_messages(request: ModelRequest, model: str) -> tuple[list[ModelMessage], 
             texts = [TextPart(part.text)] if part.text or not part.calls else []
             messages.append(ModelResponse(parts=[*texts, *known.values()]))
         elif part.role == "user":
-            messages.append(ProviderRequest(parts=[*first, UserPromptPart(part.text)]))
+            messages.append(ProviderRequest(parts=[*first, UserPromptPart(_said(part.text, part.files))]))
             first = []
         else:
             returned: list[ModelRequestPart] = [_returned(result, known) for result in part.results]
+            returned += [
+                UserPromptPart(_said(_brought(result), result.files)) for result in part.results if result.files
+            ]
             messages.append(ProviderRequest(parts=returned))
     return messages, given if any(given.values()) else {}
+
+
+def _said(text: str, files: Sequence[PromptFile]) -> str | list[UserContent]:
+    """What the user says, with the files that go along."""
+    if not files:
+        return text
+    seen: list[UserContent] = [
+        BinaryContent(file.data, media_type=file.media_type, identifier=file.name) for file in files
+    ]
+    return [text, *seen] if text else seen
+
+
+def _brought(result: FunctionResult) -> str:
+    """What stands before the files of a result: few APIs take them in the result itself."""
+    return f"[files that {result.name} returned: {', '.join(file.name for file in result.files)}]"
 
 
 def _from_user_on(parts: Sequence[PromptPart]) -> Sequence[PromptPart]:
@@ -111,7 +139,8 @@ def _in_turns(parts: Sequence[PromptPart]) -> Iterator[PromptPart]:
     before: PromptPart | None = None
     for part in parts:
         if before is not None and part.role == before.role != "results" and not before.calls:
-            before = replace(part, text="\n\n".join(text for text in (before.text, part.text) if text))
+            text = "\n\n".join(text for text in (before.text, part.text) if text)
+            before = replace(part, text=text, files=[*before.files, *part.files])
             continue
         if before is not None:
             yield before

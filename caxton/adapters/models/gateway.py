@@ -18,6 +18,7 @@ from caxton.domain.errors import (
     ModelAnswerCut,
     ModelAnswerInvalid,
     ModelError,
+    ModelInputUnsupported,
     ModelNotConfigured,
     ModelRateLimited,
     ModelRefusedRequest,
@@ -34,6 +35,7 @@ FALLBACK_ON = (
     ModelTimeout,
     ModelRateLimited,
     ModelRefusedRequest,
+    ModelInputUnsupported,
     ModelNotConfigured,
     ModelAnswerInvalid,
     ModelAnswerCut,
@@ -173,7 +175,7 @@ class Models:
         failed = partial(_tell_failure, on_failure, model, started)
         try:
             return await self._providers.respond(endpoint, request, on_delta)
-        except ModelNotConfigured:
+        except (ModelNotConfigured, ModelInputUnsupported):
             raise  # nobody was called
         except ModelError as error:
             failed(error.code, error.usage)

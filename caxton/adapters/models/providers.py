@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from caxton.adapters.models.attachments import attach
 from caxton.adapters.models.endpoints import Endpoint, Endpoints
 from caxton.adapters.models.governor import Governor
 from caxton.adapters.models.structures import Structure, Structures
@@ -69,6 +70,7 @@ class Providers:
             key, headers = self._private(endpoint)
         else:
             key, headers = await asyncio.to_thread(self._private, endpoint)  # a file, a keyring: it may take a while
+        request = await attach(request, endpoint)
         # Answers of this kind are streamed by the client itself, at a third of the cost: see `ProviderClient`.
         by_client = dialects.is_chat(endpoint.settings.kind)
         governor = self._governors.setdefault(endpoint.name, Governor(endpoint.name, self._patience))

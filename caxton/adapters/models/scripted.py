@@ -220,6 +220,7 @@ def _variables(
         "input": request.input,
         "parameters": spec.parameters,
         "variables": dict(request.variables),
+        "files": [dict(file) for file in request.files],
         "memories": [dict(memory) for memory in request.memories],
         "results": [_seen(result) for result in results],
         "match": match,

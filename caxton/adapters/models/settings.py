@@ -3,14 +3,15 @@
 Keys themselves never stand in settings, only references to them.
 """
 
-from typing import Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from caxton.domain.breakers import ProviderBreakerSettings
+from caxton.domain.files import FileKind
 from caxton.domain.ids import Name
-from caxton.domain.quantities import Duration
+from caxton.domain.quantities import Duration, one_of
 from caxton.domain.secrets import EnvironmentName, SecretOrVariable, SecretReference
 
 RESERVED_PROVIDERS = frozenset({"auto", "scripted", "wasm"})
@@ -51,6 +52,11 @@ class ProviderSettings(BaseModel):
     )
     breaker: ProviderBreakerSettings | None = Field(
         default=None, description="When its circuit breaker opens; without it as [breaker] says."
+    )
+    takes: dict[str, list[Annotated[FileKind, one_of(FileKind)]]] = Field(
+        default={},
+        description="Kinds of files that models take, by model, `*` for all others: `images`, `audio`, `documents` (PDF). "
+        "Without it what is known of the provider; of one at a `base_url` nothing is known. Any model takes texts.",
     )
     prices: dict[str, ModelPrice] = Field(
         default={}, description="Prices by model, where the known ones are not yours."

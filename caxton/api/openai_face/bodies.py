@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from caxton.api.openai_face.files import KINDS, GivenFile, read_file
 from caxton.domain.caller_context import CallerContext, Said
 from caxton.domain.capabilities import CapabilityRequest
 from caxton.domain.errors import HttpVersionNotSupported, InvalidInput, NotFound
@@ -29,8 +30,10 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class Part(_Body):
-    """A part of a message."""
+class Part(BaseModel):
+    """A part of a message. What a file is made of is read by :mod:`caxton.api.openai_face.files`."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str
     text: str = ""
@@ -178,8 +181,12 @@ def target_of(model: str) -> Target:
     return Target(capability=request.name, version_range=request.version_range)
 
 
-def chat_request(body: ChatBody, *, keeps_history: bool) -> tuple[str, CallerContext]:
-    """What is asked, and what its caller brings along.
+Asked = tuple[str, CallerContext, Sequence[GivenFile]]
+"""What is asked, what its caller brings along, and the files that go with it."""
+
+
+def chat_request(body: ChatBody, *, keeps_history: bool) -> Asked:
+    """What is asked, and what its caller brings along. Files of earlier messages go with the last one.
 
     Args:
         body: the request.
@@ -197,25 +204,24 @@ def chat_request(body: ChatBody, *, keeps_history: bool) -> tuple[str, CallerCon
     _no_tools("tools", body.tools, body.tool_choice)
     _no_tools("functions", body.functions, None)
     said: list[Said] = []
+    files: Files = []
     instructions: list[str] = []
     for number, message in enumerate(body.messages):
         place = f"messages.{number}"
         if message.role in ("tool", "function") or message.tool_calls:
             raise _wrong("calls of the caller's own tools are not supported: agents have tools of their own", place)
-        text = _text(message.content, f"{place}.content")
-        if message.role in ("system", "developer"):
-            instructions.append(text)
-        else:
-            said.append(Said(role="user" if message.role == "user" else "assistant", text=text))
-    content, before = _last(said, "messages")
+        _take(message, place, said, files, instructions)
+    content, before = _last(said, bool(files), "messages")
     output = body.response_format.output("response_format") if body.response_format else None
-    return content, _context([] if keeps_history else before, instructions, output, body.stops)
+    context = _context([] if keeps_history else before, instructions, output, body.stops)
+    return content, context, _sent(files, len(before) if keeps_history else 0)
 
 
-def responses_request(body: ResponsesBody) -> tuple[str, CallerContext]:
+def responses_request(body: ResponsesBody) -> Asked:
     """The same of a request for a response."""
     _no_tools("tools", body.tools, body.tool_choice)
     said: list[Said] = []
+    files: Files = []
     instructions = [body.instructions] if body.instructions else []
     if isinstance(body.input, str):
         said.append(Said(role="user", text=body.input))
@@ -225,14 +231,32 @@ def responses_request(body: ResponsesBody) -> tuple[str, CallerContext]:
             if item.get("type", "message") != "message":
                 raise _wrong(f'items of the type "{str(item.get("type"))[:50]}" are not supported', place)
             message = read_item(item, place)
-            text = _text(message.content, f"{place}.content")
-            if message.role in ("system", "developer"):
-                instructions.append(text)
-            else:
-                said.append(Said(role="user" if message.role == "user" else "assistant", text=text))
-    content, before = _last(said, "input")
+            _take(message, place, said, files, instructions)
+    content, before = _last(said, bool(files), "input")
     wanted = body.text.format if body.text else None
-    return content, _context(before, instructions, wanted.output("text.format") if wanted else None, [])
+    context = _context(before, instructions, wanted.output("text.format") if wanted else None, [])
+    return content, context, _sent(files, 0)
+
+
+Files = list[tuple[int, GivenFile]]
+"""Files, each with the position of its message."""
+
+
+def _take(message: ChatMessage, place: str, said: list[Said], files: Files, instructions: list[str]) -> None:
+    """Takes a message: what it says, and its files."""
+    text, found = _content(message.content, f"{place}.content")
+    if found and message.role != "user":
+        raise _wrong("files are sent by users", f"{place}.content")
+    if message.role in ("system", "developer"):
+        instructions.append(text)
+        return
+    files += [(len(said), file) for file in found]
+    said.append(Said(role="user" if message.role == "user" else "assistant", text=text))
+
+
+def _sent(files: Files, since: int) -> Sequence[GivenFile]:
+    """The files of the messages from a position on."""
+    return [file for position, file in files if position >= since]
 
 
 def read_item(item: dict[str, Any], place: str) -> ChatMessage:
@@ -250,24 +274,31 @@ def _context(
     return CallerContext(history=list(history), instructions=text, output=output, stop=list(stop))
 
 
-def _last(said: Sequence[Said], param: str) -> tuple[str, Sequence[Said]]:
-    """What the user says at last, and all before it."""
+def _last(said: Sequence[Said], has_files: bool, param: str) -> tuple[str, Sequence[Said]]:
+    """What the user says at last, and all before it. A message may consist of files alone."""
     start = len(said)
     while start and said[start - 1].role == "user":
         start -= 1
     content = "\n\n".join(each.text for each in said[start:])
-    if not content.strip():
+    if start == len(said) or not (content.strip() or has_files):
         raise _wrong("the last message is not one of the user, or it is empty", param)
     return content, said[:start]
 
 
-def _text(content: Text, place: str) -> str:
+def _content(content: Text, place: str) -> tuple[str, list[GivenFile]]:
+    """What a message says, and its files."""
     if content is None or isinstance(content, str):
-        return content or ""
+        return content or "", []
+    files: list[GivenFile] = []
+    texts: list[str] = []
     for part in content:
-        if part.type not in ("text", "input_text", "output_text", "refusal"):
-            raise _wrong(f'agents take text; a part of the type "{part.type[:50]}" is not supported', place)
-    return "\n".join(part.text for part in content)
+        if part.type in KINDS:
+            files.append(read_file(part.type, part.model_extra or {}, place))
+        elif part.type in ("text", "input_text", "output_text", "refusal"):
+            texts.append(part.text)
+        else:
+            raise _wrong(f'a part of the type "{part.type[:50]}" is not supported', place)
+    return "\n".join(texts), files
 
 
 def _no_tools(param: str, tools: Sequence[Any] | None, choice: Any) -> None:

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from caxton.api.openai_face.asking import Answer, answer_of, failure, not_yet, response_id, spoken, wait_for
 from caxton.api.openai_face.bodies import ChatBody, chat_request, check_stream, read_body, target_of
 from caxton.api.openai_face.errors import error_body
+from caxton.api.openai_face.files import bring
 from caxton.api.openai_face.stops import Stops, cut
 from caxton.api.services import Services
 from caxton.api.sse import STILL_HERE, EventStream
@@ -55,8 +56,9 @@ async def complete(
     body = read_body(ChatBody, content)
     check_stream(body.stream, streams=streams)
     target = target_of(body.model)
-    text, context = chat_request(body, keeps_history=conversation not in (None, NEW))
-    asked = Ask(target, text, idempotency_key=key, context=context)
+    text, context, given = chat_request(body, keeps_history=conversation not in (None, NEW))
+    files = await bring(services, caller, given) if given else ()
+    asked = Ask(target, text, idempotency_key=key, context=context, files=files)
     at_once = 0.0 if not body.stream else None
     if conversation is None:
         turn = await services.turns.ask(caller, asked, wait=at_once)

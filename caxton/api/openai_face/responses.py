@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from caxton.api.openai_face.asking import Answer, answer_of, execution_of, failure, response_id, wait_for
 from caxton.api.openai_face.bodies import ResponsesBody, check_stream, read_body, responses_request, target_of
 from caxton.api.openai_face.chat import facts, finish_reason, said
+from caxton.api.openai_face.files import bring
 from caxton.api.services import Services
 from caxton.api.sse import STILL_HERE, EventStream, encode_event
 from caxton.domain.errors import CaxtonError, InvalidState, NotFound
@@ -39,8 +40,9 @@ async def create(
     body = read_body(ResponsesBody, content)
     check_stream(body.stream, streams=streams)
     target = target_of(body.model)
-    text, context = responses_request(body)
-    asked = Ask(target, text, idempotency_key=key, context=context)
+    text, context, given = responses_request(body)
+    files = await bring(services, caller, given) if given else ()
+    asked = Ask(target, text, idempotency_key=key, context=context, files=files)
     waits = 0.0 if not body.stream else None
     if body.previous_response_id is not None:
         conversation = await _conversation_after(caller, services, body.previous_response_id, key)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from caxton.api.guard import GuardedRoute, needs
 from caxton.api.in_turn import in_turn
 from caxton.api.json_object import JsonObject
+from caxton.api.parts import Parts, as_text, check_said, files_in
 from caxton.api.routes.messages import (
     LONGEST_WAIT,
     IdempotencyKey,
@@ -16,7 +17,6 @@ from caxton.api.routes.messages import (
     TargetBody,
     Wait,
     answer,
-    check_one,
     check_size,
 )
 from caxton.api.services import CurrentCaller, UseCases
@@ -27,7 +27,6 @@ from caxton.domain.ids import Name
 from caxton.domain.permissions import Permission
 from caxton.service.conversations import Start
 from caxton.service.turns import Ask
-from caxton.turns.typed_capabilities import as_content
 from caxton.views.deletion import Deletion
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1/conversations", tags=["conversations"])
@@ -56,6 +55,7 @@ class MessageBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     content: str | None = Field(default=None, min_length=1, description="What is said; this or `input`.")
+    parts: Parts = Field(default=[], description="What is said in parts, or files beside `content` or `input`.")
     input: JsonObject | None = Field(
         default=None, description="What is said, as the object that the capability's `input` schema describes."
     )
@@ -65,13 +65,13 @@ class MessageBody(BaseModel):
 
     @model_validator(mode="after")
     def _has_content(self) -> Self:
-        check_one(self.content, self.input)
+        check_said(self.content, self.input, self.parts)
         return self
 
     @property
     def text(self) -> str:
         """What is said, as the text of a message."""
-        return self.content if self.content is not None else as_content(self.input or {})
+        return as_text(self.content, self.input, self.parts)
 
 
 class EndBody(BaseModel):
@@ -175,7 +175,15 @@ async def send(
         caller.require(Permission.CONVERSATIONS_END)
     text = body.text
     check_size(text, services.limits.content_bytes)
-    asked = Ask(Target(), text, variables=body.variables, idempotency_key=idempotency_key, when_busy=body.when_busy)
+    files = await files_in(services, caller, body.parts) if body.parts else ()
+    asked = Ask(
+        Target(),
+        text,
+        variables=body.variables,
+        idempotency_key=idempotency_key,
+        when_busy=body.when_busy,
+        files=files,
+    )
     view = await services.conversations.send(caller, conversation_id, asked, wait=LONGEST_WAIT if wait else None)
     return answer(view, response, wait=wait)
 

@@ -13,6 +13,7 @@ from caxton.api.in_turn import in_turn
 from caxton.api.json_object import JsonObject
 from caxton.api.lasting_answers import Recheck
 from caxton.api.ndjson import NDJSON, Line, Lines, answer_lines
+from caxton.api.parts import Parts, as_text, check_said, files_in
 from caxton.api.services import CurrentCaller, Services, UseCases
 from caxton.api.sse import STILL_HERE, EventStream, encode_event
 from caxton.domain.capabilities import VersionRange
@@ -28,7 +29,6 @@ from caxton.domain.quantities import format_size
 from caxton.service.contents import read_contents
 from caxton.service.context import Caller
 from caxton.service.turns import Ask
-from caxton.turns.typed_capabilities import as_content
 from caxton.views.contents import SaidInTurn
 
 router = APIRouter(route_class=GuardedRoute, tags=["messages"])
@@ -87,6 +87,7 @@ class AskBody(TargetBody):
     """A one-shot request."""
 
     content: str | None = Field(default=None, min_length=1, description="What is asked; this or `input`.")
+    parts: Parts = Field(default=[], description="What is asked in parts, or files beside `content` or `input`.")
     input: JsonObject | None = Field(
         default=None, description="What is asked, as the object that the capability's `input` schema describes."
     )
@@ -98,23 +99,13 @@ class AskBody(TargetBody):
 
     @model_validator(mode="after")
     def _has_content(self) -> Self:
-        check_one(self.content, self.input)
+        check_said(self.content, self.input, self.parts)
         return self
 
     @property
     def text(self) -> str:
         """What is asked, as the text of a message."""
-        return self.content if self.content is not None else as_content(self.input or {})
-
-
-def check_one(content: str | None, given: dict[str, Any] | None) -> None:
-    """Whether a message says what it says once.
-
-    Raises:
-        ValueError: it does not say it, or in two ways.
-    """
-    if (content is None) == (given is None):
-        raise ValueError('give either "content" or "input"')
+        return as_text(self.content, self.input, self.parts)
 
 
 class BatchLine(AskBody, Line):
@@ -187,7 +178,8 @@ async def ask(
     """Sends a request to whoever offers the capability (or to an agent by name)."""
     text = body.text
     check_size(text, services.limits.content_bytes)
-    asked = Ask(body.target, text, body.strategy, body.variables, idempotency_key)
+    files = await files_in(services, caller, body.parts) if body.parts else ()
+    asked = Ask(body.target, text, body.strategy, body.variables, idempotency_key, files=files)
     view = await services.turns.ask(caller, asked, wait=LONGEST_WAIT if wait else None)
     return answer(view, response, wait=wait)
 
@@ -226,7 +218,8 @@ async def _ask_line(body: BatchLine, caller: Caller, services: Services, recheck
     await recheck()  # lines wait for one another, and their key may have ended meanwhile
     text = body.text
     check_size(text, services.limits.content_bytes)
-    asked = Ask(body.target, text, body.strategy, body.variables, body.idempotency_key)
+    files = await files_in(services, caller, body.parts) if body.parts else ()
+    asked = Ask(body.target, text, body.strategy, body.variables, body.idempotency_key, files=files)
     return answer(await services.turns.ask(caller, asked, wait=LONGEST_WAIT), Response(), wait=True)
 
 

@@ -3,7 +3,7 @@
 Generated from `async_resources/work.py` by `python -m caxton.client.unasync`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from caxton.client.sse import StreamEvent
@@ -15,8 +15,13 @@ from caxton.domain.executions import RoutingStrategy, TurnView
 from caxton.domain.ids import new_id
 from caxton.domain.messages import Content, Message
 from caxton.domain.replay import Replay
+from caxton.domain.tools import Artifact
 from caxton.views.contents import SaidInTurn
 from caxton.views.deletion import Deletion
+
+
+def _parts(files: Sequence[Artifact]) -> list[dict[str, Any]] | None:
+    return [{"type": "file", "digest": file.digest, "name": file.name} for file in files] or None
 
 
 class WorkCalls(Calls):
@@ -27,6 +32,7 @@ class WorkCalls(Calls):
         content: str | None = None,
         *,
         input: Mapping[str, Any] | None = None,
+        files: Sequence[Artifact] = (),
         capability: str | None = None,
         agent: str | None = None,
         version_range: str | None = None,
@@ -40,6 +46,7 @@ class WorkCalls(Calls):
         Args:
             content: the request; give this or `input`.
             input: the request as the object that the capability's schema describes.
+            files: what goes along, as `upload` returned it, or as a reply has it among its artifacts.
             capability: what is asked for; give this or `agent`.
             agent: who is asked.
             version_range: versions of the capability that will do, such as "^1.2".
@@ -55,9 +62,20 @@ class WorkCalls(Calls):
             "strategy": strategy,
             "content": content,
             "input": None if input is None else dict(input),
+            "parts": _parts(files),
             "variables": dict(variables) if variables else None,
         }
         return self._turn("/v1/messages", body, wait, idempotency_key)
+
+    def upload(self, content: bytes, name: str) -> Artifact:
+        """Uploads a file, so that messages of the workspace can refer to it: an image, a recording, a PDF, a text.
+
+        Args:
+            content: the file; its first bytes say what it is.
+            name: what it is called.
+        """
+        answer = self._transport.request("POST", "/v1/files", params={"name": name}, content=content)
+        return Artifact.model_validate(answer.json())
 
     def agent_messages(self, agent: str, *, before: str | None = None, limit: int = 50) -> list[Message]:
         """Messages that an agent got or sent, newest first."""
@@ -106,6 +124,7 @@ class WorkCalls(Calls):
         content: str | None = None,
         *,
         input: Mapping[str, Any] | None = None,
+        files: Sequence[Artifact] = (),
         variables: Mapping[str, Any] | None = None,
         wait: bool = True,
         idempotency_key: str | None = None,
@@ -119,6 +138,7 @@ class WorkCalls(Calls):
         body = {
             "content": content,
             "input": None if input is None else dict(input),
+            "parts": _parts(files),
             "variables": dict(variables) if variables else None,
             "when_busy": when_busy,
         }

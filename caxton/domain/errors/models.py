@@ -24,6 +24,15 @@ class ModelRefusedRequest(ModelError):
     title = "The model's provider refused the request"
 
 
+class ModelInputUnsupported(ModelError):
+    """A file goes with the request that the model does not take; `details["takes"]` lists the kinds that it does."""
+
+    code = "model_input_unsupported"
+    status = 422
+    exit_code = 3
+    title = "The model does not take such files"
+
+
 class ModelRateLimited(ModelError):
     code = "model_rate_limited"
     status = 503

@@ -1,0 +1,36 @@
+"""Files that go with a request."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from caxton.client import Caxton
+    from caxton.domain.tools import Artifact
+
+
+def check_files(files: Sequence[Path]) -> None:
+    """Says what is wrong with files before anything is sent.
+
+    Raises:
+        UsageError: one cannot be read, is too large, or is of no type that is taken.
+    """
+    from caxton.domain.errors import UsageError
+    from caxton.domain.files import FILE_LIMIT, KINDS, SNIFFED, sniff
+    from caxton.domain.quantities import format_size
+
+    for file in files:
+        try:
+            with file.open("rb") as opened:
+                head, size = opened.read(SNIFFED), file.stat().st_size
+        except OSError as error:
+            raise UsageError(f"--file {file}: {(error.strerror or 'it cannot be read').lower()}") from None
+        if size > FILE_LIMIT:
+            raise UsageError(f"--file {file}: it is larger than {format_size(FILE_LIMIT)}")
+        if sniff(head, file.name) is None:
+            raise UsageError(f"--file {file}: it is of no type that is taken", f"taken are {', '.join(KINDS)}")
+
+
+def upload_all(caxton: "Caxton", files: Sequence[Path]) -> "list[Artifact]":
+    """Uploads files, one after another."""
+    return [caxton.upload(file.read_bytes(), file.name) for file in files]

@@ -1,0 +1,32 @@
+"""Files that go with a request, on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import RunCli
+from tests.support.agents import agent, replies
+from tests.support.deploying import write_files
+from tests.support.files import CSV, PNG
+
+LISTS = "{{ request }} {% for file in files %}{{ file.name }}={{ file.media_type }} {% endfor %}"
+
+
+@pytest.mark.requirement("MSG-12")
+def test_files_go_along(run_cli: RunCli, folder: Path) -> None:
+    write_files(folder, agent("clerk", rules=replies(LISTS)))
+    assert run_cli("deploy").code == 0
+    (folder / "p.png").write_bytes(PNG)
+    (folder / "s.csv").write_bytes(CSV)
+    (folder / "x.bin").write_bytes(b"\0\1\2")
+    done = run_cli("ask", "clerk", "File this", "--file", "p.png", "--file", "s.csv")
+    assert "File this p.png=image/png s.csv=text/csv" in done.out, done.err
+    contents = run_cli("trace", "--last", "--contents").out
+    assert f"[p.png, image/png, {len(PNG)} B]" in contents
+    alone = run_cli("ask", "clerk", "--file", "p.png")
+    assert "p.png=image/png" in alone.out, alone.err
+    refused = run_cli("ask", "clerk", "File this", "--file", "x.bin")
+    assert refused.code == 2
+    assert "of no type that is taken" in refused.err
+    missing = run_cli("ask", "clerk", "File this", "--file", "nothing.png")
+    assert "no such file" in missing.err
