@@ -29,6 +29,7 @@ from benchmarks import (
     memory,
     model_backed,
     model_call,
+    openai_face,
     postgres,
     routing,
     sandbox,
@@ -73,6 +74,7 @@ SUITES: dict[str, tuple[str, Callable[[], Sequence[Figure]]]] = {
     "deploy": ("Deployment", deploy.figures),
     "model_call": ("The call of a model alone", model_call.figures),
     "model_backed": ("Turns of an agent with a model over the network", model_backed.figures),
+    "openai_face": ("The face for OpenAI's clients", openai_face.figures),
     "turns": ("Turns at 1, 10 and 100 clients", turns.figures),
     "load": (
         "Open loop: 1,000 requests a second, overload, conversations, the official client",

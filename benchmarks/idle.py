@@ -19,20 +19,20 @@ def resident(running: Server) -> dict[str, float]:
     return {"server": sum(used.values()), "engine": engine}
 
 
-def figures(counts: tuple[int, ...] = (1_000,)) -> list[Figure]:
-    """For each number of agents, on a server of its own."""
+def figures(counts: tuple[int, ...] = (1_000,), rest: float = 5.0) -> list[Figure]:
+    """For each number of agents, on a server of its own, whose memory is looked at after `rest` seconds."""
     found: list[Figure] = []
     for count in counts:
         with server() as running, running.client() as client:
             client.timeout = 1800
             deploy(client, write_agents(running.folder / "first", 1, 0))
-            time.sleep(2)
+            time.sleep(rest / 2)
             before = resident(running)
             took = 0.0
             for first in range(0, count, AT_ONCE):
                 some = write_agents(running.folder / f"from-{first}", min(AT_ONCE, count - first), 0, first)
                 took += deploy(client, some)
-            time.sleep(5)
+            time.sleep(rest)
             after = resident(running)
             name = f"{count:,} agents"
             found.append(Figure(f"{name}: deploy", took, "s"))

@@ -87,14 +87,14 @@ def messages(url: str, key: str) -> Callable[[int], bytes]:
     return lambda number: (reckoning if number % TOOL_EVERY == 0 else plain)[number % CAPABILITIES]
 
 
-def figures(rate: float = 1000.0, seconds: float = 60.0) -> list[Figure]:
-    """The scenario at that rate; an agent is stopped half-way."""
+def figures(rate: float = 1000.0, seconds: float = 60.0, warm_up: float = 5.0) -> list[Figure]:
+    """The scenario at that rate, for so many seconds behind a warm-up; an agent is stopped half-way."""
     with server() as running, running.client() as client:
         deploy(client, write(running.folder / "workspace"))
 
         async def run():
             request = messages(running.url, running.key)
-            await offer(running.url, min(200.0, rate), 5.0, request, {})
+            await offer(running.url, min(200.0, rate), warm_up, request, {})
             processes = {**running.processes(), "generator": psutil.Process()}
             load = asyncio.create_task(offer(running.url, rate, seconds, request, processes))
             await asyncio.sleep(seconds / 2)
