@@ -22,6 +22,7 @@ from caxton.api.routes import (
     forks,
     governance,
     keys,
+    mcp,
     memory,
     messages,
     openai,
@@ -48,7 +49,7 @@ paste one. On the server's machine, `admin.key` in its data folder has one (`cax
 makes others. Data belong to the key's customer and to the workspace that `X-Caxton-Workspace` names, one of those that the key
 may use. Each operation names the permission that it needs as `x-caxton-permission`. Errors are
 [problem details](https://www.rfc-editor.org/rfc/rfc9457) with a `code` and `hints`; below `/openai/v1`, where clients of
-OpenAI's API find capabilities as models, they are in OpenAI's form.
+OpenAI's API find capabilities as models, they are in OpenAI's form, at `/mcp` in that of JSON-RPC.
 """
 
 
@@ -95,6 +96,7 @@ def build_api() -> FastAPI:
         keys,
         system,
         openai,
+        mcp,
         front_page,
     ):
         api.include_router(module.router)

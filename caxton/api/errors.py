@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
+from caxton.api.mcp_face.errors import error_response as mcp_response
+from caxton.api.mcp_face.errors import is_mcp
 from caxton.api.openai_face.errors import error_response, is_openai
 from caxton.domain.errors import CaxtonError, InvalidInput, MethodNotAllowed, NotFound, NotPermitted
 from caxton.domain.ids import NAME_PATTERN
@@ -63,6 +65,8 @@ def problem_response(error: CaxtonError, request_id: str | None) -> JSONResponse
 
 def error_answer(path: str, error: CaxtonError, request_id: str | None) -> JSONResponse:
     """The response that tells `error` in the form that clients of `path` expect."""
+    if is_mcp(path):
+        return mcp_response(error, request_id)
     return error_response(error, request_id) if is_openai(path) else problem_response(error, request_id)
 
 

@@ -13,6 +13,7 @@ from caxton.api.bodies import Bodies
 from caxton.api.errors import error_answer
 from caxton.api.head import BROWSER_LOGIN, basic, bearer, check_head, read_headers
 from caxton.api.lasting_answers import LastingAnswer, Watch, recheck_of
+from caxton.api.mcp_face.errors import is_mcp
 from caxton.api.services import Services
 from caxton.api.turnstile import Turnstile
 from caxton.api.web import OPEN_PATHS, WebAccess, WebRules, is_browser_page, with_security
@@ -35,7 +36,7 @@ from caxton.service.hooks import CHANNEL as HOOK_CHANNEL
 from caxton.service.rates import rate_headers
 from caxton.service.tallies import Tallies
 
-CHANNELS = frozenset({"api", "cli", "dashboard"})
+CHANNELS = frozenset({"api", "cli", "dashboard", "mcp"})
 """How a request came, as the client says: it is told in the log and decides nothing."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -57,8 +58,12 @@ ASKED_FROM_PAGES = [
     "Last-Event-ID",
     "X-Caxton-Workspace",
     "X-Caxton-Channel",
+    "MCP-Protocol-Version",
+    "Mcp-Method",
+    "Mcp-Name",
+    "Mcp-Session-Id",
 ]
-TOLD_TO_PAGES = ["Location", "Retry-After", "X-Request-Id"]
+TOLD_TO_PAGES = ["Location", "Mcp-Session-Id", "Retry-After", "X-Request-Id"]
 """Headers that pages of the sites in `cors_origins` may send and read."""
 
 
@@ -156,7 +161,9 @@ class Gate:
                     await self.app(scope, body, send)
                 return
             browser = is_browser_page(method, path)
-            caller = state["caller"] = await self._authenticate(headers, _address(scope), browser=browser)
+            caller = state["caller"] = await self._authenticate(
+                headers, _address(scope), browser=browser, channel="mcp" if is_mcp(path) else "api"
+            )
             await self.turnstile.enter(caller.scope.customer)
             state["recheck"] = recheck_of(caller, lambda: self._authenticate(headers, _address(scope), browser=browser))
             send = state["answer"] = LastingAnswer(send, state["recheck"], _refusing(scope, receive, send), self._watch)
@@ -175,7 +182,9 @@ class Gate:
                 response.headers["WWW-Authenticate"] = BROWSER_LOGIN
             await response(scope, receive, send)
 
-    async def _authenticate(self, headers: Mapping[str, str], address: str, *, browser: bool) -> Caller:
+    async def _authenticate(
+        self, headers: Mapping[str, str], address: str, *, browser: bool, channel: str = "api"
+    ) -> Caller:
         authorization = headers.get("authorization", "")
         key = bearer(authorization) or (basic(authorization) if browser else None)
         if key is None:
@@ -185,7 +194,7 @@ class Gate:
         workspace = headers.get("x-caxton-workspace")
         if workspace is not None and not is_name(workspace):
             raise InvalidInput("X-Caxton-Workspace is not a valid name of a workspace")
-        channel = headers.get("x-caxton-channel", "api")
+        channel = headers.get("x-caxton-channel", channel)
         return await self.authentication.authenticate(
             key, workspace, channel if channel in CHANNELS else "api", address
         )

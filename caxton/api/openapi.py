@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from caxton.api.examples import EXAMPLES
+from caxton.api.mcp_face.errors import is_mcp
 from caxton.api.openai_face.errors import is_openai
 from caxton.api.web import is_open
 from caxton.domain.errors import Hint
@@ -55,6 +56,7 @@ WORK = frozenset(
         "/v1/hooks/{hook_id}",
         "/openai/v1/chat/completions",
         "/openai/v1/responses",
+        "/mcp",
         "/v1/tools/{name}/call",
         "/v1/deployments",
         "/v1/deployments/{deployment_id}/rollback",
@@ -97,6 +99,14 @@ class OpenAIError(BaseModel):
     error: dict[str, Any] = Field(
         description="`message`, `type`, `param` and `code` as OpenAI has them; `caxton` has hints and details."
     )
+
+
+class JsonRpcError(BaseModel):
+    """What went wrong, in the form of JSON-RPC."""
+
+    jsonrpc: str
+    id: str | int | None = Field(description="Of the request; null where it could not be read.")
+    error: dict[str, Any] = Field(description="`code`, `message` and `data`; `data.caxton` has hints and details.")
 
 
 def body_of(media_type: str) -> dict[str, Any]:
@@ -142,6 +152,14 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
         }
         for status, text in _PROBLEMS.items()
     }
+    schemas["JsonRpcError"] = JsonRpcError.model_json_schema()
+    document["components"]["responses"] |= {
+        f"JsonRpcError{status}": {
+            "description": text,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JsonRpcError"}}},
+        }
+        for status, text in _PROBLEMS.items()
+    }
     document["components"].setdefault("securitySchemes", {})[KEY] = {
         "type": "http",
         "scheme": "bearer",
@@ -161,7 +179,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
         example = EXAMPLES.get(f"{method} {path}")
         if example is not None:
             operation["requestBody"]["content"]["application/json"]["example"] = example
-        form = "OpenAIError" if is_openai(path) else "Problem"
+        form = "JsonRpcError" if is_mcp(path) else "OpenAIError" if is_openai(path) else "Problem"
         for status in _statuses(path, method, operation):
             responses.setdefault(str(status), {"$ref": f"#/components/responses/{form}{status}"})
         operation["responses"] = dict(sorted(responses.items()))

@@ -31,6 +31,7 @@ from caxton.service.rates import Rates
 from caxton.service.retention import Retention
 from caxton.service.rollouts import Rollouts
 from caxton.service.schedules import Schedules
+from caxton.service.seals import Seals
 from caxton.service.storage import Storage
 from caxton.service.system import HealthChecks
 from caxton.service.tallies import Tallies
@@ -61,6 +62,7 @@ class Services:
 
     turns: Turns
     forks: Forks
+    seals: Seals
     listening: Listening
     conversations: Conversations
     files: Files

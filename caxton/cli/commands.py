@@ -48,6 +48,7 @@ SECTIONS: dict[str, list[CommandEntry]] = {
         CommandEntry("conversation", "conversations", "List, show, end and delete conversations", "Asking the server"),
         CommandEntry("execution", "executions", "Show, await and cancel turns", "Asking the server"),
         CommandEntry("fork", "fork", "Go on from a recorded step of a turn, as a new turn", "Asking the server"),
+        CommandEntry("mcp", "mcp", "Agents as tools of Claude, editors and other MCP clients"),
         CommandEntry("trace", "trace", "Show what happened in a turn, step by step", "Asking the server"),
     ],
     "Govern": [

@@ -93,6 +93,7 @@ from caxton.service.rollouts import Rollouts
 from caxton.service.schedule_engine import ScheduleEngine
 from caxton.service.schedule_runs import ScheduleRuns
 from caxton.service.schedules import Schedules
+from caxton.service.seals import Seals
 from caxton.service.server_log import ServerLog
 from caxton.service.storage import Storage
 from caxton.service.system import HealthChecks
@@ -465,6 +466,7 @@ def build_services(
         codec=Codec(build_codec(parts.settings.engine.encryption), tallies),
         audit_lag=build_lag(parts.settings.audit, parts.database),
         turns=turns,
+        seals=Seals(parts.database),
         listening=Listening(parts.database, parts.stream, turns),
         conversations=Conversations(parts.database, parts.directory, engine, turns, deletions),
         files=Files(parts.database, parts.blobs, parts.disk),

@@ -169,6 +169,25 @@ class Agents:
             await self.tallies.soon()
         return [_capability(offers, name, index.providers[name], statistics.get(name)) for name in names]
 
+    async def offered(self, caller: Caller, name: str) -> Capability:
+        """The newest version of a capability as its first provider offers it; nobody counts that as looking around.
+
+        Raises:
+            NotFound: nobody offers it.
+        """
+        index = await self.records.read(lambda transaction: self.directory.registry(transaction, caller.scope).index)
+        providers = index.providers.get(name, ())
+        found = _Offers(index)(providers[0].agent, name) if providers else None
+        if found is None:
+            similar = similar_names(name, index.providers)
+            raise NotFound(
+                f'nobody offers the capability "{name[:100]}"',
+                *(Hint(text=f'did you mean "{each}"?') for each in similar[:1]),
+                Hint(text="see what is offered", command="caxton capabilities"),
+                details={"capability": name[:100], "similar": similar},
+            )
+        return found
+
     async def notify(self, scope: Scope, name: str, digest: Digest | None) -> None:
         """Tells an agent's lifecycle workflow that it was deployed (`digest`) or removed (None)."""
         await self.engine.client.start_workflow(

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import RunningServer
 from tests.support.deploying import deploy_files
 
 Deploy = Callable[..., dict[str, Any]]
@@ -20,3 +21,30 @@ def deploy(api: httpx.Client, tmp_path: Path) -> Deploy:
         return deploy_files(api, tmp_path / "workspace", files, **options)
 
     return run
+
+
+@pytest.fixture
+def use(caxton_server: RunningServer, workspace: str) -> Callable[..., Any]:
+    """Runs some work with an MCP client, in the test's workspace."""
+
+    def run(work: Any, mode: str = "auto", **options: Any) -> Any:
+        from tests.support.mcp_client import with_sdk
+
+        return with_sdk(caxton_server, workspace, work, mode, **options)
+
+    return run
+
+
+@pytest.fixture
+def raw(api: httpx.Client) -> Any:
+    """Sends messages of MCP as they are given."""
+    from tests.support.mcp_client import Raw
+
+    return Raw(api)
+
+
+def new_key(api: httpx.Client, role: str, **more: Any) -> str:
+    """A key with a role."""
+    made = api.post("/v1/keys", json={"name": f"{role}-key", "role": role, **more})
+    assert made.status_code == 201, made.text
+    return made.json()["key"]

@@ -170,6 +170,11 @@ def _ask_as_openai(path: str, asked: dict[str, Any]) -> Change:
     return lambda walk: walk.post(f"/openai/v1/{path}", {"model": "quick", **asked})
 
 
+def _call_as_mcp(walk: Walk) -> httpx.Response:
+    params = {"name": "quick", "arguments": {"request": "x"}}
+    return walk.post("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+
+
 def _tell_rollout(command: str, *before: str) -> Change:
     """Begins a rollout, does what has to come before, and then what is asked for."""
 
@@ -352,6 +357,7 @@ TABLE: dict[tuple[str, str], tuple[Change, tuple[str, ...]]] = {
         ("execution_triggered",),
     ),
     ("POST", "/openai/v1/responses"): (_ask_as_openai("responses", {"input": "x"}), ("execution_triggered",)),
+    ("POST", "/mcp"): (_call_as_mcp, ("execution_triggered",)),
     ("PUT", "/v1/roles/{name}"): (
         lambda walk: walk.api.put(f"/v1/roles/{walk.known['role']}", json={"permissions": ["events:read"]}),
         ("role_defined",),
@@ -431,7 +437,8 @@ def test_every_change_is_told_with_who_what_and_from_where(
             for kind in wanted:
                 event = found[kind]
                 origin = event["payload"]["origin"]
-                if not origin["key"].startswith("k_") or origin["peer"] != "127.0.0.1" or origin["channel"] != "api":
+                channel = "mcp" if path == "/mcp" else "api"
+                if not origin["key"].startswith("k_") or origin["peer"] != "127.0.0.1" or origin["channel"] != channel:
                     wrong.append(f"{method} {path}: {kind} from {origin}")
                 if kind != "execution_triggered" and not event["actor"].startswith("founder:"):
                     wrong.append(f"{method} {path}: {kind} by {event['actor']}")

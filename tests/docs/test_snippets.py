@@ -148,6 +148,11 @@ PRINTED = {
         "O Wednesday, how brightly",
         r"O Friday, how brightly thou dost compile! \(verse 2\)",
     ],
+    "how-to/use-from-an-mcp-client": [
+        "write-verse - Writes a verse on a theme.",
+        r"O Tuesday, how brightly thou dost compile! \(verse 1\)",
+        r"O Friday, how brightly thou dost compile! \(verse 2\)",
+    ],
     "how-to/use-the-python-client": [
         "O Tuesday, how brightly thou dost compile!",
         'no agent offers the capability "write-vers" . did you mean "write-verse"?',

@@ -17,6 +17,7 @@ from caxton.adapters.store.schema import (
     steps,
     turns,
 )
+from caxton.adapters.store.schema_clients import client_tasks
 from caxton.adapters.store.session import Session, in_scope
 from caxton.domain.ids import ConversationId, Digest, Scope
 from caxton.domain.records import Removed
@@ -87,6 +88,7 @@ class DeletionQueries(Session):
         )
         removed.remembering = self.connection.execute(remembering.limit(1)).first() is not None
         self.connection.execute(waiting)
+        self._remove(client_tasks, scope, "execution_id", ids)
         removed.executions = self._remove(executions, scope, "id", ids)
         return removed
 

@@ -2,6 +2,7 @@
 
 from caxton.adapters.store.agent_health import AgentHealthQueries
 from caxton.adapters.store.breakers import BreakerQueries
+from caxton.adapters.store.clients import ClientQueries
 from caxton.adapters.store.conversations import ConversationQueries
 from caxton.adapters.store.deadlines import DeadlineQueries
 from caxton.adapters.store.deployments import DeploymentQueries
@@ -45,5 +46,6 @@ class SqlTransaction(
     ReferenceQueries,
     RetentionQueries,
     SizeQueries,
+    ClientQueries,
 ):
     """The :class:`caxton.domain.records.Transaction` port over SQLAlchemy."""

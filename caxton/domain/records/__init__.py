@@ -6,6 +6,7 @@ A :class:`Records` runs a function with a :class:`Transaction`, which is made of
 
 from caxton.domain.records.agent_health import AgentHealthRecords
 from caxton.domain.records.breakers import BreakerRecords
+from caxton.domain.records.clients import ClientRecords, ClientTask
 from caxton.domain.records.contents import ContentRecords
 from caxton.domain.records.conversations import ConversationRecords, HistoryWanted
 from caxton.domain.records.deadlines import Backlog, Deadline, DeadlineRecords
@@ -35,6 +36,8 @@ __all__ = [
     "Backlog",
     "BegunDeployment",
     "BreakerRecords",
+    "ClientRecords",
+    "ClientTask",
     "Component",
     "ComponentKind",
     "ComponentRecords",

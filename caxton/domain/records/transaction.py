@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from caxton.domain.log_changes import LogChanges
 from caxton.domain.records.agent_health import AgentHealthRecords
 from caxton.domain.records.breakers import BreakerRecords
+from caxton.domain.records.clients import ClientRecords
 from caxton.domain.records.contents import ContentRecords
 from caxton.domain.records.conversations import ConversationRecords
 from caxton.domain.records.deadlines import DeadlineRecords
@@ -54,6 +55,7 @@ class Transaction(
     RetentionRecords,
     SegmentRecords,
     SizeRecords,
+    ClientRecords,
     Protocol,
 ):
     """Reads and writes that happen together. Writes may be deferred until the transaction commits."""
