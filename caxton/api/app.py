@@ -13,6 +13,7 @@ from caxton.api.openapi import describe
 from caxton.api.plain_messages import PlainMessages
 from caxton.api.routes import (
     agents,
+    agui,
     breakers,
     codec,
     conversations,
@@ -97,6 +98,7 @@ def build_api() -> FastAPI:
         system,
         openai,
         mcp,
+        agui,
         front_page,
     ):
         api.include_router(module.router)

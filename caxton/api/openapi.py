@@ -57,6 +57,7 @@ WORK = frozenset(
         "/openai/v1/chat/completions",
         "/openai/v1/responses",
         "/mcp",
+        "/v1/agui/{capability}",
         "/v1/tools/{name}/call",
         "/v1/deployments",
         "/v1/deployments/{deployment_id}/rollback",

@@ -80,6 +80,11 @@ def _file(walk: Walk) -> httpx.Response:
     return walk.api.post("/v1/files", content=str(uuid.uuid4()).encode(), headers=headers)
 
 
+def _run_as_agui(walk: Walk) -> httpx.Response:
+    said = {"id": "m", "role": "user", "content": "x"}
+    return walk.post("/v1/agui/quick", {"threadId": "t", "runId": str(uuid.uuid4()), "messages": [said]})
+
+
 def _decide(verdict: str) -> Change:
     def change(walk: Walk) -> httpx.Response:
         waiting = walk.known.get("approval")
@@ -239,6 +244,7 @@ TABLE: dict[tuple[str, str], tuple[Change, tuple[str, ...]]] = {
     ("POST", "/v1/executions/{execution_id}/cancel"): (_cancel_execution, ("cancellation_requested",)),
     ("POST", "/v1/files"): (_file, ("change_requested",)),
     ("POST", "/v1/executions/{execution_id}/fork"): (_fork, ("execution_triggered", "execution_forked")),
+    ("POST", "/v1/agui/{capability}"): (_run_as_agui, ("execution_triggered",)),
     ("PUT", "/v1/blobs/{digest}"): (_blob, ("change_requested",)),
     ("POST", "/v1/deployments"): (_deploy, ("deployment_created", "deployment_activated")),
     ("POST", "/v1/deployments/{deployment_id}/rollback"): (

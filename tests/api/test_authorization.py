@@ -208,6 +208,11 @@ def test_what_belongs_to_another_customer_or_workspace_is_not_there(
         "/v1/conversations/{conversation_id}/end": {"reason": "Completed"},
         "/v1/executions/{execution_id}/fork": {"at": 0},
         "/v1/memory/{memory_id}": {},
+        "/v1/agui/{capability}": {
+            "threadId": "t",
+            "runId": "r",
+            "messages": [{"id": "m", "role": "user", "content": "x"}],
+        },
         "/v1/schedules/{agent}/{name}/backfill": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z"},
         "/v1/tools/{name}/call": {"function": "f", "arguments": {}},
         "/v1/tools/{name}/surface": {"surface": "0" * 64},

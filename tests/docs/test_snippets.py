@@ -99,6 +99,7 @@ def _of_this_server(command: str, server: RunningServer, workspace: str) -> str:
 
 PRINTED = {
     "tutorial": ["O Tuesday, how brightly thou dost compile!", "Welcome, Ada! O Ada"],
+    "how-to/build-a-web-front-end": [r'"delta":"Dear Ada, all is well\."', r'"type":"RUN_FINISHED".*"type":"success"'],
     "how-to/circuit-breakers": [
         r"agent fragile +open +temporarily unavailable; ",
         r"Repaired: a good one",

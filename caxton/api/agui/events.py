@@ -1,0 +1,274 @@
+"""A turn as AG-UI tells it: events of a stream become events of the protocol, in the order that it demands."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from caxton.api.agui.told import Told, call_id, interrupt
+from caxton.domain.errors import ErrorReport, ExecutionCancelled
+from caxton.domain.executions import TurnView
+from caxton.domain.governance import ApprovalState
+from caxton.domain.ids import ExecutionId
+from caxton.domain.ports import StreamEvent
+
+VERSION = "1.0"
+"""Of the protocol."""
+
+CANCELLED = frozenset(each.code for each in (ExecutionCancelled, *ExecutionCancelled.__subclasses__()))
+
+Event = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Speech:
+    """A message of the agent that is open."""
+
+    id: str
+    step: int
+    sent: int = 0
+    """Characters of it that the client has."""
+    text: str | None = ""
+    """The same; None where an earlier connection sent them."""
+
+    def rest(self, whole: str) -> str | None:
+        """What is left of `whole`; None if it is another text."""
+        if self.text is not None and not whole.startswith(self.text):
+            return None
+        return whole[self.sent :]
+
+
+class Run:
+    """One run: a turn, or the part of one behind an interrupt."""
+
+    def __init__(self, thread: str, run: str, turn: TurnView, told: Told) -> None:
+        """Tell of `turn` as the run `run` of a thread."""
+        self.thread = thread
+        self.run = run
+        self.turn = turn
+        self.told = told
+        self.ended = False
+        self.steps: dict[str, str] = {}
+        """Names of the steps that are open, by execution."""
+        self.speech: Speech | None = None
+
+    # --- begin -------------------------------------------------------------------------------------------------------
+
+    def begin(self, state: Any) -> list[Event]:
+        """What stands before everything else."""
+        facts = {
+            "execution_id": self.turn.execution_id,
+            "conversation_id": self.turn.conversation_id,
+            "status": "running",
+        }
+        known = cast("dict[str, Any]", state) if isinstance(state, dict) else {}
+        started = [self._of_run("RUN_STARTED", protocolVersion=VERSION)]
+        started.append({"type": "STATE_SNAPSHOT", "snapshot": {**known, "caxton": facts}})
+        return started + [_step_started(name) for name in self.steps.values()]
+
+    def know(self, entry: StreamEvent) -> None:
+        """Takes a step that the client has been told of."""
+        execution = _execution(entry.id)
+        if entry.data["kind"] == "open":
+            self.steps[execution] = self._name(str(entry.data["agent"]))
+        elif entry.data["kind"] == "handover":
+            self.steps.pop(execution, None)
+
+    # --- on the way --------------------------------------------------------------------------------------------------
+
+    async def tell(self, event: StreamEvent) -> list[Event]:
+        """What an event of the turn's stream is told as."""
+        match event.kind:
+            case "delta":
+                return self._delta(event.data)
+            case "reset":
+                return self._end_speech()  # what was said in vain stays a message of its own
+            case "step":
+                return await self._step(event)
+            case "reply" | "error":
+                return await self._end(event)
+            case _:
+                return []
+
+    def _delta(self, data: Any) -> list[Event]:
+        step, attempt, text = int(data["step"]), int(data.get("attempt", 1)), str(data["text"])
+        identity, told = self._message_id(step, attempt), list[Event]()
+        if self.speech is None or self.speech.id != identity:
+            told = [*self._end_speech(), *self._begin_speech(identity, step)]
+        assert self.speech is not None
+        return [*told, self._say(self.speech, text)]
+
+    async def _step(self, event: StreamEvent) -> list[Event]:
+        data, execution = event.data, _execution(event.id)
+        match data["kind"]:
+            case "open":
+                self.know(event)
+                return [_step_started(self.steps[execution])]
+            case "handover":
+                return await self._handed_back(execution)
+            case "model" if data.get("calls"):
+                return await self._calls(ExecutionId(execution), event.id)
+            case "tool":
+                return await self._result(ExecutionId(execution), event.id)
+            case "approval" if data.get("state") == ApprovalState.PENDING:
+                return await self.interrupted()
+            case _:
+                return []
+
+    async def _calls(self, execution: ExecutionId, entry: str) -> list[Event]:
+        step, _ = _place(entry)
+        record = await self.told.model_step(execution, step)
+        if record is None:
+            return []
+        told: list[Event] = []
+        parent: str | None = None
+        if execution == self.turn.execution_id:
+            told, parent = self._said_before(step, str(record.payload.get("text") or ""))
+        for call in record.payload.get("calls", []):
+            identity = call_id(execution, step, call["call"])
+            start: Event = {"type": "TOOL_CALL_START", "toolCallId": identity, "toolCallName": call["name"]}
+            told.append({**start, "parentMessageId": parent} if parent else start)
+            told.append({"type": "TOOL_CALL_ARGS", "toolCallId": identity, "delta": self.told.arguments(call)})
+            told.append({"type": "TOOL_CALL_END", "toolCallId": identity})
+        return told
+
+    def _said_before(self, step: int, text: str) -> tuple[list[Event], str | None]:
+        """What the agent says before its calls, as far as the client does not have it; and the message that it is."""
+        told: list[Event] = []
+        if self.speech is None and text:
+            told = self._begin_speech(self._message_id(step), step)
+        speech = self.speech
+        if speech is None:
+            return told, None
+        if rest := speech.rest(text):
+            told.append(self._say(speech, rest))
+        return [*told, *self._end_speech()], speech.id
+
+    async def _result(self, execution: ExecutionId, entry: str) -> list[Event]:
+        step, call = _place(entry)
+        return [_result(call_id(execution, step, call), await self.told.result(execution, step, call))]
+
+    async def _handed_back(self, execution: str) -> list[Event]:
+        name = self.steps.pop(execution, None)
+        told = [_step_finished(name)] if name else []
+        found = await self.told.handed_back(ExecutionId(execution))
+        return told if found is None else [*told, _result(*found)]
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    async def interrupted(self, until: datetime | None = None) -> list[Event]:
+        """Ends the run if the turn waits for a person: for what was asked `until` then, if that is given."""
+        pending = await self.told.pending()
+        if not any(until is None or approval.requested_at <= until for approval in pending):
+            return []  # decided meanwhile
+        self.ended = True
+        outcome = {"type": "interrupt", "interrupts": [interrupt(approval) for approval in pending]}
+        return [*self._closed("waiting"), self._of_run("RUN_FINISHED", outcome=outcome)]
+
+    async def _end(self, event: StreamEvent) -> list[Event]:
+        self.ended = True
+        turn = self.turn = TurnView.model_validate(event.data if event.kind == "reply" else event.data["turn"])
+        if turn.state == "failed":
+            return self._failed(turn.error or ErrorReport(code="execution_failed", message="the turn failed"))
+        told = self._reply(await self.told.reply(turn))
+        told += self._closed("completed")
+        files = [file.model_dump(mode="json") for file in turn.reply.artifacts] if turn.reply else []
+        result = {
+            "execution_id": turn.execution_id,
+            "conversation_id": turn.conversation_id,
+            "agent": turn.agent,
+            "artifacts": files,
+            "scripted": bool(turn.reply and turn.reply.metadata.get("scripted")),
+        }
+        return [*told, self._of_run("RUN_FINISHED", outcome={"type": "success"}, result=result, usage=self._usage)]
+
+    def _reply(self, text: str) -> list[Event]:
+        if self.speech is not None and (rest := self.speech.rest(text)) is not None:
+            return [self._say(self.speech, rest)] if rest else []
+        told = self._end_speech()
+        if not text:
+            return told
+        step = self.speech.step if self.speech else 0
+        told += self._begin_speech(f"{self.turn.execution_id}.reply", step)
+        assert self.speech is not None
+        return [*told, self._say(self.speech, text)]
+
+    def _failed(self, error: ErrorReport) -> list[Event]:
+        if error.code in CANCELLED:
+            return [*self._closed("cancelled"), self._of_run("RUN_FINISHED", outcome={"type": "cancelled"})]
+        hints = "; ".join(hint.text for hint in error.hints)
+        message = f"{error.message}. {hints}" if hints else error.message
+        failed = {"type": "RUN_ERROR", "message": message, "code": error.code, "usage": self._usage}
+        return [*self._closed("failed"), failed]
+
+    def _closed(self, status: str) -> list[Event]:
+        """Ends what is open, and says how the turn stands."""
+        told = self._end_speech()
+        told += [_step_finished(name) for name in reversed(self.steps.values())]
+        self.steps.clear()
+        change = {"op": "replace", "path": "/caxton/status", "value": status}
+        return [*told, {"type": "STATE_DELTA", "delta": [change]}]
+
+    @property
+    def _usage(self) -> list[dict[str, int]]:
+        used = self.turn.usage
+        return [{"inputTokens": used.input_tokens, "outputTokens": used.output_tokens, "totalTokens": used.tokens}]
+
+    # --- pieces ------------------------------------------------------------------------------------------------------
+
+    def _of_run(self, kind: str, **more: Any) -> Event:
+        return {"type": kind, "threadId": self.thread, "runId": self.run, **more}
+
+    def _message_id(self, step: int, attempt: int = 1) -> str:
+        return f"{self.turn.execution_id}.{step}.{attempt}"
+
+    def _begin_speech(self, identity: str, step: int) -> list[Event]:
+        self.speech = Speech(identity, step)
+        return [{"type": "TEXT_MESSAGE_START", "messageId": identity, "role": "assistant"}]
+
+    def _say(self, speech: Speech, text: str) -> Event:
+        speech.sent += len(text)
+        speech.text = None if speech.text is None else speech.text + text
+        return {"type": "TEXT_MESSAGE_CONTENT", "messageId": speech.id, "delta": text}
+
+    def _end_speech(self) -> list[Event]:
+        if self.speech is None:
+            return []
+        ended, self.speech = self.speech, None
+        return [{"type": "TEXT_MESSAGE_END", "messageId": ended.id}]
+
+    def _name(self, agent: str) -> str:
+        """The name of a step: the agent's, with a number where it is at work already."""
+        taken, name, number = set(self.steps.values()), agent, 1
+        while name in taken:
+            number += 1
+            name = f"{agent} {number}"
+        return name
+
+
+def _step_started(name: str) -> Event:
+    return {"type": "STEP_STARTED", "stepName": name}
+
+
+def _step_finished(name: str) -> Event:
+    return {"type": "STEP_FINISHED", "stepName": name}
+
+
+def _result(called: str, content: str) -> Event:
+    return {
+        "type": "TOOL_CALL_RESULT",
+        "messageId": f"{called}.result",
+        "toolCallId": called,
+        "content": content,
+        "role": "tool",
+    }
+
+
+def _execution(entry: str) -> str:
+    """The execution that a step's id begins with."""
+    return entry.partition(".")[0]
+
+
+def _place(entry: str) -> tuple[int, int]:
+    """Step and call of a step's id."""
+    _, step, call = entry.split(".")[:3]
+    return int(step), int(call)
