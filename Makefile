@@ -59,6 +59,7 @@ docs: .venv/.installed ## Make the generated pages of docs/reference anew.
 	$(RUN)/python -m caxton.observability.reference
 	$(RUN)/python -m caxton.definitions.schema
 	$(RUN)/python -m caxton.api.reference
+	$(RUN)/python -m caxton.api.typescript
 	$(RUN)/python -m caxton.api.permissions_reference
 	$(RUN)/python -m caxton.domain.errors_reference
 	$(RUN)/python -m caxton.domain.events.reference

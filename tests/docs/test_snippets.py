@@ -138,6 +138,15 @@ PRINTED = {
         r"Filed: sales\.csv \(text/csv, 34 bytes\)\s+clerk\.toml \(text/plain",
         r"\[sales\.csv, text/csv, 34 B\]",
     ],
+    "how-to/use-curl": [
+        r"\banswer\nYou said: Good morning\.",
+        r"\n +2 x_\w+\n",
+        r"event: reply",
+        r"completed\nclerk\nYou said: One\.\nYou said: Two\.\n4\n3\n",
+        r"You said: Keep this\. I keep sales\.csv\.\nmonth,sales",
+        r"You said: Dear Ada\.\nGranted",
+        r"\"code\":\"no_capable_agent\".*\(curl ended with 22\)",
+    ],
     "how-to/use-an-mcp-server": [
         "notes runs outside of the sandbox",
         "To do: buy leeks",
