@@ -1,11 +1,12 @@
-"""Builds the included tools from their sources in this folder.
+"""Builds the included tools, and the agent of the template `checklist`, from their sources.
 
     python wasm/build.py [names…]                   build, and record what was built
     python wasm/build.py [names…] --check           compare sources and modules with the record; needs no toolchain
     python wasm/build.py [names…] --rebuild-check   build afresh elsewhere and compare bytes
 
 The toolchain is pinned: Zig by requirements.txt (installed into wasm/.venv), the componentizer by package-lock.json
-(installed into wasm/node_modules). Both are installed on the first build.
+(installed into wasm/node_modules). Both are installed on the first build. The agent needs Rust 1.63 with its WebAssembly target, as
+Debian 12 has it: apt install rustc libstd-rust-dev-wasm32 lld-14
 """
 from __future__ import annotations
 
@@ -24,7 +25,13 @@ BUNDLED = HERE.parent / "caxton" / "bundled"
 WIT = BUNDLED / "wit" / "tool.wit"
 TOOLS = BUNDLED / "tools"
 RECORD = TOOLS / "built.json"
-NAMES = ("chart-generator", "csv-tools", "http-client")
+NAMES = ("chart-generator", "csv-tools", "http-client", "checklist")
+AGENT = "checklist"
+AGENT_SOURCES = BUNDLED / "agent_starters" / "rust"
+AGENT_WIT = BUNDLED / "wit" / "agent.wit"
+RUST = "1.63.0"
+RUST_OPTIONS = ("--edition", "2021", "--target", "wasm32-unknown-unknown", "--crate-type", "cdylib", "-O", "-C", "lto",
+                "-C", "panic=abort", "-C", "strip=symbols", "-C", "linker=wasm-ld-14")
 ZIG_OPTIONS = ("-target", "wasm32-freestanding", "-O", "ReleaseSmall", "-fstrip", "-fno-entry", "-rdynamic")
 
 
@@ -40,7 +47,7 @@ def main() -> int:
     options = parser.parse_args()
     names = options.names or list(NAMES)
     if unknown := sorted(set(names) - set(NAMES)):
-        parser.error(f"there is no tool {', '.join(unknown)}; choose from {', '.join(NAMES)}")
+        parser.error(f"there is no {', '.join(unknown)}; choose from {', '.join(NAMES)}")
     try:
         if options.check:
             check(names)
@@ -87,8 +94,8 @@ def check(names: list[str]) -> None:
                 problems.append(f"{path} is new since {name} was built")
             elif recorded[path] != present[path]:
                 problems.append(f"{path} has changed since {name} was built")
-        if record[name]["toolchain"] != toolchain_versions():
-            problems.append(f"{name} was built with {record[name]['toolchain']}, pinned is {toolchain_versions()}")
+        if record[name]["toolchain"] != toolchain_versions(name):
+            problems.append(f"{name} was built with {record[name]['toolchain']}, pinned is {toolchain_versions(name)}")
     if problems:
         raise BuildError("\n  ".join(["the included tools are stale:", *problems, "hint: python wasm/build.py"]))
     print(f"{len(names)} modules match their sources")
@@ -111,6 +118,11 @@ def build(name: str, path: Path, zig: list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         core = Path(folder) / "core.wasm"
+        if name == AGENT:
+            run([rust(), *RUST_OPTIONS, "checklist.rs", "-o", str(core)], cwd=AGENT_SOURCES)
+            run(["node", "componentize.mjs", str(AGENT_WIT), str(core), str(path), "agent"])
+            path.chmod(0o644)
+            return
         modules = ["--dep", "tool", f"-Mroot={name}/main.zig", "-Mtool=shared/tool.zig"]
         caches = ["--cache-dir", f"{folder}/cache", "--global-cache-dir", str(HERE / ".zig-cache")]
         run([*zig, "build-exe", *ZIG_OPTIONS, *modules, *caches, f"-femit-bin={core}"])
@@ -135,9 +147,21 @@ def install_toolchain() -> list[str]:
     return [str(python), "-m", "ziglang"]
 
 
-def run(command: list[str]) -> None:
+def rust() -> str:
+    """The Rust compiler of the pinned version."""
+    for command in (os.environ.get("RUSTC"), "/usr/bin/rustc", "rustc"):
+        try:
+            told = subprocess.run([command, "--version"], capture_output=True, text=True).stdout if command else ""
+        except FileNotFoundError:
+            continue
+        if command and told.startswith(f"rustc {RUST}"):
+            return command
+    raise BuildError(f"the agent needs Rust {RUST}: apt install rustc libstd-rust-dev-wasm32 lld-14 on Debian 12, or set RUSTC")
+
+
+def run(command: list[str], cwd: Path = HERE) -> None:
     try:
-        subprocess.run(command, cwd=HERE, check=True)
+        subprocess.run(command, cwd=cwd, check=True)
     except FileNotFoundError as error:
         raise BuildError(f"{command[0]} is not installed; building needs Python, Node.js 20 and npm") from error
     except subprocess.CalledProcessError as error:
@@ -148,22 +172,27 @@ def describe(name: str) -> dict[str, object]:
     return {
         "sha256": sha256(module_path(name)),
         "sources": source_hashes(name),
-        "toolchain": toolchain_versions(),
+        "toolchain": toolchain_versions(name),
     }
 
 
 def source_hashes(name: str) -> dict[str, str]:
     """The hash of every file that goes into a tool's module, by its path in the repository."""
-    files = [path for folder in (HERE / name, HERE / "shared") for path in folder.iterdir() if path.is_file()]
-    files += [WIT, HERE / "componentize.mjs"]
+    if name == AGENT:
+        files = [*AGENT_SOURCES.glob("*.rs"), AGENT_WIT]
+    else:
+        files = [path for folder in (HERE / name, HERE / "shared") for path in folder.iterdir() if path.is_file()]
+        files.append(WIT)
+    files.append(HERE / "componentize.mjs")
     return {path.relative_to(HERE.parent).as_posix(): sha256(path) for path in sorted(files)}
 
 
-def toolchain_versions() -> dict[str, str]:
+def toolchain_versions(name: str) -> dict[str, str]:
     """The pinned versions, as requirements.txt and package.json give them."""
     requirements = (HERE / "requirements.txt").read_text(encoding="utf-8").split()
     packages = json.loads((HERE / "package.json").read_text(encoding="utf-8"))["dependencies"]
-    return dict(line.split("==") for line in requirements) | packages
+    compiler = {"rust": RUST} if name == AGENT else dict(line.split("==") for line in requirements)
+    return compiler | packages
 
 
 def read_record() -> dict[str, dict[str, dict[str, str]]]:
@@ -173,7 +202,7 @@ def read_record() -> dict[str, dict[str, dict[str, str]]]:
 
 
 def module_path(name: str) -> Path:
-    return TOOLS / name / f"{name}.wasm"
+    return (BUNDLED / "templates" if name == AGENT else TOOLS) / name / f"{name}.wasm"
 
 
 def sha256(path: Path) -> str:

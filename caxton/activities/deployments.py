@@ -20,7 +20,7 @@ from caxton.domain.deployments import UNFINISHED, Change, Deployment, Deployment
 from caxton.domain.events import SYSTEM
 from caxton.domain.grants import NO_GRANTS, Missing, StandingGrants, ToolGrant, for_any_call, missing
 from caxton.domain.ids import Digest, Scope
-from caxton.domain.ports import BlobStore, ModelGateway, ToolSandbox
+from caxton.domain.ports import BlobStore, ModelGateway, Sandbox
 from caxton.domain.records import ComponentKind, Records, Transaction
 from caxton.domain.tools import BASE_LIMITS, ToolLimits, ToolState, ToolVersion
 from caxton.governance.breakers import reset
@@ -52,7 +52,7 @@ class DeploymentActivities:
 
     records: Records
     blobs: BlobStore
-    sandbox: ToolSandbox
+    sandbox: Sandbox
     models: ModelGateway
     notify: Notify = field(repr=False)
     channels: Collection[str] = ()
@@ -254,15 +254,10 @@ def _apply(
     _reset_breakers(transaction, deployment, changed)
     for change in changed:
         if change.action == "deleted":
-            transaction.remove_component(scope, change.kind, change.name)
+            _remove(transaction, scope, change)
         elif change.digest is not None:
             version = _version_of(transaction, scope, change.kind, change.digest)
-            change.after = version.spec.version if isinstance(version, AgentVersion) else version.manifest.version
-            if isinstance(version, AgentVersion):
-                change.capabilities = [capability.name for capability in version.spec.capabilities]
-            else:
-                change.lacks(lacking(version))
-                change.unsandboxed = version.manifest.unsandboxed
+            _describe(change, version, lacking)
             if _rolls_out(transaction, deployment, change, before.get((change.kind, change.name)), version, rollouts):
                 continue
             after[change.kind, change.name] = version
@@ -271,7 +266,7 @@ def _apply(
                 change.kind,
                 change.name,
                 digest=change.digest,
-                version=change.after,
+                version=change.after or "",
                 state=AgentState.RUNNING if change.kind == "agent" else ToolState.RUNNING,
                 deployment_id=deployment.deployment_id,
             )
@@ -293,6 +288,26 @@ def _apply(
             change.suggestions = suggestions(new, specs)
             notes.tool(old, new, change.ungranted)
     return changes
+
+
+def _remove(transaction: Transaction, scope: Scope, change: Change) -> None:
+    """Undeploys it; what an agent keeps for all conversations goes with it."""
+    transaction.remove_component(scope, change.kind, change.name)
+    if change.kind == "agent":
+        transaction.remove_agent_state(scope, change.name)
+
+
+def _describe(change: Change, version: AgentVersion | ToolVersion, lacking: Callable[[ToolVersion], Missing]) -> None:
+    """Says of a change what is new, and what of that nobody has granted."""
+    if isinstance(version, AgentVersion):
+        change.after = version.spec.version
+        change.capabilities = [capability.name for capability in version.spec.capabilities]
+    else:
+        change.after = version.manifest.version
+        change.unsandboxed = version.manifest.unsandboxed
+    module = version.module if isinstance(version, AgentVersion) else version
+    if module is not None:
+        change.lacks(lacking(module))
 
 
 def _brings_back(transaction: Transaction, scope: Scope, change: Change, named: Collection[str]) -> bool:

@@ -7,11 +7,13 @@ a hundred thousand keys. What ends the child is a problem of that file; what doe
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from caxton.adapters.confined import ConfinedChildren, Ended, serve
+from caxton.definitions.agent_modules import ModuleFile
 from caxton.definitions.agents import AgentSource
-from caxton.definitions.bundles import compile_bundle
+from caxton.definitions.bundles import compile_bundle, modules_in
 from caxton.definitions.capability_schemas import SCHEMA_SUFFIX
 from caxton.definitions.reading import Reading
 from caxton.definitions.tools import ToolSource
@@ -62,13 +64,16 @@ class DefinitionReader:
     def _read(self, bundle: Bundle, contents: Mapping[str, bytes]) -> Reading[AgentSource] | Reading[ToolSource]:
         read = (".toml", SCHEMA_SUFFIX)
         texts = {path: content.decode("latin-1") for path, content in contents.items() if path.endswith(read)}
+        modules = modules_in(bundle, contents)
+        described = {path: asdict(module) for path, module in modules.items()}
+        request = {"bundle": bundle.model_dump(), "contents": texts, "arrived": list(contents), "modules": described}
         try:
-            reply = self._children.ask({"bundle": bundle.model_dump(), "contents": texts, "arrived": list(contents)})
+            reply = self._children.ask(request)
         except Ended as ended:
             return Reading(None, [_too_costly(bundle, ended.limit)])
         if bundle.kind == "agent" and reply["problems"] is not None:
             return Reading(None, [Problem.model_validate(problem) for problem in reply["problems"]])
-        return compile_bundle(bundle, contents)
+        return compile_bundle(bundle, contents, modules)
 
 
 def _too_costly(bundle: Bundle, limit: str) -> Problem:
@@ -85,7 +90,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     contents = {path: text.encode("latin-1") for path, text in request["contents"].items()}
     bundle = Bundle.model_validate(request["bundle"])
     everything = {path: contents.get(path, b"") for path in request["arrived"]}
-    reading = compile_bundle(bundle, everything)
+    modules = {path: ModuleFile(**described) for path, described in request["modules"].items()}
+    reading = compile_bundle(bundle, everything, modules)
     problems = [problem.model_dump() for problem in reading.problems[:PROBLEMS]]
     return {"problems": problems if reading.value is None else None}
 

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caxton.adapters.mcp.servers import McpServers
+from caxton.domain.agent_modules import AgentState, Handled
 from caxton.domain.grants import NOTHING, Rights
 from caxton.domain.ids import Digest
-from caxton.domain.ports import ToolSandbox
+from caxton.domain.ports import Sandbox
 from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolVersion
 
 
 class AllTools:
-    """The port `ToolSandbox`, which see, for tools of both kinds."""
+    """The port `Sandbox`, which see, for tools of both kinds and for agents that are modules."""
 
-    def __init__(self, sandbox: ToolSandbox, servers: McpServers) -> None:
+    def __init__(self, sandbox: Sandbox, servers: McpServers) -> None:
         """Send modules to `sandbox`, and what has an `[mcp_server]` to `servers`."""
         self._sandbox = sandbox
         self._servers = servers
@@ -48,3 +49,20 @@ class AllTools:
                 customer, tool, function, arguments, workspace=workspace, rights=rights, brief=brief
             )
         return await self._servers.call(customer, tool, function, arguments, workspace=workspace, rights=rights)
+
+    async def inspect(self, customer: str, module: ToolVersion) -> None:
+        """Compiles the component of an agent."""
+        await self._sandbox.inspect(customer, module)
+
+    async def handle(
+        self,
+        customer: str,
+        module: ToolVersion,
+        message: str,
+        state: AgentState,
+        *,
+        rights: Rights = NOTHING,
+        brief: bool = False,
+    ) -> Handled:
+        """Runs one step of an agent."""
+        return await self._sandbox.handle(customer, module, message, state, rights=rights, brief=brief)

@@ -1,10 +1,11 @@
-"""`caxton agent list|show|start|stop|restart|resume`"""
+"""`caxton agent list|show|start|stop|restart|resume|init|wit`"""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caxton.cli import agent_starters
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent
 from caxton.cli.connection import connect
@@ -219,3 +220,7 @@ def _facts(agent: "AgentView") -> list[list[str]]:
     facts.append(["deployed", f"{ago(agent.updated_at)}  {agent.deployment_id or ''}".rstrip()])
     facts.append(["digest", agent.digest[:12]])
     return facts
+
+
+app.command("init")(agent_starters.init)
+app.command("wit")(agent_starters.wit)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from caxton.definitions.agent_modules import ModuleFile, check_kind, check_module, check_network
 from caxton.definitions.capability_schemas import read_schemas
 from caxton.definitions.literal_secrets import secret_problems
 from caxton.definitions.model_problems import misplaced_key, validate
@@ -84,13 +85,20 @@ def _problem(
     return source.problem(path, message, hint, severity=severity)
 
 
-def read_agent(file: str, files: Mapping[str, bytes], *, folder: str = "agents") -> Reading[AgentSource]:
+def read_agent(
+    file: str,
+    files: Mapping[str, bytes],
+    *,
+    folder: str = "agents",
+    modules: Mapping[str, ModuleFile] | None = None,
+) -> Reading[AgentSource]:
     """The agent that `file` defines, or everything that is wrong with it.
 
     Args:
         file: name of the agent's file.
         files: content by name of the files in its folder; besides `file` only the script and schemas that it names are read.
         folder: where problems say that the files are.
+        modules: the WebAssembly files of the folder by name.
 
     Returns:
         The agent with its digest: the content address of its files under their names.
@@ -104,6 +112,7 @@ def read_agent(file: str, files: Mapping[str, bytes], *, folder: str = "agents")
     problems += secret_problems(source)
     schemas = read_schemas(source, files)
     problems += schemas.problems
+    problems += check_module(source, modules or {})
     doubtful = frozenset(re.split(r"[.[]", problem.path)[0] for problem in errors_of(problems))
     if spec is None:
         spec = _salvaged(source, doubtful, fixed_name(file.partition(".")[0]) or "unnamed")
@@ -116,9 +125,19 @@ def read_agent(file: str, files: Mapping[str, bytes], *, folder: str = "agents")
         spec = schemas.into(spec)
     script_file = [spec.script] if spec.script and spec.script in files else []
     paths = [file, *script_file, *sorted(schemas.files)]
-    bundle = Bundle(kind="agent", name=spec.name, files={path: digest_of(files[path]) for path in paths})
+    digests = {path: digest_of(files[path]) for path in paths}
+    module = (modules or {}).get(spec.wasm.module) if spec.wasm else None
+    if spec.wasm is not None and module is not None:
+        digests[spec.wasm.module] = module.digest
+    bundle = Bundle(kind="agent", name=spec.name, files=digests)
     data = script.model_dump(mode="json", exclude_defaults=True) if script else None
-    version = AgentVersion(spec=spec, script=data, digest=bundle.digest)
+    version = AgentVersion(
+        spec=spec,
+        script=data,
+        digest=bundle.digest,
+        module_digest=module.digest if module else None,
+        keeps_state=module is not None and module.keeps_state,
+    )
     agent = AgentSource(version, bundle, shown, source, script_source, doubtful)
     return Reading(None if errors_of(problems) else agent, problems, partial=agent)
 
@@ -186,6 +205,8 @@ def _check_data(source: TomlSource) -> Iterator[Problem]:
                 yield from unfit_values(source, ("parameters", key), value)
     yield from _check_capabilities(source)
     yield from _check_tools(source)
+    yield from check_kind(source)
+    yield from check_network(source)
     yield from _check_models(source)
     yield from check_schedules(source)
     yield from check_triggers(source)

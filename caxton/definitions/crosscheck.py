@@ -50,6 +50,7 @@ def crosscheck(
         if agent.script_toml is not None and not agent.doubtful & {"tools", "delegates"}:
             problems += check_actions(agent.script_toml, agent.version.spec, tools, offers)
         problems += _check_policies(agent, tools)
+        problems += _check_name(agent, tools)
         if all_offers_known:
             problems += _check_delegates(agent, offers)
     problems += _check_circles(agents, offers)
@@ -91,6 +92,13 @@ def _check_tools(
         elif function and not _has(tools[server], function):
             message, hint = _no_function(server, function, tools[server])
             yield agent.problem(path, message, hint)
+
+
+def _check_name(agent: AgentSource, tools: Mapping[str, Collection[str] | None]) -> Iterator[Problem]:
+    """What is granted to a component is granted by name, as to a tool: both would get what is meant for one."""
+    if agent.version.spec.wasm is not None and agent.name in tools:
+        message = f'there is a tool "{agent.name}": an agent with a component of its own and a tool would share grants'
+        yield agent.problem(("name",), message, "give one of them another name")
 
 
 def _check_policies(agent: AgentSource, tools: Mapping[str, Collection[str] | None]) -> Iterator[Problem]:

@@ -35,14 +35,14 @@ class Folder:
         """Whether there is a folder at `path`."""
         return (self.root / path).is_dir()
 
-    def read(self, path: str) -> bytes | Problem:
-        """The content of a small file (one byte more than TOML files may have, of a larger one)."""
+    def read(self, path: str, most: int = SIZE_LIMIT) -> bytes | Problem:
+        """The content of a file of at most `most` bytes, by default those of a TOML file (one byte more of a larger one)."""
         problem = self._refusal(path)
         if problem:
             return problem
         try:
             with (self.root / path).open("rb") as file:
-                return file.read(SIZE_LIMIT + 1)
+                return file.read(most + 1)
         except OSError as error:
             return _unreadable(path, error)
 

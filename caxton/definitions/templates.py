@@ -1,7 +1,7 @@
 """The gallery of templates, and making an agent from one.
 
-A template is a folder with `template.toml`, `agent.toml` and perhaps `agent.script.toml`. Its files are valid
-definitions as they stand. Instead of placeholders, the values that a user chooses (name, customisations) are
+A template is a folder with `template.toml`, `agent.toml` and perhaps `agent.script.toml`, or the component of the agent. Its
+files are valid definitions as they stand. Instead of placeholders, the values that a user chooses (name, customisations) are
 put in the place of those in the file, so comments and layout stay.
 """
 
@@ -28,7 +28,7 @@ from caxton.domain.problems import Problem
 DEFAULT_TEMPLATE = "task-automator"
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
-_AGENT, _SCRIPT = "agent.toml", "agent.script.toml"
+_AGENT, _SCRIPT, _MODULE = "agent.toml", "agent.script.toml", "{}.wasm"
 
 
 class Template(BaseModel):
@@ -154,6 +154,8 @@ def instantiate(
     writing = WrittenFiles(folder)
     for path, text in files.items():
         writing.add(path, text.encode())
+    if (module := _module(template)).exists():
+        writing.add(f"agents/{_MODULE.format(name)}", module.read_bytes())
     for tool in template.tools:
         _add_tool(writing, template, tool, values)
     add_workspace_files(writing, folder)
@@ -200,8 +202,15 @@ def _agent_files(template: Template, name: str, values: Mapping[tuple[str, TomlP
     if (folder / _SCRIPT).exists():
         chosen["script",] = f"{name}{SCRIPT_SUFFIX}"
         files[f"agents/{name}{SCRIPT_SUFFIX}"] = (folder / _SCRIPT).read_text(encoding="utf-8")
+    if _module(template).exists():
+        chosen["wasm", "module"] = _MODULE.format(name)
     chosen |= {path: value for (file, path), value in values.items() if file == _AGENT}
     return {f"agents/{name}.toml": replace_values(source, chosen), **files}
+
+
+def _module(template: Template) -> Path:
+    """The component of the template's agent, if it is one that has a component."""
+    return _BUNDLED / "templates" / template.id / _MODULE.format(template.id)
 
 
 def _add_tool(writing: WrittenFiles, template: Template, tool: str, values: Mapping[tuple[str, TomlPath], Any]) -> None:

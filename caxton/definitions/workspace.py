@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from caxton.definitions.agent_modules import MODULE_SUFFIX, ModuleFile, describe_module
 from caxton.definitions.agents import SCRIPT_SUFFIX, AgentSource, read_agent
 from caxton.definitions.capability_schemas import SCHEMA_SUFFIX
 from caxton.definitions.crosscheck import Offers, crosscheck
@@ -12,7 +13,15 @@ from caxton.definitions.folder import Folder
 from caxton.definitions.reading import errors_of, sorted_problems
 from caxton.definitions.suggestions import name_hint
 from caxton.definitions.toml_source import TomlSource, decode_toml, read_toml
-from caxton.definitions.tools import MANIFEST, ToolFile, ToolSource, read_manifest, read_tool, wanted_files
+from caxton.definitions.tools import (
+    MANIFEST,
+    MODULE_LIMIT,
+    ToolFile,
+    ToolSource,
+    read_manifest,
+    read_tool,
+    wanted_files,
+)
 from caxton.domain.deployments import Bundle
 from caxton.domain.errors import Hint, InvalidState, NotFound
 from caxton.domain.ids import DEFAULT_WORKSPACE, Digest, digest_of, is_name
@@ -155,9 +164,17 @@ class _Loader:
             self._add(source.problem(("workspace", "name"), f'"{name}" is not a valid name', name_hint(str(name))))
 
     def agents(self) -> None:
-        """agents/*.toml, and the scripts and schemas beside them."""
+        """agents/*.toml, and the scripts, schemas and modules beside them."""
         files: dict[str, bytes] = {}
+        modules: dict[str, ModuleFile] = {}
         for name in self._entries(AGENTS):
+            if name.endswith(MODULE_SUFFIX):
+                content = self.folder.read(f"{AGENTS}/{name}", MODULE_LIMIT)
+                if isinstance(content, Problem):
+                    self._add(content)
+                    self.incomplete_agents = True
+                else:
+                    modules[name] = describe_module(content)
             if name.endswith((".toml", SCHEMA_SUFFIX)):
                 content = self.folder.read(f"{AGENTS}/{name}")
                 if isinstance(content, Problem):
@@ -170,7 +187,7 @@ class _Loader:
         for name in files:
             if name.endswith((SCRIPT_SUFFIX, SCHEMA_SUFFIX)):
                 continue
-            reading = read_agent(name, files)
+            reading = read_agent(name, files, modules=modules)
             self._add(*reading.problems)
             if reading.partial is None:
                 self.incomplete_agents = True
@@ -183,7 +200,7 @@ class _Loader:
             for path, digest in reading.value.bundle.files.items():
                 self.workspace.paths[digest] = self.folder.root / AGENTS / path
         if not self.incomplete_agents:
-            self._unused(name for name in files if name not in used)
+            self._unused(name for name in (*files, *modules) if name not in used)
 
     def _unused(self, names: Iterable[str]) -> None:
         for name in names:
@@ -193,6 +210,9 @@ class _Loader:
             elif name.endswith(SCHEMA_SUFFIX):
                 hint = f'add: input = "{name}", or output, to the capability that it is for, or remove the file'
                 message = "no agent names this schema"
+            elif name.endswith(MODULE_SUFFIX):
+                hint = f'add to the agent that it is for: kind = "wasm", and module = "{name}" in [wasm]'
+                message = "no agent names this module"
             else:
                 continue
             self._add(Problem(file=f"{AGENTS}/{name}", width=0, message=message, hint=hint, severity="warning"))

@@ -18,7 +18,7 @@ from caxton.domain.deployments import Bundle, wrong_in
 from caxton.domain.errors import CaxtonError, Hint, InvalidDefinitions, NotFound
 from caxton.domain.grants import Rights, ToolGrant, for_all_calls, for_any_call
 from caxton.domain.ids import Digest, Scope, is_name
-from caxton.domain.ports import BlobStore, ModelGateway, ToolSandbox
+from caxton.domain.ports import BlobStore, ModelGateway, Sandbox
 from caxton.domain.problems import Problem
 from caxton.domain.tools import ToolFunction, ToolVersion
 from caxton.domain.triggers import Scheme
@@ -58,7 +58,7 @@ async def validate_release(
     release: Release,
     own: Collection[Digest],
     blobs: BlobStore,
-    sandbox: ToolSandbox,
+    sandbox: Sandbox,
     models: ModelGateway,
     channels: Collection[str] = (),
     grants: Mapping[str, Sequence[ToolGrant]] | None = None,
@@ -113,6 +113,7 @@ async def validate_release(
     for agent in agents:
         problems += _check_rollout(agent, release)
         problems += _check_model(agent, models)
+        problems += await _check_module(scope, agent, sandbox)
         problems += _check_channels(agent, channels)
         problems += _check_secrets(scope, agent, hook_secrets)
     problems += _check_clock(agents, kept, clock)
@@ -159,7 +160,7 @@ def _rights(source: ToolSource, grants: Sequence[ToolGrant]) -> Rights:
 
 
 async def _describe(
-    scope: Scope, source: ToolSource, sandbox: ToolSandbox, rights: Rights, problems: list[Problem]
+    scope: Scope, source: ToolSource, sandbox: Sandbox, rights: Rights, problems: list[Problem]
 ) -> ToolVersion | None:
     version = source.version
     try:
@@ -219,6 +220,21 @@ def _check_model(agent: AgentSource, models: ModelGateway) -> list[Problem]:
     except CaxtonError as error:
         hint = error.hints[0].text if error.hints else None
         return [agent.problem(("model",), error.message, hint)]
+    return []
+
+
+async def _check_module(scope: Scope, agent: AgentSource, sandbox: Sandbox) -> list[Problem]:
+    """A component that cannot be compiled could answer nothing."""
+    module = agent.version.module
+    if module is None:
+        return []
+    try:
+        await sandbox.inspect(scope.customer, module)
+    except CaxtonError as error:
+        if error.retryable:
+            raise
+        hint = (error.hints[0].command or error.hints[0].text) if error.hints else None
+        return [agent.problem(("wasm", "module"), error.message, hint)]
     return []
 
 

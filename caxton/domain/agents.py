@@ -1,10 +1,12 @@
 """Agents: the definition that a developer writes, and the lifecycle that the server keeps."""
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from caxton.domain.agent_modules import MODEL, AgentModule
 from caxton.domain.breakers import BreakerSettings
 from caxton.domain.capabilities import Capability, CapabilityRequest, SemanticVersion
 from caxton.domain.flow import MIDDLE, MOST_IN_FLIGHT
@@ -15,6 +17,7 @@ from caxton.domain.memory import ScopeKind
 from caxton.domain.quantities import LEAST_RATE, Rate, Seconds, one_of
 from caxton.domain.rollouts import RolloutPlan
 from caxton.domain.schedules import MOST_SCHEDULES, Schedule
+from caxton.domain.tools import ToolManifest, ToolVersion
 from caxton.domain.triggers import MOST_TRIGGERS, Trigger
 
 ParameterValue = str | int | float | bool | list[Any] | dict[str, Any]
@@ -122,6 +125,11 @@ class AgentSpec(BaseModel):
         max_length=100,
         description='Capabilities that the agent may request of others, such as "analyze-data" or "translate@^2".',
     )
+    kind: Literal["model", "wasm"] = Field(
+        default="model",
+        description='What answers: a "model" (or script), or "wasm", a WebAssembly component that handles messages itself.',
+    )
+    wasm: AgentModule | None = Field(default=None, description='The component, for kind = "wasm".')
     model: str | list[str] = Field(
         default="auto", description='"auto", "scripted", or "provider:model"; a list is tried in order.'
     )
@@ -158,7 +166,9 @@ class AgentSpec(BaseModel):
 
     @property
     def models(self) -> list[str]:
-        """The models to try, in order."""
+        """The models to try, in order; what stands in their place where a component answers."""
+        if self.wasm is not None:
+            return [MODEL]
         return [self.model] if isinstance(self.model, str) else self.model
 
     def allows_tool(self, tool: str, function: str) -> bool:
@@ -183,10 +193,29 @@ class AgentVersion(BaseModel):
     script: dict[str, Any] | None = None
     """The parsed script (:class:`caxton.domain.scripts.Script` as data), when the agent has one."""
     digest: Digest
+    module_digest: Digest | None = None
+    """The content of its component, when it has one."""
+    keeps_state: bool = False
+    """Whether the component imports the functions that keep something."""
 
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @cached_property
+    def module(self) -> ToolVersion | None:
+        """Its component, as the sandbox runs it: by the rules of a tool that has the agent's name."""
+        if self.spec.wasm is None or self.module_digest is None:
+            return None
+        wasm = self.spec.wasm
+        manifest = ToolManifest(
+            name=self.spec.name,
+            version=self.spec.version,
+            module=wasm.module,
+            limits=wasm.limits,
+            permissions=wasm.permissions,
+        )
+        return ToolVersion(manifest=manifest, files={wasm.module: self.module_digest}, digest=self.digest)
 
 
 def takes_time(agent: AgentVersion) -> bool:

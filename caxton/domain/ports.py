@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from caxton.domain.agent_modules import AgentState, Handled
 from caxton.domain.agents import AgentVersion, ModelSettings
 from caxton.domain.flow import PlaceFor
 from caxton.domain.grants import NOTHING, Rights
@@ -157,6 +158,8 @@ class FailedAttempt:
     seconds: float
     usage: Usage | None = None
     """Its usage, if the provider reported it."""
+    log: Sequence[str] = ()
+    """What an agent's component logged until it failed."""
 
 
 DeltaSink = Callable[[str], None]
@@ -269,6 +272,47 @@ class ToolSandbox(Protocol):
                 failure that the tool itself reports is not an exception: the result has `is_error` set.
         """
         ...
+
+
+class AgentSandbox(Protocol):
+    """Runs agents that are WebAssembly components, by the rules of tools."""
+
+    async def inspect(self, customer: str, module: ToolVersion) -> None:
+        """Compiles the component (cached by content).
+
+        Raises:
+            InvalidModule: it is not WebAssembly, or not of the world caxton:agent/agent.
+        """
+        ...
+
+    async def handle(
+        self,
+        customer: str,
+        module: ToolVersion,
+        message: str,
+        state: AgentState,
+        *,
+        rights: Rights = NOTHING,
+        brief: bool = False,
+    ) -> Handled:
+        """Runs one step.
+
+        Args:
+            customer: whose blob the component is.
+            module: what to run (:attr:`AgentVersion.module`).
+            message: what the component gets, as JSON.
+            state: what it kept; stays as it is.
+            rights: what the call is granted; it gets what the agent's file requests of that.
+            brief: whether it is expected to end soon: such calls do not wait for those that take long.
+
+        Raises:
+            AgentModuleError: a subclass for each limit, trap and bad answer, with `usage` and `log` of the call.
+        """
+        ...
+
+
+class Sandbox(ToolSandbox, AgentSandbox, Protocol):
+    """Runs all that comes from outside."""
 
 
 class SchemaChecker(Protocol):

@@ -57,7 +57,11 @@ def record_attempts(
                 agent=plan.agent,
                 error_code=attempt.code,
                 duration_ms=attempt.seconds * 1000,
-                payload={"model": attempt.model, "usage": used and used.model_dump(exclude_none=True)},
+                payload={
+                    "model": attempt.model,
+                    "usage": used and used.model_dump(exclude_none=True),
+                    **({"log": list(attempt.log)} if attempt.log else {}),
+                },
             ),
         )
         told = ModelAttemptFailed(

@@ -47,6 +47,8 @@ from caxton.turns.breaker_calls import model_breaker
 from caxton.turns.flow_calls import is_limited, model_call, model_place
 from caxton.turns.known_steps import Known
 from caxton.turns.mending import Mending, no_tokens
+from caxton.turns.model_records import model_record, result_of
+from caxton.turns.module_call import ModuleCall
 from caxton.turns.opening import outcome_of
 from caxton.turns.prompt import Prompt, read_children, read_prompt
 from caxton.turns.replies import ReplyDraft, send_reply
@@ -97,6 +99,8 @@ class ModelStep:
         """`queued`, when it began."""
         self.clock: asyncio.Timeout
         """Ends the call when the agent's time is over."""
+        self.module: ModuleCall | None = None
+        """The component that answers in the place of a model, if the agent is one."""
         self.turn: TurnView | None = None
         """The whole turn, when it began and ended in one batch."""
 
@@ -110,7 +114,7 @@ class ModelStep:
         fresh = transaction.steps_from(scope, execution_id, known.next)
         for each in fresh:
             if each.step == self.input.step and each.call == 0:
-                return _recorded(each, record.execution.usage)
+                return result_of(each, record.execution.usage)
             if each.step == self.input.step and each.kind == ATTEMPT:
                 if STOPPED in each.payload:  # to do it again would take as long
                     raise CaxtonError.from_report(ErrorReport.model_validate(each.payload[STOPPED]))
@@ -138,6 +142,10 @@ class ModelStep:
             BudgetUsedUp: nothing is left of a budget.
         """
         self.prompt = read_prompt(transaction, self.ports.directory, self.input, record, message, known)
+        if self.prompt.agent.module is not None:
+            grants = self.prompt.grants.get(self.plan.agent, ())
+            self.module = ModuleCall(self.input, self.ports, self.prompt.agent, grants)
+            self.module.read(transaction)
         if self.ports.directory.registry(transaction, self.input.scope).has_budgets:
             self.spending = Spending(transaction, self.input.scope, self.plan.agent)
             self.spending.check("tokens", "cost_usd")
@@ -177,8 +185,8 @@ class ModelStep:
             check = await mending.check(reply)
             if check.fits:
                 return replace(reply, text=check.text, metadata={**reply.metadata, TYPED: True})
-            if reply.metadata.get("scripted"):
-                raise mending.failure(self.plan.agent)  # a script would say the same again
+            if reply.metadata.get("scripted") or self.module is not None:
+                raise mending.failure(self.plan.agent)  # it would say the same again
             took = self._took(reply)
             self.spent += took
             self._note_failure(mending.attempt(reply, took))
@@ -213,6 +221,8 @@ class ModelStep:
         self.clock = clock = asyncio.timeout(max(0.0, left))
         try:
             async with clock:
+                if self.module is not None:
+                    return await self.module.respond(request, self._note_failure)
                 return await self.ports.models.respond(request, on_delta, self._note_failure)
         except TimeoutError:
             if not clock.expired():
@@ -320,6 +330,8 @@ class ModelStep:
         if self.spending is not None:
             for told in self.spending.add(transaction, model_use(self.reply.usage)):
                 notes.add(told, part=f"{told.subject} {told.resource} {told.period}", actor=SYSTEM)
+        if self.module is not None:
+            self.module.record(transaction, ends=self.ends)
         result = self._record_calls(transaction, notes) if self.calls else self._reply(transaction, notes)
         transaction.append_events(self.input.scope, notes.events)
         result.waited = self.waited
@@ -350,6 +362,7 @@ class ModelStep:
         step = ModelStep(step_of(StepKind.MODEL, self.input, self.plan, self.input.step + 1), self.ports)
         step.begins = self.begins
         step.prompt = self.prompt.after(step.input, [self.recorded(), *tools], self.usage)
+        step.module = self.module and self.module.following(step.input)
         return step
 
     def _record_calls(self, transaction: Transaction, notes: journal.Journal) -> StepResult:
@@ -452,35 +465,11 @@ class ModelStep:
 
     def recorded(self) -> StepRecord:
         """The call and what the model said, as they are recorded."""
-        arguments = [dict(call.arguments) for call in self.reply.calls]
-        payload: dict[str, Any] = {
-            "model": self.reply.model,
-            "text": self.reply.text if self.calls else "",
-            "calls": [
-                {
-                    **call.model_dump(),
-                    "id": asked.id,
-                    "arguments": given,
-                    **({"mistake": asked.mistake, "called_as": asked.kind} if asked.mistake else {}),
-                }
-                for call, asked, given in zip(self.calls, self.reply.calls, arguments, strict=True)
-            ],
-            **({"given": dict(self.reply.given)} if self.reply.given else {}),
-            "usage": self.reply.usage.model_dump(exclude_none=True),
-            "metadata": dict(self.reply.metadata),
-        }
+        more: dict[str, Any] = {}
         if self.input.step == 1 and self.prompt.agent.spec.memory.enabled:
-            payload |= {"memories": self.prompt.memories, "memory_failed": self.prompt.memory_failed}
-        return StepRecord(
-            execution_id=self.input.execution_id,
-            step=self.input.step,
-            call=0,
-            kind="model",
-            ok=True,
-            agent=self.plan.agent,
-            duration_ms=self.took_ms,
-            payload=payload,
-        )
+            more = {"memories": self.prompt.memories, "memory_failed": self.prompt.memory_failed}
+        handled = self.module.handled if self.module else None
+        return model_record(self.input, self.plan, self.reply, self.calls, self.took_ms, handled, more)
 
     def _metadata(self, usage: Usage) -> dict[str, Any]:
         metadata = {
@@ -500,8 +489,3 @@ class ModelStep:
         if self.prompt.memory_failed:
             metadata["memory"] = "unavailable"
         return metadata
-
-
-def _recorded(known: StepRecord, usage: Usage) -> StepResult:
-    calls = [RequestedCall.model_validate(call) for call in known.payload.get("calls", [])]
-    return StepResult(calls=calls, usage=usage, needs_approval="draft" in known.payload)

@@ -390,7 +390,7 @@ class Opening:
             max_loops=limits.loops,
             max_tokens=limits.tokens,
             max_time=limits.time,
-            model_timeout=spec.model_settings.timeout * len(spec.models) * (1 + repairs),
+            model_timeout=self._model_timeout(repairs),
             deployment_id=deployment_id,
             rollout=self.rollout,
             capability=capability,
@@ -401,8 +401,18 @@ class Opening:
             requester=self.request.requester,
         )
 
+    def _model_timeout(self, repairs: int) -> float:
+        """Seconds that a model call may take, or that of a component, which waits for its turn in the sandbox besides."""
+        spec = self.agent.spec
+        if spec.wasm is not None:
+            return spec.model_settings.timeout + spec.wasm.limits.wall_time
+        return spec.model_settings.timeout * len(spec.models) * (1 + repairs)
+
     def _answers_at_once(self) -> bool:
-        """Whether its model calls are short and local: those of a script that does not imitate a model's slowness."""
+        """Whether its model calls are short and local: those of a component that takes no network and little time, or of a
+        script that does not imitate a model's slowness."""
+        if self.agent.module is not None:
+            return self.agent.module.manifest.is_fast
         return self.ports.models.is_scripted(self.agent) and not takes_time(self.agent)
 
     def _resume(self, transaction: Transaction, found: ExecutionRecord) -> StepResult:

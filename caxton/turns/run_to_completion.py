@@ -5,7 +5,9 @@ next model call. Only tools that can change nothing outside of their sandbox: wh
 """
 
 import logging
+from functools import partial
 
+from caxton.domain.agent_modules import StateScope
 from caxton.domain.breakers import BreakerKind
 from caxton.domain.costly_work import COSTLY_WORK, STOPPED
 from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
@@ -40,6 +42,8 @@ class RunToCompletion:
         self.input = opening.input
         self.model = ModelStep(step_of(StepKind.MODEL, opening.input, opening.plan, 1), opening.ports)
         self.model.read(transaction, opening.begun, opening.message, Known())
+        if self.model.module is not None:
+            self.model.module.most = opening.ports.short_calls.wall_time
         self.done: list[ModelStep | ToolStep] = []
         """Steps that have acted, and are to be recorded behind the opening."""
         self.asked: list[ToolStep] = []
@@ -49,8 +53,8 @@ class RunToCompletion:
 
     @property
     def waits(self) -> bool:
-        """Whether acting waits for something: memory, or content that is not available."""
-        return self.opening.agent.spec.memory.enabled or self.opening.waits
+        """Whether acting waits for something: memory, a sandbox, or content that is not available."""
+        return self.opening.agent.spec.memory.enabled or self.model.module is not None or self.opening.waits
 
     @property
     def ends(self) -> bool:
@@ -118,7 +122,8 @@ class RunToCompletion:
         if not self.may_wait and COSTLY_WORK.wait(self.input.scope.customer, model.plan.agent_digest):
             return False  # the workflow can wait for the customer's share
         try:
-            await model.act()
+            if not await self._act(model):
+                return False
         except (StoreUnavailable, DiskFull):
             raise
         except CaxtonError as error:
@@ -130,6 +135,14 @@ class RunToCompletion:
             return False
         self.done.append(model)
         return True
+
+    async def _act(self, model: ModelStep) -> bool:
+        """Does the call; False if it is a component's that takes longer than the batch waits."""
+        if model.module is None:
+            await model.act()
+            return True
+        short_calls = self.opening.ports.short_calls
+        return await short_calls.make([(model.module.called, partial(_timed, model))], short_calls.deadline())
 
     def _tools(self, model: ModelStep) -> list[ToolStep]:
         """What `model` asked for, if all of it can be called at once; else nothing."""
@@ -176,6 +189,25 @@ class RunToCompletion:
         return breaker is None or breaker.is_closed
 
 
+async def _timed(model: ModelStep) -> float | None:
+    """Has a component answer; the seconds that it took itself."""
+    await model.act()
+    handled = model.module.handled if model.module else None
+    return handled.usage.wall_ms / 1000 if handled else None
+
+
+def _is_closed(opening: Opening) -> bool:
+    """Whether a component can be called before it is recorded that it was.
+
+    Then nothing outside of its sandbox hears of it, and no other message changes what it keeps.
+    """
+    module, wasm = opening.agent.module, opening.agent.spec.wasm
+    if module is None or wasm is None:
+        return True
+    shared = opening.agent.keeps_state and wasm.state is StateScope.AGENT
+    return module.manifest.is_closed and not shared
+
+
 def run_to_completion(
     opening: Opening, transaction: Transaction, *, may_wait: bool = False
 ) -> "Opening | RunToCompletion":
@@ -186,6 +218,8 @@ def run_to_completion(
     if opening.taken.steps:
         return opening  # the workflow goes on behind what was taken over
     if not opening.plan.fast or (opening.ports.accepts_only and opening.agent.spec.memory.enabled):
+        return opening
+    if not _is_closed(opening):
         return opening
     try:
         return RunToCompletion(opening, transaction, may_wait=may_wait)

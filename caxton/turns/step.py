@@ -12,7 +12,7 @@ from typing import Protocol
 from caxton.domain.errors import CaxtonError, DiskFull, StoreUnavailable
 from caxton.domain.executions import StepInput, StepResult
 from caxton.domain.flow import FlowControl, FlowRules, NoLimits
-from caxton.domain.ports import BlobStore, DeltaStream, ModelGateway, SchemaChecker, TemplateEngine, ToolSandbox
+from caxton.domain.ports import BlobStore, DeltaStream, ModelGateway, Sandbox, SchemaChecker, TemplateEngine
 from caxton.domain.records import Records, Transaction
 from caxton.domain.tools import BASE_LIMITS, ToolLimits
 from caxton.governance.breakers import CircuitBreakers
@@ -33,7 +33,7 @@ class StepPorts:
 
     records: Records
     blobs: BlobStore
-    sandbox: ToolSandbox
+    sandbox: Sandbox
     models: ModelGateway
     templates: TemplateEngine
     stream: DeltaStream

@@ -16,6 +16,7 @@ from caxton.runtime.settings_sources import load_settings
 from tests.conftest import HOOK_SECRETS, RunningServer
 from tests.docs.snippets import ROOT, snippets
 from tests.support.deploying import write_files
+from tests.support.wasm_agents import AGENT as WASM_AGENT
 
 PAGES = sorted(str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 
@@ -171,6 +172,10 @@ PRINTED = {
         "50 of 50",
     ],
     "how-to/write-a-tool": [r"✓ tools/word-count/ \(4 files\)"],
+    "how-to/write-an-agent-in-webassembly": [
+        r"1\. \[ \] milk",
+        r"✓ agents/shopping.toml, agents/shopping/ \(3 files\)",
+    ],
     "how-to/write-an-agent": ["Send me a table, and say that you want its sum."],
 }
 """What the commands of each page print, as patterns."""
@@ -226,8 +231,12 @@ def test_toml_in_the_documentation_is_valid(page: str, tmp_path: Path, monkeypat
         elif "capabilities" in data or isinstance(data.get("tools"), list) or "tool_policies" in data:
             used = sorted({name.partition(".")[0] for name in data.get("tool_policies", {})})
             minimal = {**AGENT, "tools": json.dumps(used)}
+            files: dict[str, str | bytes] = {}
+            if "wasm" in data:
+                del minimal["model"]
+                files = {f"agents/{data['wasm']['module']}": WASM_AGENT.read_bytes()}
             missing = "".join(f"{key} = {value}\n" for key, value in minimal.items() if key not in data)
-            write_files(folder, {"agents/a.toml": missing + snippet.text})
+            write_files(folder, {"agents/a.toml": missing + snippet.text, **files})
             wrong = [problem.message for problem in load_workspace(folder).errors if "script" not in problem.message]
             assert not wrong, (page, snippet.text, wrong)
         else:

@@ -18,7 +18,6 @@ from caxton.adapters.sandbox.shape import Shape, TooComplex, Unreadable, pack, s
 
 if TYPE_CHECKING:
     import wasmtime
-    from wasmtime.component import ComponentType
 
 MEMORY_BASE: Final = 512 << 20
 MEMORY_PER_BYTE: Final = 96
@@ -36,7 +35,33 @@ OUTPUT_LIMIT: Final = 512 << 20
 REFUSED: Final = 3
 """Exit code when the module is at fault."""
 
-HOST: Final = "caxton:tool/host@0.1."
+Signature = tuple[list[str], str]
+"""Parameters and result of a function, as WIT writes their types."""
+
+WORLDS: Final[dict[str, tuple[tuple[str, ...], dict[str, Signature]]]] = {
+    "component": (
+        ("caxton:tool/host@0.1.",),
+        {"describe": ([], "string"), "call": (["string", "string"], "result<string, string>")},
+    ),
+    "agent": (
+        ("caxton:agent/host@0.1.", "caxton:agent/state@0.1."),
+        {"handle": (["string"], "result<string, string>")},
+    ),
+}
+"""What components of each form may import, and what they export: parameters and result of each function."""
+
+FUNCTIONS: Final[dict[str, Signature]] = {
+    "fetch": (["string"], "result<string, string>"),
+    "read-file": (["string"], "result<string, string>"),
+    "environment": (["string"], "result<string, string>"),
+    "log": (["string", "string"], ""),
+    "get": (["string"], "option<string>"),
+    "set": (["string", "string"], "result<_, string>"),
+    "delete": (["string"], ""),
+    "keys": ([], "list<string>"),
+}
+"""Functions of all interfaces that Caxton has."""
+
 WASI: Final = "wasi_snapshot_preview1"
 
 
@@ -44,47 +69,68 @@ class Refused(Exception):
     """The module is not one that Caxton can run; the text says why."""
 
 
-def compile_component(engine: "wasmtime.Engine", content: bytes) -> bytes:
-    """The compiled code of a component of the world `caxton:tool/tool`.
+def compile_component(engine: "wasmtime.Engine", content: bytes, form: str = "component") -> bytes:
+    """The compiled code of a component of the world of its form, see `WORLDS`.
 
     Raises:
         Refused: it imports or exports something else.
         wasmtime.WasmtimeError: it is not valid.
     """
-    from wasmtime.component import Component
+    from wasmtime.component import Component, ComponentInstanceType
 
+    imports, exports = WORLDS[form]
     component = Component(engine, content)
     kind = component.type
-    for name in kind.imports(engine):
-        if not name.startswith(HOST):
-            raise Refused(f'it imports "{name}", and a tool may import nothing but "{HOST}0"')
-    _check_function(engine, kind, "describe", [], "string")
-    _check_function(engine, kind, "call", ["string", "string"], "result<string, string>")
+    for name, item in kind.imports(engine).items():
+        if not name.startswith(imports):
+            raise Refused(_strange_import(name, form, imports))
+        functions = item.ty.exports(engine) if isinstance(item.ty, ComponentInstanceType) else {}
+        for function, imported in functions.items():
+            signature = _signature(imported.ty)
+            if signature is not None and signature != FUNCTIONS.get(function):
+                raise Refused(f'it imports "{function}" of "{name}", which has another type here, or is not there')
+    for name, wanted in exports.items():
+        export = kind.exports(engine).get(name)
+        found = _signature(export.ty) if export is not None else None
+        told = f"{name}: func({', '.join(wanted[0])}) -> {wanted[1]}"
+        if found is None:
+            raise Refused(f"it does not export {told}")
+        if found != wanted:
+            raise Refused(f'its export "{name}" has another type than {told}')
     return bytes(component.serialize())
 
 
-def _check_function(
-    engine: "wasmtime.Engine", component: "ComponentType", name: str, parameters: list[str], result: str
-) -> None:
+def _strange_import(name: str, form: str, imports: tuple[str, ...]) -> str:
+    """Why the import cannot be."""
+    noun = "agent" if form == "agent" else "tool"
+    own = next((each for each in imports if name.startswith(each.partition("@")[0] + "@")), None)
+    if own is not None:
+        return f'it imports "{name}", and this version of Caxton has "{own}0"'
+    may = " and ".join(f'"{each}0"' for each in imports)
+    return f'it imports "{name}", and {"an" if noun == "agent" else "a"} {noun} may import nothing but {may}'
+
+
+def _signature(kind: object) -> Signature | None:
+    """Parameters and result of a function; None for what is none."""
     from wasmtime.component import FuncType
 
-    wanted = f"{name}: func({', '.join(parameters)}) -> {result}"
-    export = component.exports(engine).get(name)
-    kind = export.ty if export is not None else None
     if not isinstance(kind, FuncType):
-        raise Refused(f"it does not export {wanted}")
-    if [_wit(parameter) for _, parameter in kind.params] != parameters or _wit(kind.result) != result:
-        raise Refused(f'its export "{name}" has another type than {wanted}')
+        return None
+    return [_wit(parameter) for _, parameter in kind.params], _wit(kind.result) if kind.result is not None else ""
 
 
 def _wit(kind: object) -> str:
-    """How WIT writes the types that the world uses; "?" for any other."""
-    from wasmtime.component import ResultType, String
+    """How WIT writes the types that the worlds use; "?" for any other."""
+    from wasmtime.component import ListType, OptionType, ResultType, String
 
     if isinstance(kind, String):
         return "string"
     if isinstance(kind, ResultType):
-        return f"result<{_wit(kind.ok)}, {_wit(kind.err)}>"
+        return f"result<{'_' if kind.ok is None else _wit(kind.ok)}, {_wit(kind.err)}>"
+    if isinstance(kind, OptionType):
+        return f"option<{_wit(kind.payload)}>"
+    if isinstance(kind, ListType):
+        return f"list<{_wit(kind.element)}>"
     return "?"
 
 
@@ -155,7 +201,7 @@ def main(form: str, source: str, target: str) -> int:
     engine = new_engine()
     try:
         shape = _shape(content)
-        compiled = (compile_component if form == "component" else compile_command)(engine, content)
+        compiled = compile_command(engine, content) if form == "command" else compile_component(engine, content, form)
         if shape is None:
             raise Refused("Caxton cannot read its sections")
     except Refused as error:

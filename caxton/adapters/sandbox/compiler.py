@@ -9,10 +9,12 @@ from typing import Final, Literal
 from caxton.adapters import confine
 from caxton.adapters.sandbox.cache import CompiledFiles
 from caxton.adapters.sandbox.compile import REFUSED
+from caxton.adapters.sandbox.components import AgentProgram
 from caxton.adapters.sandbox.program import Program
 from caxton.domain.errors import InvalidModule
 
-Form = Literal["component", "command"]
+Form = Literal["component", "command", "agent"]
+"""A tool as a component of its world or as a WASI command, or an agent as a component of its own world."""
 
 MODULE_LIMIT: Final = 64 << 20
 """Bytes of a module; a Python tool has 18 MB, a Go tool 4 MB."""
@@ -41,8 +43,16 @@ def check_form(content: bytes, form: Form) -> None:
     if found is None:
         raise InvalidModule(
             "the module is not WebAssembly",
-            'tool.toml names in "module" the .wasm file that the compiler made',
+            '"module" names the .wasm file that the compiler made',
             details={"size": len(content)},
+        )
+    if form == "agent":
+        if found == "component":
+            return
+        raise InvalidModule(
+            "the module is a core module, and an agent is a component",
+            "make a component of it, of the world caxton:agent/agent",
+            details={"form": form, "found": found},
         )
     if found != form:
         says, fix = ("component", "command") if form == "component" else ("command", "component")
@@ -100,7 +110,8 @@ class Compiler:
             ) from error
         if done.returncode == REFUSED:
             reason = done.stdout.decode(errors="replace")[:500]
-            raise InvalidModule(f"the module is not a {form} that Caxton can run: {reason}", _advice(form, reason))
+            what = "an agent" if form == "agent" else f"a {form}"
+            raise InvalidModule(f"the module is not {what} that Caxton can run: {reason}", _advice(form, reason))
         if done.returncode != 0 or not target.exists():
             limit = confine.ending(done.returncode)
             raise InvalidModule(
@@ -119,7 +130,8 @@ def _advice(form: Form, reason: str) -> str:
         return "build the component without WASI, for example with componentize-py's or componentize-qjs's --stub-wasi"
     if form == "command":
         return "build an executable for wasm32-wasi (GOOS=wasip1 for Go), not a library"
-    return "build it for the world caxton:tool/tool, as bundled/wit/tool.wit in Caxton's package has it"
+    world = "agent" if form == "agent" else "tool"
+    return f"build it for the world caxton:{world}/{world}, as bundled/wit/{world}.wit in Caxton's package has it"
 
 
 class LoadedCode:
@@ -128,11 +140,11 @@ class LoadedCode:
     def __init__(self, budget: int) -> None:
         """Hold code whose serialised size is at most `budget` bytes (the newest one stays in any case)."""
         self._budget = budget
-        self._entries: OrderedDict[tuple[str, str], tuple[Program, int]] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, str], tuple[Program | AgentProgram, int]] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[str, str]) -> Program | None:
+    def get(self, key: tuple[str, str]) -> Program | AgentProgram | None:
         """The code, if it is loaded."""
         with self._lock:
             entry = self._entries.get(key)
@@ -147,7 +159,7 @@ class LoadedCode:
             self._entries.clear()
             self._size = 0
 
-    def put(self, key: tuple[str, str], code: Program, size: int) -> None:
+    def put(self, key: tuple[str, str], code: Program | AgentProgram, size: int) -> None:
         """Keeps `code`. Calls that run keep what they use alive, so nothing is torn from under them."""
         with self._lock:
             if key in self._entries:

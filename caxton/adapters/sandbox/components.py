@@ -1,8 +1,8 @@
-"""Components of the world `caxton:tool/tool`: a fresh instance a call, no WASI, so nothing in it can block or reach
-out."""
+"""Components of the worlds `caxton:tool/tool` and `caxton:agent/agent`: a fresh instance a call, no WASI, so nothing in them
+can block or reach out."""
 
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from caxton.adapters.sandbox.engine import Runtime
 from caxton.adapters.sandbox.host import Run, add_host
@@ -10,6 +10,7 @@ from caxton.adapters.sandbox.instances import Stopped, fresh_store
 from caxton.adapters.sandbox.program import Reply, TooLarge
 from caxton.adapters.sandbox.results import parse_json, parse_tool_list
 from caxton.adapters.sandbox.shape import unpack
+from caxton.adapters.sandbox.state import add_state
 
 if TYPE_CHECKING:
     from wasmtime import Engine
@@ -31,11 +32,15 @@ def _linker(engine: "Engine") -> "Linker":
 
     linker = Linker(engine)
     add_host(linker)
+    add_state(linker)
     return linker
 
 
-class ComponentProgram:
+class _Component:
     """A compiled component that is ready to run."""
+
+    EXPORTS: ClassVar[tuple[str, ...]] = ()
+    """The functions that its world has."""
 
     def __init__(self, runtime: Runtime, compiled: bytes) -> None:
         """Load what the compiler made. `compiled` must come from Caxton's own cache."""
@@ -45,32 +50,24 @@ class ComponentProgram:
         self._linker = runtime.linker("components", _linker)
         self._shape, code = unpack(compiled)
         self._component = Component.deserialize(runtime.engine, code)
-        self._exports = {name: self._component.get_export_index(name) for name in ("describe", "call")}
+        self._exports = {name: self._component.get_export_index(name) for name in self.EXPORTS}
 
-    def describe(self, run: Run) -> list[dict[str, Any]]:
-        """The functions that the server offers.
-
-        Raises:
-            Stopped: the module was stopped.
-            TooLarge: it returned more than it may.
-            Malformed: it returned something else than a tools/list result.
-        """
-        functions, _ = parse_tool_list(parse_json(_within_limit(run, self._invoke(run, "describe"))))
-        return functions
-
-    def call(self, run: Run, function: str, arguments: str) -> Reply:
-        """Calls a function with arguments as JSON.
+    def invoke(self, run: Run, export: str, *arguments: str) -> Any:
+        """Calls an export in a fresh instance.
 
         Raises:
             Stopped: the module was stopped.
-            TooLarge: it returned more than it may.
-            Malformed: it returned something else than JSON.
         """
-        result = self._invoke(run, "call", function, arguments)
-        text = _within_limit(run, result.payload)
-        return Reply(True, parse_json(text)) if result.tag == "ok" else Reply(False, text)
+        with fresh_store(self._runtime, run, self._shape) as store:
+            instance = self._linker.instantiate(store, self._component)
+            index = self._exports[export]
+            function = instance.get_func(store, index) if index is not None else None
+            if function is None:  # the compiler's child process checks the exports
+                raise RuntimeError(f"the component lost its export {export}")
+            run.started = True
+            return function(store, *arguments)
 
-    def was_denied_memory(self, run: Run, function: str, arguments: str) -> bool:
+    def proves_memory(self, run: Run, export: str, *arguments: str) -> bool:
         """Whether a call that failed had asked for memory and not got it.
 
         wasmtime does not tell: a growth above the limit returns -1 to the module, and the module decides what then.
@@ -81,7 +78,7 @@ class ComponentProgram:
 
         Args:
             run: the call that failed.
-            function: what was called.
+            export: what was called.
             arguments: with what.
         """
         if run.answers is None:
@@ -92,21 +89,66 @@ class ComponentProgram:
         with _one_proof:
             again.restart_clock()
             try:
-                self._invoke(again, "call", function, arguments)
+                self.invoke(again, export, *arguments)
             except Stopped as stopped:
                 if stopped.stop.is_timeout():
                     return False
         return again.fuel_used != run.fuel_used
 
-    def _invoke(self, run: Run, export: str, *arguments: str) -> Any:
-        with fresh_store(self._runtime, run, self._shape) as store:
-            instance = self._linker.instantiate(store, self._component)
-            index = self._exports[export]
-            function = instance.get_func(store, index) if index is not None else None
-            if function is None:  # the compiler's child process checks the exports
-                raise RuntimeError(f"the component lost its export {export}")
-            run.started = True
-            return function(store, *arguments)
+
+class ComponentProgram(_Component):
+    """An MCP tool server."""
+
+    EXPORTS = ("describe", "call")
+
+    def describe(self, run: Run) -> list[dict[str, Any]]:
+        """The functions that the server offers.
+
+        Raises:
+            Stopped: the module was stopped.
+            TooLarge: it returned more than it may.
+            Malformed: it returned something else than a tools/list result.
+        """
+        functions, _ = parse_tool_list(parse_json(_within_limit(run, self.invoke(run, "describe"))))
+        return functions
+
+    def call(self, run: Run, function: str, arguments: str) -> Reply:
+        """Calls a function with arguments as JSON.
+
+        Raises:
+            Stopped: the module was stopped.
+            TooLarge: it returned more than it may.
+            Malformed: it returned something else than JSON.
+        """
+        result = self.invoke(run, "call", function, arguments)
+        text = _within_limit(run, result.payload)
+        return Reply(True, parse_json(text)) if result.tag == "ok" else Reply(False, text)
+
+    def was_denied_memory(self, run: Run, function: str, arguments: str) -> bool:
+        """Whether a call that failed had asked for memory and not got it."""
+        return self.proves_memory(run, "call", function, arguments)
+
+
+class AgentProgram(_Component):
+    """An agent."""
+
+    EXPORTS = ("handle",)
+
+    def handle(self, run: Run, message: str) -> Reply:
+        """One step of the work on a message, which is JSON.
+
+        Raises:
+            Stopped: the module was stopped.
+            TooLarge: it returned more than it may.
+            Malformed: it returned something else than JSON.
+        """
+        result = self.invoke(run, "handle", message)
+        text = _within_limit(run, result.payload)
+        return Reply(True, parse_json(text)) if result.tag == "ok" else Reply(False, text)
+
+    def was_denied_memory(self, run: Run, message: str) -> bool:
+        """Whether a call that failed had asked for memory and not got it."""
+        return self.proves_memory(run, "handle", message)
 
 
 def _within_limit(run: Run, text: str) -> str:

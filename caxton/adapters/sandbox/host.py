@@ -17,6 +17,7 @@ from caxton.adapters.sandbox.addresses import Check
 from caxton.adapters.sandbox.fetch import NetworkGrants, fetch
 from caxton.adapters.sandbox.folders import Folder
 from caxton.adapters.sandbox.guard import Guard
+from caxton.domain.agent_modules import AgentState
 from caxton.domain.grants import GrantedFolder
 from caxton.domain.refusals import REFUSALS_TOLD, Refusals, RefusedKind, Why
 from caxton.domain.tools import ToolLimits
@@ -119,6 +120,10 @@ class Run:
     """Refusals that the log tells already."""
     refused: Refusals = field(default_factory=Refusals)
     """What it asked for and may not have."""
+    state: AgentState | None = None
+    """What an agent keeps, to be changed; None for tools, which keep nothing."""
+    state_before: AgentState | None = None
+    """The same, as the run began with it."""
     needed: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Kind and name of what it asked for, its manifest requests, and nobody has granted."""
 
@@ -127,11 +132,16 @@ class Run:
         """A run that begins now."""
         return cls(limits, grants, time.monotonic() + limits.wall_time)
 
+    def keep(self, state: AgentState) -> "Run":
+        """Lets an agent read and change what it keeps; `state` itself stays as it is."""
+        self.state_before, self.state = state, state.copy()
+        return self
+
     def again(self) -> "Run":
         """A run that begins now and gets the same answers as this one."""
         run = Run.start(self.limits, self.grants)
         run.replay = self.answers or []
-        return run
+        return run if self.state_before is None else run.keep(self.state_before)
 
     def restart_clock(self) -> None:
         """Gives the run its whole wall time from now on."""
@@ -279,7 +289,7 @@ def answer(ask: Callable[[Run, str], Answer], argument: str) -> Answer:
 
 
 def add_host(linker: "Linker") -> None:
-    """Defines the interface `caxton:tool/host` for components."""
+    """Defines the interface `host` for components of both worlds."""
     from wasmtime.component import Variant
 
     def define(ask: Callable[[Run, str], Answer]) -> Callable[[Any, str], Variant]:
@@ -292,8 +302,10 @@ def add_host(linker: "Linker") -> None:
     def log(_store: Any, level: str, message: str) -> None:
         _log(level, message)
 
-    with linker.root() as root, root.add_instance("caxton:tool/host@0.1.0") as host:
-        host.add_func("fetch", define(_fetch))
-        host.add_func("read-file", define(_read_file))
-        host.add_func("environment", define(_environment))
-        host.add_func("log", log)
+    with linker.root() as root:
+        for name in ("caxton:tool/host@0.1.0", "caxton:agent/host@0.1.0"):
+            with root.add_instance(name) as host:
+                host.add_func("fetch", define(_fetch))
+                host.add_func("read-file", define(_read_file))
+                host.add_func("environment", define(_environment))
+                host.add_func("log", log)

@@ -16,7 +16,7 @@ from caxton.domain.errors import (
 from caxton.domain.quantities import format_duration, format_size
 from caxton.domain.tools import ToolLimits
 
-_RAISE = "raise limits.{limit} in the tool's tool.toml and deploy it, or give the tool less to do at a time"
+_RAISE = "raise {where} and deploy it, or give the {noun} less to do at a time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +26,35 @@ class Subject:
     tool: str
     function: str
     limits: ToolLimits
+    is_agent: bool = False
+    """Whether it is the component of an agent, whose name is `tool`."""
 
     @property
     def name(self) -> str:
-        """As agents call it: "server.function"."""
-        return f"{self.tool}.{self.function}"
+        """As agents call it: "server.function"; an agent as people do."""
+        return f'agent "{self.tool}"' if self.is_agent else f"{self.tool}.{self.function}"
+
+    @property
+    def noun(self) -> str:
+        """What it is."""
+        return "agent" if self.is_agent else "tool"
+
+    def where(self, limit: str) -> str:
+        """Where the limit stands."""
+        return f"{limit} in [wasm.limits] of the agent" if self.is_agent else f"limits.{limit} in the tool's tool.toml"
 
     def details(self, limit: str | None = None) -> dict[str, Any]:
         """The `details` of an error; with `limit`, the name of the limit and its value."""
-        details: dict[str, Any] = {"tool": self.tool, "function": self.function}
+        details: dict[str, Any] = (
+            {"agent": self.tool} if self.is_agent else {"tool": self.tool, "function": self.function}
+        )
         if limit:
             details |= {"limit": limit, "value": getattr(self.limits, limit)}
         return details
 
 
-def _hint(limit: str) -> Hint:
-    return Hint(text=_RAISE.format(limit=limit))
+def _hint(subject: Subject, limit: str) -> Hint:
+    return Hint(text=_RAISE.format(where=subject.where(limit), noun=subject.noun))
 
 
 def memory_exceeded(subject: Subject, reason: str | None = None) -> ToolError:
@@ -49,7 +62,7 @@ def memory_exceeded(subject: Subject, reason: str | None = None) -> ToolError:
     limit = format_size(subject.limits.memory)
     return ToolMemoryExceeded(
         f"{subject.name} needed more memory than the {limit} that it may use",
-        _hint("memory"),
+        _hint(subject, "memory"),
         reason=reason,
         details=subject.details("memory"),
     )
@@ -59,7 +72,7 @@ def fuel_exhausted(subject: Subject) -> ToolError:
     """The tool ran as many instructions as it may."""
     return ToolFuelExhausted(
         f"{subject.name} was stopped after the {subject.limits.fuel:,} instructions (fuel) that it may use",
-        _hint("fuel"),
+        _hint(subject, "fuel"),
         details=subject.details("fuel"),
     )
 
@@ -69,7 +82,7 @@ def timed_out(subject: Subject) -> ToolError:
     limit = format_duration(subject.limits.wall_time)
     return ToolTimeout(
         f"{subject.name} was stopped after the {limit} that it may take",
-        _hint("wall_time"),
+        _hint(subject, "wall_time"),
         details=subject.details("wall_time"),
     )
 
@@ -79,15 +92,15 @@ def message_too_large(subject: Subject, what: str, size: int | None = None) -> T
 
     Args:
         subject: the call.
-        what: "arguments" or "result".
+        what: "arguments", "message" or "result".
         size: bytes it has; None if it was cut off at the limit.
     """
     limit = format_size(subject.limits.message_size)
     has = f"{format_size(size)}, more than" if size is not None else "more than"
-    verb = "has" if what == "result" else "have"
+    verb = "have" if what == "arguments" else "has"
     return ToolMessageTooLarge(
         f"the {what} of {subject.name} {verb} {has} the {limit} that a message may have",
-        _hint("message_size"),
+        _hint(subject, "message_size"),
         details={**subject.details("message_size"), "message": what},
     )
 
@@ -100,14 +113,21 @@ def trapped(subject: Subject, cause: str, reason: str | None = None) -> ToolErro
     if "unreachable" in cause or "exit code" in cause:
         size = format_size(subject.limits.memory)
         error.with_hint(
-            "the tool gave up by itself (a panic, an abort or a failed assertion); its log may say why. "
+            f"the {subject.noun} gave up by itself (a panic, an abort or a failed assertion); its log may say why. "
             f"That also happens when it gets no more memory: limits.memory is {size}"
         )
-    return error.with_hint("report it to the tool's author with the arguments that it happens with")
+    what = "message" if subject.is_agent else "arguments"
+    return error.with_hint(f"report it to the {subject.noun}'s author with the {what} that it happens with")
 
 
 def answer_invalid(subject: Subject, problem: str) -> ToolError:
-    """The tool answered something that is not an MCP result."""
+    """The tool answered something that is not an MCP result, or an agent something that is no answer."""
+    if subject.is_agent:
+        return ToolAnswerInvalid(
+            f"the answer of {subject.name} is none: {problem}",
+            'its author should have `handle` return {"reply": "…"}, {"data": {…}} or {"calls": […]} as JSON',
+            details=subject.details(),
+        )
     return ToolAnswerInvalid(
         f"the answer of {subject.name} is not a valid MCP result: {problem}",
         "the tool's author should check what it returns against MCP's tools/call",

@@ -1,48 +1,33 @@
-"""The tool sandbox: the port `ToolSandbox` over wasmtime."""
+"""The sandbox of tools and agents: the port `Sandbox` over wasmtime."""
 
 import asyncio
 import json
 import os
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
-
-from caxton.adapters.sandbox import limits
+from caxton.adapters.sandbox import calls, limits
 from caxton.adapters.sandbox.cache import CompiledFiles
 from caxton.adapters.sandbox.checks import SchemaChecks, check_schemas, validate_arguments, validate_structured
-from caxton.adapters.sandbox.classify import error_of, mentions_memory
 from caxton.adapters.sandbox.commands import CommandProgram
 from caxton.adapters.sandbox.compiler import TIME_LIMIT, Compiler, Form, LoadedCode
-from caxton.adapters.sandbox.components import ComponentProgram
+from caxton.adapters.sandbox.components import AgentProgram, ComponentProgram
 from caxton.adapters.sandbox.engine import settings_key, shared_runtime
-from caxton.adapters.sandbox.granting import Granting, explain_limit, not_granted
+from caxton.adapters.sandbox.granting import Granting, explain_limit
 from caxton.adapters.sandbox.guard import Guard
 from caxton.adapters.sandbox.host import Grants, Run
-from caxton.adapters.sandbox.instances import Stopped
 from caxton.adapters.sandbox.limits import Subject
-from caxton.adapters.sandbox.program import CommandFailed, Program, TooLarge
-from caxton.adapters.sandbox.results import Malformed, check_functions, parse_call_result
+from caxton.adapters.sandbox.program import Program
 from caxton.adapters.sandbox.threads import SandboxThreads
-from caxton.domain.errors import (
-    Hint,
-    InvalidModule,
-    NotFound,
-    ToolError,
-    ToolInputInvalid,
-    ToolNotGranted,
-    ToolUnavailable,
-)
+from caxton.domain.agent_modules import FUNCTION, AgentState, Handled
+from caxton.domain.errors import AgentUnavailable, InvalidModule, NotFound, ToolError, ToolInputInvalid, ToolUnavailable
 from caxton.domain.grants import NOTHING, Rights
 from caxton.domain.ids import Digest
 from caxton.domain.ports import BlobStore
 from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolVersion
-from caxton.domain.usage import ToolUsage
 from caxton.observability.tracing import sandbox_span
 
 T = TypeVar("T")
@@ -64,14 +49,6 @@ BRIEF: Final = 2
 
 _DESCRIBE: Final = "tools/list"
 """What errors call the function while a tool is described."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A tool that can be called: its program and what it was granted."""
-
-    program: Program
-    grants: Grants
 
 
 class WasmtimeSandbox:
@@ -163,10 +140,16 @@ class WasmtimeSandbox:
                 valid, it does not stay within its limits while it describes itself, or it is granted what this server
                 does not give.
         """
-        ready = await self._ready(customer, manifest, files, rights)
+        grants = await self._granting.grants(customer, manifest, files, rights)
+        program = await self._tool(customer, manifest, files)
         subject = Subject(manifest.name, _DESCRIBE, self._granting.limits(manifest, rights))
+
+        def work() -> Sequence[ToolFunction]:
+            with self._started(subject, grants) as run:
+                return calls.describe(program, run, subject)
+
         try:
-            functions = await self._threads.run(customer, manifest.name, lambda: self._describe(ready, subject))
+            functions = await self._threads.run(customer, manifest.name, work)
         except ToolError as error:
             explain_limit(error, manifest, self._granting.missing(manifest, rights))
             raise InvalidModule(
@@ -228,7 +211,8 @@ class WasmtimeSandbox:
         text = _as_json(subject, arguments)
         await validate_arguments(self.checks, customer, tool.name, described, arguments)
         try:
-            ready = await self._ready(customer, tool.manifest, tool.files, rights)
+            grants = await self._granting.grants(customer, tool.manifest, tool.files, rights)
+            program = await self._tool(customer, tool.manifest, tool.files)
         except (InvalidModule, NotFound) as error:  # it was valid when it was deployed: this worker cannot run it
             raise ToolUnavailable(
                 f'"{tool.name}" cannot run here: {error.message}',
@@ -236,12 +220,15 @@ class WasmtimeSandbox:
                 reason=error.reason,
                 details={**error.details, **subject.details()},
             ) from error
+
+        def work() -> ToolResult:
+            with self._started(subject, grants) as run:
+                return calls.call(program, run, subject, described, text)
+
         with sandbox_span(tool.name, tool.manifest.form) as span:
             threads = self._brief if brief else self._threads
             try:
-                result = await threads.run(
-                    customer, (tool.digest, function), lambda: self._call(ready, subject, described, text)
-                )
+                result = await threads.run(customer, (tool.digest, function), work)
             except ToolError as error:
                 explain_limit(error, tool.manifest, self._granting.missing(tool.manifest, rights))
                 raise
@@ -254,106 +241,95 @@ class WasmtimeSandbox:
                     raise
             return result
 
+    async def inspect(self, customer: str, module: ToolVersion) -> None:
+        """Compiles the component of an agent (cached by content).
+
+        Raises:
+            InvalidModule: it is not WebAssembly, or not of the world `caxton:agent/agent`.
+        """
+        await self._program(customer, module.manifest, module.files, "agent")
+
+    async def handle(
+        self,
+        customer: str,
+        module: ToolVersion,
+        message: str,
+        state: AgentState,
+        *,
+        rights: Rights = NOTHING,
+        brief: bool = False,
+    ) -> Handled:
+        """Runs one step of an agent.
+
+        Args:
+            customer: whose blob the component is.
+            module: what to run.
+            message: what it gets, as JSON.
+            state: what it kept; stays as it is.
+            rights: what the call is granted; it gets what the agent's file requests of that.
+            brief: whether it is expected to end soon: such calls do not wait for those that take long.
+
+        Raises:
+            AgentModuleError: a subclass for each limit, trap and bad answer, with `usage` and `log` of the call.
+        """
+        manifest = module.manifest
+        subject = Subject(module.name, FUNCTION, self._granting.limits(manifest, rights), is_agent=True)
+        size = len(message.encode())
+        if size > subject.limits.message_size:
+            raise calls.agent_error(limits.message_too_large(subject, "message", size))
+        try:
+            grants = await self._granting.grants(customer, manifest, module.files, rights)
+            program = await self._program(customer, manifest, module.files, "agent")
+        except (InvalidModule, NotFound) as error:  # it was valid when it was deployed: this worker cannot run it
+            raise AgentUnavailable(
+                f"{subject.name} cannot run here: {error.message}",
+                *error.hints,
+                reason=error.reason,
+                details={**error.details, **subject.details()},
+            ) from error
+        assert isinstance(program, AgentProgram)
+
+        def work() -> Handled:
+            with self._started(subject, grants) as run:
+                return calls.handle(program, run.keep(state), subject, message)
+
+        with sandbox_span(module.name, "agent") as span:
+            threads = self._brief if brief else self._threads
+            try:
+                handled = await threads.run(customer, (module.digest, FUNCTION), work)
+            except ToolError as error:
+                explain_limit(error, manifest, self._granting.missing(manifest, rights))
+                raise calls.agent_error(error) from error
+            span.used(handled.usage)
+            return handled
+
     @contextmanager
-    def _running(self, run: Run) -> Generator[Run]:
-        """Keeps the run where `close` finds it."""
+    def _started(self, subject: Subject, grants: Grants) -> Generator[Run]:
+        """A run that begins now, and is kept where `close` finds it."""
+        run = Run.start(subject.limits, grants)
         self._runs[id(run)] = run
         try:
             yield run
         finally:
             del self._runs[id(run)]
 
-    # --- on the sandbox threads --------------------------------------------------------------------------------------
-
-    def _describe(self, ready: _Ready, subject: Subject) -> Sequence[ToolFunction]:
-        run = Run.start(subject.limits, ready.grants)
-        try:
-            with self._running(run):
-                found = ready.program.describe(run)
-            check_functions(found)
-            functions = [ToolFunction.model_validate(function) for function in found]
-        except Stopped as stopped:
-            raise error_of(subject, stopped.stop, memory_was_denied=False) from None
-        except TooLarge as error:
-            raise limits.message_too_large(subject, "result", error.size) from None
-        except (CommandFailed, Malformed) as error:
-            raise limits.answer_invalid(subject, str(error)) from None
-        except ValidationError as error:
-            raise limits.answer_invalid(subject, error.errors()[0]["msg"]) from None
-        return functions
-
-    def _call(self, ready: _Ready, subject: Subject, function: ToolFunction, arguments: str) -> ToolResult:
-        run = Run.start(subject.limits, ready.grants)
-        clock, cpu = time.perf_counter_ns(), time.thread_time_ns()
-
-        def usage() -> ToolUsage:
-            return ToolUsage(
-                wall_ms=(time.perf_counter_ns() - clock) / 1e6,
-                cpu_ms=(time.thread_time_ns() - cpu) / 1e6,
-                fuel=run.fuel_used,
-                memory=run.peak_memory,
-            )
-
-        try:
-            with self._running(run):
-                result = self._answer(ready, run, subject, function, arguments)
-            if result.is_error and (lacking := not_granted(subject.name, subject.details(), subject.tool, run)):
-                raise lacking
-        except ToolError as error:
-            lacking = not_granted(subject.name, subject.details(), subject.tool, run)
-            if lacking is not None and not isinstance(error, ToolNotGranted) and "limit" not in error.details:
-                # It crashed, say, after it was refused: perhaps because of that.
-                error.hints[:0] = [Hint(text=f"{lacking.message}; grant it", command=lacking.hints[0].command)]
-            error.usage, error.log, error.refused = usage(), tuple(run.log.lines), run.refused
-            raise
-        return result.model_copy(update={"usage": usage(), "log": run.log.lines, "refused": run.refused})
-
-    def _answer(self, ready: _Ready, run: Run, subject: Subject, function: ToolFunction, arguments: str) -> ToolResult:
-        def proven() -> bool:
-            return ready.program.was_denied_memory(run, function.name, arguments)
-
-        def ran_out() -> bool:
-            return mentions_memory("\n".join(run.log.lines)) or proven()
-
-        try:
-            reply = ready.program.call(run, function.name, arguments)
-            content, structured, is_error = parse_call_result(reply.value) if reply.ok else _failure(reply.value)
-        except Stopped as stopped:
-            unexplained = stopped.stop.is_trap and not stopped.stop.is_limit()
-            raise error_of(subject, stopped.stop, unexplained and ran_out()) from None
-        except TooLarge as error:
-            raise limits.message_too_large(subject, "result", error.size) from None
-        except CommandFailed as error:
-            if ran_out():
-                raise limits.memory_exceeded(subject, reason=str(error)) from None
-            if error.exit_code:
-                raise limits.trapped(subject, str(error)) from None
-            raise limits.answer_invalid(subject, str(error)) from None
-        except Malformed as error:
-            raise limits.answer_invalid(subject, str(error)) from None
-        result = ToolResult(content=content, structured=structured, is_error=is_error)
-        # A tool may catch that memory ended and say so. Believed only with proof: it may be quoting somebody else.
-        if is_error and mentions_memory(result.text()) and proven():
-            raise limits.memory_exceeded(subject, reason="the tool reported it")
-        return result
-
     # --- getting ready -----------------------------------------------------------------------------------------------
 
-    async def _ready(
-        self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest], rights: Rights
-    ) -> _Ready:
-        grants = await self._granting.grants(customer, manifest, files, rights)
+    async def _tool(self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest]) -> Program:
+        program = await self._program(customer, manifest, files, manifest.form)
+        assert not isinstance(program, AgentProgram)
+        return program
+
+    async def _program(
+        self, customer: str, manifest: ToolManifest, files: Mapping[str, Digest], form: Form
+    ) -> Program | AgentProgram:
         digest = files.get(manifest.module)
         if digest is None:
             raise InvalidModule(
-                f'the tool\'s folder has no file "{manifest.module}", which tool.toml names as its module',
-                "build the module, or correct the name in tool.toml",
+                f'there is no file "{manifest.module}", which is named as the module of "{manifest.name}"',
+                "build the module, or correct its name",
                 details={"module": manifest.module},
             )
-        return _Ready(await self._program(customer, manifest, digest), grants)
-
-    async def _program(self, customer: str, manifest: ToolManifest, digest: Digest) -> Program:
-        form: Form = manifest.form
         has_files = form == "command" and bool(manifest.permissions.files)
         key = (digest, f"{form}-files" if has_files else form)
         program = self._code.get(key)
@@ -369,17 +345,17 @@ class WasmtimeSandbox:
         finally:
             self._loading.pop(key, None)
 
-    async def _load(self, customer: str, digest: Digest, form: Form, has_files: bool) -> tuple[Program, int]:
+    async def _load(
+        self, customer: str, digest: Digest, form: Form, has_files: bool
+    ) -> tuple[Program | AgentProgram, int]:
         compiler = self._compiler or Compiler(CompiledFiles(self._folder, settings_key()), self._compile_timeout)
         self._compiler = compiler
 
-        def make(compiled: bytes) -> Program:
+        def make(compiled: bytes) -> Program | AgentProgram:
             runtime = shared_runtime()
-            return (
-                CommandProgram(runtime, compiled, has_files)
-                if form == "command"
-                else ComponentProgram(runtime, compiled)
-            )
+            if form == "command":
+                return CommandProgram(runtime, compiled, has_files)
+            return AgentProgram(runtime, compiled) if form == "agent" else ComponentProgram(runtime, compiled)
 
         compiled = await self._work(compiler.load, digest, form)
         if compiled is not None:
@@ -407,12 +383,7 @@ def _as_json(subject: Subject, arguments: Mapping[str, Any]) -> str:
     return text
 
 
-def _failure(text: str) -> tuple[list[dict[str, Any]], Any, bool]:
-    """The result of a call that the tool itself says has failed."""
-    return [{"type": "text", "text": text}], None, True
-
-
-def _loaded(make: Callable[[bytes], Program], compiled: bytes) -> Program | None:
+def _loaded(make: Callable[[bytes], T], compiled: bytes) -> T | None:
     """The program; None if wasmtime refuses the code, which was made on a machine with another processor, say."""
     import wasmtime
 

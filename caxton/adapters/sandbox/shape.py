@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from caxton.domain.wasm_binary import COMPONENT, CORE, Reader, Unreadable, described, extern_name, sort_of
+
 PAGE: Final = 64 << 10
 
 INSTANCES: Final = 200
@@ -38,12 +40,6 @@ _HANDLES_BYTES: Final = 3 << 20
 
 _TABLE_SHARE: Final = 4
 """Tables that can grow get this part (1/4) of the memory at most: languages use them for function pointers."""
-
-_UNLIMITED: Final = 1 << 32
-
-
-class Unreadable(ValueError):
-    """The bytes are not a module; what exactly is wrong is wasmtime's to say."""
 
 
 class TooComplex(ValueError):
@@ -138,74 +134,6 @@ def _level(wanted: Counter[int], room: int) -> int:
     return max(wanted, default=0)
 
 
-class _Reader:
-    """Reads a part of the bytes from its beginning to its end."""
-
-    def __init__(self, content: bytes, start: int, end: int) -> None:
-        self._content, self.at, self._end = content, start, end
-
-    def more(self) -> bool:
-        return self.at < self._end
-
-    @property
-    def left(self) -> int:
-        return self._end - self.at
-
-    def byte(self) -> int:
-        if self.at >= self._end:
-            raise Unreadable
-        self.at += 1
-        return self._content[self.at - 1]
-
-    def number(self) -> int:
-        """An unsigned LEB128 of at most 64 bits."""
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
-            if shift > 63:
-                raise Unreadable
-
-    def skip(self, size: int) -> int:
-        """Passes over so many bytes; where they begin."""
-        begin = self.at
-        if size > self._end - begin:
-            raise Unreadable
-        self.at += size
-        return begin
-
-    def take(self, size: int) -> bytes:
-        begin = self.skip(size)
-        return self._content[begin : begin + size]
-
-    def name(self) -> None:
-        self.skip(self.number())
-
-    def section(self) -> tuple[int, "_Reader"]:
-        kind = self.byte()
-        size = self.number()
-        begin = self.skip(size)
-        return kind, _Reader(self._content, begin, begin + size)
-
-    def limits(self) -> int:
-        """The most that a memory's or table's limits allow."""
-        flags = self.byte()
-        if flags & ~0x0D:
-            raise Unreadable
-        self.number()
-        most = self.number() if flags & 1 else _UNLIMITED
-        if flags & 8:  # an own page size
-            self.number()
-        return most
-
-    def value_type(self) -> None:
-        if self.byte() in (0x63, 0x64):  # (ref null ht), (ref ht)
-            self.number()
-
-
 def shape_of(content: bytes) -> Shape:
     """What an instantiation of the module or component `content` makes.
 
@@ -214,14 +142,14 @@ def shape_of(content: bytes) -> Shape:
         TooComplex: it makes more than can be allowed or counted.
     """
     if content[4:8] == b"\x01\0\0\0":
-        shape = _module(_Reader(content, 8, len(content)))
+        shape = _module(Reader(content, 8, len(content)))
     else:
-        shape = _Component([]).read(_Reader(content, 8, len(content)))
+        shape = _Component([]).read(Reader(content, 8, len(content)))
     shape.check()
     return shape
 
 
-def _module(reader: _Reader) -> Shape:
+def _module(reader: Reader) -> Shape:
     shape = Shape(instances=1)
     functions = values = elements = 0
     while reader.more():
@@ -253,7 +181,7 @@ def _module(reader: _Reader) -> Shape:
     return shape
 
 
-def _import(section: _Reader) -> int:
+def _import(section: Reader) -> int:
     """Passes over an import; its kind."""
     section.name()
     section.name()
@@ -273,7 +201,7 @@ def _import(section: _Reader) -> int:
     return kind
 
 
-def _table(section: _Reader) -> int:
+def _table(section: Reader) -> int:
     first = section.byte()
     if first == 0x40:  # with a value to begin with, of function references, which are off
         raise Unreadable
@@ -288,7 +216,6 @@ _NESTING: Final = 16
 _DEFINITION_BYTES: Final = 256
 """What a canonical definition takes at most: its trampoline, and its part of what wasmtime puts between components."""
 
-_CORE, _FUNCTION, _VALUE, _TYPE, _COMPONENT, _INSTANCE = range(6)
 _CORE_MODULE: Final = 0x11
 
 
@@ -301,9 +228,9 @@ class _Space:
 
     def of(self, sort: tuple[int, int]) -> list[Shape | None] | None:
         """The index space of a sort, if it is one of them."""
-        if sort == (_CORE, _CORE_MODULE):
+        if sort == (CORE, _CORE_MODULE):
             return self.modules
-        return self.components if sort[0] == _COMPONENT else None
+        return self.components if sort[0] == COMPONENT else None
 
 
 class _Component:
@@ -316,7 +243,7 @@ class _Component:
         if len(enclosing) > _NESTING:
             raise TooComplex(f"it has components in components, more than {_NESTING} levels deep")
 
-    def read(self, reader: _Reader) -> Shape:
+    def read(self, reader: Reader) -> Shape:
         """All sections, in their order: an index means what was defined before."""
         while reader.more():
             kind, section = reader.section()
@@ -329,7 +256,7 @@ class _Component:
                     work(self, section)
         return self._shape
 
-    def _core_instance(self, section: _Reader) -> None:
+    def _core_instance(self, section: Reader) -> None:
         if section.byte():
             for _ in range(section.number()):
                 section.name()
@@ -342,17 +269,17 @@ class _Component:
             section.byte()
             section.number()
 
-    def _instance(self, section: _Reader) -> None:
+    def _instance(self, section: Reader) -> None:
         if section.byte():
             for _ in range(section.number()):
-                _extern_name(section)
-                _sort(section)
+                extern_name(section)
+                sort_of(section)
                 section.number()
             return
         self._instantiate(self._space.components, section.number())
         for _ in range(section.number()):
             section.name()
-            _sort(section)
+            sort_of(section)
             section.number()
 
     def _instantiate(self, space: list[Shape | None], index: int) -> None:
@@ -364,8 +291,8 @@ class _Component:
         self._shape.add(shape)
         self._shape.check()
 
-    def _alias(self, section: _Reader) -> None:
-        sort, target = _sort(section), section.byte()
+    def _alias(self, section: Reader) -> None:
+        sort, target = sort_of(section), section.byte()
         found: Shape | None = None
         if target == 2:
             outwards, index = section.number(), section.number()
@@ -376,19 +303,19 @@ class _Component:
             section.name()
         self._define(sort, found)
 
-    def _import(self, section: _Reader) -> None:
-        _extern_name(section)
-        self._define(_described(section), None)
+    def _import(self, section: Reader) -> None:
+        extern_name(section)
+        self._define(described(section), None)
 
-    def _export(self, section: _Reader) -> None:
-        _extern_name(section)
-        sort, index = _sort(section), section.number()
+    def _export(self, section: Reader) -> None:
+        extern_name(section)
+        sort, index = sort_of(section), section.number()
         space = self._space.of(sort)
         self._define(sort, space[index] if space is not None and index < len(space) else None)
         if section.byte():
-            _described(section)
+            described(section)
 
-    def _canonical(self, section: _Reader) -> None:
+    def _canonical(self, section: Reader) -> None:
         kind = section.byte()
         if kind in (0, 1):
             section.byte()
@@ -410,7 +337,7 @@ class _Component:
         if space is not None:
             space.append(shape)
 
-    _ITEMS: Final[dict[int, Callable[["_Component", _Reader], None]]] = {
+    _ITEMS: Final[dict[int, Callable[["_Component", Reader], None]]] = {
         2: _core_instance,
         5: _instance,
         6: _alias,
@@ -420,29 +347,7 @@ class _Component:
     }
 
 
-def _nested(section: _Reader, version: bytes) -> _Reader:
+def _nested(section: Reader, version: bytes) -> Reader:
     if section.take(8) != b"\0asm" + version:
         raise Unreadable
     return section
-
-
-def _sort(section: _Reader) -> tuple[int, int]:
-    sort = section.byte()
-    return sort, section.byte() if sort == _CORE else 0
-
-
-def _extern_name(section: _Reader) -> None:
-    if section.byte() > 1:
-        raise Unreadable
-    section.name()
-
-
-def _described(section: _Reader) -> tuple[int, int]:
-    """Passes over what an import or export is said to be; its sort."""
-    sort = _sort(section)
-    if sort[0] in (_VALUE, _TYPE) and section.byte() == 1:
-        if sort[0] == _VALUE:
-            section.number()
-    else:
-        section.number()
-    return sort

@@ -17,6 +17,7 @@ from caxton.adapters.store.schema import (
     steps,
     turns,
 )
+from caxton.adapters.store.schema_agent_states import agent_states
 from caxton.adapters.store.schema_clients import client_tasks
 from caxton.adapters.store.session import Session, in_scope
 from caxton.domain.ids import ConversationId, Digest, Scope
@@ -42,7 +43,8 @@ class DeletionQueries(Session):
         return said, done
 
     def remove_conversation(self, scope: Scope, conversation_id: ConversationId) -> bool:
-        """Removes the conversation itself, not yet what was said in it; False when there is none of that id."""
+        """Removes the conversation itself, and what agents keep for it, not yet what was said in it; False when there is none."""
+        self._remove(agent_states, scope, "conversation_id", [conversation_id])
         own = (in_scope(conversations, scope), conversations.c.id == conversation_id)
         return bool(self.connection.execute(conversations.delete().where(*own)).rowcount)
 

@@ -1,6 +1,7 @@
 """All queries of one transaction."""
 
 from caxton.adapters.store.agent_health import AgentHealthQueries
+from caxton.adapters.store.agent_states import AgentStateQueries
 from caxton.adapters.store.breakers import BreakerQueries
 from caxton.adapters.store.clients import ClientQueries
 from caxton.adapters.store.conversations import ConversationQueries
@@ -28,6 +29,7 @@ class SqlTransaction(
     RegistryQueries,
     BreakerQueries,
     AgentHealthQueries,
+    AgentStateQueries,
     ExecutionQueries,
     ConversationQueries,
     TurnQueries,

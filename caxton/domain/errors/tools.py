@@ -131,3 +131,61 @@ class InvalidModule(CaxtonError):
     status = 422
     exit_code = 3
     title = "The file is not a WebAssembly module that Caxton can run as a tool"
+
+
+class AgentModuleError(ExecutionFailed):
+    """The component of a WebAssembly agent failed. `details` has `agent` and, for limits, `limit` and `value`."""
+
+    code = "agent_module_failed"
+    title = "The agent's component failed"
+
+    usage: ToolUsage | None = None
+    """What the call used until it failed, if it ran; not part of the report."""
+    log: tuple[str, ...] = ()
+    """What the component logged until it failed; not part of the report, because it may hold a user's data."""
+
+
+class AgentUnavailable(AgentModuleError):
+    code = "agent_module_unavailable"
+    status = 503
+    title = "The agent's component cannot be loaded"
+
+
+class AgentNotGranted(AgentModuleError):
+    """`details["missing"]` lists what the agent requests and nobody has granted; the hint has the command that grants it."""
+
+    code = "agent_not_granted"
+    status = 403
+    exit_code = 6
+    title = "The agent's component needs what no operator has granted"
+
+
+class AgentMemoryExceeded(AgentModuleError):
+    code = "agent_memory_exceeded"
+    title = "The agent's component wanted more memory than allowed"
+
+
+class AgentFuelExhausted(AgentModuleError):
+    code = "agent_fuel_exhausted"
+    title = "The agent's component used more CPU than allowed"
+
+
+class AgentTimeout(AgentModuleError):
+    code = "agent_timeout"
+    status = 504
+    title = "The agent's component ran longer than allowed"
+
+
+class AgentMessageTooLarge(AgentModuleError):
+    code = "agent_message_too_large"
+    title = "What the agent's component gets or answers is larger than allowed"
+
+
+class AgentTrapped(AgentModuleError):
+    code = "agent_trapped"
+    title = "The agent's component crashed in its sandbox"
+
+
+class AgentAnswerInvalid(AgentModuleError):
+    code = "agent_answer_invalid"
+    title = "The answer of the agent's component is none that Caxton can read"

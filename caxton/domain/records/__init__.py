@@ -5,6 +5,7 @@ A :class:`Records` runs a function with a :class:`Transaction`, which is made of
 """
 
 from caxton.domain.records.agent_health import AgentHealthRecords
+from caxton.domain.records.agent_states import AgentStateRecords
 from caxton.domain.records.breakers import BreakerRecords
 from caxton.domain.records.clients import ClientRecords, ClientTask
 from caxton.domain.records.contents import ContentRecords
@@ -32,6 +33,7 @@ from caxton.domain.records.turns import DueTurn, RaceLost, TurnInHand, TurnRecor
 
 __all__ = [
     "AgentHealthRecords",
+    "AgentStateRecords",
     "ApiKey",
     "Backlog",
     "BegunDeployment",

@@ -6,6 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from caxton.domain.log_changes import LogChanges
 from caxton.domain.records.agent_health import AgentHealthRecords
+from caxton.domain.records.agent_states import AgentStateRecords
 from caxton.domain.records.breakers import BreakerRecords
 from caxton.domain.records.clients import ClientRecords
 from caxton.domain.records.contents import ContentRecords
@@ -35,6 +36,7 @@ class Transaction(
     ComponentRecords,
     BreakerRecords,
     AgentHealthRecords,
+    AgentStateRecords,
     ExecutionRecords,
     TurnRecords,
     FlowRecords,

@@ -1,5 +1,6 @@
 """Turns without a server: the real scripted model, templates and sandbox, joined by a loop as small as can be."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from caxton.adapters.models.scripted import ScriptedModel
 from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
 from caxton.definitions.agents import AgentSource
 from caxton.definitions.workspace import Workspace, load_workspace
+from caxton.domain.agent_modules import AgentState
 from caxton.domain.agents import AgentVersion
 from caxton.domain.capabilities import CapabilityRequest
 from caxton.domain.errors import NoCapableAgent
@@ -57,6 +59,11 @@ class OfflineWorkspace:
         return next((agent for agent in self.workspace.agents if agent.version.spec.offers(name)), None)
 
     async def _answer(self, agent: AgentVersion, text: str) -> str:
+        if agent.module is not None:
+            message = json.dumps({"request": text, "step": 1, "results": []})
+            handled = await self.sandbox.handle("local", agent.module, message, AgentState())
+            assert handled.answer is not None, handled.refusal
+            return handled.answer.text
         parts = [PromptPart("user", text)]
         for step in range(agent.spec.limits.steps):
             reply = await self.model.respond(_request(agent, text, step, parts), lambda _: None)

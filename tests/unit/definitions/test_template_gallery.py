@@ -48,13 +48,15 @@ def test_each_template_makes_a_workspace_without_problems_twice(tmp_path: Path, 
     assert {path.as_posix() for path in written} == files_in(tmp_path) - {
         "agents/second.toml",
         "agents/second.script.toml",
+        "agents/second.wasm",
     }
     workspace = load_workspace(tmp_path, {})
     assert workspace.errors == []
     assert {agent.name for agent in workspace.agents} == {"first", "second"}
     assert {tool.name for tool in workspace.tools} == set(get_template(template_id).tools)
-    assert all(agent.version.spec.models == ["auto"] and agent.version.script for agent in workspace.agents)
-    assert all(len(agent.version.spec.system_prompt) > 300 for agent in workspace.agents)
+    of_models = [agent.version for agent in workspace.agents if agent.version.module is None]
+    assert all(version.spec.models == ["auto"] and version.script for version in of_models)
+    assert all(len(version.spec.system_prompt) > 300 for version in of_models)
 
 
 @pytest.mark.requirement("ONB-3")
