@@ -221,3 +221,18 @@ def test_a_client_of_2026_that_takes_tasks_gets_one_where_work_waits(raw: Raw, d
     assert result_of(raw.modern("tasks/get", taskId=identity))["result"]["content"][0]["text"].startswith("ok:")
     assert result_of(raw.modern("tasks/cancel", taskId=identity))["resultType"] == "complete"
     assert messages_of(raw.modern("tasks/get", taskId="x_nobody"))[0]["error"]["code"] == -32602
+    raw.capabilities = FORMS
+    undeclared = raw.modern("tasks/get", taskId=identity)
+    assert (undeclared.status_code, undeclared.json()["error"]["code"]) == (400, -32021)
+
+
+@pytest.mark.requirement("FAC-1")
+def test_a_client_of_2026_that_takes_tasks_gets_one_where_work_takes_long(raw: Raw, deploy: Deploy) -> None:
+    deploy(agent("slow", rules=replies("you said: {{ request }}", delay=3)))
+    raw.capabilities = TASKS
+    call: dict[str, Any] = {"name": "slow", "arguments": {"request": "a"}}
+    begun = result_of(raw.modern("tools/call", **call))
+    assert (begun["resultType"], begun["status"]) == ("task", "working")
+    until(lambda: result_of(raw.modern("tasks/get", taskId=begun["taskId"]))["status"] == "completed", 20)
+    done = result_of(raw.modern("tasks/get", taskId=begun["taskId"]))["result"]
+    assert done["content"][0]["text"] == "you said: a"

@@ -1,6 +1,7 @@
 """Any MCP client uses capabilities as tools: tried with the official SDK, in both ways of the protocol."""
 
 import asyncio
+import base64
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from mcp.shared.exceptions import MCPError
 from tests.api.conftest import Deploy, new_key
 from tests.support.agents import agent, hands_over, replies
 from tests.support.mcp_client import MODES, Raw, Use, messages_of, result_of, text_of
+from tests.support.modules import answering
 from tests.support.waiting import until
 
 PRICE = (
@@ -195,6 +197,34 @@ def test_more_than_a_hundred_capabilities_are_found_and_asked(use: Use, deploy: 
 
 
 @pytest.mark.requirement("FAC-1")
+@pytest.mark.requirement("MSG-12")
+@pytest.mark.parametrize("mode", MODES)
+def test_files_come_with_the_result(use: Use, deploy: Deploy, mode: str) -> None:
+    dot = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(40)).decode()
+    made = [
+        {"type": "image", "mimeType": "image/png", "data": dot},
+        {"type": "resource", "resource": {"uri": "x://c.svg", "mimeType": "image/svg+xml", "text": "<svg/>"}},
+        {"type": "resource", "resource": {"uri": "x://d.bin", "blob": base64.b64encode(b"\xff\xfe").decode()}},
+    ]
+    rules = "[[rules]]\n[[rules.steps]]\ntool = 'camera.run'\n[[rules.steps]]\nreply = 'A dot.'\n"
+    files = agent("look", rules=rules, more='tools = ["camera"]\n')
+    files["tools/camera/tool.toml"] = 'name = "camera"\nversion = "1.0.0"\nmodule = "m.wasm"\n'
+    files["tools/camera/m.wasm"] = answering(json.dumps({"content": made}))
+    deploy(files)
+
+    async def work(client: Client) -> None:
+        said = await client.call_tool("look", {"request": "x"})
+        told = [each.model_dump(by_alias=True, exclude_none=True) for each in said.content]
+        assert told[0] == {"type": "text", "text": "A dot."}
+        assert told[1] == {"type": "image", "data": dot, "mimeType": "image/png"}
+        assert told[2]["resource"]["text"] == "<svg/>"
+        assert told[3]["resource"]["blob"] == base64.b64encode(b"\xff\xfe").decode()
+        assert len(told) == 4
+
+    use(work, mode)
+
+
+@pytest.mark.requirement("FAC-1")
 @pytest.mark.parametrize("mode", MODES)
 def test_agents_conversations_and_traces_are_resources(use: Use, deploy: Deploy, mode: str) -> None:
     deploy(agent("echo", rules=replies("you said: {{ request }}")))
@@ -275,6 +305,7 @@ def test_what_is_no_message_is_refused_as_json_rpc_has_it(raw: Raw, api: httpx.C
     assert code(raw.legacy("nothing/here"), 200) == -32601
     assert code(raw.modern("nothing/here"), 404) == -32601
     assert code(raw.modern("ping"), 404) == -32601
+    assert code(raw.modern("initialize"), 404) == -32601
     assert code(raw.modern("tools/call", arguments={}), 400) == -32602
     assert api.get("/mcp").status_code == 405
     assert api.delete("/mcp").headers["Allow"] == "POST"

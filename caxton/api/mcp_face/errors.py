@@ -19,6 +19,7 @@ INTERNAL_ERROR: Final = -32603
 RESOURCE_NOT_FOUND: Final = -32002
 """Up to 2025-11-25; later revisions say INVALID_PARAMS."""
 HEADER_MISMATCH: Final = -32020
+MISSING_CAPABILITY: Final = -32021
 UNSUPPORTED_VERSION: Final = -32022
 
 REQUEST: ContextVar[tuple[str | int, bool] | None] = ContextVar("mcp_request", default=None)
@@ -49,7 +50,7 @@ class RpcError(Exception):
     def status(self) -> int:
         """The HTTP status that goes with the code."""
         request = REQUEST.get()
-        if self.code in (PARSE_ERROR, INVALID_REQUEST, HEADER_MISMATCH, UNSUPPORTED_VERSION):
+        if self.code in (PARSE_ERROR, INVALID_REQUEST, HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION):
             return 400
         if request is not None and not request[1]:
             return 200

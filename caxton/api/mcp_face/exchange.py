@@ -17,6 +17,7 @@ from caxton.api.mcp_face.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
     REQUEST,
     RpcError,
 )
@@ -43,7 +44,7 @@ from caxton.api.mcp_face.wire import (
 )
 from caxton.api.services import Services
 from caxton.api.sse import STILL_HERE, EventStream, encode_event
-from caxton.domain.errors import CaxtonError, NotAuthenticated, NotPermitted
+from caxton.domain.errors import CaxtonError, InvalidInput, NotAuthenticated, NotPermitted
 from caxton.domain.ids import ExecutionId, new_id
 from caxton.domain.json_text import json_line
 from caxton.service.context import Caller
@@ -155,6 +156,9 @@ async def _answer(caller: Caller, services: Services, call: Call) -> Response:
     method = (_MODERN if call.modern else _LEGACY).get(call.method)
     if method is None:
         raise RpcError(METHOD_NOT_FOUND, f"there is no method {call.method[:100]}")
+    if call.modern and call.method.startswith("tasks/") and not call.has_tasks:
+        needed = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
+        raise RpcError(MISSING_CAPABILITY, "Missing required client capability", needed)
     result = await method(caller, services, call)
     if call.modern and call.method in _KEPT:
         result |= {"ttlMs": _KEPT[call.method], "cacheScope": "private"}
@@ -219,8 +223,12 @@ async def _gone_on(caller: Caller, services: Services, call: Call) -> Followed:
     dismissed = False
     for approval_id, said in call.object("inputResponses").items():
         approval = await tasks.waiting_for(caller, services, turn, approval_id)
-        if approval is not None:  # else it is decided, or no question of ours
+        if approval is None:  # it is decided, or no question of ours
+            continue
+        try:
             dismissed |= not await approving.decide(caller, services, approval.id, said)
+        except InvalidInput as error:
+            raise RpcError(INVALID_PARAMS, error.message) from None
     turn = await services.turns.show(caller.scope, turn.execution_id)
     return Followed(caller, services, call, turn, began=bool(facts["n"]), dismissed=dismissed)
 

@@ -20,10 +20,13 @@ from caxton.service.context import Caller
 LONGEST_WAIT: Final = 600.0
 """Seconds that a request waits for its result."""
 
-SILENCE: Final = 5.0
-"""Seconds between signs of life in a silent stream."""
+SILENCE: Final = 15.0
+"""Seconds between signs of life in a silent stream, so that proxies keep it open."""
 
-TASK_AFTER: Final = 10.0
+ASKING: Final = 5.0
+"""The same where the client's user may be asked: as long it takes at most until it is noticed that they put it aside."""
+
+TASK_AFTER: Final = 2.0
 """Seconds after which a client that takes tasks unasked gets one."""
 
 STATE_LASTS: Final = 24 * 3600.0
@@ -56,6 +59,13 @@ class Followed:
         """Whether the client may get a task in place of an answer."""
         return self.call.has_tasks and self.call.progress_token is None and self.task is None
 
+    @property
+    def silence(self) -> float:
+        """Seconds after which it is looked whether to wait any longer."""
+        if self.gives_task:
+            return TASK_AFTER
+        return ASKING if self.call.elicits and not self.call.modern else SILENCE
+
     async def result(self, turn: TurnView) -> Message:
         """The message with the result of a turn that has ended."""
         found = await result_of(self.services, self.caller.scope, turn)
@@ -82,12 +92,16 @@ async def follow(followed: Followed) -> AsyncGenerator[Message | None]:
         yield await followed.result(turn)
         return
     begun, steps, asked = time.monotonic(), 0, set[str]()
-    watched = services.listening.watch(caller.scope, turn.execution_id, None, silence=SILENCE)
+    watched = services.listening.watch(caller.scope, turn.execution_id, None, silence=followed.silence)
     async with aclosing(watched) as events:
         async for event in events:
             told: Message | None = None
+            waited = time.monotonic() - begun
+            if followed.gives_task and waited >= TASK_AFTER and (event is None or event.kind == "step"):
+                yield followed.message(await as_new_task(caller, services, turn))
+                return
             if event is None:
-                told = await _in_silence(followed, time.monotonic() - begun, asked)
+                told = await _in_silence(followed, waited, asked)
                 yield told
             elif event.kind == "step":
                 if followed.call.progress_token is not None:
@@ -105,8 +119,6 @@ async def follow(followed: Followed) -> AsyncGenerator[Message | None]:
 
 async def _in_silence(followed: Followed, waited: float, asked: set[str]) -> Message | None:
     """The answer to whoever has waited for long enough."""
-    if followed.gives_task and waited > TASK_AFTER:
-        return followed.message(await as_new_task(followed.caller, followed.services, followed.turn))
     put_aside = followed.task is None and any(approving.is_dismissed(followed.caller, each) for each in asked)
     if waited <= LONGEST_WAIT and not put_aside:
         return None

@@ -72,8 +72,9 @@ async def _file(services: Services, scope: Scope, artifact: Artifact) -> dict[st
     if artifact.size > LARGEST_FILE:
         return {"type": "text", "text": f"[{artifact.name}: {artifact.size:,} bytes, blob {artifact.digest}]"}
     found = await services.blobs.get(scope.customer, artifact.digest)
-    if artifact.media_type.startswith("image/") and artifact.media_type != "image/svg+xml":
-        return {"type": "image", "data": base64.b64encode(found).decode(), "mimeType": artifact.media_type}
+    kind = artifact.media_type.partition("/")[0]
+    if kind in ("image", "audio") and artifact.media_type != "image/svg+xml":
+        return {"type": kind, "data": base64.b64encode(found).decode(), "mimeType": artifact.media_type}
     resource: dict[str, Any] = {"uri": f"caxton://files/{artifact.digest}", "mimeType": artifact.media_type}
     try:
         if not artifact.media_type.startswith(_TEXTS):

@@ -138,7 +138,7 @@ class Headers:
         Raises:
             RpcError: it is there twice, and a proxy before us may have looked at the other one.
         """
-        found = [value for known, value in self.raw if known.lower() == name]
+        found = [value.strip(" \t") for known, value in self.raw if known.lower() == name]
         if len(found) > 1:
             raise RpcError(HEADER_MISMATCH, f"the header {name} is there more than once")
         return found[0] if found else None
@@ -146,12 +146,10 @@ class Headers:
 
 def is_modern(body: Mapping[str, Any], headers: Headers) -> bool:
     """Whether a message says all about itself, as since 2026-07-28, or belongs to what `initialize` began."""
-    method = body.get("method")
-    if method == "initialize":
-        return False
-    meta = _meta_of(body)
-    version = headers.get("mcp-protocol-version")
-    return (meta is not None and VERSION_KEY in meta) or method == "server/discover" or version == MODERN
+    meta, method = _meta_of(body), body.get("method")
+    if meta is not None and VERSION_KEY in meta:
+        return True
+    return method == "server/discover" or (method != "initialize" and headers.get("mcp-protocol-version") == MODERN)
 
 
 def check_modern(body: Mapping[str, Any], headers: Headers) -> Mapping[str, Any]:
