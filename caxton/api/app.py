@@ -12,6 +12,7 @@ from caxton.api.guard import guard_all
 from caxton.api.openapi import describe
 from caxton.api.plain_messages import PlainMessages
 from caxton.api.routes import (
+    a2a,
     agents,
     agui,
     breakers,
@@ -50,7 +51,8 @@ paste one. On the server's machine, `admin.key` in its data folder has one (`cax
 makes others. Data belong to the key's customer and to the workspace that `X-Caxton-Workspace` names, one of those that the key
 may use. Each operation names the permission that it needs as `x-caxton-permission`. Errors are
 [problem details](https://www.rfc-editor.org/rfc/rfc9457) with a `code` and `hints`; below `/openai/v1`, where clients of
-OpenAI's API find capabilities as models, they are in OpenAI's form, at `/mcp` in that of JSON-RPC.
+OpenAI's API find capabilities as models, they are in OpenAI's form, at `/mcp` in that of JSON-RPC, below `/a2a/v1` in that of
+the A2A protocol.
 """
 
 
@@ -99,6 +101,7 @@ def build_api() -> FastAPI:
         openai,
         mcp,
         agui,
+        a2a,
         front_page,
     ):
         api.include_router(module.router)

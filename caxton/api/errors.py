@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
+from caxton.api.a2a_face import errors as a2a
 from caxton.api.mcp_face.errors import error_response as mcp_response
 from caxton.api.mcp_face.errors import is_mcp
 from caxton.api.openai_face.errors import error_response, is_openai
@@ -67,7 +68,9 @@ def error_answer(path: str, error: CaxtonError, request_id: str | None) -> JSONR
     """The response that tells `error` in the form that clients of `path` expect."""
     if is_mcp(path):
         return mcp_response(error, request_id)
-    return error_response(error, request_id) if is_openai(path) else problem_response(error, request_id)
+    if is_openai(path):
+        return error_response(error, request_id)
+    return a2a.error_response(path, error, request_id) if a2a.is_a2a(path) else problem_response(error, request_id)
 
 
 class _ProblemResponse(JSONResponse):

@@ -6,6 +6,7 @@ from typing import Any, cast
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
+from caxton.api.a2a_face.errors import A2A_JSON, PREFIX, is_a2a, is_rpc
 from caxton.api.examples import EXAMPLES
 from caxton.api.mcp_face.errors import is_mcp
 from caxton.api.openai_face.errors import is_openai
@@ -58,6 +59,10 @@ WORK = frozenset(
         "/openai/v1/responses",
         "/mcp",
         "/v1/agui/{capability}",
+        f"{PREFIX}/message:send",
+        f"{PREFIX}/message:stream",
+        f"{PREFIX}/{{target}}/message:send",
+        f"{PREFIX}/{{target}}/message:stream",
         "/v1/tools/{name}/call",
         "/v1/deployments",
         "/v1/deployments/{deployment_id}/rollback",
@@ -102,12 +107,26 @@ class OpenAIError(BaseModel):
     )
 
 
+class A2AError(BaseModel):
+    """What went wrong, in the form of the A2A protocol."""
+
+    error: dict[str, Any] = Field(description="A `google.rpc.Status`, with `google.rpc.ErrorInfo` among its details.")
+
+
 class JsonRpcError(BaseModel):
     """What went wrong, in the form of JSON-RPC."""
 
     jsonrpc: str
-    id: str | int | None = Field(description="Of the request; null where it could not be read.")
-    error: dict[str, Any] = Field(description="`code`, `message` and `data`; `data.caxton` has hints and details.")
+    id: str | int | float | None = Field(description="Of the request; null where it could not be read.")
+    error: dict[str, Any] = Field(description="`code`, `message`, and `data` with hints and details.")
+
+
+_FORMS: Mapping[str, tuple[str, type[BaseModel]]] = {
+    "OpenAIError": ("application/json", OpenAIError),
+    "A2AError": (A2A_JSON, A2AError),
+    "JsonRpcError": ("application/json", JsonRpcError),
+}
+"""Forms of errors beside problem details: media type and schema, by the name of the schema."""
 
 
 def body_of(media_type: str) -> dict[str, Any]:
@@ -145,22 +164,15 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
         }
         for status, text in _PROBLEMS.items()
     }
-    schemas["OpenAIError"] = OpenAIError.model_json_schema()
-    document["components"]["responses"] |= {
-        f"OpenAIError{status}": {
-            "description": text,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}},
+    for form, (media_type, model) in _FORMS.items():
+        schemas[form] = model.model_json_schema()
+        document["components"]["responses"] |= {
+            f"{form}{status}": {
+                "description": text,
+                "content": {media_type: {"schema": {"$ref": f"#/components/schemas/{form}"}}},
+            }
+            for status, text in _PROBLEMS.items()
         }
-        for status, text in _PROBLEMS.items()
-    }
-    schemas["JsonRpcError"] = JsonRpcError.model_json_schema()
-    document["components"]["responses"] |= {
-        f"JsonRpcError{status}": {
-            "description": text,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JsonRpcError"}}},
-        }
-        for status, text in _PROBLEMS.items()
-    }
     document["components"].setdefault("securitySchemes", {})[KEY] = {
         "type": "http",
         "scheme": "bearer",
@@ -180,11 +192,20 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
         example = EXAMPLES.get(f"{method} {path}")
         if example is not None:
             operation["requestBody"]["content"]["application/json"]["example"] = example
-        form = "JsonRpcError" if is_mcp(path) else "OpenAIError" if is_openai(path) else "Problem"
+        form = _form(path)
         for status in _statuses(path, method, operation):
             responses.setdefault(str(status), {"$ref": f"#/components/responses/{form}{status}"})
         operation["responses"] = dict(sorted(responses.items()))
     return _modern(document)
+
+
+def _form(path: str) -> str:
+    """The form of errors below a path."""
+    if is_openai(path):
+        return "OpenAIError"
+    if is_mcp(path) or (is_a2a(path) and is_rpc(path)):
+        return "JsonRpcError"
+    return "A2AError" if is_a2a(path) else "Problem"
 
 
 def _statuses(path: str, method: str, operation: Mapping[str, Any]) -> list[int]:

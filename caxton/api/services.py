@@ -1,7 +1,7 @@
 """What routes call, and how a route gets at it."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, cast
+from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, Request
 
@@ -26,6 +26,7 @@ from caxton.service.listening import Listening
 from caxton.service.memory import MemoryAdministration
 from caxton.service.onboarding import Onboarding
 from caxton.service.projections import Projections
+from caxton.service.push import PushConfigs
 from caxton.service.queues import Queues
 from caxton.service.rates import Rates
 from caxton.service.retention import Retention
@@ -35,6 +36,7 @@ from caxton.service.seals import Seals
 from caxton.service.storage import Storage
 from caxton.service.system import HealthChecks
 from caxton.service.tallies import Tallies
+from caxton.service.tasks import Tasks
 from caxton.service.tool_grants import ToolGrants
 from caxton.service.tool_surfaces import ToolSurfaces
 from caxton.service.tools import Tools
@@ -56,6 +58,24 @@ class ApiLimits:
     """Bytes in memory at the same time, in all; half of them for one customer."""
 
 
+class CardSigning(Protocol):
+    """Signs agent cards."""
+
+    @property
+    def key_id(self) -> str:
+        """What clients know the key by."""
+        ...
+
+    @property
+    def public_key(self) -> dict[str, Any]:
+        """The public key as a JSON Web Key."""
+        ...
+
+    def sign(self, card: dict[str, Any], keys_url: str) -> dict[str, str]:
+        """The signature of a card; `keys_url` says where the public key is."""
+        ...
+
+
 @dataclass(frozen=True)
 class Services:
     """All use cases of one server."""
@@ -66,6 +86,8 @@ class Services:
     listening: Listening
     conversations: Conversations
     files: Files
+    tasks: Tasks
+    push: PushConfigs
     agents: Agents
     schedules: Schedules
     triggers: Triggers
@@ -96,6 +118,8 @@ class Services:
     facts: dict[str, object]
     """What `GET /v1/server` tells besides the caller: version, engine, store, URLs."""
     limits: ApiLimits = ApiLimits()
+    card_signer: CardSigning | None = None
+    """Signs agent cards; None where nobody has given a key."""
     long_answers: FairLock = field(default_factory=lambda: FairLock(REST))
     """Whose turn it is to have a long list made (:mod:`caxton.api.in_turn`)."""
     long_bodies: FairLock = field(default_factory=lambda: FairLock(REST))

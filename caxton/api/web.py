@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from caxton.api.a2a_face.errors import CARD, KEYS
 from caxton.domain.errors import CrossSite, MalformedRequest, WrongHost
 from caxton.domain.triggers import HOOKS
 
@@ -18,7 +19,7 @@ BROWSER_PAGES = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
 BROWSER_FILES = "/static-offline-docs/"
 """Pages for people, and what belongs to them: read only, and the only paths that take a browser's login."""
 
-OPEN_PATHS = frozenset({"/health", "/ready", "/"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/", CARD, KEYS})
 """The only paths that answer without a key, beside those of webhooks."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from caxton.domain.agent_modules import AgentState, Handled
@@ -388,6 +389,8 @@ class StreamEvent:
     id: str
     kind: StreamKind
     data: Mapping[str, Any]
+    at: datetime | None = None
+    """step: when it was recorded."""
 
 
 class DeltaStream(Protocol):

@@ -15,6 +15,7 @@ from caxton.adapters.models.settings import ModelsSettings
 from caxton.domain.breakers import ProviderBreakerSettings
 from caxton.domain.ids import DEFAULT_CUSTOMER, DEFAULT_WORKSPACE, Name
 from caxton.domain.secrets import SecretReference
+from caxton.runtime.settings_a2a import A2ASettings
 from caxton.runtime.settings_healing import AlertsSettings, HealthSettings
 from caxton.runtime.settings_retention import RetentionSettings
 from caxton.runtime.settings_sections import (
@@ -82,6 +83,7 @@ class _Shared(BaseModel):
     retention: RetentionSettings = RetentionSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     audit: AuditSettings = AuditSettings()
+    a2a: A2ASettings = A2ASettings()
     channels: dict[Name, ChannelSettings] = Field(
         default={}, max_length=50, description="Where notices of SLA breaches go, by the name that agents use."
     )

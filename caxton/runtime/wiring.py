@@ -15,6 +15,7 @@ from caxton.activities.agents import AgentActivities
 from caxton.activities.conversations import ConversationActivities
 from caxton.activities.deployments import DeploymentActivities
 from caxton.activities.notices import NoticeActivities
+from caxton.activities.push import PushActivities
 from caxton.activities.retention import RetentionActivities
 from caxton.activities.rollouts import RolloutActivities
 from caxton.activities.schedules import ScheduleActivities
@@ -34,10 +35,7 @@ from caxton.adapters.store.migrate import migrate_apart
 from caxton.adapters.streams import LocalStream, PostgresStream
 from caxton.adapters.tools import AllTools
 from caxton.api.services import ApiLimits, Services
-from caxton.domain.channels import Channel
-from caxton.domain.errors import Hint, InvalidSettings
 from caxton.domain.records import Records
-from caxton.domain.secrets import one_reference
 from caxton.governance.alerts import KIND
 from caxton.governance.breakers import CircuitBreakers
 from caxton.governance.flow import Flow
@@ -45,8 +43,11 @@ from caxton.memory.auto_store import AutoStore
 from caxton.memory.bulk import BulkMemory
 from caxton.memory.memories import Memories
 from caxton.projections.views import PROJECTIONS
+from caxton.recording.push import KIND as PUSH
 from caxton.routing.directory import Directory
+from caxton.runtime.a2a import card_signer, push_policy, push_sender
 from caxton.runtime.audit import build_lag
+from caxton.runtime.channels import channels_of
 from caxton.runtime.data_folder import DataFolder
 from caxton.runtime.encryption import build_codec
 from caxton.runtime.fast_path_ports import circuit_breakers, flow_rules, open_database
@@ -85,6 +86,7 @@ from caxton.service.listening import Listening
 from caxton.service.memory import MemoryAdministration
 from caxton.service.onboarding import Onboarding
 from caxton.service.projections import Projections
+from caxton.service.push import PushConfigs, PushNotifier, start_push
 from caxton.service.queues import Queues
 from caxton.service.rates import Rates
 from caxton.service.refusals import Refusals
@@ -98,6 +100,7 @@ from caxton.service.server_log import ServerLog
 from caxton.service.storage import Storage
 from caxton.service.system import HealthChecks
 from caxton.service.tallies import Tallies
+from caxton.service.tasks import Tasks
 from caxton.service.tool_grants import ToolGrants
 from caxton.service.tool_surfaces import ToolSurfaces
 from caxton.service.tools import Tools
@@ -111,6 +114,7 @@ from caxton.workflows.conversation import ConversationWorkflow
 from caxton.workflows.deployment import DeploymentWorkflow
 from caxton.workflows.notice import NoticeWorkflow
 from caxton.workflows.policies import GRACEFUL_STOP, HEARTBEAT_EVERY, STICKY_TIMEOUT
+from caxton.workflows.push import PushWorkflow
 from caxton.workflows.retention import MemoryRetentionWorkflow
 from caxton.workflows.rollout import RolloutWorkflow
 from caxton.workflows.schedule import ScheduledRunWorkflow
@@ -124,6 +128,7 @@ WORKFLOWS = (
     AgentWorkflow,
     DeploymentWorkflow,
     NoticeWorkflow,
+    PushWorkflow,
     MemoryRetentionWorkflow,
     ScheduledRunWorkflow,
     RolloutWorkflow,
@@ -241,7 +246,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str, delivery: Delive
     agents = Agents(parts.database, parts.models, parts.directory, engine, statistics)
     steps = StepActivities(ports)
     lifecycle = AgentActivities(parts.database, parts.models, parts.directory)
-    channels = _channels(parts.settings)
+    channels = channels_of(parts.settings)
     schedules = build_schedule_engine(parts, client, task_queue)
     fast_path = FastPath(accept_here(parts), most_waiting=parts.settings.limits.waiting)
     turns = Turns(parts.near, parts.blobs, parts.stream, fast_path, delivery, parts.disk)
@@ -264,6 +269,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str, delivery: Delive
     )
     rollouts = RolloutActivities(parts.database, agents.notify, schedules.apply)
     notices = NoticeActivities(parts.database, channels, webhooks.post)
+    push = PushActivities(parts.database, push_sender(parts.settings.a2a, parts.guard.check_address).post)
     conversations = ConversationActivities(parts.database)
     activities: list[Any] = [
         steps.next_turn,
@@ -284,6 +290,8 @@ def build_worker(parts: Parts, client: Client, task_queue: str, delivery: Delive
         conversations.end_conversation,
         notices.deliver_notice,
         notices.record_notice,
+        push.deliver_push,
+        push.give_push_up,
         runs.begin_scheduled_run,
     ]
     if parts.memories is not None:
@@ -338,6 +346,7 @@ def build_deadline_worker(parts: Parts, client: Client, task_queue: str, server_
     deletions = Deletions(parts.database, engine, parts.blobs, parts.memories)
     retention = build_retention(parts, deletions)
     handlers = {**deletions.handlers, **retention.handlers, KIND: Alerts(engine).send}
+    handlers[PUSH] = PushNotifier(parts.database, partial(start_push, engine)).look
     room = FreeRoom(parts.database)
 
     async def ensure() -> None:
@@ -381,33 +390,6 @@ def step_ports(parts: Parts) -> StepPorts:
         flow=parts.flow,
         flow_rules=flow_rules(parts.settings),
     )
-
-
-def _channels(settings: Settings) -> dict[str, Channel]:
-    """The channels that notices go to.
-
-    Raises:
-        InvalidSettings: notices of one could not be signed: better told now than when something has gone wrong.
-    """
-    found = {
-        name: Channel(url=each.url, secret=one_reference(each.secret, each.secret_env))
-        for name, each in settings.channels.items()
-    }
-    for name in settings.alerts.channels:
-        if name not in found:
-            raise InvalidSettings(
-                f'alerts.channels names "{name}", and there is no such channel',
-                Hint(text=f"describe it in a table [channels.{name}], with its url and its secret"),
-            )
-    for name, channel in found.items():
-        problem = webhooks.secret_problem(channel)
-        if problem is not None:
-            variable = (channel.secret or "").removeprefix("env:")
-            raise InvalidSettings(
-                f"channel {name}: {problem}",
-                Hint(text="make a secret", command=f"export {variable}=whsec_$(openssl rand -base64 24)"),
-            )
-    return found
 
 
 def accept_here(parts: Parts) -> Accept:
@@ -470,6 +452,8 @@ def build_services(
         listening=Listening(parts.database, parts.stream, turns),
         conversations=Conversations(parts.database, parts.directory, engine, turns, deletions),
         files=Files(parts.database, parts.blobs, parts.disk),
+        tasks=Tasks(parts.near),
+        push=PushConfigs(parts.database, push_policy(parts.settings.a2a)),
         agents=Agents(parts.database, parts.models, parts.directory, engine, statistics, tallies),
         deployments=build_deployments(parts, client, task_queue),
         rollouts=Rollouts(parts.database, engine),
@@ -508,5 +492,6 @@ def build_services(
         health=HealthChecks(),
         blobs=parts.blobs,
         facts=facts,
+        card_signer=card_signer(parts.settings.a2a),
         limits=ApiLimits(limits.request_bytes, limits.content_bytes, limits.blob_bytes, limits.bodies_bytes),
     )

@@ -247,7 +247,7 @@ class _Progress:
         if fresh:
             self._known.update(entry.id for entry in fresh)
             self.step, self.offset, self.attempt = fresh[-1].id, 0, 1
-        return [StreamEvent(entry.id, "step", entry.data) for entry in fresh]
+        return [StreamEvent(entry.id, "step", entry.data, entry.at) for entry in fresh]
 
     def _reset(self, event: StreamEvent) -> list[StreamEvent]:
         self.offset, self.attempt = 0, int(event.data.get("attempt", 1))

@@ -134,6 +134,7 @@ class ApprovalStep:
                 update={**decided, "decided_by": grant.granted_by, "reason": grant.reason or REMEMBERED}
             )
         transaction.add_approval(self.input.scope, approval)
+        transaction.wake_push(self.input.scope, self.input.root_id)
         requested = ApprovalRequested(
             **action,
             approval_id=self.id,

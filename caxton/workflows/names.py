@@ -49,6 +49,11 @@ def notice_workflow_id(scope: Scope, execution_id: ExecutionId, cause: str, leve
     return f"notice/{scope.customer}/{scope.workspace}/{execution_id}/{cause}/{level}"
 
 
+def push_workflow_id(scope: Scope, execution_id: ExecutionId, config_id: str) -> str:
+    """The workflow that tells a receiver of push notifications how a task stands."""
+    return f"push/{scope.customer}/{scope.workspace}/{execution_id}/{config_id}"
+
+
 def search_attributes(
     scope: Scope, *, agent: str | None = None, capability: str | None = None, state: str | None = None
 ) -> TypedSearchAttributes:

@@ -2,6 +2,11 @@
 // Types of Caxton's REST API: `Schemas` has what bodies and answers consist of, `Operations` each operation by "METHOD /path".
 
 export interface Schemas {
+  /** What went wrong, in the form of the A2A protocol. */
+  A2AError: {
+    /** A `google.rpc.Status`, with `google.rpc.ErrorInfo` among its details. */
+    error: Record<string, unknown>;
+  };
   /** What is accepted. */
   AcceptBody: {
     surface: string;
@@ -614,7 +619,7 @@ export interface Schemas {
     jsonrpc: string;
     /** Of the request; null where it could not be read. */
     id: string | number | null;
-    /** `code`, `message` and `data`; `data.caxton` has hints and details. */
+    /** `code`, `message`, and `data` with hints and details. */
     error: Record<string, unknown>;
   };
   /** A key to make. It has one role, or those of `grants`. */
@@ -2210,6 +2215,136 @@ export interface Operations {
     header: { "Last-Event-ID"?: string | null };
     body: Record<string, unknown>;
     answer: string;
+  };
+  /** The agent card: without a key that of the server, with one that of the workspace, with its capabilities as skills. */
+  "GET /.well-known/agent-card.json": {
+    answer: Record<string, unknown>;
+  };
+  /** The public keys that agent cards are signed with, as a JSON Web Key Set; none where cards are not signed. */
+  "GET /.well-known/agent-card-keys.json": {
+    answer: Record<string, unknown>;
+  };
+  /** The card of the workspace, with its capabilities as skills. */
+  "GET /a2a/v1/.well-known/agent-card.json": {
+    answer: Record<string, unknown>;
+  };
+  /** The card of one capability, or of an agent. */
+  "GET /a2a/v1/{target}/.well-known/agent-card.json": {
+    path: { target: string };
+    answer: Record<string, unknown>;
+  };
+  /** All operations over JSON-RPC; a message names its skill in its metadata. */
+  "POST /a2a/v1": {
+    body: Record<string, unknown> | string;
+    answer: Record<string, unknown> | string;
+  };
+  "POST /a2a/v1/message:send": {
+    body: string | Record<string, unknown>;
+    answer: string;
+  };
+  "POST /a2a/v1/{target}/message:send": {
+    path: { target: string };
+    body: string | Record<string, unknown>;
+    answer: string;
+  };
+  "POST /a2a/v1/message:stream": {
+    body: string | Record<string, unknown>;
+    answer: string;
+  };
+  "POST /a2a/v1/{target}/message:stream": {
+    path: { target: string };
+    body: string | Record<string, unknown>;
+    answer: string;
+  };
+  "GET /a2a/v1/extendedAgentCard": {
+    answer: string;
+  };
+  "GET /a2a/v1/{target}/extendedAgentCard": {
+    path: { target: string };
+    answer: string;
+  };
+  "GET /a2a/v1/tasks": {
+    answer: string;
+  };
+  "GET /a2a/v1/{target}/tasks": {
+    path: { target: string };
+    answer: string;
+  };
+  "POST /a2a/v1/tasks/{task_id}:subscribe": {
+    path: { task_id: string };
+    body?: string | Record<string, unknown>;
+    answer: string;
+  };
+  "GET /a2a/v1/tasks/{task_id}:subscribe": {
+    path: { task_id: string };
+    answer: string;
+  };
+  "POST /a2a/v1/{target}/tasks/{task_id}:subscribe": {
+    path: { target: string; task_id: string };
+    body?: string | Record<string, unknown>;
+    answer: string;
+  };
+  "GET /a2a/v1/{target}/tasks/{task_id}:subscribe": {
+    path: { target: string; task_id: string };
+    answer: string;
+  };
+  "POST /a2a/v1/tasks/{task_id}:cancel": {
+    path: { task_id: string };
+    body?: string | Record<string, unknown>;
+    answer: string;
+  };
+  "POST /a2a/v1/{target}/tasks/{task_id}:cancel": {
+    path: { target: string; task_id: string };
+    body?: string | Record<string, unknown>;
+    answer: string;
+  };
+  "GET /a2a/v1/tasks/{task_id}": {
+    path: { task_id: string };
+    answer: string;
+  };
+  "GET /a2a/v1/{target}/tasks/{task_id}": {
+    path: { target: string; task_id: string };
+    answer: string;
+  };
+  "POST /a2a/v1/tasks/{task_id}/pushNotificationConfigs": {
+    path: { task_id: string };
+    body: string | Record<string, unknown>;
+    answer: string;
+  };
+  "GET /a2a/v1/tasks/{task_id}/pushNotificationConfigs": {
+    path: { task_id: string };
+    answer: string;
+  };
+  "POST /a2a/v1/{target}/tasks/{task_id}/pushNotificationConfigs": {
+    path: { target: string; task_id: string };
+    body: string | Record<string, unknown>;
+    answer: string;
+  };
+  "GET /a2a/v1/{target}/tasks/{task_id}/pushNotificationConfigs": {
+    path: { target: string; task_id: string };
+    answer: string;
+  };
+  "GET /a2a/v1/tasks/{task_id}/pushNotificationConfigs/{config_id}": {
+    path: { task_id: string; config_id: string };
+    answer: string;
+  };
+  "DELETE /a2a/v1/tasks/{task_id}/pushNotificationConfigs/{config_id}": {
+    path: { task_id: string; config_id: string };
+    answer: string;
+  };
+  "GET /a2a/v1/{target}/tasks/{task_id}/pushNotificationConfigs/{config_id}": {
+    path: { target: string; task_id: string; config_id: string };
+    answer: string;
+  };
+  "DELETE /a2a/v1/{target}/tasks/{task_id}/pushNotificationConfigs/{config_id}": {
+    path: { target: string; task_id: string; config_id: string };
+    answer: string;
+  };
+  /** All operations over JSON-RPC, of one capability or agent. */
+  "POST /a2a/v1/{target}": {
+    path: { target: string };
+    body: Record<string, unknown> | string;
+    answer: Record<string, unknown> | string;
   };
   /** Takes a signed delivery of GitHub, Stripe or Standard Webhooks, and acknowledges it when it is accepted. The address is the trigger's alone: it says whose it is, so no key is needed. The same delivery is accepted once. */
   "POST /v1/hooks/{hook_id}": {

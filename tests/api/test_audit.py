@@ -180,6 +180,64 @@ def _call_as_mcp(walk: Walk) -> httpx.Response:
     return walk.post("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
 
 
+A2A = "/a2a/v1"
+
+
+def _message_of_a2a() -> dict[str, Any]:
+    return {"message": {"messageId": uuid.uuid4().hex, "role": "ROLE_USER", "parts": [{"text": "x"}]}}
+
+
+def _send_over_a2a(path: str) -> Change:
+    return lambda walk: walk.post(f"{A2A}{path}", {**_message_of_a2a(), "metadata": {"skill": "quick"}})
+
+
+def _call_over_a2a(path: str) -> Change:
+    def change(walk: Walk) -> httpx.Response:
+        params = {**_message_of_a2a(), "metadata": {"skill": "quick"}}
+        return walk.post(f"{A2A}{path}", {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": params})
+
+    return change
+
+
+def _slow_task(walk: Walk) -> str:
+    body = {**_message_of_a2a(), "configuration": {"returnImmediately": True}}
+    return walk.post(f"{A2A}/slow/message:send", body).raise_for_status().json()["task"]["id"]
+
+
+def _cancel_task(path: str) -> Change:
+    return lambda walk: walk.post(f"{A2A}{path}/tasks/{_slow_task(walk)}:cancel")
+
+
+def _push(path: str) -> Change:
+    def change(walk: Walk) -> httpx.Response:
+        task = walk.known["task"] = _slow_task(walk)
+        config = {"id": "mine", "url": "https://hooks.example.com/"}
+        return walk.post(f"{A2A}{path}/tasks/{task}/pushNotificationConfigs", config)
+
+    return change
+
+
+def _push_no_more(path: str) -> Change:
+    def change(walk: Walk) -> httpx.Response:
+        task = walk.known["task"]
+        return walk.api.delete(f"{A2A}{path}/tasks/{task}/pushNotificationConfigs/mine")
+
+    return change
+
+
+def _over_a2a(place: str, path: str) -> dict[tuple[str, str], tuple[Change, tuple[str, ...]]]:
+    """Routes of the A2A protocol: `place` as the description of the API has it, and as it is asked for."""
+    configs = f"{A2A}{place}/tasks/{{task_id}}/pushNotificationConfigs"
+    return {
+        ("POST", f"{A2A}{place}"): (_call_over_a2a(path), ("execution_triggered",)),
+        ("POST", f"{A2A}{place}/message:send"): (_send_over_a2a(f"{path}/message:send"), ("execution_triggered",)),
+        ("POST", f"{A2A}{place}/message:stream"): (_send_over_a2a(f"{path}/message:stream"), ("execution_triggered",)),
+        ("POST", f"{A2A}{place}/tasks/{{task_id}}:cancel"): (_cancel_task(path), ("cancellation_requested",)),
+        ("POST", configs): (_push(path), ("change_requested",)),
+        ("DELETE", f"{configs}/{{config_id}}"): (_push_no_more(path), ("change_requested",)),
+    }
+
+
 def _tell_rollout(command: str, *before: str) -> Change:
     """Begins a rollout, does what has to come before, and then what is asked for."""
 
@@ -364,6 +422,8 @@ TABLE: dict[tuple[str, str], tuple[Change, tuple[str, ...]]] = {
     ),
     ("POST", "/openai/v1/responses"): (_ask_as_openai("responses", {"input": "x"}), ("execution_triggered",)),
     ("POST", "/mcp"): (_call_as_mcp, ("execution_triggered",)),
+    **_over_a2a("", ""),
+    **_over_a2a("/{target}", "/quick"),
     ("PUT", "/v1/roles/{name}"): (
         lambda walk: walk.api.put(f"/v1/roles/{walk.known['role']}", json={"permissions": ["events:read"]}),
         ("role_defined",),
@@ -379,6 +439,8 @@ NO_CHANGE = {
     ("POST", "/v1/deployments/plan"): "says what would change",
     ("POST", "/v1/memory/search"): "reads; counted as memories_found",
     ("POST", "/openai/v1/embeddings"): "computes, and keeps nothing",
+    ("POST", "/a2a/v1/tasks/{task_id}:subscribe"): "reads",
+    ("POST", "/a2a/v1/{target}/tasks/{task_id}:subscribe"): "reads",
     ("POST", "/codec/decode"): "reads; counted as payloads_decoded",
     ("POST", "/codec/encode"): "gives back what it is given, encrypted",
     ("POST", "/v1/memory/reembed"): "changes nothing while no vector is stale; tests of memory in bulk have one",

@@ -216,6 +216,7 @@ def test_what_belongs_to_another_customer_or_workspace_is_not_there(
         "/v1/schedules/{agent}/{name}/backfill": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z"},
         "/v1/tools/{name}/call": {"function": "f", "arguments": {}},
         "/v1/tools/{name}/surface": {"surface": "0" * 64},
+        "/a2a/v1/tasks/{task_id}/pushNotificationConfigs": {"url": "https://example.com/"},
     }
     stranger = customer.with_key(customer.admin.headers["Authorization"].removeprefix("Bearer "), workspace)
     made = api.post("/v1/keys", json={"name": "neighbour", "role": "operator", "workspaces": ["next-door"]}).json()
@@ -363,4 +364,5 @@ def test_the_page_of_permissions_is_not_stale() -> None:
     assert TARGET.read_text() == page(), "run: make docs"
     assert unused() <= {Permission.TOOLS_GRANT}
     open_to_all = {path for path, _, access in guarded_routes(build_api()) if access.permission is None}
-    assert open_to_all == {"/", "/health", "/ready", "/v1/hooks/{hook_id}"}
+    cards = {"/.well-known/agent-card.json", "/.well-known/agent-card-keys.json"}
+    assert open_to_all == {"/", "/health", "/ready", "/v1/hooks/{hook_id}", *cards}

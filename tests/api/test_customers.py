@@ -13,7 +13,7 @@ from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
 from tests.support.problems import problem_of
 
-OPEN = {"/health", "/ready"}
+OPEN = {"/health", "/ready", "/.well-known/agent-card.json", "/.well-known/agent-card-keys.json"}
 
 
 @pytest.fixture
@@ -57,6 +57,7 @@ def test_another_customer_sees_nothing_on_any_route(api: httpx.Client, stranger:
         "/v1/memory/{memory_id}": {},
         "/v1/tools/{name}/call": {"function": "f", "arguments": {}},
         "/v1/tools/{name}/surface": {"surface": "0" * 64},
+        "/a2a/v1/tasks/{task_id}/pushNotificationConfigs": {"url": "https://example.com/"},
         "/v1/schedules/{agent}/{name}/backfill": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"},
     }
     tried = 0

@@ -135,6 +135,11 @@ PRINTED = {
         "came before, and is not done again",
     ],
     "how-to/run-on-a-schedule": ["Done: Report on Berlin for", "due times from"],
+    "how-to/talk-a2a": [
+        r"O Tuesday, how brightly thou dost compile! \(verse 1\)\n",
+        r"O Wednesday, how brightly thou dost compile! \(verse 2\)\n",
+        r'"state":"TASK_STATE_COMPLETED".*O Thursday, how brightly',
+    ],
     "how-to/send-images-and-files": [
         r"Filed: sales\.csv \(text/csv, 34 bytes\)\s+clerk\.toml \(text/plain",
         r"\[sales\.csv, text/csv, 34 B\]",

@@ -6,8 +6,12 @@ import httpx
 
 
 def problem_of(answer: httpx.Response) -> dict[str, Any]:
-    """What an error says: problem details, or what stands beside them in the forms of OpenAI's API and of JSON-RPC."""
+    """What an error says: problem details, or what stands for them in the forms of OpenAI's API, JSON-RPC and A2A."""
     told = answer.json()
-    if "jsonrpc" in told:
-        return told["error"]["data"]["caxton"]
-    return told["error"]["caxton"] if "error" in told else told
+    if "error" not in told:
+        return told
+    error: dict[str, Any] = told["error"]
+    if "caxton" in error:
+        return error["caxton"]
+    details: Any = error["details"] if "details" in error else error["data"]
+    return details[-1]["value"] if isinstance(details, list) else details["caxton"]

@@ -3,8 +3,9 @@
     python -m tests.support.stand_in PORT
 
 What it answers depends on the model's name, so that tests share one. `PUT /answers/MODEL` takes a list of answers, one a call
-(the last one for all further calls); `GET /requests/MODEL` gives what it was asked; `GET /stats` counts. A model that nobody
-told anything says "word0 word1 …". An answer is an object of what is to differ from that; :class:`Answer` names the fields.
+(the last one for all further calls); `GET /requests/MODEL` gives what it was asked; `GET /stats` counts. `/pushed/NAME` takes
+webhooks. A model that nobody told anything says "word0 word1 …". An answer is an object of what is to differ from that;
+:class:`Answer` names the fields.
 """
 
 import asyncio
@@ -75,6 +76,7 @@ class StandIn:
         self.default = default or Answer()
         self.answers: dict[str, list[Answer]] = {}
         self.requests: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.pushed: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self.stats = {"calls": 0, "bytes": 0, "streams": 0, "now": 0, "most": 0, "cancelled": 0}
         self.remembers = True
 
@@ -97,10 +99,23 @@ class StandIn:
             await _json(send, {})
         elif path.startswith("/requests/"):
             await _json(send, self.requests[path.removeprefix("/requests/")])
+        elif path.startswith("/pushed/"):
+            await self._take_push(scope, path.removeprefix("/pushed/"), bytes(body), send)
         elif path == "/stats":
             await _json(send, self.stats)
         else:
             await _json(send, {"error": {"message": "no such path"}}, 404)
+
+    async def _take_push(self, scope: Message, name: str, body: bytes, send: Send) -> None:
+        """Takes a push notification, but for as many as the name says that it refuses first; GET tells what has come."""
+        came = self.pushed[name]
+        if scope["method"] == "GET":
+            await _json(send, came)
+            return
+        headers = {key.decode(): value.decode() for key, value in scope["headers"]}
+        came.append({"headers": headers, "body": body.decode()})
+        refused = int(name.partition("refuse-")[2] or 0)
+        await _json(send, {}, 503 if len(came) <= refused else 204)
 
     def read(self, body: bytearray) -> dict[str, Any]:
         """What a model is asked, from the body of a request."""
@@ -253,13 +268,17 @@ class Remote:
 
 
 def as_provider(port: int) -> dict[str, str]:
-    """Environment of a server whose agents may use the stand-in."""
-    url = f"http://127.0.0.1:{port}/v1"
+    """Environment of a server whose agents may use the stand-in, and which may push to it."""
+    origin = f"http://127.0.0.1:{port}"
+    url = f"{origin}/v1"
     providers = {
         "stand-in": {"base_url": url},
         "seeing": {"base_url": url, "takes": {"*": ["images", "audio", "documents"]}},
     }
-    return {"CAXTON_MODELS__PROVIDERS": json.dumps(providers)}
+    return {
+        "CAXTON_MODELS__PROVIDERS": json.dumps(providers),
+        "CAXTON_A2A__PUSH_ORIGINS": json.dumps(["https://*", origin]),
+    }
 
 
 def serve(port: int, default: Answer | None = None, *, remembers: bool = True) -> None:

@@ -1,6 +1,7 @@
 """Queries on what is to happen at a time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +16,8 @@ from caxton.domain.records import Backlog, Deadline
 NEVER = 1 << 62
 """When a deadline is due that is given up: it stays in the table for people to look at."""
 
-WAITS = "schedule"
-"""The kind of a deadline by which somebody waits for the end of a turn: it is due at once when the turn ends."""
+WAITS = ("schedule", "push")
+"""Kinds of deadlines by which somebody waits for the end of a turn: they are due at once when the turn ends."""
 
 _KEY = ("customer", "workspace", "execution_id", "kind", "level")
 
@@ -67,14 +68,15 @@ class DeadlineQueries(Session):
         found = [_deadline(row) for row in self.connection.execute(query)]
         if found:
             self.connection.execute(_TAKE, [_given(deadline, new_due=clock.from_datetime(until)) for deadline in found])
-        return found
+        return [replace(deadline, taken_until=until) for deadline in found]
 
     def postpone_deadline(self, deadline: Deadline, due_at: datetime | None, attempts: int) -> bool:
-        """Puts one off that could not be dealt with; None forever. False when it is gone."""
+        """Puts one off that could not be dealt with; None forever. False when it is gone, or due again for another reason."""
         due = NEVER if due_at is None else clock.from_datetime(due_at)
-        changed = self.connection.execute(
-            deadlines.update().where(*_key(deadline)).values(due_at=due, attempts=attempts)
-        )
+        is_it = _key(deadline)
+        if deadline.taken_until is not None:
+            is_it = (*is_it, deadlines.c.due_at == clock.from_datetime(deadline.taken_until))
+        changed = self.connection.execute(deadlines.update().where(*is_it).values(due_at=due, attempts=attempts))
         return bool(changed.rowcount)
 
     def remove_deadline(self, deadline: Deadline) -> bool:
@@ -88,7 +90,7 @@ class DeadlineQueries(Session):
             deadlines.delete().where(
                 in_scope(deadlines, scope),
                 deadlines.c.execution_id == execution_id,
-                deadlines.c.kind.not_in(["memory", WAITS]),
+                deadlines.c.kind.not_in(["memory", *WAITS]),
                 or_(deadlines.c.kind != "escalation", clock.now() < _FIRST_DUE),
             )
         )

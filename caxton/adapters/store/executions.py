@@ -127,11 +127,11 @@ class ExecutionQueries(Session):
             rows = self.connection.execute(_ONE, given(scope, id=ids[0]))
         else:
             rows = self.connection.execute(_BY_ID, given(scope, ids=list(ids)))
-        return {row.id: _execution(row) for row in rows}
+        return {row.id: execution_record(row) for row in rows}
 
     def executions_of_turn(self, scope: Scope, root_id: ExecutionId) -> list[ExecutionRecord]:
         """A turn's executions, the root first."""
-        return [_execution(row) for row in self.connection.execute(_OF_TURN, given(scope, root_id=root_id))]
+        return [execution_record(row) for row in self.connection.execute(_OF_TURN, given(scope, root_id=root_id))]
 
     def turns_so_far(self, scope: Scope, ids: Sequence[ConversationId]) -> dict[ConversationId, TurnsSoFar]:
         """What earlier turns of conversations settled for the next one; those that had none are left out."""
@@ -299,7 +299,8 @@ class ExecutionQueries(Session):
             self.insert_uses(scope, _digests(record), record.execution_id, record.step, record.call)
 
 
-def _execution(row: Row[tuple[object, ...]]) -> ExecutionRecord:
+def execution_record(row: Row[tuple[object, ...]]) -> ExecutionRecord:
+    """The execution that a row of the table is."""
     execution = Execution(
         id=row.id,
         parent_id=row.parent_id,

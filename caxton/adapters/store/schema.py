@@ -203,6 +203,7 @@ executions = Table(
     Index("executions_by_conversation", "customer", "workspace", "conversation_id", "started_at"),
     Index("executions_by_state", "customer", "workspace", "state", "agent"),
     Index("executions_by_capability", "customer", "workspace", "capability", "started_at"),
+    Index("executions_by_end", "customer", "workspace", "depth", "finished_at"),
 )
 
 steps = Table(

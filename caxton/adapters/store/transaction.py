@@ -13,6 +13,7 @@ from caxton.adapters.store.flow import FlowQueries
 from caxton.adapters.store.governance import GovernanceQueries
 from caxton.adapters.store.keys import KeyQueries
 from caxton.adapters.store.memory import MemoryQueries
+from caxton.adapters.store.push import PushQueries
 from caxton.adapters.store.references import ReferenceQueries
 from caxton.adapters.store.registry import RegistryQueries
 from caxton.adapters.store.retention import RetentionQueries
@@ -20,6 +21,7 @@ from caxton.adapters.store.rollouts import RolloutQueries
 from caxton.adapters.store.schedules import ScheduleQueries
 from caxton.adapters.store.segments import SegmentQueries
 from caxton.adapters.store.sizes import SizeQueries
+from caxton.adapters.store.tasks import TaskQueries
 from caxton.adapters.store.tool_grants import ToolGrantQueries
 from caxton.adapters.store.triggers import TriggerQueries
 from caxton.adapters.store.turns import TurnQueries
@@ -33,6 +35,8 @@ class SqlTransaction(
     ExecutionQueries,
     ConversationQueries,
     TurnQueries,
+    TaskQueries,
+    PushQueries,
     FlowQueries,
     DeploymentQueries,
     SegmentQueries,

@@ -48,7 +48,7 @@ _WAKE = (
         deadlines.c.customer == bindparam("in_customer"),
         deadlines.c.workspace == bindparam("in_workspace"),
         deadlines.c.execution_id == bindparam("in_execution"),
-        deadlines.c.kind == WAITS,
+        deadlines.c.kind.in_(WAITS),
     )
     .values(due_at=bindparam("new_due_at"))
 )
@@ -65,7 +65,7 @@ class TurnQueries(Session):
     def turns_in_hand(self, scope: Scope, ids: Sequence[ExecutionId]) -> dict[ExecutionId, TurnInHand]:
         """Those of the turns that are accepted and have not ended, by execution."""
         rows = self.connection.execute(_BY_EXECUTION, given(scope, ids=list(ids))) if ids else ()
-        return {row.execution_id: _turn(row) for row in rows}
+        return {row.execution_id: turn_in_hand(row) for row in rows}
 
     def turns_waiting(self, scope: Scope, ids: Sequence[ConversationId]) -> dict[ConversationId, int]:
         """How many turns each conversation has in progress; those with none are left out."""
@@ -75,11 +75,13 @@ class TurnQueries(Session):
     def next_turn(self, scope: Scope, conversation_id: ConversationId) -> TurnInHand | None:
         """The turn of the conversation that was accepted first and has not ended."""
         row = self.connection.execute(_NEXT, given(scope, conversation_id=conversation_id)).first()
-        return _turn(row) if row else None
+        return turn_in_hand(row) if row else None
 
     def turns_of(self, scope: Scope, conversation_id: ConversationId) -> list[TurnInHand]:
         """All turns that the conversation has in progress, in their order."""
-        return [_turn(row) for row in self.connection.execute(_ALL, given(scope, conversation_id=conversation_id))]
+        return [
+            turn_in_hand(row) for row in self.connection.execute(_ALL, given(scope, conversation_id=conversation_id))
+        ]
 
     def add_turn(self, scope: Scope, request: TurnRequest, *, begun: bool, due_at: datetime) -> None:
         """Records that a turn is accepted, behind all that its conversation has in progress."""
@@ -149,7 +151,8 @@ class TurnQueries(Session):
         return self.connection.execute(select(func.count()).select_from(turns)).scalar_one()
 
 
-def _turn(row: Row[tuple[object, ...]]) -> TurnInHand:
+def turn_in_hand(row: Row[tuple[object, ...]]) -> TurnInHand:
+    """The turn that a row of the table is."""
     return TurnInHand(
         request=TurnRequest.model_validate_json(row.request),
         begun=bool(row.begun),

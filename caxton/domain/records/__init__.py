@@ -20,12 +20,14 @@ from caxton.domain.records.flow import FlowRecords, GateState, Place, PlaceKey, 
 from caxton.domain.records.governance import GovernanceRecords
 from caxton.domain.records.keys import ApiKey, KeyRecords
 from caxton.domain.records.memory import MemoryRecords, UndoPage
+from caxton.domain.records.push import PushRecords
 from caxton.domain.records.registry import Component, ComponentKind, ComponentRecords
 from caxton.domain.records.retention import RetentionRecords
 from caxton.domain.records.rollouts import RolloutRecords
 from caxton.domain.records.schedules import ScheduleRecords
 from caxton.domain.records.segments import Segment, SegmentRecords
 from caxton.domain.records.sizes import DatabaseSize, SizeRecords
+from caxton.domain.records.tasks import EndedTurns, TaskRecords
 from caxton.domain.records.tool_grants import ToolGrantRecords
 from caxton.domain.records.transaction import Prepared, Records, Transaction
 from caxton.domain.records.triggers import TriggerRecords
@@ -52,6 +54,7 @@ __all__ = [
     "DeploymentRecords",
     "DocumentRecords",
     "DueTurn",
+    "EndedTurns",
     "EventFilter",
     "EventRecords",
     "ExecutionRecord",
@@ -66,6 +69,7 @@ __all__ = [
     "PlaceKey",
     "PlaceState",
     "Prepared",
+    "PushRecords",
     "QueueStatus",
     "RaceLost",
     "Records",
@@ -77,6 +81,7 @@ __all__ = [
     "SegmentRecords",
     "SizeRecords",
     "StepRecord",
+    "TaskRecords",
     "ToolGrantRecords",
     "Transaction",
     "TriggerRecords",

@@ -16,14 +16,16 @@ class Deadline:
     execution_id: ExecutionId
     """Of what is to be taken away: any name that tells it from others."""
     kind: Literal[
-        "pressure", "breach", "escalation", "memory", "schedule", "deletion", "contents", "retention", "alert"
+        "pressure", "breach", "escalation", "memory", "schedule", "deletion", "contents", "retention", "alert", "push"
     ]
-    """schedule: a run of a schedule waits for the execution's end."""
+    """schedule: a run of a schedule waits for the execution's end. push: somebody is told of it, and of more."""
     level: int
     due_at: datetime
     details: dict[str, Any]
     attempts: int = 0
     """How often it was tried in vain."""
+    taken_until: datetime | None = None
+    """Until when it is the caller's alone, who has taken it."""
 
 
 @dataclass(frozen=True, slots=True)

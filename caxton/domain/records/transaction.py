@@ -21,12 +21,14 @@ from caxton.domain.records.flow import FlowRecords
 from caxton.domain.records.governance import GovernanceRecords
 from caxton.domain.records.keys import KeyRecords
 from caxton.domain.records.memory import MemoryRecords
+from caxton.domain.records.push import PushRecords
 from caxton.domain.records.registry import ComponentRecords
 from caxton.domain.records.retention import RetentionRecords
 from caxton.domain.records.rollouts import RolloutRecords
 from caxton.domain.records.schedules import ScheduleRecords
 from caxton.domain.records.segments import SegmentRecords
 from caxton.domain.records.sizes import SizeRecords
+from caxton.domain.records.tasks import TaskRecords
 from caxton.domain.records.tool_grants import ToolGrantRecords
 from caxton.domain.records.triggers import TriggerRecords
 from caxton.domain.records.turns import TurnRecords
@@ -39,6 +41,8 @@ class Transaction(
     AgentStateRecords,
     ExecutionRecords,
     TurnRecords,
+    TaskRecords,
+    PushRecords,
     FlowRecords,
     ConversationRecords,
     DeploymentRecords,

@@ -41,5 +41,5 @@ def names(section: type[BaseModel], path: str = "") -> Iterator[tuple[str, str]]
 
 def test_every_setting_is_read() -> None:
     text = code()
-    read = set(re.findall(r"\.([a-z_]+)\b", text))
+    read = set(re.findall(r"\.([a-z0-9_]+)\b", text))
     assert [dotted for dotted, name in names(Settings) if name not in read] == []

@@ -15,6 +15,8 @@ from caxton.runtime.settings_sources import flatten, load_settings, variable
 NAMES = [".".join(path) for path in flatten(Settings().model_dump(mode="json"))]
 
 PLAUSIBLE: dict[str, Any] = {
+    "a2a.card_key": "file:/run/secrets/card.pem",
+    "a2a.push_secret": "env:PUSH_SECRET",
     "temporal.address": "h:1",
     "temporal.api_key": "env:TEMPORAL_KEY",
     "temporal.api_key_env": "TEMPORAL_KEY",
@@ -59,6 +61,7 @@ NEEDS_OTHERS = {
     "tools.allowed_paths",
     "auth.oidc.algorithms",
     "models.providers",
+    "a2a.push_origins",
 }
 CALLED_OTHERWISE_IN_THE_FILE = {"workspace", "url", "api_key"}
 

@@ -1,0 +1,292 @@
+"""Messages to agents: a new task, or a person's decision on what a task waits for."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from pydantic import ValidationError
+
+from caxton.api.a2a_face.bodies import Message, SendMessage, content_of
+from caxton.api.a2a_face.errors import InvalidParams, TaskNotFound, UnsupportedOperation
+from caxton.api.a2a_face.push import check_push, put_push
+from caxton.api.a2a_face.tasks import Asking, Json, task_found, task_json
+from caxton.api.openai_face.asking import wait_for
+from caxton.domain.capabilities import CapabilityRequest
+from caxton.domain.errors import NotFound, PayloadTooLarge
+from caxton.domain.executions import Target, TurnView
+from caxton.domain.given import is_id
+from caxton.domain.governance import Verdict
+from caxton.domain.ids import ConversationId, ExecutionId, is_name
+from caxton.domain.permissions import Permission
+from caxton.domain.quantities import format_size
+from caxton.service.approvals import Wanted
+from caxton.service.conversations import Start
+from caxton.service.tasks import Task
+from caxton.service.turns import Ask
+from caxton.views.a2a import EXTENSION
+
+AGENT: Final = "agent:"
+"""Before the name of an agent that is asked as a whole."""
+
+SKILL: Final = ("skill", "skillId", "capability")
+"""Names in a message's metadata, or those of a request, under which it says what it is for."""
+
+LONGEST_REASON: Final = 2_000
+
+_SAID = re.compile(
+    r"\s*(?:(?P<yes>approved?|grant(?:ed)?|yes|ok|okay)|(?P<no>reject(?:ed)?|refuse[d]?|den(?:y|ied)|no))\b[\s:,.;!–-]*(?P<why>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_VERDICTS: Final = {
+    "approve": Verdict.GRANT,
+    "grant": Verdict.GRANT,
+    "reject": Verdict.REJECT,
+    "deny": Verdict.REJECT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a person says of an approval."""
+
+    verdict: Verdict
+    wanted: Wanted
+    approval_id: str | None
+    """Where the message names it."""
+
+
+async def send_message(asking: Asking, target: str | None, request: SendMessage) -> Json:
+    """`SendMessage`: the task, as it stands when it is over or waits for a person, or at once if the client wants that.
+
+    Args:
+        asking: who sends.
+        target: whom the address or the request's tenant names; None for none.
+        request: the message, and how it is answered.
+
+    Raises:
+        CaxtonError: it cannot be sent.
+    """
+    at_once = request.settings.return_immediately
+    turn = await begin(asking, target, request, wait=None if at_once else 0.0)
+    if not at_once:
+        await wait_for(asking.services, asking.caller.scope, turn)
+    asking = asking.with_modes(request.settings.accepted_output_modes)
+    task = await task_found(asking, turn.execution_id)
+    return {"task": await task_json(asking, task, request.settings.history_length)}
+
+
+async def begin(asking: Asking, target: str | None, request: SendMessage, *, wait: float | None) -> TurnView:
+    """Has a message accepted, or a decision made. Returns the turn that the task is.
+
+    Raises:
+        CaxtonError: it is refused.
+    """
+    push = request.settings.task_push_notification_config
+    if push is not None:
+        check_push(asking, push)
+    if request.message.task_id:
+        task_id = await _follow_up(asking, request.message)
+        turn = await asking.services.turns.show(asking.caller.scope, task_id)
+    else:
+        turn = await _new_task(asking, target, request, None if push is not None else wait)
+    if push is not None:
+        await put_push(asking, turn.execution_id, push)
+    return turn
+
+
+async def _new_task(asking: Asking, target: str | None, request: SendMessage, wait: float | None) -> TurnView:
+    message = request.message
+    caller, services = asking.caller, asking.services
+    caller.require(Permission.MESSAGES_SEND)
+    text, _ = content_of(message)
+    if not text:
+        raise InvalidParams("the message is empty", "send a part with a text or data")
+    _check_size(text, services.limits.content_bytes)
+    # Another client may use the same id; what each has sent is told apart by who it is.
+    key = f"a2a\x1f{caller.principal}\x1f{message.message_id}"
+    wanted = target or _named(request)
+    if message.context_id:
+        return await _in_context(asking, message.context_id, wanted, text, key, wait)
+    aim = target_of(wanted) if wanted else await _only_target(asking)
+    started = await services.conversations.start(caller, Start(aim, idempotency_key=key))
+    return await services.conversations.send(caller, started.id, Ask(aim, text, idempotency_key=key), wait=wait)
+
+
+def target_of(name: str) -> Target:
+    """Whom a name stands for: a capability, with a range of versions perhaps, or an agent as `agent:NAME`.
+
+    Raises:
+        NotFound: it is no such name.
+    """
+    if name.startswith(AGENT) and is_name(name.removeprefix(AGENT)):
+        return Target(agent=name.removeprefix(AGENT))
+    try:
+        request = CapabilityRequest.parse(name)
+    except ValidationError:
+        raise NotFound(
+            f'there is no skill "{name[:100]}"',
+            'a skill is a capability, such as "analyze-data" or "analyze-data@^1"; an agent is "agent:NAME"',
+            details={"capability": name[:100]},
+        ) from None
+    return Target(capability=request.name, version_range=request.version_range)
+
+
+async def check_target(asking: Asking, target: str | None) -> None:
+    """Makes sure that the workspace has what an address names, before anything else is looked at.
+
+    Raises:
+        NotFound: it has not.
+    """
+    if target is None:
+        return
+    aim, services, scope = target_of(target), asking.services, asking.caller.scope
+    agents = services.agents
+    index = await agents.records.read(lambda transaction: agents.directory.registry(transaction, scope).index)
+    if aim.agent not in index.agents and aim.capability not in index.providers:
+        raise NotFound(
+            f'there is no skill "{target[:100]}" in this workspace',
+            "the card of the workspace lists its skills",
+            details={"capability": target[:100]},
+        )
+
+
+def decision_of(message: Message) -> Decided:
+    """What a message decides.
+
+    Raises:
+        InvalidParams: nothing that can be understood.
+    """
+    texts: list[str] = []
+    for part in message.parts:
+        if isinstance(part.data, dict) and "decision" in part.data:
+            return _decided(cast("dict[str, Any]", part.data))
+        if part.text:
+            texts.append(part.text)
+    found = _SAID.fullmatch(" ".join(texts))
+    if found is None:
+        raise _unclear()
+    verdict = Verdict.GRANT if found["yes"] else Verdict.REJECT
+    return Decided(verdict, Wanted(_reason(found["why"].strip())), None)
+
+
+def _decided(data: dict[str, Any]) -> Decided:
+    verdict = _VERDICTS.get(str(data["decision"]).lower())
+    reason, arguments, approval = data.get("reason", ""), data.get("arguments"), data.get("approvalId")
+    if verdict is None or not isinstance(reason, str):
+        raise _unclear()
+    if (arguments is not None and not isinstance(arguments, dict)) or not isinstance(approval, str | None):
+        raise _unclear()
+    return Decided(verdict, Wanted(_reason(reason), cast("dict[str, Any] | None", arguments)), approval)
+
+
+def _reason(text: str) -> str:
+    if len(text) > LONGEST_REASON or "\0" in text:
+        raise InvalidParams(f"a reason has {LONGEST_REASON} characters at most")
+    return text
+
+
+def _unclear() -> InvalidParams:
+    return InvalidParams(
+        "the message does not say what is decided",
+        'send data {"decision": "approve"} or {"decision": "reject", "reason": "…"}, or a text that begins with '
+        '"approve" or "reject"',
+    )
+
+
+def _check_size(text: str, limit: int) -> None:
+    if len(text) > limit or len(text.encode(errors="replace")) > limit:
+        raise PayloadTooLarge(
+            f"the message is larger than {format_size(limit)}",
+            "put it into a file that a tool can read",
+            details={"limit": limit},
+        )
+
+
+async def _follow_up(asking: Asking, message: Message) -> ExecutionId:
+    """A message to a task, which can only be a decision on what it waits for."""
+    assert message.task_id
+    task = await task_found(asking, message.task_id)
+    if message.context_id and message.context_id != task.conversation_id:
+        raise InvalidParams("the contextId is not that of the task", "leave it out: the task has one")
+    if task.approval is None:
+        return await _decide_again(asking, message, task)
+    asking.caller.require(Permission.APPROVALS_DECIDE)
+    found = decision_of(message)
+    if found.approval_id not in (None, task.approval.id):
+        raise InvalidParams("the task waits for another approval now", details={"approvalId": task.approval.id})
+    await asking.services.approvals.decide(asking.caller, task.approval.id, found.verdict, found.wanted)
+    return task.id
+
+
+async def _decide_again(asking: Asking, message: Message, task: Task) -> ExecutionId:
+    """A decision that was made before is made again, for its answer may have been lost; anything else is refused."""
+    try:
+        found = decision_of(message)
+    except InvalidParams:
+        found = None
+    if found is None or found.approval_id is None:
+        at = "is over" if task.has_ended else "is at work, and waits for nobody"
+        raise UnsupportedOperation(
+            f'task "{task.id}" {at}',
+            "send a message without taskId: with its contextId it goes on with the conversation",
+            details={"taskId": task.id, "state": str(task.state)},
+        )
+    asking.caller.require(Permission.APPROVALS_DECIDE)
+    approval = await asking.services.approvals.show(asking.caller, found.approval_id)
+    if approval.root_id != task.id:
+        raise TaskNotFound.of(task.id)
+    await asking.services.approvals.decide(asking.caller, approval.id, found.verdict, found.wanted)
+    return task.id
+
+
+async def _in_context(
+    asking: Asking, context: str, wanted: str | None, text: str, key: str, wait: float | None
+) -> TurnView:
+    """A message into a conversation that there is."""
+    caller, services = asking.caller, asking.services
+    if not is_id(context):
+        raise _no_context(context)
+    try:
+        conversation = await services.conversations.show(caller.scope, ConversationId(context))
+    except NotFound:
+        raise _no_context(context) from None
+    if wanted is not None:
+        aim = target_of(wanted)
+        if (aim.capability, aim.agent) != (conversation.capability, conversation.agent):
+            raise InvalidParams("the conversation is with another skill", "begin a new one: leave contextId out")
+    aim = Target(capability=conversation.capability, agent=conversation.agent)
+    return await services.conversations.send(caller, conversation.id, Ask(aim, text, idempotency_key=key), wait=wait)
+
+
+def _no_context(context: str) -> InvalidParams:
+    return InvalidParams(
+        f'contextId: there is no conversation "{context[:100]}"',
+        "leave contextId out to begin one; the task has its id",
+        details={"problems": [{"path": "message.contextId", "message": "no conversation of this workspace"}]},
+    )
+
+
+def _named(request: SendMessage) -> str | None:
+    """Whom the metadata of a message, or of its request, name."""
+    for metadata in (request.message.metadata, request.metadata):
+        given: dict[str, Any] = metadata or {}
+        inside = given.get(EXTENSION)
+        own = cast("dict[str, Any]", inside) if isinstance(inside, dict) else {}
+        for place in (own, given):
+            for name in SKILL:
+                if isinstance(found := place.get(name), str) and found:
+                    return found
+    return None
+
+
+async def _only_target(asking: Asking) -> Target:
+    """The capability of a workspace that offers one, for messages that name none."""
+    offered = await asking.services.agents.capabilities(asking.caller, None)
+    if len(offered) == 1:
+        return Target(capability=offered[0].name)
+    names = [each.name for each in offered[:20]]
+    raise InvalidParams(
+        "the message does not say which skill it is for",
+        'name one in its metadata, as {"skill": "NAME"}, or send it to /a2a/v1/NAME',
+        details={"skills": names, "problems": [{"path": "message.metadata.skill", "message": "a skill's name"}]},
+    )

@@ -1,0 +1,16 @@
+"""The records port: configurations of push notifications."""
+
+from typing import Protocol
+
+from caxton.domain.ids import ExecutionId, Scope
+from caxton.domain.push import PushConfig
+
+
+class PushRecords(Protocol):
+    """Where changes of tasks are pushed."""
+
+    def push_configs(self, scope: Scope, execution_id: ExecutionId) -> list[PushConfig]: ...
+    def put_push_config(self, scope: Scope, execution_id: ExecutionId, config: PushConfig) -> None: ...
+    def remove_push_config(self, scope: Scope, execution_id: ExecutionId, config_id: str) -> bool: ...
+    def remove_push_configs(self, scope: Scope, execution_id: ExecutionId) -> None: ...
+    def wake_push(self, scope: Scope, execution_id: ExecutionId) -> None: ...
