@@ -35,6 +35,9 @@ SECTIONS: dict[str, list[CommandEntry]] = {
     ],
     "Build and deploy": [
         CommandEntry("init", "init", "Make an agent from a template", "Opening the templates"),
+        CommandEntry(
+            "import", "importing", "Turn agent files of other programs into this workspace's", "Reading the files"
+        ),
         CommandEntry("validate", "validate", "Check the workspace's files", "Reading the workspace"),
         CommandEntry("status", "status", "Show what differs from the server", "Comparing with the server"),
         CommandEntry("deploy", "deploy", "Bring the workspace to the server", "Reading the workspace"),

@@ -51,6 +51,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "postgres": ("psycopg",),
     "qdrant": ("qdrant_client",),
     "keyring": ("keyring",),
+    "import": ("yaml",),
 }
 """For each extra, the modules that Caxton imports from what it installs."""
 
@@ -61,6 +62,7 @@ _MEANT: Final[Mapping[str, str]] = {
     "postgres": "PostgreSQL needs its driver, which is not installed",
     "qdrant": "Qdrant needs its client, which is not installed",
     "keyring": "the system's keyring needs a package that is not installed",
+    "import": "files in YAML need a package that is not installed",
 }
 
 

@@ -116,6 +116,11 @@ PRINTED = {
         r"goes on from x_\w+ after step 1 \(1 model call and 1 result taken over\)",
     ],
     "how-to/govern-agents": ["checked the order|granted"],
+    "how-to/import-agents": [
+        r"2 agents and 1 tool of Docker Agent, which would be written",
+        r"caxton tool grant filesystem --command 'npx -y @modelcontextprotocol/server-filesystem /srv/notes' --env",
+        r"2 agents and 1 tool: no errors",
+    ],
     "how-to/limits-and-fairness": [r"agent clerk +2 of 2 in flight, 10/s +\d waiting +for "],
     "how-to/manage-keys-and-roles": ["(?s)(cx_.*){6}"],
     "how-to/memory": ["Anna drinks tea", "2 memories would be removed", "2 memories and 0 relations imported"],

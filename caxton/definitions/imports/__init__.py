@@ -1,0 +1,1 @@
+"""Agent files of other programs, as files of a workspace."""
