@@ -51,8 +51,8 @@ class PromptFile:
     name: str
     media_type: str
     size: int
-    load: Callable[[], Awaitable[bytes]]
-    """Gives its bytes. Whoever does not need them, such as a script, does not load them."""
+    load: Callable[[int], Awaitable[bytes]]
+    """Gives its first bytes, so many at most. Whoever does not need them, such as a script, does not load them."""
     required: bool = False
     """Whether a model that does not take it refuses the request; else it is told only that there is the file."""
     data: bytes = b""

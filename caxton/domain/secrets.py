@@ -110,7 +110,9 @@ _ANY_KIND: Final = tuple(
     (kind, re.compile(rf"(?<![A-Za-z0-9_-])(?:{pattern})(?![A-Za-z0-9])")) for kind, pattern in _KINDS
 )
 _PRIVATE_KEY: Final = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----")
-_PASSWORD_IN_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/@:\"'{}$<]{0,100}:([^\s/@\"'{}$<]{3,200})@[\w.\[-]")
+_PASSWORD_IN_URL: Final = re.compile(
+    r"[a-z][a-z0-9+.-]{0,30}://[^\s/@:\"'{}$<]{0,100}:([^\s/@\"'{}$<]{3,200})@[\w.\[-]"
+)
 
 _NAME_OF_SECRET: Final = re.compile(
     r"(?i)(?:.*[_-])?(?:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key"

@@ -9,6 +9,7 @@ from caxton.domain.caller_context import CallerContext
 from caxton.domain.errors import Hint, InvalidInput, NotFound
 from caxton.domain.events.origin import current_origin
 from caxton.domain.executions import Execution, Target, TurnRequest, TurnView
+from caxton.domain.fair_lock import FairLock
 from caxton.domain.forks import EARLIER, Earlier, Fork
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope, digest_of, id_near
 from caxton.domain.messages import Message
@@ -18,6 +19,9 @@ from caxton.observability.tracing import current_traceparent
 from caxton.service.context import Caller
 from caxton.service.turns import Turns
 from caxton.turns.forking import forkable, record_deleted
+
+REST = 0.02
+"""Seconds between two forks, for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class _Found:
     record: ExecutionRecord
     message: Message
     version: AgentVersion
+    is_live: bool
+    """Whether whoever asks the agent now is answered by this version."""
 
     @property
     def execution(self) -> Execution:
@@ -51,6 +57,8 @@ class Forks:
     def __init__(self, turns: Turns) -> None:
         """Have `turns` accept what is forked."""
         self.turns = turns
+        self._taking = FairLock(REST)
+        """One record is taken over at a time: it may have megabytes, and all who send messages wait for it."""
 
     async def fork(self, caller: Caller, wanted: ForkWanted, *, wait: float | None) -> TurnView:
         """Goes on from a step of an execution that has ended, as a turn of its own in a conversation of its own.
@@ -69,12 +77,22 @@ class Forks:
         """
         caller.require(Permission.MESSAGES_READ)
         if wanted.version is not None:
-            caller.require(Permission.DEPLOYMENTS_WRITE)
+            caller.require(Permission.DEPLOYMENTS_WRITE)  # before it is told which versions there are
         turns, scope = self.turns, caller.scope
         turns.fast_path.check(scope.customer)
         turns.disk.require()
         found = await turns.records.read(lambda transaction: _find(transaction, scope, wanted))
-        return await turns.submit(self._request(caller, wanted, found), wait=wait)
+        if not found.is_live and Permission.DEPLOYMENTS_WRITE not in caller.permissions:
+            refusal = caller.refusal(Permission.DEPLOYMENTS_WRITE)
+            raise refusal.with_hint(
+                f'agent "{found.version.name}" {found.version.spec.version} is not live: '
+                f'go on with the live one, by "agent": "{found.version.name}"'
+            )
+        async with self._taking.turn(scope.customer):
+            view = await turns.submit(self._request(caller, wanted, found), wait=None)
+        if wait is None or view.state != "running":
+            return view
+        return await turns.reply(scope, view.execution_id, wait)
 
     def _request(self, caller: Caller, wanted: ForkWanted, found: _Found) -> TurnRequest:
         execution_id = self.turns.execution_id(caller.scope, "", wanted.idempotency_key)
@@ -120,7 +138,9 @@ def _find(transaction: Transaction, scope: Scope, wanted: ForkWanted) -> _Found:
             Hint(text="see who offers it", command="caxton capabilities"),
             details={"agent": version.name, "version": version.spec.version, "capability": execution.capability},
         )
-    return _Found(transaction.executions(scope, [execution.id])[execution.id], message, version)
+    live = transaction.component(scope, "agent", version.name)
+    is_live = live is not None and live.digest == digest
+    return _Found(transaction.executions(scope, [execution.id])[execution.id], message, version, is_live)
 
 
 def _digest(transaction: Transaction, scope: Scope, wanted: ForkWanted, execution: Execution) -> Digest:

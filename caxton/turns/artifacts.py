@@ -2,6 +2,7 @@
 
 import mimetypes
 import re
+from contextlib import aclosing
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,7 +16,19 @@ from caxton.domain.tools import Artifact, ToolResult
 
 def prompt_file(blobs: BlobStore, scope: Scope, file: Artifact, *, required: bool) -> PromptFile:
     """A file as a model gets it; `required` if a model that does not take it is to refuse."""
-    return PromptFile(file.name, file.media_type, file.size, partial(blobs.get, scope.customer, file.digest), required)
+    return PromptFile(file.name, file.media_type, file.size, partial(_load, blobs, scope, file.digest), required)
+
+
+async def _load(blobs: BlobStore, scope: Scope, digest: Digest, most: int) -> bytes:
+    """The first bytes of content, so many at most."""
+    _, chunks = await blobs.read(scope.customer, digest)
+    found = bytearray()
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            found += chunk
+            if len(found) >= most:
+                break
+    return bytes(found[:most])
 
 
 async def extract_artifacts(

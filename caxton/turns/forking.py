@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from caxton.domain.agents import AgentSpec
 from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound, RecordDeleted
@@ -16,6 +16,9 @@ from caxton.domain.records import StepRecord, Transaction
 from caxton.recording.journal import Journal
 from caxton.turns.known_steps import Children
 from caxton.turns.prompt import child_id, read_children
+
+LARGEST_RECORD: Final = 4 << 20
+"""Characters that a fork takes over: they are read and written in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +184,15 @@ def _until(transaction: Transaction, scope: Scope, execution: Execution, step: i
     """
     if step == 0:
         return []
-    found = [each for each in transaction.steps_from(scope, execution.id, 0) if each.kind in ("model", "tool")]
-    models = [each for each in found if each.kind == "model"]
-    if not models and execution.usage.model_calls:
+    latest = transaction.last_model_step(scope, execution.id)
+    if latest is None and execution.usage.model_calls:
         raise record_deleted(execution.id, "its steps were deleted")
-    to_fork_at = [each.step for each in models if each.payload.get("calls")]
-    if step not in to_fork_at:
-        last = to_fork_at[-1] if to_fork_at else 0
-        is_reply = any(each.step == step for each in models)
+    last, is_reply = 0, False
+    if latest is not None:
+        is_reply = not latest[0].payload.get("calls")
+        last = latest[0].step - is_reply
+    if step > last:
+        is_reply = is_reply and step == last + 1
         why = "is its reply: nothing follows it" if is_reply else "is not recorded"
         raise InvalidInput(
             f"step {step} of execution {execution.id} {why}",
@@ -198,7 +202,13 @@ def _until(transaction: Transaction, scope: Scope, execution: Execution, step: i
             ),
             details={"execution": execution.id, "step": step, "last": last},
         )
-    return [each for each in found if each.step <= step]
+    if transaction.size_of_steps(scope, execution.id, step) > LARGEST_RECORD:
+        raise InvalidInput(
+            f"step {step} of execution {execution.id} has too much before it to be taken over",
+            Hint(text="choose an earlier step", command=f"caxton fork {execution.id}"),
+            details={"execution": execution.id, "step": step, "limit": LARGEST_RECORD},
+        )
+    return [each for each in transaction.steps_from(scope, execution.id, 0, step) if each.kind in ("model", "tool")]
 
 
 def record_deleted(execution_id: str, what: str) -> RecordDeleted:

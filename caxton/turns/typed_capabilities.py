@@ -1,10 +1,9 @@
 """Requests and replies of capabilities that have schemas: both are objects, in JSON, and checked."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from caxton.domain.capabilities import Capability
 from caxton.domain.errors import CapabilityInputInvalid, Hint, InvalidInput
@@ -13,8 +12,8 @@ from caxton.domain.json_schemas import InvalidSchema, Malformed, as_json
 from caxton.domain.ports import OutputSchema, SchemaChecker
 from caxton.domain.strict_json import read_json
 
-_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)
-"""Markdown around JSON, which models like to put there."""
+_FENCE: Final = "```"
+"""What models like to put around JSON, for it is Markdown's."""
 
 SHOWN_VIOLATIONS = 10
 """Violations that a model is told of at a time."""
@@ -121,8 +120,7 @@ class OutputCheck:
 
 async def check_output(checker: SchemaChecker, scope: Scope, output: OutputSchema, text: str) -> OutputCheck:
     """Checks the reply `text` against what it has to be."""
-    fenced = _FENCE.fullmatch(text)
-    text = (fenced[1] if fenced else text).strip()
+    text = _unfenced(text.strip())
     try:
         value = read_json(text, "the reply")
         return OutputCheck(text, await checker.violations(scope.customer, output.text, value))
@@ -130,6 +128,14 @@ async def check_output(checker: SchemaChecker, scope: Scope, output: OutputSchem
         return OutputCheck(text, [{"path": "", "message": error.message}])
     except (InvalidSchema, Malformed) as error:
         return OutputCheck(text, [{"path": "", "message": f"it cannot be checked: {error}"}])
+
+
+def _unfenced(text: str) -> str:
+    """`text` without a fence around it. No regular expression: it is a model's, and one would go through it again and again."""
+    if len(text) < 2 * len(_FENCE) or not (text.startswith(_FENCE) and text.endswith(_FENCE)):
+        return text
+    language, newline, inner = text[len(_FENCE) : -len(_FENCE)].partition("\n")
+    return inner.strip() if newline and language.strip().lower() in ("", "json") else text
 
 
 def _listed(violations: Sequence[Mapping[str, str]], most: int) -> str:

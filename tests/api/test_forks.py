@@ -231,6 +231,28 @@ def test_who_may_fork(api: httpx.Client, deploy: Deploy, caxton_server: RunningS
         with caxton_server.client(workspace, key=key) as client:
             assert fork(client, execution, 0).status_code == wanted, permissions
             assert fork(client, execution, 0, agent="echo", version="1.0.0").status_code == 403
+    deploy(agent("echo", rules=replies("now: {{ request }}"), version="2.0.0"))
+    with caxton_server.client(workspace, key=key) as client:
+        refused = fork(client, execution, 0)
+        assert (refused.status_code, refused.json()["details"]["needed"]) == (403, "deployments:write")
+        assert '"agent": "echo"' in refused.json()["hints"][-1]["text"]
+        assert said(fork(client, execution, 0, agent="echo").json()) == "now: x"
+    assert said(fork(api, execution, 0).json()) == "you said: x"
+
+
+@pytest.mark.requirement("MSG-11", "SEC-4")
+def test_a_fork_takes_over_only_so_much(
+    api: httpx.Client, deploy: Deploy, stand_in: Remote, outside: tuple[ServerFolder, str]
+) -> None:
+    _, origin = outside
+    grant(api, origin)
+    deploy(clerk(stand_in, origin))
+    stand_in.answer(*[calls("echo", text="z" * 1_500_000)] * 3, Answer(text="done"))
+    execution = ask(api)["execution_id"]
+    refused = fork(api, execution, 3)
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_input"), refused.text
+    assert refused.json()["details"]["limit"] == 4 << 20
+    assert said(fork(api, execution, 2).json()) == "done"
 
 
 @pytest.mark.requirement("MSG-11")

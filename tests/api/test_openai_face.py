@@ -122,6 +122,8 @@ def test_a_script_is_streamed_as_well_and_stops_where_it_is_told(client: openai.
     assert "".join(texts) == "you said: a "
     done = client.chat.completions.create(model="echo", messages=[user("a END b")], stop=["END"])
     assert done.choices[0].message.content == "you said: a "
+    with pytest.raises(openai.BadRequestError, match="1000 characters"):  # it took seconds to look for
+        client.chat.completions.create(model="echo", messages=[user("x")], stop="b" + "a" * 200_000)
 
 
 @pytest.mark.requirement("FAC-3")

@@ -1,6 +1,7 @@
 """Capabilities with schemas: what comes in and goes out is checked, wherever it comes from."""
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -188,6 +189,17 @@ def test_a_model_is_given_the_schema_of_its_reply(api: httpx.Client, deploy: Dep
     [request] = stand_in.requests()
     wanted = request["response_format"]["json_schema"]
     assert (wanted["name"], wanted["schema"]["required"]) == ("price-order", ["total"])
+
+
+@pytest.mark.requirement("RTE-9", "SEC-4")
+def test_a_reply_that_looks_like_a_fence_and_is_none_costs_nothing(api: httpx.Client, deploy: Deploy) -> None:
+    rules = replies("{{ request }}")
+    deploy(agent("pricer", capabilities='[{ name = "price-order", output = { type = "object" } }]', rules=rules))
+    began = time.monotonic()
+    assert ask(api, {"content": "```" + "\n" * 100_000 + "x"}).status_code == 502
+    assert time.monotonic() - began < 20, "a regular expression took a minute for 3,000 of these lines"
+    for text in ('```\n{"total": 1}```', '```JSON  \n\n {"total": 1}\n ```\n', '{"total": 1}'):
+        assert ask(api, {"content": text}).json()["reply"]["data"] == {"total": 1}
 
 
 @pytest.mark.requirement("RTE-9")

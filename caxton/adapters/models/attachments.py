@@ -92,11 +92,13 @@ class _Attachments:
         loaded: list[PromptFile] = []
         for file in files:
             kind = kind_of(file.media_type)
-            if kind is FileKind.TEXT:
+            size = min(file.size, LONGEST_TEXT) if kind is FileKind.TEXT else file.size
+            if kind is FileKind.TEXT and size <= self._left:
+                self._left -= size
                 texts.append(await self._text(file))
-            elif kind is not None and kind in self._takes and file.size <= self._left:
-                self._left -= file.size
-                loaded.append(replace(file, data=await file.load()))
+            elif kind is not None and kind in self._takes and size <= self._left:
+                self._left -= size
+                loaded.append(replace(file, data=await file.load(file.size)))
             elif file.required:
                 raise self._refusal(file, kind)
             else:
@@ -104,15 +106,15 @@ class _Attachments:
         return texts, loaded
 
     async def _text(self, file: PromptFile) -> str:
-        content = await file.load()
-        text = await asyncio.to_thread(content[:LONGEST_TEXT].decode, errors="replace")
-        cut = f"\n[cut: {format_size(LONGEST_TEXT)} of {format_size(file.size)}]" if len(content) > LONGEST_TEXT else ""
+        content = await file.load(LONGEST_TEXT)
+        text = await asyncio.to_thread(content.decode, errors="replace")
+        cut = f"\n[cut: {format_size(LONGEST_TEXT)} of {format_size(file.size)}]" if file.size > LONGEST_TEXT else ""
         return f"[file {_told(file)}]\n{text}{cut}"
 
     def _refusal(self, file: PromptFile, kind: FileKind | None) -> ModelInputUnsupported:
         model, provider = self._endpoint.name, self._endpoint.provider
         details = {"model": model, "media_type": file.media_type, "takes": sorted(self._takes)}
-        if kind is None or kind in self._takes:
+        if kind is None or kind is FileKind.TEXT or kind in self._takes:
             return ModelInputUnsupported(
                 f"the files of the request are larger than {format_size(MOST_BYTES)} together",
                 "send fewer, or smaller ones",

@@ -41,6 +41,9 @@ _STEPS_FROM = (
     )
     .order_by(steps.c.step, steps.c.call)
 )
+_SIZE_OF_STEPS = select(func.coalesce(func.sum(func.length(steps.c.payload)), 0)).where(
+    scope_given(steps), steps.c.execution_id == bindparam("id"), steps.c.step <= bindparam("last")
+)
 _STEP = select(steps).where(
     scope_given(steps),
     steps.c.execution_id == bindparam("id"),
@@ -240,6 +243,10 @@ class ExecutionQueries(Session):
         until = _NO_LAST if last is None else last
         rows = self.connection.execute(_STEPS_FROM, given(scope, id=execution_id, first=first, last=until))
         return [_step(row) for row in rows]
+
+    def size_of_steps(self, scope: Scope, execution_id: ExecutionId, last: int) -> int:
+        """How many characters an execution recorded up to the step of the number `last`."""
+        return self.connection.execute(_SIZE_OF_STEPS, given(scope, id=execution_id, last=last)).scalar_one()
 
     def step(self, scope: Scope, execution_id: ExecutionId, step: int, call: int) -> StepRecord | None:
         """One step, or None. Read once a transaction: calls side by side all look at the step that asked for them."""

@@ -18,6 +18,9 @@ AGENT = "agent:"
 MOST_MESSAGES = 2_000
 """Messages, or items, of one request."""
 
+LONGEST_STOP = 1_000
+"""Characters of a text before which a reply ends: each piece of the reply is looked through for it."""
+
 MOST_TEXTS = 256
 """Texts of one request for embeddings."""
 
@@ -85,6 +88,9 @@ class StreamOptions(_Body):
     include_usage: bool = False
 
 
+Stop = Annotated[str, Field(max_length=LONGEST_STOP)]
+
+
 class ChatBody(_Body):
     """`POST /chat/completions`."""
 
@@ -93,7 +99,7 @@ class ChatBody(_Body):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = None
-    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
     response_format: ResponseFormat | None = None
     tools: list[Any] | None = None
     functions: list[Any] | None = None

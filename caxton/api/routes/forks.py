@@ -46,7 +46,7 @@ class ForkBody(BaseModel):
     Permission.MESSAGES_SEND,
     also={
         Permission.MESSAGES_READ: "always: what is taken over is read",
-        Permission.DEPLOYMENTS_WRITE: "with `version`: one that is not live may run",
+        Permission.DEPLOYMENTS_WRITE: "where the version that goes on is not live, and with `version`",
     },
 )
 async def fork(

@@ -1,6 +1,7 @@
 """Secrets are looked up by reference, and appear nowhere else."""
 
 import sys
+import time
 import types
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -225,3 +226,10 @@ def test_the_old_names_of_variables_go_on_to_work() -> None:
     endpoint = endpoints.find("x:m")
     assert endpoints.key(endpoint).get_secret_value() == CANARY
     assert endpoints.headers(endpoint)["X-Team"].get_secret_value() == "team-secret"
+
+
+def test_a_long_text_is_looked_through_once() -> None:
+    began = time.process_time()
+    assert kind_of_secret("a" * 300_000) is None
+    assert kind_of_secret("a" * 300_000 + " postgres://me:hunter2@db/x") == "a password in a URL"
+    assert time.process_time() - began < 5, "it took five minutes for this"
