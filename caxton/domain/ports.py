@@ -11,6 +11,7 @@ from caxton.domain.agents import AgentVersion, ModelSettings
 from caxton.domain.flow import PlaceFor
 from caxton.domain.grants import NOTHING, Rights
 from caxton.domain.ids import Digest, ExecutionId, Scope
+from caxton.domain.refusals import Refusals
 from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolVersion
 from caxton.domain.usage import Usage
 
@@ -161,6 +162,8 @@ class FailedAttempt:
     """Its usage, if the provider reported it."""
     log: Sequence[str] = ()
     """What an agent's component logged until it failed."""
+    refused: Refusals | None = None
+    """What it asked for and may not have."""
 
 
 DeltaSink = Callable[[str], None]

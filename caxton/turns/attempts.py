@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from caxton.domain.agent_modules import FUNCTION
 from caxton.domain.costly_work import STOPPED
 from caxton.domain.errors import CaxtonError, ErrorReport
 from caxton.domain.events import SYSTEM
@@ -11,6 +12,7 @@ from caxton.domain.ports import FailedAttempt
 from caxton.domain.records import StepRecord, Transaction
 from caxton.governance.budgets import Spending, model_use
 from caxton.recording import journal
+from caxton.turns.tool_rights import refusals_told
 
 ATTEMPT = "attempt"
 """Kind of the records of model calls that brought nothing. Their `call` counts downwards: -1 is a step's first attempt."""
@@ -75,6 +77,8 @@ def record_attempts(
         )
         part = f"attempt {number}"
         notes.add(told, part=part, error_code=attempt.code, latency_ms=attempt.seconds * 1000)
+        if attempt.refused:
+            notes.add(refusals_told(plan.agent, FUNCTION, attempt.refused), part=part, error_code=attempt.code)
         if spending is not None and used is not None:
             for spent in spending.add(transaction, model_use(used)):
                 notes.add(spent, part=f"{part} {spent.subject} {spent.resource} {spent.period}", actor=SYSTEM)

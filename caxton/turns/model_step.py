@@ -54,6 +54,7 @@ from caxton.turns.prompt import Prompt, read_children, read_prompt
 from caxton.turns.replies import ReplyDraft, send_reply
 from caxton.turns.step import ONLY, Attempt, StepPorts, publish_step
 from caxton.turns.time_left import deadline_of, out_of_time
+from caxton.turns.tool_rights import chain_of
 
 USELESS_ANSWERS = 2
 """How many answers that make no sense a model may give in a step. They are paid for, and asked for with the same request."""
@@ -144,7 +145,8 @@ class ModelStep:
         self.prompt = read_prompt(transaction, self.ports.directory, self.input, record, message, known)
         if self.prompt.agent.module is not None:
             grants = self.prompt.grants.get(self.plan.agent, ())
-            self.module = ModuleCall(self.input, self.ports, self.prompt.agent, grants)
+            chain = chain_of(transaction, self.input.scope, record.execution) if grants else (self.plan.agent,)
+            self.module = ModuleCall(self.input, self.ports, self.prompt.agent, grants, chain)
             self.module.read(transaction)
         if self.ports.directory.registry(transaction, self.input.scope).has_budgets:
             self.spending = Spending(transaction, self.input.scope, self.plan.agent)
@@ -331,7 +333,7 @@ class ModelStep:
             for told in self.spending.add(transaction, model_use(self.reply.usage)):
                 notes.add(told, part=f"{told.subject} {told.resource} {told.period}", actor=SYSTEM)
         if self.module is not None:
-            self.module.record(transaction, ends=self.ends)
+            self.module.record(transaction, notes, ends=self.ends)
         result = self._record_calls(transaction, notes) if self.calls else self._reply(transaction, notes)
         transaction.append_events(self.input.scope, notes.events)
         result.waited = self.waited
@@ -428,9 +430,10 @@ class ModelStep:
             )
 
     def _is_listened_to(self) -> bool:
-        """Whether somebody wants the text as it is made: only what the user's own agent says is streamed."""
+        """Whether somebody wants the text as it is made: only what the user's own agent says is streamed, and that only where
+        nobody has to let it go out first."""
         root = self.input.root_id
-        return self.input.execution_id == root and self.ports.stream.has_listeners(root)
+        return not self.waits_for_approval and self.input.execution_id == root and self.ports.stream.has_listeners(root)
 
     def _say(self, text: str) -> None:
         self._publish("delta", text=text)

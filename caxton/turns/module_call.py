@@ -13,10 +13,12 @@ from caxton.domain.grants import Asked, Rights, ToolGrant, rights_of
 from caxton.domain.ids import ConversationId
 from caxton.domain.ports import FailedAttempt, FunctionCall, FunctionResult, ModelReply, ModelRequest, PromptPart
 from caxton.domain.records import Transaction
+from caxton.domain.refusals import Refusals
 from caxton.domain.tools import ToolVersion
 from caxton.domain.usage import Usage
 from caxton.recording import journal
 from caxton.turns.step import StepPorts
+from caxton.turns.tool_rights import refusals_told
 
 SHOWN_REFUSAL = 2_000
 """Characters of why a component cannot do something."""
@@ -25,8 +27,16 @@ SHOWN_REFUSAL = 2_000
 class ModuleCall:
     """The call of an agent's component in one step, and what the agent keeps."""
 
-    def __init__(self, step: StepInput, ports: StepPorts, agent: AgentVersion, grants: Sequence[ToolGrant]) -> None:
-        """Prepare to call the component of `agent`, to which `grants` are granted."""
+    def __init__(
+        self,
+        step: StepInput,
+        ports: StepPorts,
+        agent: AgentVersion,
+        grants: Sequence[ToolGrant],
+        chain: Sequence[str | None],
+    ) -> None:
+        """Prepare to call the component of `agent`, to which `grants` are granted; `chain` are the agents that the work came
+        through."""
         assert step.plan is not None
         assert agent.module is not None
         assert agent.spec.wasm is not None
@@ -36,6 +46,7 @@ class ModuleCall:
         self.agent = agent
         self.module: ToolVersion = agent.module
         self.grants = grants
+        self.chain = chain
         self.state = AgentState()
         """What it keeps, as it is recorded."""
         self.most: float | None = None
@@ -60,7 +71,7 @@ class ModuleCall:
 
     def following(self, step: StepInput) -> "ModuleCall":
         """The call that follows in the same batch."""
-        call = ModuleCall(step, self.ports, self.agent, self.grants)
+        call = ModuleCall(step, self.ports, self.agent, self.grants, self.chain)
         call.most = self.most
         call.state = self.state
         if self.handled is not None and self.handled.state.changed:
@@ -87,9 +98,11 @@ class ModuleCall:
             )
         except AgentModuleError as error:
             if self.most is None:  # else it is called again, with all its time
-                on_failure(FailedAttempt(MODEL, error.code, time.perf_counter() - began, log=error.log))
+                on_failure(self._failed(error.code, began, error.log, error.refused))
             raise
         if handled.answer is None:
+            if handled.refused and self.most is None:
+                on_failure(self._failed(ExecutionFailed.code, began, handled.log, handled.refused))
             raise ExecutionFailed(
                 f'agent "{self.agent.name}" cannot do it: {handled.refusal[:SHOWN_REFUSAL]}',
                 details={"agent": self.agent.name, CAUSE: "refused"},
@@ -102,8 +115,14 @@ class ModuleCall:
             usage=Usage(model_calls=1, cost_usd=0.0),
         )
 
-    def record(self, transaction: Transaction, *, ends: bool) -> None:
-        """Records what the component has changed of what it keeps. Of a request on its own, nothing is kept behind its end."""
+    def _failed(self, code: str, began: float, log: Sequence[str], refused: Refusals | None) -> FailedAttempt:
+        return FailedAttempt(MODEL, code, time.perf_counter() - began, log=log, refused=refused)
+
+    def record(self, transaction: Transaction, notes: journal.Journal, *, ends: bool) -> None:
+        """Records what the component has changed of what it keeps, and what it was refused. Of a request on its own, nothing is
+        kept behind its end."""
+        if self.handled is not None and self.handled.refused:
+            notes.add(refusals_told(self.agent.name, FUNCTION, self.handled.refused))
         if self.handled is None or not self.handled.state.changed:
             return
         if ends and self.input.one_shot and self._holder is not None:
@@ -111,7 +130,7 @@ class ModuleCall:
         transaction.add_agent_state(self.input.scope, self.agent.name, self._holder, self.handled.state)
 
     def _rights(self) -> Rights:
-        asked = Asked(self.module.manifest, FUNCTION, {}, (self.agent.name,))
+        asked = Asked(self.module.manifest, FUNCTION, {}, self.chain)
         return rights_of(asked, self.grants, journal.now())
 
     def _call(self, number: int, call: AskedCall) -> FunctionCall:

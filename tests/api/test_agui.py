@@ -136,6 +136,22 @@ def test_what_is_decided_elsewhere_is_decided_here(api: httpx.Client, deploy: De
     assert text_of(run(api, "write", run_input(thread, asked, resume=[answer]))) == "Dear Ada"
 
 
+@pytest.mark.requirement("FAC-7", "SEC-2")
+def test_who_may_not_read_approvals_does_not_see_what_waits(
+    api: httpx.Client, caxton_server: RunningServer, workspace: str, deploy: Deploy, thread: str
+) -> None:
+    deploy(reviewed())
+    role = f"sender-{workspace}"
+    api.put(f"/v1/roles/{role}", json={"permissions": ["messages:send", "messages:read"]}).raise_for_status()
+    key = api.post("/v1/keys", json={"name": role, "role": role}).json()["key"]
+    with caxton_server.client(workspace, key=key) as sender:
+        told = run(sender, "write", body := run_input(thread, user("Ada")))
+    [waiting] = outcome(told)["interrupts"]
+    assert "Dear Ada" not in str(told)
+    [seen] = outcome(run(api, "write", body))["interrupts"]
+    assert (seen["id"], seen["metadata"]["content"]) == (waiting["id"], "Dear Ada")
+
+
 @pytest.mark.requirement("FAC-7", "SEC-3")
 def test_only_approvers_answer_and_only_in_their_thread(
     api: httpx.Client, caxton_server: RunningServer, workspace: str, deploy: Deploy, thread: str

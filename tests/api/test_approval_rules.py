@@ -118,6 +118,11 @@ def test_whoever_runs_a_schedule_by_hand_has_asked_for_the_work(
     assert refused.status_code == 403, refused.text
     assert ben.post(f"/v1/approvals/{approval['id']}/grant").status_code == 200
     assert finished(api, execution)["reply"]["content"]["text"] == "total 12"
+    year = {"start": "2024-12-31T00:00:00Z", "end": "2025-01-02T00:00:00Z"}
+    anna.post("/v1/schedules/clerk/daily/backfill", json=year).raise_for_status()
+    (approval,) = pending(api)
+    refused = anna.post(f"/v1/approvals/{approval['id']}/grant")
+    assert (refused.status_code, "four eyes" in refused.json()["detail"]) == (403, True), "so has who backfills"
 
 
 @pytest.mark.requirement("GOV-1")

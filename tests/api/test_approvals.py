@@ -11,6 +11,8 @@ from tests.api.test_events import events_of, listed
 from tests.api.test_failures import calls, hostile
 from tests.conftest import RunningServer
 from tests.support.agents import agent, hands_over, replies
+from tests.support.stand_in import Answer, Remote
+from tests.support.streams import Listener
 
 TOOL_POLICY = """tools = ["hostile"]
 [tool_policies."hostile.ok"]
@@ -132,6 +134,21 @@ def test_a_call_that_nobody_decides_on_is_not_made(api: httpx.Client, deploy: De
     (told,) = listed(api, type="approval_timeout")
     assert told["actor"] == "system"
     assert agrees(api, execution)["approvals"][0]["decision"] == "timeout"
+
+
+@pytest.mark.requirement("EVT-2", "SEC-2")
+def test_a_reply_that_waits_is_streamed_to_nobody(api: httpx.Client, deploy: Deploy, stand_in: Remote) -> None:
+    offered = '[{ name = "write", approval_mode = "operator" }]'
+    text = f'name = "writer"\nversion = "1.0.0"\ncapabilities = {offered}\nmodel = "{stand_in.model}"\n'
+    deploy({"agents/writer.toml": text})
+    stand_in.answer(Answer(text="what nobody has read yet", delay=0.3, took=0.3, chunks=6))
+    execution = send(api, "write", "Anna")
+    listener = Listener(api, execution)
+    (approval,) = pending(api)
+    api.post(f"/v1/approvals/{approval['id']}/reject", json={}).raise_for_status()
+    events = listener.events()
+    assert [event.kind for event in events if event.kind not in ("step", "reply")] == []
+    assert "nobody has read" not in str([event.data for event in events])
 
 
 @pytest.mark.requirement("EVT-2")

@@ -11,7 +11,7 @@ from wasmtime import wat2wasm
 
 from tests.api.conftest import Deploy
 from tests.api.test_conversations import say, start
-from tests.support.agents import agent, replies
+from tests.support.agents import agent, hands_over, replies
 from tests.support.deploying import deploy_folder, write_files
 from tests.support.tools import bundled_tool
 from tests.support.waiting import until
@@ -195,8 +195,22 @@ def test_it_has_what_its_file_requests_and_an_operator_grants(api: httpx.Client,
     assert refused["code"] == "agent_not_granted"
     assert refused["hints"][0]["command"] == "caxton tool grant clerk --environment HOME"
     assert "PATH" in ask(api, "environment PATH").json()["detail"]  # not even requested
+    told = api.get("/v1/events", params={"type": "tool_rights_refused"}).json()["events"]
+    asked = [each["payload"]["refused"][0]["what"] for each in told]
+    assert sorted(asked) == ["HOME", "PATH"], "each refusal is in the log"
     api.post("/v1/tool-grants", json={"tool": "clerk", "environment": ["HOME"]}).raise_for_status()
     assert said(ask(api, "environment HOME")) == "got it"
+
+
+@pytest.mark.requirement("AGT-7", "TOL-4", "SEC-3")
+def test_work_that_was_handed_over_has_the_rights_of_all_agents_of_the_chain(api: httpx.Client, deploy: Deploy) -> None:
+    asks = agent("boss", rules=hands_over("clerk", on_error="no"), more='delegates = ["clerk"]\n')
+    deploy({**wasm_agent(wasm='[wasm.permissions]\nenvironment = ["HOME"]'), **asks})
+    api.post("/v1/tool-grants", json={"tool": "clerk", "environment": ["HOME"], "agent": "clerk"}).raise_for_status()
+    assert said(ask(api, "environment HOME")) == "got it"
+    assert said(ask(api, "environment HOME", "boss")) == "no"
+    api.post("/v1/tool-grants", json={"tool": "clerk", "environment": ["HOME"], "agent": "boss"}).raise_for_status()
+    assert said(ask(api, "environment HOME", "boss")) == "got it"
 
 
 @pytest.mark.requirement("AGT-7")

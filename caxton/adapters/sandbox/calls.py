@@ -119,7 +119,7 @@ def agent_error(error: ToolError) -> AgentModuleError:
     )
     if isinstance(error, ToolNotGranted) or error.details.get("message") == "message":
         made.details[CAUSE] = "grants" if isinstance(error, ToolNotGranted) else "input"  # no fault of the agent's
-    made.usage, made.log = error.usage, error.log
+    made.usage, made.log, made.refused = error.usage, error.log, error.refused
     return made
 
 

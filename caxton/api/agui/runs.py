@@ -58,7 +58,14 @@ async def run(
         turn, behind = await _resumed(caller, services, capability, body)
     else:
         turn = await _asked(caller, services, capability, body)
-    told = Told(services, caller.scope, turn, contents=Permission.MESSAGES_READ in caller.permissions)
+    may = caller.permissions
+    told = Told(
+        services,
+        caller.scope,
+        turn,
+        contents=Permission.MESSAGES_READ in may,
+        approvals=Permission.APPROVALS_READ in may,
+    )
     place = Place.read(last_event_id or "")
     telling = Telling(services, caller.scope, Run(body.thread_id, body.run_id, turn, told), place, behind)
     headers = {

@@ -31,12 +31,16 @@ RESPONSE_SCHEMA: dict[str, Any] = {
 class Told:
     """Reads from the store for one turn."""
 
-    def __init__(self, services: Services, scope: Scope, turn: TurnView, *, contents: bool) -> None:
-        """Read of `turn`; with `contents` also arguments and results of calls."""
+    def __init__(
+        self, services: Services, scope: Scope, turn: TurnView, *, contents: bool, approvals: bool = False
+    ) -> None:
+        """Read of `turn`; with `contents` also arguments and results of calls, with `approvals` also what a person has to
+        judge."""
         self._services = services
         self._scope = scope
         self._turn = turn
         self._contents = contents
+        self._approvals = approvals
 
     async def model_step(self, execution_id: ExecutionId, step: int) -> StepRecord | None:
         """A model's answer."""
@@ -81,9 +85,13 @@ class Told:
         def read(transaction: Transaction) -> list[Approval]:
             ids = [each.execution.id for each in transaction.executions_of_turn(self._scope, self._turn.execution_id)]
             found = transaction.approvals_of(self._scope, ids) if ids else []
-            return [each for each in found if each.state is ApprovalState.PENDING]
+            return [self._shown(each) for each in found if each.state is ApprovalState.PENDING]
 
         return await self._services.turns.records.read(read)
+
+    def _shown(self, approval: Approval) -> Approval:
+        """An approval without what it is about, for who may not read that: a reply is not theirs before it is let go out."""
+        return approval if self._approvals else approval.model_copy(update={"content": ""})
 
     async def reply(self, turn: TurnView) -> str:
         """The text of the reply."""

@@ -28,6 +28,7 @@ _BODY = {"schema": {"type": "object", "additionalProperties": True}, "example": 
     Permission.MESSAGES_SEND,
     also={
         Permission.MESSAGES_READ: "to see arguments and results of calls",
+        Permission.APPROVALS_READ: "to see what a person has to judge",
         Permission.APPROVALS_DECIDE: "with `resume`, which decides",
         Permission.APPROVALS_DECIDE_FOUNDER: "with `resume`, when the approval is for the founder",
     },

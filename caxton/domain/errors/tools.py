@@ -143,6 +143,8 @@ class AgentModuleError(ExecutionFailed):
     """What the call used until it failed, if it ran; not part of the report."""
     log: tuple[str, ...] = ()
     """What the component logged until it failed; not part of the report, because it may hold a user's data."""
+    refused: Refusals | None = None
+    """What it asked for and may not have; not part of the report."""
 
 
 class AgentUnavailable(AgentModuleError):
