@@ -10,7 +10,7 @@ from caxton.api.a2a_face.errors import A2A_JSON, PREFIX, is_a2a, is_rpc
 from caxton.api.examples import EXAMPLES
 from caxton.api.mcp_face.errors import is_mcp
 from caxton.api.openai_face.errors import is_openai
-from caxton.api.web import is_open
+from caxton.api.web import PROTECTED_RESOURCE, is_open
 from caxton.domain.errors import Hint
 
 PROBLEM = "application/problem+json"
@@ -210,7 +210,7 @@ def _form(path: str) -> str:
 
 def _statuses(path: str, method: str, operation: Mapping[str, Any]) -> list[int]:
     found = {*BEFORE} if is_open(path) and method == "get" else {*ALWAYS}
-    if "{" in path or method != "get":
+    if "{" in path or method != "get" or path.startswith(PROTECTED_RESOURCE):
         found.add(404)
     if "requestBody" in operation:
         found.update(WITH_BODY)

@@ -19,7 +19,10 @@ BROWSER_PAGES = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
 BROWSER_FILES = "/static-offline-docs/"
 """Pages for people, and what belongs to them: read only, and the only paths that take a browser's login."""
 
-OPEN_PATHS = frozenset({"/health", "/ready", "/", CARD, KEYS})
+PROTECTED_RESOURCE = "/.well-known/oauth-protected-resource"
+"""Where clients learn which identity provider's tokens are accepted (RFC 9728); behind it, the path of what they want."""
+
+OPEN_PATHS = frozenset({"/health", "/ready", "/", CARD, KEYS, PROTECTED_RESOURCE, f"{PROTECTED_RESOURCE}/mcp"})
 """The only paths that answer without a key, beside those of webhooks."""
 
 

@@ -484,6 +484,7 @@ def build_services(
             refusals,
             home_customer=home,
             tokens=Oidc(oidc) if oidc.issuer else None,
+            issuer=oidc.issuer,
         ),
         retention=retention,
         storage=Storage(parts.database, parts.disk, retention, parts.memories, parts.blobs.root),

@@ -77,8 +77,11 @@ class Authentication:
         *,
         home_customer: str,
         tokens: TokenVerifier | None = None,
+        issuer: str | None = None,
     ) -> None:
-        """Look keys up in `records`; `home_customer` is the one whose server it is; `tokens` verifies what is not a key."""
+        """Look keys up in `records`; `home_customer` is the one whose server it is; `tokens` verifies what is not a key,
+        and `issuer` is whose they are."""
+        self.issuer = issuer
         self._tokens = tokens
         self._records = records
         self._changes = changes

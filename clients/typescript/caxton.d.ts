@@ -925,6 +925,13 @@ export interface Schemas {
     reason?: string;
     full?: boolean;
   };
+  /** Whose tokens are accepted (RFC 9728). */
+  ProtectedResource: {
+    resource: string;
+    authorization_servers: string[];
+    bearer_methods_supported?: string[];
+    resource_name?: string;
+  };
   /** Where a memory comes from. */
   Provenance: {
     agent?: string | null;
@@ -2208,6 +2215,14 @@ export interface Operations {
   "POST /mcp": {
     body: Record<string, unknown>;
     answer: Record<string, unknown> | string | undefined;
+  };
+  /** Says to clients which identity provider's tokens are accepted beside API keys; 404 where none are. */
+  "GET /.well-known/oauth-protected-resource": {
+    answer: Schemas["ProtectedResource"];
+  };
+  /** The same, where clients of MCP look first. */
+  "GET /.well-known/oauth-protected-resource/mcp": {
+    answer: Schemas["ProtectedResource"];
   };
   /** Runs a capability, or `agent:NAME`, as AG-UI 1.0 has it: takes a RunAgentInput, answers with its events. A thread is a conversation, a run a turn, an interrupt an approval. The same run again, with the header Last-Event-ID, goes on behind that event. */
   "POST /v1/agui/{capability}": {

@@ -170,8 +170,9 @@ def test_without_a_valid_key_no_route_answers(customer: Customer, caxton_server:
                 if operation.permission is None and authorization:
                     continue
                 answer = operation.send(nobody, headers=headers)
-                signed = "/hooks/" in operation.path  # in place of a key: an address that nobody knows, and a signature
-                expected = 401 if operation.permission else 404 if signed else 200
+                # In place of a key: an address that nobody knows, and a signature. And here is no identity provider to tell of.
+                absent = "/hooks/" in operation.path or "/.well-known/oauth" in operation.path
+                expected = 401 if operation.permission else 404 if absent else 200
                 assert answer.status_code == expected, f"{operation.method} {operation.path} {authorization}"
                 if expected == 401:
                     assert problem_of(answer)["code"] == "not_authenticated"
@@ -365,4 +366,5 @@ def test_the_page_of_permissions_is_not_stale() -> None:
     assert unused() <= {Permission.TOOLS_GRANT}
     open_to_all = {path for path, _, access in guarded_routes(build_api()) if access.permission is None}
     cards = {"/.well-known/agent-card.json", "/.well-known/agent-card-keys.json"}
-    assert open_to_all == {"/", "/health", "/ready", "/v1/hooks/{hook_id}", *cards}
+    providers = {f"/.well-known/oauth-protected-resource{path}" for path in ("", "/mcp")}
+    assert open_to_all == {"/", "/health", "/ready", "/v1/hooks/{hook_id}", *cards, *providers}

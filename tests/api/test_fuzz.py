@@ -67,7 +67,7 @@ def test_what_was_answered_is_used_in_the_next_request(
         workspace=workspace,
         known=known,
         phases=[STATEFUL],
-        examples=5,
+        examples=10,
         mode="positive",
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]

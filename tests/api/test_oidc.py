@@ -23,6 +23,7 @@ from caxton.adapters.oidc import Oidc
 from caxton.adapters.oidc_settings import OidcSettings
 from caxton.domain.errors import IdentityProviderUnavailable, InvalidSettings, TokenRefused
 from tests.conftest import RunningServer, start_server, stop_server
+from tests.support.mcp_client import Raw, result_of
 
 pytestmark = pytest.mark.xdist_group("oidc")  # one worker makes what they share
 
@@ -141,6 +142,21 @@ def test_claims_become_customer_workspaces_and_roles(server: RunningServer, issu
     assert ask(server, issuer.token(workspaces=["lab"])).status_code == 403, "the token's claim limits it further"
     assert ask(server, issuer.token(realm_access={"roles": ["unknown"]})).status_code == 403
     assert ask(server, issuer.token(realm_access=None, workspaces=None)).status_code == 403
+
+
+@pytest.mark.requirement("FAC-1")
+def test_clients_of_mcp_learn_whose_tokens_are_accepted(
+    server: RunningServer, issuer: Issuer, caxton_server: RunningServer
+) -> None:
+    with httpx.Client(base_url=server.url, trust_env=False) as nobody:
+        for path in ("/mcp", ""):
+            told = nobody.get(f"/.well-known/oauth-protected-resource{path}").raise_for_status().json()
+            assert told["authorization_servers"] == ["https://login.example.com/"]
+            assert told["resource"] == f"{server.url}/mcp"
+    with server.client("shop", key=issuer.token()) as client:
+        assert result_of(Raw(client).modern("tools/list"))["tools"] == []
+    refused = httpx.get(f"{caxton_server.url}/.well-known/oauth-protected-resource/mcp", trust_env=False)
+    assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
 
 
 @pytest.mark.requirement("SEC-1")

@@ -157,7 +157,7 @@ async def _answer(caller: Caller, services: Services, call: Call) -> Response:
     if method is None:
         raise RpcError(METHOD_NOT_FOUND, f"there is no method {call.method[:100]}")
     if call.modern and call.method.startswith("tasks/") and not call.has_tasks:
-        needed = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
+        needed: dict[str, Any] = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
         raise RpcError(MISSING_CAPABILITY, "Missing required client capability", needed)
     result = await method(caller, services, call)
     if call.modern and call.method in _KEPT:
