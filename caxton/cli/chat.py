@@ -1,6 +1,7 @@
 """`caxton chat`"""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from caxton.domain.conversations import Conversation
     from caxton.domain.errors import CaxtonError
     from caxton.domain.executions import TurnView
+    from caxton.domain.tools import Artifact
 
 app = new_app()
 
 _HELP = (
     "Enter sends · Alt-Enter, or \\ and Enter, begins a line\n"
-    "/history shows the conversation · /end ends it\n"
+    "/history shows the conversation · /file PATH sends a file with the next message · /end ends it\n"
     "/quit or Ctrl-D leaves it open · Ctrl-C cancels a turn"
 )
 
@@ -58,9 +60,9 @@ def chat(
     """Hold a conversation: Enter sends a message, replies appear as they come.
 
     Alt-Enter, or a backslash at the end of a line, begins another line of the same message; pasted text is one message.
-    /end ends the conversation, /history shows it, /quit or Ctrl-D leaves it open, Ctrl-C cancels the turn that runs. When
-    the server is away, the message is kept until it is back. From a pipe, every line is a message, and with --json every
-    reply is one object per line.
+    /end ends the conversation, /history shows it, /file PATH sends a file with the next message, /quit or Ctrl-D leaves it
+    open, Ctrl-C cancels the turn that runs. When the server is away, the message is kept until it is back. From a pipe,
+    every line is a message, and with --json every reply is one object per line.
     """
     from caxton.domain.errors import CaxtonError, ConversationClosed
 
@@ -95,6 +97,8 @@ class _Chat:
         self._prompt: Prompt | None = None
         self._unsent = ("", "")
         """A message that may not have arrived, and its idempotency key: sent again, it is taken once."""
+        self._files: list[Artifact] = []
+        """Files that go with the next message."""
 
     def greet(self, *, resumed: bool) -> None:
         """Says with whom one talks, and what was said last."""
@@ -116,6 +120,8 @@ class _Chat:
                     return
             elif text == "/history":
                 self._tried(self._history)
+            elif text.startswith("/file "):
+                self._tried(partial(self._attach, Path(text.removeprefix("/file ").strip()).expanduser()))
             elif text in ("/help", "/?"):
                 say(style(_HELP, "dim"))
             elif text.startswith("/") and self.interactive and len(text.split()) == 1:
@@ -143,6 +149,16 @@ class _Chat:
             self._unsent = ("", "")
             say(style("(/quit or Ctrl-D leaves, /end ends the conversation)", "dim"))
             return ""
+
+    def _attach(self, path: Path) -> None:
+        """Uploads a file, which goes with the next message."""
+        from caxton.cli.contents import tell_files
+        from caxton.cli.given_files import check_files, upload_all
+
+        check_files([path], "/file")
+        self._files += upload_all(self.caxton, [path])
+        if self.interactive:
+            tell_files(self._files[-1:])
 
     def _tried(self, action: "Callable[[], None]") -> bool:
         """Does something that a person asked for; that it fails does not end the sitting."""
@@ -213,7 +229,8 @@ class _Chat:
         from caxton.cli.turns import TurnDisplay, follow
         from caxton.domain.json_text import json_line
 
-        turn = self.caxton.send(self.conversation.id, text, wait=True)
+        turn = self.caxton.send(self.conversation.id, text, wait=True, files=self._files)
+        self._files = []
         turn = follow(self.caxton, turn, TurnDisplay(quiet=True))
         reply = self.caxton.text(turn.reply.content) if turn.reply else ""
         say(json_line({**turn.model_dump(mode="json"), "text": reply}) if current().json else reply)
@@ -250,14 +267,16 @@ class _Chat:
         self._unsent = (text, key if text == unsent else new_id("i"))
         while True:
             try:
-                turn = self.caxton.send(self.conversation.id, text, wait=False, idempotency_key=self._unsent[1])
+                turn = self.caxton.send(
+                    self.conversation.id, text, wait=False, idempotency_key=self._unsent[1], files=self._files
+                )
             except ServerUnreachable:
                 self._wait_for_server(tell)
             except CaxtonError:
                 self._unsent = ("", "")
                 raise
             else:
-                self._unsent = ("", "")
+                self._unsent, self._files = ("", ""), []
                 return turn
 
     def _events(self, execution_id: str, tell: "Callable[[str], None]") -> "Iterator[StreamEvent]":

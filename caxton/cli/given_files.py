@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from caxton.domain.tools import Artifact
 
 
-def check_files(files: Sequence[Path]) -> None:
-    """Says what is wrong with files before anything is sent.
+def check_files(files: Sequence[Path], word: str = "--file") -> None:
+    """Says what is wrong with files before anything is sent; `word` is what the user wrote before them.
 
     Raises:
         UsageError: one cannot be read, is too large, or is of no type that is taken.
@@ -24,11 +24,11 @@ def check_files(files: Sequence[Path]) -> None:
             with file.open("rb") as opened:
                 head, size = opened.read(SNIFFED), file.stat().st_size
         except OSError as error:
-            raise UsageError(f"--file {file}: {(error.strerror or 'it cannot be read').lower()}") from None
+            raise UsageError(f"{word} {file}: {(error.strerror or 'it cannot be read').lower()}") from None
         if size > FILE_LIMIT:
-            raise UsageError(f"--file {file}: it is larger than {format_size(FILE_LIMIT)}")
+            raise UsageError(f"{word} {file}: it is larger than {format_size(FILE_LIMIT)}")
         if sniff(head, file.name) is None:
-            raise UsageError(f"--file {file}: it is of no type that is taken", f"taken are {', '.join(KINDS)}")
+            raise UsageError(f"{word} {file}: it is of no type that is taken", f"taken are {', '.join(KINDS)}")
 
 
 def upload_all(caxton: "Caxton", files: Sequence[Path]) -> "list[Artifact]":

@@ -7,6 +7,7 @@ import typer
 
 from caxton.cli.app import new_app
 from caxton.cli.connection import connect
+from caxton.cli.contents import tell_files
 from caxton.cli.executions import ExecutionId, Last, chosen, head
 from caxton.cli.invocation import current
 from caxton.cli.output import (
@@ -80,6 +81,7 @@ def _show(caxton: "Caxton", execution_id: str, *, events: bool) -> None:
     for line in lines:
         say(line)
     _foot(turn, found)
+    tell_files(turn.reply.artifacts if turn.reply else [], indent="  ")
     if turn.state == "running":
         remark(style(f"Follow it: caxton trace {execution_id} --follow", "dim"))
     elif not events:

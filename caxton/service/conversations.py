@@ -48,6 +48,11 @@ class Start:
     idempotency_key: str | None = None
 
 
+def identity_of(scope: Scope, key: str) -> ConversationId:
+    """The conversation that an idempotency key stands for, whether it has begun or not."""
+    return ConversationId(derived_id("c", scope.customer, scope.workspace, key))
+
+
 class Conversations:
     """Use cases on conversations."""
 
@@ -69,8 +74,7 @@ class Conversations:
             RoutingFailed: nobody could answer in it.
         """
         scope, key = caller.scope, start.idempotency_key
-        identity = derived_id("c", scope.customer, scope.workspace, key) if key else new_id("c")
-        conversation_id = ConversationId(identity)
+        conversation_id = identity_of(scope, key) if key else ConversationId(new_id("c"))
 
         def check(transaction: Transaction) -> Conversation | None:
             found = transaction.conversation(scope, conversation_id)

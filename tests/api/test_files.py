@@ -14,7 +14,7 @@ from tests.api.conftest import Deploy
 from tests.api.test_deletion import eventually
 from tests.api.test_openai_face import make_client
 from tests.conftest import RunningServer
-from tests.support.agents import agent, replies
+from tests.support.agents import agent, hands_over, replies
 from tests.support.files import CSV, PDF, PNG, data_uri, digest, wav
 from tests.support.modules import answering
 from tests.support.stand_in import Answer, Remote
@@ -244,3 +244,20 @@ def test_openais_client_sends_images_and_files(
         far: Any = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
         with pytest.raises(openai.BadRequestError, match="no address is fetched"):
             client.chat.completions.create(model="look", messages=[{"role": "user", "content": far}])
+
+
+@pytest.mark.requirement("MSG-12")
+def test_work_that_is_handed_over_has_the_files_and_a_model_that_does_not_take_them_is_told(
+    api: httpx.Client, deploy: Deploy, stand_in: Remote
+) -> None:
+    files = looker(f'"{stand_in.model}"')
+    files |= agent("desk", rules=hands_over("look"), more='delegates = ["look"]\n')
+    deploy(files)
+    upload(api, PNG)
+    upload(api, CSV)
+    stand_in.answer(Answer(text="A table, and a picture that I cannot see."))
+    ask(api, "desk", content="What is it?", parts=[part(PNG, "p.png"), part(CSV, "s.csv")])
+    [request] = stand_in.requests()
+    seen = request["messages"][-1]["content"]
+    assert f"[file p.png, image/png, {len(PNG)} B, which is not shown to you]" in seen
+    assert "2025-02,12" in seen

@@ -1,5 +1,6 @@
 """Files that go with a request, on the command line."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,17 @@ def test_files_go_along(run_cli: RunCli, folder: Path) -> None:
     assert "of no type that is taken" in refused.err
     missing = run_cli("ask", "clerk", "File this", "--file", "nothing.png")
     assert "no such file" in missing.err
+
+
+@pytest.mark.requirement("MSG-12")
+def test_a_file_goes_with_the_next_message_of_a_chat(
+    run_cli: RunCli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(folder, agent("clerk", rules=replies(LISTS)))
+    assert run_cli("deploy").code == 0
+    (folder / "p.png").write_bytes(PNG)
+    monkeypatch.setattr("sys.stdin", io.StringIO("/file p.png\nFirst\nSecond\n"))
+    talked = run_cli("chat", "clerk")
+    assert talked.out == "First p.png=image/png \nSecond \n", talked.err
+    conversation = run_cli("conversation", "list", "--json").data["conversations"][0]["id"]
+    assert f"[p.png, image/png, {len(PNG)} B]" in run_cli("conversation", "show", conversation).out

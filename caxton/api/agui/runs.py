@@ -30,7 +30,7 @@ from caxton.domain.permissions import Permission
 from caxton.domain.tools import Artifact
 from caxton.service.approvals import Wanted
 from caxton.service.context import Caller
-from caxton.service.conversations import Start
+from caxton.service.conversations import Start, identity_of
 from caxton.service.turns import Ask
 
 MOST_GENERATIONS = 100
@@ -106,7 +106,7 @@ async def _conversation(
     """The conversation of a thread, and the turn of the run if it has been asked before."""
     target = target_of(capability)
     for generation in range(MOST_GENERATIONS):
-        key = f"agui\x1f{capability}\x1f{body.thread_id}\x1f{generation}"
+        key = _thread_key(capability, body, generation)
         found = await services.conversations.start(caller, Start(target, idempotency_key=key))
         try:
             identity = services.turns.execution_id(caller.scope, found.id, _key(body))
@@ -115,6 +115,10 @@ async def _conversation(
             if found.state not in ENDED:
                 return found, None
     raise InvalidInput("the thread has been gone on with too often", "begin a new thread")
+
+
+def _thread_key(capability: str, body: RunInput, generation: int) -> str:
+    return f"agui\x1f{capability}\x1f{body.thread_id}\x1f{generation}"
 
 
 def _key(body: RunInput) -> str:
@@ -149,10 +153,12 @@ async def _resumed(caller: Caller, services: Services, capability: str, body: Ru
 
 async def _of_thread(caller: Caller, services: Services, capability: str, body: RunInput) -> AsyncGenerator[str]:
     """The conversations of a thread."""
-    target = target_of(capability)
     for generation in range(MOST_GENERATIONS):
-        key = f"agui\x1f{capability}\x1f{body.thread_id}\x1f{generation}"
-        found = await services.conversations.start(caller, Start(target, idempotency_key=key))
+        identity = identity_of(caller.scope, _thread_key(capability, body, generation))
+        try:
+            found = await services.conversations.show(caller.scope, identity)
+        except NotFound:
+            return
         yield found.id
         if found.state not in ENDED:
             return
