@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from caxton.adapters.delivering import deliver
 from caxton.adapters.sandbox.addresses import Check, Unreachable, is_public, literal, resolve
 from caxton.adapters.secrets import SECRETS
-from caxton.adapters.webhooks import PASSING
 from caxton.domain.errors import ChannelFailed, ChannelUnreachable, InvalidSettings
 from caxton.domain.hook_signatures import sign_standard
 from caxton.domain.push import PushConfig, PushPolicy
@@ -64,16 +64,11 @@ class PushSender:
                 name = urlsplit(config.url).hostname or ""
                 request.url = request.url.copy_with(host=addresses[0], port=port)
                 request.extensions["sni_hostname"] = name
-                response = await client.send(request)
+                return await deliver(client, request, TIMEOUT)
         except InvalidSettings as error:
             raise ChannelUnreachable(error.message, *error.hints) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.InvalidURL as error:
             raise ChannelUnreachable(f"no answer ({type(error).__name__})") from error
-        status = response.status_code
-        if response.is_success:
-            return status
-        passing = status >= 500 or status in PASSING
-        raise (ChannelUnreachable if passing else ChannelFailed)(f"it answered {status}")
 
     async def _addresses(self, url: str) -> tuple[str, list[str], int | None]:
         """The Host of an address of the web, where that is, and its port.

@@ -5,18 +5,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from caxton.adapters.delivering import deliver
 from caxton.adapters.secrets import SECRETS
 from caxton.domain.channels import Channel
-from caxton.domain.errors import ChannelFailed, ChannelUnreachable, InvalidSettings, SecretMissing
+from caxton.domain.errors import ChannelUnreachable, InvalidSettings, SecretMissing
 from caxton.domain.hook_signatures import key_of, sign_standard
 from caxton.domain.surroundings import client_options
 from caxton.domain.triggers import Scheme
 
 TIMEOUT = 10.0
 """Seconds for one attempt."""
-
-PASSING = frozenset({408, 425, 429})
-"""Answers of a client's fault that another attempt may not meet; every other 4xx ends the attempts."""
 
 
 def secret_problem(channel: Channel) -> str | None:
@@ -59,13 +57,7 @@ async def post(channel: Channel, message_id: str, payload: Mapping[str, Any]) ->
     try:
         options = client_options(channel.url)
         async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, **options) as client:
-            response = await client.post(channel.url, content=body, headers=headers)
+            request = client.build_request("POST", channel.url, content=body, headers=headers)
+            return await deliver(client, request, TIMEOUT)
     except InvalidSettings as error:
         raise ChannelUnreachable(error.message, *error.hints) from None
-    except httpx.HTTPError as error:
-        raise ChannelUnreachable(f"no answer ({type(error).__name__})") from error
-    status = response.status_code
-    if response.is_success:
-        return status
-    passing = status >= 500 or status in PASSING
-    raise (ChannelUnreachable if passing else ChannelFailed)(f"it answered {status}")

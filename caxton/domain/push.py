@@ -22,7 +22,10 @@ class PushConfig(BaseModel):
     id: str
     url: str
     token: str = ""
-    """The client's own, which it gets back; if it is a secret of Standard Webhooks, deliveries are signed with it."""
+    """The client's own, which it gets back, and nobody else does. If it is a secret of Standard Webhooks, deliveries are signed
+    with it."""
+    principal: str = ""
+    """Whose it is."""
     scheme: str = ""
     """Of the header Authorization."""
     credentials: str = ""

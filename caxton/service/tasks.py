@@ -101,7 +101,7 @@ def list_tasks(transaction: Transaction, scope: Scope, wanted: TasksWanted, curs
         found += [_begun(transaction, scope, [record]) for record in records]
     found.sort(key=_place, reverse=True)
     page = found[:limit]
-    return TaskPage(page, _write_cursor(page[-1]) if len(found) > limit else "", total)
+    return TaskPage(page, cursor_behind(page[-1]) if len(found) > limit else "", total)
 
 
 class Tasks:
@@ -196,7 +196,8 @@ def _place(task: Task) -> tuple[datetime, ExecutionId]:
     return task.since, task.id
 
 
-def _write_cursor(task: Task) -> str:
+def cursor_behind(task: Task) -> str:
+    """With what a list goes on behind `task`."""
     micros = (task.since - _START) // timedelta(microseconds=1)
     return base64.urlsafe_b64encode(f"{micros}.{task.id}".encode()).decode().rstrip("=")
 

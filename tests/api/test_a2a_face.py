@@ -437,3 +437,17 @@ def test_a_task_survives_until_it_is_asked_for_by_anybody(api: httpx.Client, dep
         return rpc(api, "GetTask", {"id": task["id"]})["result"]["status"]["state"] == "TASK_STATE_COMPLETED"
 
     until(ended)
+
+
+@pytest.mark.requirement("FAC-2", "SEC-4")
+def test_a_page_of_tasks_has_only_so_much(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(agent("echo", rules=replies("ok")))
+    sent = [rpc(api, "SendMessage", message("x" * 3_000_000), "/echo")["result"]["task"]["id"] for _ in range(2)]
+    found: list[str] = []
+    token = ""
+    for _ in sent:
+        page = rpc(api, "ListTasks", {"pageSize": 100, "pageToken": token})["result"]
+        assert len(page["tasks"]) == 1, "both together would be too much"
+        found.append(page["tasks"][0]["id"])
+        token = page["nextPageToken"]
+    assert (found, token) == (sent[::-1], "")

@@ -133,6 +133,26 @@ async def test_nothing_is_pushed_where_no_operator_lets_it(
             )
 
 
+def test_a_token_is_told_to_nobody_else(
+    caxton_server: RunningServer, workspace: str, api: httpx.Client, deploy: Deploy
+) -> None:
+    deploy(agent("slow", rules=replies("x", delay=20)))
+    task = rpc(api, "SendMessage", {**message("x"), "configuration": {"returnImmediately": True}})["result"]["task"][
+        "id"
+    ]
+    given = {"taskId": task, "id": "mine", "url": "https://client.example.com/", "token": SECRET}
+    assert rpc(api, "CreateTaskPushNotificationConfig", given)["result"]["token"] == SECRET
+    key = api.post("/v1/keys", json={"name": uuid.uuid4().hex[:12], "role": "developer"}).json()["key"]
+    named = {"taskId": task, "id": "mine"}
+    with caxton_server.client(workspace, key=key) as other:
+        seen = rpc(other, "GetTaskPushNotificationConfig", named)["result"]
+        every = rpc(other, "ListTaskPushNotificationConfigs", {"taskId": task})["result"]["configs"]
+    assert [seen] == every
+    assert SECRET not in str(seen), "whoever has it can sign deliveries"
+    assert rpc(api, "GetTaskPushNotificationConfig", named)["result"]["token"] == SECRET
+    rpc(api, "CancelTask", {"id": task})
+
+
 def test_a_task_has_few_configurations(api: httpx.Client, deploy: Deploy) -> None:
     deploy(agent("slow", rules=replies("x", delay=20)))
     params = {**message("x"), "configuration": {"returnImmediately": True}}

@@ -30,11 +30,12 @@ async def put_push(asking: Asking, task_id: ExecutionId, given: PushConfig) -> J
         id=given.id or new_id("push"),
         url=given.url,
         token=given.token or "",
+        principal=asking.caller.principal,
         scheme=known.scheme if known else "",
         credentials=known.credentials if known else "",
     )
     await asking.services.push.put(asking.caller, task_id, config)
-    return _json(task_id, config)
+    return _json(asking, task_id, config)
 
 
 def check_push(asking: Asking, given: PushConfig) -> None:
@@ -65,7 +66,7 @@ async def get_push(asking: Asking, query: PushQuery) -> Json:
     config = next((each for each in found if each.id == query.id), None)
     if config is None:
         raise TaskNotFound(f'the task has no push configuration "{query.id[:100]}"', details={"taskId": task_id})
-    return _json(task_id, config)
+    return _json(asking, task_id, config)
 
 
 async def list_push(asking: Asking, query: ListPush) -> Json:
@@ -76,7 +77,7 @@ async def list_push(asking: Asking, query: ListPush) -> Json:
     """
     task_id = await _task(asking, query.task_id)
     found = await asking.services.push.list_configs(asking.caller.scope, task_id)
-    return {"configs": [_json(task_id, config) for config in found], "nextPageToken": ""}
+    return {"configs": [_json(asking, task_id, config) for config in found], "nextPageToken": ""}
 
 
 async def delete_push(asking: Asking, query: PushQuery) -> Json:
@@ -102,10 +103,11 @@ def _check(asking: Asking) -> None:
         raise PushNotSupported("this server sends no push notifications", "subscribe to the task, or get it again")
 
 
-def _json(task_id: ExecutionId, config: push.PushConfig) -> Json:
-    """A configuration. What the receiver knows the sender by is told to nobody again."""
+def _json(asking: Asking, task_id: ExecutionId, config: push.PushConfig) -> Json:
+    """A configuration. What the receiver knows the sender by is told to nobody again but the token, to the client whose it is:
+    deliveries may be signed with it."""
     found: Json = {"id": config.id, "taskId": task_id, "url": config.url}
-    if config.token:
+    if config.token and config.principal == asking.caller.principal:
         found["token"] = config.token
     if config.scheme:
         found["authentication"] = {"scheme": config.scheme}

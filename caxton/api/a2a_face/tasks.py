@@ -14,13 +14,16 @@ from caxton.domain.messages import TYPED
 from caxton.domain.permissions import Permission
 from caxton.recording.contents import unpack
 from caxton.service.context import Caller
-from caxton.service.tasks import Task, TasksWanted
+from caxton.service.tasks import Task, TasksWanted, cursor_behind
 from caxton.views.a2a import EXTENSION, TERMINAL, TaskState, status_update, timestamp
 
 REPLY = "reply"
 """The artifact that the agent's answer is."""
 
 JSON = "application/json"
+
+LARGEST_PAGE = 4 << 20
+"""Bytes of requests and replies after which a page of tasks ends, however many are wanted."""
 
 Json = dict[str, Any]
 
@@ -80,10 +83,26 @@ async def list_tasks(asking: Asking, query: ListTasks) -> Json:
         raise InvalidParams("contextId: this is no id of a conversation")
     context = ConversationId(query.context_id) if query.context_id else None
     wanted = TasksWanted(context, query.status, query.status_timestamp_after)
-    page = await asking.services.tasks.list_tasks(asking.caller.scope, wanted, query.page_token, query.page_size)
-    length = query.history_length
-    found = [await task_json(asking, task, length, artifacts=query.include_artifacts) for task in page.tasks]
-    return {"tasks": found, "nextPageToken": page.next, "pageSize": query.page_size, "totalSize": page.total}
+    services, scope, length = asking.services, asking.caller.scope, query.history_length
+    async with services.long_answers.turn(scope.customer):
+        page = await services.tasks.list_tasks(scope, wanted, query.page_token, query.page_size)
+        tasks = _within(page.tasks, artifacts=query.include_artifacts)
+        found = [await task_json(asking, task, length, artifacts=query.include_artifacts) for task in tasks]
+    following = page.next if len(tasks) == len(page.tasks) else cursor_behind(tasks[-1])
+    return {"tasks": found, "nextPageToken": following, "pageSize": query.page_size, "totalSize": page.total}
+
+
+def _within(tasks: Sequence[Task], *, artifacts: bool) -> list[Task]:
+    """As many of `tasks` as one page has room for, and one at least."""
+    found: list[Task] = []
+    size = 0
+    for task in tasks:
+        contents = (task.asked, task.reply.content if artifacts and task.reply is not None else None)
+        size += sum(content.size for content in contents if content is not None)
+        if found and size > LARGEST_PAGE:
+            break
+        found.append(task)
+    return found
 
 
 async def cancel_task(asking: Asking, query: TaskQuery) -> Json:
