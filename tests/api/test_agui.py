@@ -234,3 +234,20 @@ def test_failures_are_errors_of_the_run_and_what_cannot_begin_is_refused(
     for body in ({}, {"threadId": "t"}, run_input(thread), run_input(thread, {"id": "a", "role": "assistant"})):
         refused = api.post("/v1/agui/sad", json=body)
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_input"), refused.text
+
+
+@pytest.mark.requirement("FAC-9")
+def test_an_approval_that_takes_two_stays_an_interrupt_until_the_second_agrees(
+    api: httpx.Client, caxton_server: RunningServer, workspace: str, deploy: Deploy, thread: str
+) -> None:
+    files = guarded()
+    files["agents/teller.toml"] = str(files["agents/teller.toml"]) + "approvals_needed = 2\n"
+    deploy(files)
+    asked = user("pay")
+    [waiting] = outcome(run(api, "teller", run_input(thread, asked)))["interrupts"]
+    answer = {"interruptId": waiting["id"], "status": "resolved", "payload": True}
+    [still] = outcome(run(api, "teller", run_input(thread, asked, resume=[answer])))["interrupts"]
+    assert (still["id"], still["metadata"]["votes"], still["metadata"]["approvals_needed"]) == (waiting["id"], 1, 2)
+    body = {"name": f"second-{uuid.uuid4().hex[:8]}", "role": "operator"}
+    with caxton_server.client(workspace, key=api.post("/v1/keys", json=body).json()["key"]) as second:
+        assert outcome(run(second, "teller", run_input(thread, asked, resume=[answer])))["type"] == "success"

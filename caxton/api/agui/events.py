@@ -1,9 +1,9 @@
 """A turn as AG-UI tells it: events of a stream become events of the protocol, in the order that it demands."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
+from caxton.api.agui.speech import AGAIN, Speech
 from caxton.api.agui.told import Told, call_id, interrupt
 from caxton.domain.errors import ErrorReport, ExecutionCancelled
 from caxton.domain.executions import TurnView
@@ -17,24 +17,6 @@ VERSION = "1.0"
 CANCELLED = frozenset(each.code for each in (ExecutionCancelled, *ExecutionCancelled.__subclasses__()))
 
 Event = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Speech:
-    """A message of the agent that is open."""
-
-    id: str
-    step: int
-    sent: int = 0
-    """Characters of it that the client has."""
-    text: str | None = ""
-    """The same; None where an earlier connection sent them."""
-
-    def rest(self, whole: str) -> str | None:
-        """What is left of `whole`; None if it is another text."""
-        if self.text is not None and not whole.startswith(self.text):
-            return None
-        return whole[self.sent :]
 
 
 class Run:
@@ -79,7 +61,7 @@ class Run:
         """What an event of the turn's stream is told as."""
         match event.kind:
             case "delta":
-                return self._delta(event.data)
+                return self._delta(event)
             case "reset":
                 return self._end_speech()  # what was said in vain stays a message of its own
             case "step":
@@ -89,11 +71,18 @@ class Run:
             case _:
                 return []
 
-    def _delta(self, data: Any) -> list[Event]:
-        step, attempt, text = int(data["step"]), int(data.get("attempt", 1)), str(data["text"])
-        identity, told = self._message_id(step, attempt), list[Event]()
-        if self.speech is None or self.speech.id != identity:
-            told = [*self._end_speech(), *self._begin_speech(identity, step)]
+    def _delta(self, event: StreamEvent) -> list[Event]:
+        data, text = event.data, str(event.data["text"])
+        identity = self._message_id(int(data["step"]), int(data.get("attempt", 1)))
+        if self.speech is not None and self.speech.of == identity:
+            fresh = self.speech.fresh(text, _end_of(event.id) - len(text))
+            if fresh is not None:
+                return [self._say(self.speech, fresh)] if fresh else []
+            identity = f"{self.speech.id}{AGAIN}"
+        return self._say_anew(identity, text)
+
+    def _say_anew(self, identity: str, text: str) -> list[Event]:
+        told = [*self._end_speech(), *self._begin_speech(identity)]
         assert self.speech is not None
         return [*told, self._say(self.speech, text)]
 
@@ -135,11 +124,14 @@ class Run:
         """What the agent says before its calls, as far as the client does not have it; and the message that it is."""
         told: list[Event] = []
         if self.speech is None and text:
-            told = self._begin_speech(self._message_id(step), step)
+            told = self._begin_speech(self._message_id(step))
         speech = self.speech
         if speech is None:
             return told, None
-        if rest := speech.rest(text):
+        rest = speech.rest(text)
+        if rest is None:  # the model was asked again, and says something else
+            told = self._say_anew(f"{speech.id}{AGAIN}", text)
+        elif rest:
             told.append(self._say(speech, rest))
         return [*told, *self._end_speech()], speech.id
 
@@ -184,13 +176,10 @@ class Run:
     def _reply(self, text: str) -> list[Event]:
         if self.speech is not None and (rest := self.speech.rest(text)) is not None:
             return [self._say(self.speech, rest)] if rest else []
-        told = self._end_speech()
-        if not text:
-            return told
-        step = self.speech.step if self.speech else 0
-        told += self._begin_speech(f"{self.turn.execution_id}.reply", step)
-        assert self.speech is not None
-        return [*told, self._say(self.speech, text)]
+        identity = f"{self.turn.execution_id}.reply"
+        if self.speech is not None and self.speech.of == identity:
+            identity = f"{self.speech.id}{AGAIN}"
+        return self._say_anew(identity, text) if text else self._end_speech()
 
     def _failed(self, error: ErrorReport) -> list[Event]:
         if error.code in CANCELLED:
@@ -221,13 +210,12 @@ class Run:
     def _message_id(self, step: int, attempt: int = 1) -> str:
         return f"{self.turn.execution_id}.{step}.{attempt}"
 
-    def _begin_speech(self, identity: str, step: int) -> list[Event]:
-        self.speech = Speech(identity, step)
+    def _begin_speech(self, identity: str) -> list[Event]:
+        self.speech = Speech(identity)
         return [{"type": "TEXT_MESSAGE_START", "messageId": identity, "role": "assistant"}]
 
     def _say(self, speech: Speech, text: str) -> Event:
-        speech.sent += len(text)
-        speech.text = None if speech.text is None else speech.text + text
+        speech.say(text)
         return {"type": "TEXT_MESSAGE_CONTENT", "messageId": speech.id, "delta": text}
 
     def _end_speech(self) -> list[Event]:
@@ -266,6 +254,11 @@ def _result(called: str, content: str) -> Event:
 def _execution(entry: str) -> str:
     """The execution that a step's id begins with."""
     return entry.partition(".")[0]
+
+
+def _end_of(identity: str) -> int:
+    """The position in a text at which a piece of it ends, from the id of its event."""
+    return int(identity.partition("+")[2].partition(".")[0])
 
 
 def _place(entry: str) -> tuple[int, int]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from caxton.api.agui.events import Event, Run, Speech
+from caxton.api.agui.events import Event, Run
+from caxton.api.agui.speech import Speech
 from caxton.api.services import Services
 from caxton.api.sse import STILL_HERE
 from caxton.domain.ids import Scope
@@ -36,7 +37,7 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a client has of a run. As the id of an event: `<event>~<more>~<message>~<sent>`."""
+    """What a client has of a run. As the id of an event: `<event>~<more>~<message>~<sent>~<mark>`."""
 
     event: str = ""
     """The last event of the turn's stream that has been told whole; BEGIN before the first one."""
@@ -46,20 +47,22 @@ class Place:
     """The message that is open."""
     sent: int = 0
     """Characters of it."""
+    mark: str = ""
+    """Their hash."""
 
     @classmethod
     def read(cls, text: str) -> "Place":
         """The place that an event's id names; the beginning for one that is none."""
-        event, more, message, sent = (*text.split("~"), "", "", "")[:4]
-        return cls(event, _number(more), message, _number(sent))
+        event, more, message, sent, mark = (*text.split("~"), "", "", "", "")[:5]
+        return cls(event, _number(more), message, _number(sent), mark)
 
     @classmethod
     def after(cls, event: str, more: int, speech: Speech | None) -> "Place":
         """The place behind an event, with what is open there."""
-        return cls(event, more, speech.id, speech.sent) if speech else cls(event, more)
+        return cls(event, more, speech.id, speech.sent, speech.mark) if speech else cls(event, more)
 
     def __str__(self) -> str:
-        return f"{self.event}~{self.more}~{self.message}~{self.sent}"
+        return f"{self.event}~{self.more}~{self.message}~{self.sent}~{self.mark}"
 
 
 class Telling:
@@ -83,7 +86,9 @@ class Telling:
             yield frame
         if self._run.ended:
             return
-        since = None if self._place.event == BEGIN else self._place.event
+        # From the step on: what the client has of the text behind it is seen from its hash, for it may be another text now.
+        step = self._place.event.partition("+")[0]
+        since = None if step in ("", BEGIN) else step
         watched = self._services.listening.watch(self._scope, self._run.turn.execution_id, since, silence=KEEP_ALIVE)
         async with aclosing(watched) as stream:
             async for event in stream:
@@ -116,7 +121,7 @@ class Telling:
 
     async def _tell(self, event: StreamEvent) -> list[str]:
         run, place = self._run, self._place
-        before = replace(run.speech) if run.speech else None
+        before = Place.after(place.event, 0, run.speech)
         told = await run.tell(event)
         if told or event.kind == "step":
             self._place = Place(event.id)
@@ -125,9 +130,10 @@ class Telling:
             if number == len(told):
                 here = Place.after(event.id, 0, run.speech)
             elif event.kind == "delta":  # text may come in other pieces when it comes again
-                here = Place(place.event, 0, each["messageId"] if each["type"] == "TEXT_MESSAGE_START" else "")
+                started = Speech(each["messageId"]) if each["type"] == "TEXT_MESSAGE_START" else None
+                here = Place.after(place.event, 0, started)
             else:
-                here = Place.after(place.event, number, before)
+                here = replace(before, more=number)
             frames.append(_frame(each, here))
         return frames[place.more :]
 
@@ -147,8 +153,7 @@ class Telling:
                 if entry.id == at:
                     break
         if place.message:
-            step = (*place.message.split("."), "")[1]
-            self._run.speech = Speech(place.message, _number(step), sent=place.sent, text=None)
+            self._run.speech = Speech(place.message, place.sent, place.mark)
         return True
 
 

@@ -85,7 +85,10 @@ class Told:
         def read(transaction: Transaction) -> list[Approval]:
             ids = [each.execution.id for each in transaction.executions_of_turn(self._scope, self._turn.execution_id)]
             found = transaction.approvals_of(self._scope, ids) if ids else []
-            return [self._shown(each) for each in found if each.state is ApprovalState.PENDING]
+            waiting = [each for each in found if each.state is ApprovalState.PENDING]
+            return [
+                self._shown(transaction.approval(self._scope, each.id) or each) for each in waiting
+            ]  # with its votes
 
         return await self._services.turns.records.read(read)
 
