@@ -63,6 +63,12 @@ def _say_what_is_sent(request: httpx.Request) -> None:
         request.headers.setdefault("Content-Type", "application/octet-stream" if blob else "application/x-ndjson")
 
 
+def _channel(port: int) -> dict[str, str]:
+    """Environment of a server whose channel "ci" is the stand-in."""
+    channel = {"url": f"http://127.0.0.1:{port}/hook", "secret": "env:HOOK_STANDARD"}
+    return {"CAXTON_CHANNELS": json.dumps({"ci": channel})}
+
+
 def start_server(
     data_dir: Path, *flags: str, env: dict[str, str] | None = None
 ) -> tuple[subprocess.Popen[bytes], RunningServer]:
@@ -145,7 +151,7 @@ def caxton_server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> I
             service = subprocess.Popen([sys.executable, provider.__file__, str(port)])
             (root / "stand-in.url").write_text(f"http://127.0.0.1:{port}")
             process, server = start_server(
-                data_dir, env={**provider.as_provider(port), **HOOK_SECRETS, **MANY_SCHEDULES}
+                data_dir, env={**provider.as_provider(port), **HOOK_SECRETS, **MANY_SCHEDULES, **_channel(port)}
             )
         else:
             server = running_server(data_dir)

@@ -331,7 +331,7 @@ def _rolls_out(
         return False
     rollouts.supersede(change.name, f"{after.spec.version} was deployed after it")
     component = transaction.component(deployment.scope, "agent", change.name)
-    plan = plan_of(after, deployment.request.strategy)
+    plan = plan_of(after, deployment.request.strategy, gate=deployment.request.gate)
     if plan is None or not isinstance(before, AgentVersion) or deployment.rollback_of is not None:
         return False
     if component is None or component.state != AgentState.RUNNING:

@@ -14,6 +14,11 @@ from caxton.workflows.rollout import LOOK_AT_ROLLOUT, RolloutInput, RolloutLook
 Notify = Callable[[Scope, str, Digest | None], Awaitable[None]]
 
 
+def look_of(rollout: Rollout) -> RolloutLook:
+    """What the rollout's workflow goes by."""
+    return RolloutLook(state=rollout.state, is_live=rollout.is_live, wait=rollout.wait, checks=rollout.waits_for_checks)
+
+
 @dataclass
 class RolloutActivities:
     """Looks at rollouts. `notify` tells an agent's workflow which version is live."""
@@ -40,4 +45,4 @@ class RolloutActivities:
             await self.notify(scope, rollout.agent, live)
             if self.apply_schedules is not None:
                 await self.apply_schedules(scope)
-        return RolloutLook(state=rollout.state, is_live=rollout.is_live, wait=rollout.plan.look_every)
+        return look_of(rollout)

@@ -15,7 +15,9 @@ from caxton.cli.output import ago, complain, emit, in_words, milliseconds, prose
 from caxton.cli.tables import table
 
 if TYPE_CHECKING:
+    from caxton.client import Caxton
     from caxton.views.agents import AgentView
+    from caxton.views.rollouts import RolloutView
     from caxton.views.statistics import Statistics
 
 app = new_app(help="List, show, start and stop agents.", no_args_is_help=True)
@@ -47,6 +49,7 @@ def list_agents() -> None:
     """List the agents that are deployed."""
     with connect() as caxton:
         agents = caxton.agents()
+        rollouts = {each.agent: each for each in _under_way(caxton)}
     if current().json:
         emit({"agents": agents})
         return
@@ -57,7 +60,7 @@ def list_agents() -> None:
     rows = [
         [
             agent.name,
-            agent.version,
+            f"{agent.version} → {rollouts[agent.name].candidate_version}" if agent.name in rollouts else agent.version,
             _state(agent),
             _model(agent),
             ", ".join(capability.name for capability in agent.capabilities),
@@ -71,15 +74,31 @@ def list_agents() -> None:
     warn_of_models(agents)
 
 
+def _under_way(caxton: "Caxton") -> "list[RolloutView]":
+    """Rollouts that are under way, for whoever may see them."""
+    from caxton.domain.errors import NotFound, NotPermitted
+
+    try:
+        return caxton.rollouts(live=True, limit=500)
+    except (NotFound, NotPermitted):  # an older server, another role
+        return []
+
+
 @app.command()
 def show(name: AgentName) -> None:
     """Show one agent: what it offers, what it uses, and its statistics."""
     with connect() as caxton:
         agent = caxton.agent(name)
+        rollout = next((each for each in _under_way(caxton) if each.agent == agent.name), None)
     if current().json:
-        emit(agent)
+        emit({**agent.model_dump(mode="json"), "rollout": rollout})
         return
     prose(f"{style(agent.name, 'bold')} {agent.version}  {_state(agent)}")
+    if rollout is not None:
+        from caxton.cli.rollouts import rollout_words
+
+        prose(f"  rollout: {rollout_words(rollout)}")
+        remark(f"  see: caxton rollout status {agent.name}")
     if agent.reason:
         prose(f"  {agent.reason}")
     if agent.suspended:

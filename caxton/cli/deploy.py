@@ -13,6 +13,7 @@ from caxton.cli.app import new_app
 from caxton.cli.changes import changes_lines, summary_text, versions, with_versions
 from caxton.cli.connection import connect
 from caxton.cli.errors import INTERRUPTED
+from caxton.cli.gates import await_gates, check_gates
 from caxton.cli.interrupts import told_if_interrupted
 from caxton.cli.invocation import current
 from caxton.cli.output import ago, complain, emit, is_terminal, plural, prose, remark, say, style
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from caxton.definitions.workspace import Workspace
     from caxton.domain.deployments import Bundle, Change, Deployment, DeploymentPlan
     from caxton.domain.rollouts import Strategy
+    from caxton.views.rollouts import RolloutView
 
 app = new_app()
 
@@ -47,9 +49,16 @@ def deploy(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="How new versions of agents go live: direct, blue_green or canary; as their files say if left out.",
+            help="How new versions of agents go live: direct, blue_green, canary or shadow; as their files say if left out.",
         ),
     ] = None,
+    gate: Annotated[
+        bool,
+        typer.Option(
+            "--gate",
+            help="Wait for the gates of new versions, and replay recorded turns where they name none; exit code 9: not passed.",
+        ),
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Deploy again whenever a file changes, until Ctrl-C.")] = False,
 ) -> None:
     """Deploy the workspace to the server: all of it or nothing. Only changed files are sent.
@@ -57,7 +66,7 @@ def deploy(
     It asks before it replaces a version that is newer than the one here, or that another folder or person deployed, and
     before it removes anything. Without a terminal it refuses; --yes confirms in advance.
     """
-    how = _How(dry_run=dry_run, prune=prune, yes=yes, message=message, strategy=_strategy(strategy))
+    how = _How(dry_run=dry_run, prune=prune, yes=yes, message=message, strategy=_strategy(strategy), gate=gate)
     if not watch:
         _deploy_folder(how)
         return
@@ -78,11 +87,12 @@ def _deploy_folder(how: "_How") -> None:
     folder = workspace_folder()  # before the server is asked: a new workspace says which one is meant there
     with connect() as caxton:
         workspace = read_workspace(folder, caxton, prune=how.prune)
-        deployed, was_interrupted = _deploy(caxton, workspace, workspace, how)
+        deployed, was_interrupted, rollouts = _deploy(caxton, workspace, workspace, how)
         if not how.dry_run:
             hand_in(caxton, workspace.folder)
         remember_server(caxton, workspace.folder, deployed)
         _too_late(was_interrupted)
+        check_gates(rollouts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,7 @@ class _How:
     yes: bool
     prune: bool = False
     strategy: "Strategy | None" = None
+    gate: bool = False
     command: str = "caxton deploy"
     """For hints."""
 
@@ -110,7 +121,7 @@ def _strategy(name: str | None) -> "Strategy | None":
     try:
         return None if name is None else Strategy(name.replace("-", "_"))
     except ValueError:
-        raise UsageError(f'there is no strategy "{name}"', "write direct, blue_green or canary") from None
+        raise UsageError(f'there is no strategy "{name}"', "write direct, blue_green, canary or shadow") from None
 
 
 def deploy_tool(folder: "Path", *, dry_run: bool, yes: bool, message: str) -> None:
@@ -121,19 +132,19 @@ def deploy_tool(folder: "Path", *, dry_run: bool, yes: bool, message: str) -> No
     around = workspace_around(folder) or tool
     with connect() as caxton:
         how = _How(dry_run=dry_run, yes=yes, message=message, command=f"caxton tool deploy {folder}")
-        deployed, was_interrupted = _deploy(caxton, tool, around, how)
+        deployed, was_interrupted, _ = _deploy(caxton, tool, around, how)
         remember_server(caxton, around.folder, deployed)
         _too_late(was_interrupted)
 
 
 def _deploy(
     caxton: "Caxton", workspace: "Workspace", around: "Workspace", how: _How
-) -> tuple[dict[str, str | None], bool]:
+) -> "tuple[dict[str, str | None], bool, list[RolloutView]]":
     """Deploys all of `workspace`, which is, or is a part of, the workspace `around`.
 
     Returns:
-        By which deployment each component is live (see :func:`caxton.cli.precautions.deployed_from_here`), and whether Ctrl-C
-        came too late to keep it from happening.
+        By which deployment each component is live (see :func:`caxton.cli.precautions.deployed_from_here`), whether Ctrl-C
+        came too late to keep it from happening, and rollouts whose gates were waited for.
     """
     from caxton.cli.precautions import concerns, consent, deployed_from_here, is_from, source_of
     from caxton.cli.state import recall
@@ -145,7 +156,7 @@ def _deploy(
     started = time.perf_counter()
     bundles, source = workspace.bundles, source_of(around)
     request = DeploymentRequest(
-        bundles=bundles, prune=how.prune, message=how.message, source=source, strategy=how.strategy
+        bundles=bundles, prune=how.prune, message=how.message, source=source, strategy=how.strategy, gate=how.gate
     )
     plan = caxton.plan(request)
     changes = with_versions(plan.changes, workspace)
@@ -158,7 +169,7 @@ def _deploy(
         left = [each for each in changes if each.action == "unchanged" and (each.kind, each.name) not in here]
         gone = [each.name for each in left if is_from(each, source, state)]
         _show_plan(changes, dry_run=how.dry_run, plan=plan, left=[each.name for each in left], gone=gone, found=found)
-        return ({} if how.dry_run else deployed_from_here(bundles, changes, None)), False
+        return ({} if how.dry_run else deployed_from_here(bundles, changes, None)), False, []
     consent(changes, found, yes=how.yes, command=f"{how.command}{' --prune' if how.prune else ''}")
     if not current().json:
         total = len({(bundle.kind, bundle.name) for bundle in bundles} | {(each.kind, each.name) for each in changed})
@@ -167,9 +178,12 @@ def _deploy(
         _upload(caxton, workspace, plan)
     deployment, was_interrupted = interrupts.deploy(caxton, request)
     seconds = time.perf_counter() - started
-    _show_result(with_versions(deployment.changes, workspace), deployment, seconds, workspace)
+    rollouts = await_gates(caxton, deployment.changes) if how.gate and current().json else []
+    _show_result(with_versions(deployment.changes, workspace), deployment, seconds, workspace, rollouts)
     _warn_of_models(caxton, deployment.changes)
-    return deployed_from_here(bundles, deployment.changes, deployment.id), was_interrupted
+    if how.gate and not current().json:
+        rollouts = await_gates(caxton, deployment.changes)
+    return deployed_from_here(bundles, deployment.changes, deployment.id), was_interrupted, rollouts
 
 
 def _too_late(was_interrupted: bool) -> None:
@@ -334,9 +348,16 @@ def _upload(caxton: "Caxton", workspace: "Workspace", plan: "DeploymentPlan") ->
         caxton.put_blob(digest, content)
 
 
-def _show_result(changes: "Sequence[Change]", deployment: "Deployment", seconds: float, workspace: "Workspace") -> None:
+def _show_result(
+    changes: "Sequence[Change]",
+    deployment: "Deployment",
+    seconds: float,
+    workspace: "Workspace",
+    rollouts: "Sequence[RolloutView]",
+) -> None:
     if current().json:
-        emit({**deployment.model_dump(mode="json"), "seconds": round(seconds, 3)})
+        told = {"rollouts": rollouts} if rollouts else {}
+        emit({**deployment.model_dump(mode="json"), "seconds": round(seconds, 3), **told})
         return
     rows = [
         [

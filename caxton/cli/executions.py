@@ -113,7 +113,8 @@ def chosen(caxton: "Caxton", execution_id: str | None, *, last: bool) -> str:
         return execution_id
     events, _ = caxton.event_page(order="newest", limit=_SEARCHED, type=["execution_triggered"])
     for event in events:
-        if event.execution_id and not event.payload.get("parent_id"):
+        is_rehearsal = event.channel_type == "rehearsal"  # nobody asked for it
+        if event.execution_id and not event.payload.get("parent_id") and not is_rehearsal:
             return event.execution_id
     raise NotFound("there was no turn in this workspace yet", 'ask for something: caxton ask CAPABILITY "…"')
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from caxton.definitions.workspace import Workspace
     from caxton.domain.deployments import Bundle, Change
 
+OR = "|"
+"""Between the deployments of which one or the other made a component live."""
+
 MOST_NAMED = 5
 """Agents and tools that an error names; the rest is a number."""
 
@@ -77,7 +80,7 @@ def _reason(change: "Change", source: DeploymentSource, state: "ServerState | No
     if change.before and change.after and version_key(change.after) < version_key(change.before):
         return f"{change.before} on the server is newer than {change.after} here"
     seen = state.deployed.get(f"{change.kind}/{change.name}") if state else None
-    if seen is not None and change.deployment_id not in (None, seen):
+    if seen is not None and change.deployment_id not in (None, *seen.split(OR)):
         return f"changed on the server {ago(change.last_deployed)}, after the last deployment from here"
     return None
 
@@ -136,6 +139,8 @@ def deployed_from_here(
 ) -> dict[str, str | None]:
     """The deployment by which each component of this folder is live now, by "kind/name"; None for what was removed.
 
+    Of a new version that is on its way it is that deployment, or the one before: both are from here.
+
     Args:
         bundles: what is in the folder.
         changes: of the plan, or of the deployment that was made.
@@ -147,6 +152,8 @@ def deployed_from_here(
         key = f"{change.kind}/{change.name}"
         if change.action == "deleted":
             found[key] = None
+        elif (change.kind, change.name) in here and change.rollout is not None:
+            found[key] = OR.join(each for each in (change.deployment_id, deployment_id) if each)
         elif (change.kind, change.name) in here:
             found[key] = change.deployment_id if change.action == "unchanged" else deployment_id
     return found

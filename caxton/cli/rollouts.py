@@ -9,12 +9,13 @@ from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent
 from caxton.cli.connection import connect
 from caxton.cli.invocation import current
-from caxton.cli.output import ago, emit, in_words, is_terminal, plural, prose, remark, say, style
+from caxton.cli.output import ago, emit, in_words, is_terminal, milliseconds, plain, plural, prose, remark, say, style
 from caxton.cli.tables import table
 from caxton.domain.quantities import format_duration
 
 if TYPE_CHECKING:
     from caxton.client import Caxton
+    from caxton.domain.gates import GateResult
     from caxton.domain.rollouts import Command
     from caxton.views.rollouts import RolloutView
 
@@ -27,6 +28,10 @@ POLL_INTERVAL = 2.0
 """Seconds between looks with --watch."""
 
 _BAR = 20
+
+_DIFFERENCES = 10
+"""Of a gate that a terminal shows."""
+
 _COLOURS = {"good": "green", "bad": "red", "inconclusive": "yellow"}
 
 
@@ -115,7 +120,7 @@ def _tell(agent: str, command: "Command", reason: str, *, full: bool = False) ->
     if current().json:
         emit(found)
         return
-    _show(found)
+    show_rollout(found)
 
 
 def _show_all(found: "list[RolloutView]") -> None:
@@ -129,16 +134,19 @@ def _show_all(found: "list[RolloutView]") -> None:
     for number, each in enumerate(found):
         if number:
             say()
-        _show(each)
+        show_rollout(each)
 
 
-def _show(rollout: "RolloutView") -> None:
+def show_rollout(rollout: "RolloutView") -> None:
+    """Shows how a rollout stands."""
     title = f"{style(rollout.agent, 'bold')} {rollout.stable_version} → {rollout.candidate_version}"
     say(f"{title}  {_kind(rollout)}, {in_words(str(rollout.state))}")
     if rollout.reason:
         prose(f"  {rollout.reason}")
     if rollout.is_live and rollout.percent is not None:
         number, stage = rollout.stage + 1, rollout.stages[min(rollout.stage, len(rollout.stages) - 1)]
+        if rollout.asks:
+            prose(f"  waits for a webhook: {rollout.asks}")
         say(f"  {_bar(rollout.percent)} {rollout.percent:g} % of new conversations")
         least = f", at least {format_duration(stage.duration)}" if stage.duration else ""
         say(f"  stage {number} of {len(rollout.stages)}, began {ago(rollout.stage_began_at)}{least}")
@@ -156,11 +164,40 @@ def _show(rollout: "RolloutView") -> None:
         ]
         for line in table(rows, ["bad", rollout.stable_version, rollout.candidate_version, "verdict"], indent="  "):
             say(line)
-    elif rollout.is_live:
+    elif rollout.is_live and rollout.percent:
         need = rollout.stages[min(rollout.stage, len(rollout.stages) - 1)].sample
         prose(f"  nothing to compare yet: each version needs {plural(need, 'message')}")
+    for gate in rollout.gates:
+        _show_gate(gate)
     for line in _next(rollout):
         remark(line)
+
+
+def rollout_words(rollout: "RolloutView") -> str:
+    """How a rollout that is under way stands, in one line."""
+    share = f", {rollout.percent:g} % of new conversations" if rollout.percent else ""
+    versions = f"{rollout.stable_version} → {rollout.candidate_version}"
+    return f"{versions}  {_kind(rollout)}, {in_words(str(rollout.state))}{share}"
+
+
+def _show_gate(gate: "GateResult") -> None:
+    """How a gate stands, with the turns that differ."""
+    mark = {"passed": style("✓", "green"), "failed": style("✗", "red")}.get(str(gate.state), style("·", "dim"))
+    counted = f", {plural(gate.compared, 'turn')} of {gate.turns} compared" if gate.turns else ""
+    why = f": {gate.reason}" if gate.reason else f": {gate.differ} differ" if gate.compared else ""
+    what = "shadow" if gate.name == "shadow" else f"gate {gate.name} ({gate.at or gate.kind})"
+    prose(f"  {mark} {what}, {gate.state}{counted}{why}")
+    for each in gate.differences[:_DIFFERENCES]:
+        prose(f"      {each.source} → {each.execution or '?'}  {each.rule}: {plain(each.text)}")
+    if len(gate.differences) > _DIFFERENCES:
+        prose(f"      and {len(gate.differences) - _DIFFERENCES} more: caxton rollout status --json")
+    if gate.compared:
+        before, after = gate.recorded, gate.candidate
+        cost = f", ${before.cost_usd:.4f} → ${after.cost_usd:.4f}" if before.cost_usd or after.cost_usd else ""
+        models = f"{milliseconds(before.latency_ms)} → {milliseconds(after.latency_ms)} of models"
+        say(style(f"      {models}, {before.tokens:,} → {after.tokens:,} tokens{cost}", "dim"))
+    if gate.approval_id and str(gate.state) == "waiting":
+        remark(f"Decide: caxton approvals grant {gate.approval_id}")
 
 
 def _kind(rollout: "RolloutView") -> str:
@@ -169,7 +206,7 @@ def _kind(rollout: "RolloutView") -> str:
 
 def _bar(percent: float) -> str:
     """The share as a picture."""
-    filled = max(1, round(percent / 100 * _BAR))
+    filled = max(1, round(percent / 100 * _BAR)) if percent else 0
     full, empty = ("█", "░") if is_terminal() else ("#", ".")
     return full * filled + empty * (_BAR - filled)
 
@@ -177,6 +214,7 @@ def _bar(percent: float) -> str:
 def _next(rollout: "RolloutView") -> list[str]:
     name = rollout.agent
     return {
+        "Gating": [f"Follow: caxton rollout status {name} --watch", f"Stop it: caxton rollout abort {name}"],
         "Progressing": [f"Follow: caxton rollout status {name} --watch", f"Stop it: caxton rollout abort {name}"],
         "Paused": [f"Go on: caxton rollout promote {name}", f"Stop it: caxton rollout abort {name}"],
         "Promoted": [f"Take it back: caxton rollout undo {name}"],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from caxton.definitions.workspace import Workspace
     from caxton.domain.deployments import Change
     from caxton.views.breakers import BreakerView
+    from caxton.views.rollouts import RolloutView
     from caxton.views.system import QueueList
 
 app = new_app()
@@ -37,6 +38,7 @@ def status() -> None:
     state: ServerState | None = None
     queues: QueueList | None = None
     breakers: list[BreakerView] = []
+    rollouts: list[RolloutView] = []
     with connect(patience=0) as caxton:
         workspace = load_against(folder, caxton)
         try:
@@ -46,16 +48,18 @@ def status() -> None:
             with suppress(NotPermitted, NotFound):  # another role, an older server
                 queues = caxton.queues()
                 breakers = [each for each in caxton.breakers() if each.state != "Closed"]
+                rollouts = caxton.rollouts(live=True)
         except ServerUnreachable as error:
             state = _remembered(workspace, caxton.connection, error)
             changes = _compared(workspace, state)
     changes = _without_broken(with_versions(changes, workspace), workspace)
     if current().json:
-        emit(_as_json(changes, workspace, state, queues, breakers))
+        emit({**_as_json(changes, workspace, state, queues, breakers), "rollouts": rollouts})
     else:
         _show(changes, workspace, state, caxton.connection)
         _show_queues(queues)
         _show_breakers(breakers)
+        _show_rollouts(rollouts)
 
 
 def _remembered(workspace: "Workspace", connection: "Connection", error: Exception) -> "ServerState":
@@ -161,6 +165,19 @@ def _show_breakers(breakers: "list[BreakerView]") -> None:
     say("What keeps failing rests")
     for line in table(breaker_rows(breakers), indent="  "):
         say(line)
+
+
+def _show_rollouts(rollouts: "list[RolloutView]") -> None:
+    """New versions that are on their way; nothing where none is."""
+    if not rollouts:
+        return
+    from caxton.cli.rollouts import rollout_words
+
+    say()
+    say("New versions on their way")
+    for line in table([[each.agent, rollout_words(each)] for each in rollouts], indent="  "):
+        say(line)
+    remark(style("See: caxton rollout status", "dim"))
 
 
 def _as_json(

@@ -27,6 +27,8 @@ class Release:
     """Live versions of agents that are modified."""
     strategy: Strategy | None = None
     """How new versions go live, whatever their files say."""
+    gate: bool = False
+    """Whether recorded turns are replayed first."""
 
     @property
     def contents(self) -> list[Digest]:
@@ -71,4 +73,4 @@ def read_release(transaction: Transaction, scope: Scope, request: DeploymentRequ
     tools = transaction.tool_versions(scope, [c.digest for c in kept if c.kind == "tool"])
     replaced = [components[key].digest for key, action in actions.items() if action == "modified" and key[0] == "agent"]
     modified = {version.name: version for version in transaction.agent_versions(scope, replaced).values()}
-    return Release(before, changed, kept, changes, agents, tools, modified, request.strategy)
+    return Release(before, changed, kept, changes, agents, tools, modified, request.strategy, request.gate)

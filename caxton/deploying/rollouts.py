@@ -13,6 +13,7 @@ from caxton.domain.deployments import DeploymentState
 from caxton.domain.errors import Hint, InvalidState
 from caxton.domain.events import SYSTEM, Payload
 from caxton.domain.events.deployments import VersionRolledBack, VersionUpgraded
+from caxton.domain.events.governance import ApprovalWithdrawn
 from caxton.domain.events.origin import Origin
 from caxton.domain.events.rollouts import (
     RolloutAdvanced,
@@ -25,7 +26,9 @@ from caxton.domain.events.rollouts import (
     RolloutStarted,
     RolloutSuperseded,
 )
-from caxton.domain.ids import DeploymentId, Digest, Scope, derived_id, new_id
+from caxton.domain.gates import DEFAULT_GATE
+from caxton.domain.governance import ApprovalState
+from caxton.domain.ids import DeploymentId, Digest, ExecutionId, Scope, derived_id, new_id
 from caxton.domain.records import Transaction
 from caxton.domain.rollouts import (
     UNDO_WITHIN,
@@ -42,13 +45,19 @@ from caxton.domain.rollouts import (
 from caxton.recording import journal
 
 
-def plan_of(version: AgentVersion, wanted: Strategy | None) -> RolloutPlan | None:
+def plan_of(version: AgentVersion, wanted: Strategy | None, *, gate: bool = False) -> RolloutPlan | None:
     """How a new version of an agent goes live: as its file says, or by the strategy that the deployment asks for; None at
-    once."""
+    once. With `gate` recorded turns are replayed first, if the file names no gate."""
     plan = version.spec.rollout
     if wanted is not None:
         plan = (plan or RolloutPlan()).model_copy(update={"strategy": wanted})
-    return None if plan is None or plan.strategy is Strategy.DIRECT else plan
+    if gate and (plan is None or not any(each.is_before for each in plan.gates)):
+        plan = plan or RolloutPlan(strategy=Strategy.DIRECT)
+        plan = plan.model_copy(update={"gates": [DEFAULT_GATE, *plan.gates]})
+    if plan is None:
+        return None
+    is_gated = any(each.is_before for each in plan.gates)
+    return None if plan.strategy is Strategy.DIRECT and not is_gated else plan
 
 
 class Rollouts:
@@ -81,7 +90,7 @@ class Rollouts:
             actor=self.actor,
             began_at=self.now,
             stage_began_at=self.now,
-        )
+        ).begun(self.now)
         self._put(rollout)
         self._tell(rollout, _started(rollout))
         return rollout
@@ -90,12 +99,12 @@ class Rollouts:
         """Ends a rollout of `agent` that is under way, for something else happens to the agent."""
         for rollout in self.transaction.rollouts(self.scope, agent, live=True, limit=1):
             self._put(rollout.changed(RolloutState.SUPERSEDED, reason, self.now))
-            self._tell(rollout, _fact(RolloutSuperseded, rollout, reason=reason))
+            self._tell(rollout, fact(RolloutSuperseded, rollout, reason=reason))
 
     def look(self, rollout: Rollout) -> Rollout:
         """Counts what has happened since the last look, and does what follows from it."""
-        if not rollout.is_live:
-            return rollout
+        if not rollout.is_live or rollout.share == 0:
+            return rollout  # while it gets no traffic, there is nothing to compare
         verdict = rollout.verdict
         found = rollout.after(count(rollout, self.transaction.take_outcomes(self.scope, rollout.id)), self.now)
         if found.verdict is not verdict:
@@ -105,6 +114,10 @@ class Rollouts:
             case Decision.WAIT:
                 self.transaction.put_rollout(found)
                 return found
+            case Decision.GO_ON if moment := found.confirms:
+                asking = found.model_copy(update={"asks": moment, "asked_at": found.asked_at or self.now})
+                self.transaction.put_rollout(asking)
+                return asking
             case Decision.GO_ON:
                 return self._go_on(found, why)
             case Decision.PAUSE:
@@ -112,7 +125,7 @@ class Rollouts:
             case Decision.EXTEND:
                 extended = found.model_copy(update={"extended": found.extended + 1})
                 self.transaction.put_rollout(extended)
-                self._tell(found, _fact(RolloutExtended, found, reason=why))
+                self._tell(found, fact(RolloutExtended, found, reason=why))
                 return extended
             case Decision.ROLLBACK:
                 return self._roll_back(found, why)
@@ -130,9 +143,11 @@ class Rollouts:
             case "resume":
                 resumed = rollout.at(rollout.stage, self.now)
                 self._put(resumed)
-                self._tell(rollout, _fact(RolloutResumed, rollout))
+                self._tell(rollout, fact(RolloutResumed, rollout))
                 return resumed
             case "promote":
+                if rollout.is_gating and not full:
+                    return self._begin_traffic(rollout, reason)
                 return self._promote(rollout, reason) if full else self._go_on(rollout, reason)
             case "abort":
                 return self._roll_back(rollout, reason)
@@ -147,28 +162,37 @@ class Rollouts:
             return self._promote(rollout, why)
         found = rollout.at(stage, self.now)
         self._put(found)
-        advanced = _fact(RolloutAdvanced, rollout, stage=stage + 1, percent=found.at_stage.percent, reason=why)
+        advanced = fact(RolloutAdvanced, rollout, stage=stage + 1, percent=found.share, reason=why)
         self._tell(rollout, advanced)
+        return found
+
+    def _begin_traffic(self, rollout: Rollout, why: str) -> Rollout:
+        """Behind its gates: the first stage, or all of the traffic."""
+        if rollout.plan.strategy is Strategy.DIRECT:
+            return self._promote(rollout, why)
+        found = rollout.at(0, self.now)
+        self._put(found)
+        self._tell(rollout, fact(RolloutAdvanced, rollout, stage=1, percent=found.share, reason=why))
         return found
 
     def _pause(self, rollout: Rollout, why: str) -> Rollout:
         found = rollout.changed(RolloutState.PAUSED, why, self.now)
         self._put(found)
-        self._tell(rollout, _fact(RolloutPaused, rollout, reason=why))
+        self._tell(rollout, fact(RolloutPaused, rollout, reason=why))
         return found
 
     def _promote(self, rollout: Rollout, why: str) -> Rollout:
         found = rollout.changed(RolloutState.PROMOTED, why, self.now)
         self._make_live(rollout, rollout.stable, rollout.candidate)
         self._put(found)
-        self._tell(rollout, _fact(RolloutPromoted, rollout, reason=why))
+        self._tell(rollout, fact(RolloutPromoted, rollout, reason=why))
         return found
 
     def _roll_back(self, rollout: Rollout, why: str) -> Rollout:
         found = rollout.changed(RolloutState.ROLLED_BACK, why, self.now)
         self._put(found)
         self._undeploy(rollout)
-        self._tell(rollout, _fact(RolloutRolledBack, rollout, reason=why))
+        self._tell(rollout, fact(RolloutRolledBack, rollout, reason=why))
         return found
 
     def _retry(self, rollout: Rollout) -> Rollout:
@@ -197,7 +221,7 @@ class Rollouts:
         self._make_live(rollout, rollout.candidate, rollout.stable)
         self._put(found)
         self._undeploy(rollout)
-        self._tell(rollout, _fact(RolloutRolledBack, rollout, reason=why))
+        self._tell(rollout, fact(RolloutRolledBack, rollout, reason=why))
         return found
 
     def _check_still(self, rollout: Rollout, digest: Digest) -> None:
@@ -253,7 +277,7 @@ class Rollouts:
 
     def _judged(self, rollout: Rollout) -> None:
         errors = rollout.comparisons[Metric.ERRORS]
-        judged = _fact(
+        judged = fact(
             RolloutJudged,
             rollout,
             verdict=rollout.verdict,
@@ -268,8 +292,18 @@ class Rollouts:
     def _put(self, rollout: Rollout) -> None:
         if not rollout.is_live:
             self.transaction.take_outcomes(self.scope, rollout.id)  # nobody will count them
+            self._withdraw(rollout)
         self.transaction.put_rollout(rollout)
         self.transaction.bump_generation(self.scope)
+
+    def _withdraw(self, rollout: Rollout) -> None:
+        """Takes back what a person was asked: nothing waits for the answer any more."""
+        for approval in self.transaction.approvals_of(self.scope, [ExecutionId(rollout.id)]):
+            if approval.state is ApprovalState.PENDING and self.transaction.decide_approval(
+                self.scope, approval.id, ApprovalState.WITHDRAWN, SYSTEM, ""
+            ):
+                told = ApprovalWithdrawn(approval_id=approval.id, action_type=approval.action_type, name=approval.name)
+                self._tell(rollout, told)
 
     def _tell(self, rollout: Rollout, payload: Payload) -> None:
         event = journal.note(
@@ -285,7 +319,8 @@ class Rollouts:
         self.transaction.add_events(self.scope, [event])
 
 
-def _fact(model: type[Payload], rollout: Rollout, **facts: object) -> Payload:
+def fact(model: type[Payload], rollout: Rollout, **facts: object) -> Payload:
+    """An event of a rollout."""
     return model.model_validate({"rollout": rollout.id, "candidate": rollout.candidate_version, **facts})
 
 
@@ -295,7 +330,7 @@ def _started(rollout: Rollout) -> RolloutStarted:
         candidate=rollout.candidate_version,
         strategy=rollout.plan.strategy,
         stable=rollout.stable_version,
-        percent=rollout.at_stage.percent,
+        percent=rollout.share,
         candidate_digest=rollout.candidate,
         stable_digest=rollout.stable,
     )

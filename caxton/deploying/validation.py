@@ -198,7 +198,7 @@ def _names(tools: dict[str, Sequence[ToolFunction] | None]) -> dict[str, list[st
 def _check_rollout(agent: AgentSource, release: Release) -> list[Problem]:
     """A candidate that offers something else than the live version could not share its traffic."""
     live = release.replaced_agents.get(agent.version.name)
-    plan = plan_of(agent.version, release.strategy)
+    plan = plan_of(agent.version, release.strategy, gate=release.gate)
     if live is None or plan is None:
         return []
     before, after = ({c.name for c in each.spec.capabilities} for each in (live, agent.version))
@@ -239,7 +239,7 @@ async def _check_module(scope: Scope, agent: AgentSource, sandbox: Sandbox) -> l
 
 
 def _check_channels(agent: AgentSource, channels: Collection[str]) -> list[Problem]:
-    """An escalation to a channel that the server does not have would tell nobody."""
+    """A channel that the server does not have would tell nobody, and confirm nothing."""
     problems: list[Problem] = []
     for number, capability in enumerate(agent.version.spec.capabilities):
         level = capability.sla
@@ -247,17 +247,25 @@ def _check_channels(agent: AgentSource, channels: Collection[str]) -> list[Probl
             continue
         wanted = [(("pressure_notify",), level.pressure_notify)] if level.pressure_notify else []
         wanted += [(("escalation", n, "notify"), step.notify) for n, step in enumerate(level.escalation)]
-        for where, name in wanted:
-            if name not in channels:
-                known = f"it has {', '.join(sorted(channels))}" if channels else "it has none"
-                problems.append(
-                    agent.problem(
-                        ("capabilities", number, "sla", *where),
-                        f'the server has no channel "{name}" ({known})',
-                        f"add [channels.{name}] with a url to the server's caxton.toml",
-                    )
-                )
+        problems += [
+            _no_channel(agent, ("capabilities", number, "sla", *where), name, channels)
+            for where, name in wanted
+            if name not in channels
+        ]
+    plan = agent.version.spec.rollout
+    for number, gate in enumerate(plan.gates if plan else ()):
+        if gate.channel is not None and gate.channel not in channels:
+            problems.append(_no_channel(agent, ("rollout", "gates", number, "channel"), gate.channel, channels))
     return problems
+
+
+def _no_channel(agent: AgentSource, place: tuple[str | int, ...], name: str, channels: Collection[str]) -> Problem:
+    known = f"it has {', '.join(sorted(channels))}" if channels else "it has none"
+    return agent.problem(
+        place,
+        f'the server has no channel "{name}" ({known})',
+        f"add [channels.{name}] with a url to the server's caxton.toml",
+    )
 
 
 def _check_secrets(scope: Scope, agent: AgentSource, hook_secrets: HookSecrets | None) -> list[Problem]:

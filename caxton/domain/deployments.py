@@ -133,6 +133,8 @@ class DeploymentRequest(BaseModel):
     source: DeploymentSource | None = None
     strategy: Strategy | None = None
     """How new versions of agents go live, whatever their files say."""
+    gate: bool = False
+    """Whether recorded turns are replayed against new versions first, where their files name no gate."""
 
 
 class GivenDeployment(BaseModel):
@@ -147,7 +149,9 @@ class GivenDeployment(BaseModel):
     source: DeploymentSource | None = None
     """The folder that it comes from: plans tell of each agent and tool where it was deployed from."""
     strategy: Strategy | None = None
-    """How new versions of agents go live (direct, blue_green, canary), whatever `[rollout]` in their files says."""
+    """How new versions of agents go live (direct, blue_green, canary, shadow), whatever `[rollout]` in their files says."""
+    gate: bool = False
+    """Replay recorded turns against new versions of agents before they go live, where their files name no gate."""
 
     @property
     def request(self) -> DeploymentRequest:
@@ -158,6 +162,7 @@ class GivenDeployment(BaseModel):
             message=self.message,
             source=self.source,
             strategy=self.strategy,
+            gate=self.gate,
         )
 
 

@@ -263,6 +263,8 @@ class Plan(BaseModel):
     pool: str = "default"
     rollout: str | None = None
     """The rollout that it is counted for."""
+    rehearses: ExecutionId | None = None
+    """The execution whose record answers its calls, in a rehearsal: no tool runs, and nobody is asked."""
 
 
 class Ending(BaseModel):

@@ -41,8 +41,15 @@ class Fork(BaseModel):
     """The version that goes on."""
     actor: str
     """Who forked it."""
+    rehearsal: str | None = None
+    """The rollout for which another version answers the same request: nobody gets the reply, and no tool runs."""
     earlier: Earlier | None = None
     """None where the request stood alone."""
+
+    @property
+    def rehearses(self) -> ExecutionId | None:
+        """The execution whose request is answered in a rehearsal; None where what is done is meant."""
+        return self.execution_id if self.rehearsal is not None else None
 
 
 class HandedOver(BaseModel):

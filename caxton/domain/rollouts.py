@@ -3,24 +3,34 @@
 import hashlib
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict
 
 from caxton.domain.errors import Hint, InvalidState, NotFound
+from caxton.domain.gates import Gate, GateKind, GateResult, GateState, Moment
 from caxton.domain.ids import ConversationId, DeploymentId, Digest, Scope
 from caxton.domain.lifecycle import StateMachine
-from caxton.domain.quantities import Seconds, format_duration, one_of
+from caxton.domain.quantities import format_duration
+from caxton.domain.rollout_plans import (
+    SHADOW,
+    Metric,
+    OnBad,
+    OnInconclusive,
+    RolloutPlan,
+    Stage,
+    Strategy,
+)
 from caxton.domain.verdicts import Comparison, Counted, Verdict
-
-MOST_STAGES = 20
 
 MOST_ROLLOUTS = 20_000
 """Under way at the same time in a workspace: one an agent."""
 
-LONGEST_STAGE = 30 * 86_400.0
-"""Seconds."""
+PAUSED_LOOK = 60.0
+"""Seconds between looks at a paused rollout: what its messages came to does not pile up."""
+
+GATE_LOOK = 1.0
+"""Seconds between looks at one whose candidate answers recorded turns."""
 
 UNDO_WITHIN = timedelta(hours=1)
 """How long after its promotion a rollout can be undone with one command."""
@@ -29,157 +39,11 @@ ALPHA = 0.05
 """How often a candidate that is no worse may be called bad, over the whole of a rollout and all its metrics."""
 
 
-class Strategy(StrEnum):
-    """How a new version gets its traffic."""
-
-    DIRECT = "direct"
-    """All of it, at once."""
-    BLUE_GREEN = "blue_green"
-    """All new conversations at once; the old version is kept, and is back with one command."""
-    CANARY = "canary"
-    """In stages."""
-
-
-class Metric(StrEnum):
-    """Which bad events are counted."""
-
-    ERRORS = "errors"
-    """Failures for reasons of the agent's own."""
-    SLOW = "slow"
-    """Replies later than `slow_after`."""
-    TOKENS = "tokens"
-    """Replies that used more than `tokens_above`."""
-
-
-class OnBad(StrEnum):
-    """What happens to a candidate that is worse."""
-
-    ROLLBACK = "rollback"
-    PAUSE = "pause"
-
-
-class OnInconclusive(StrEnum):
-    """What happens when a stage has had its longest time and there is not enough to tell."""
-
-    PAUSE = "pause"
-    EXTEND = "extend"
-    PROMOTE = "promote"
-
-
-class AfterAbort(StrEnum):
-    """What becomes of conversations that began with a candidate that was rolled back."""
-
-    FINISH = "finish"
-    """They stay with it to their end."""
-    MOVE = "move"
-    """Their next message goes to the version that is live."""
-
-
-class Stage(BaseModel):
-    """One stage of a canary."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    percent: float = Field(gt=0, le=100, description="Share of new conversations that the candidate gets.")
-    duration: Seconds = Field(
-        default=0.0, ge=0, le=LONGEST_STAGE, description='How long the stage lasts at least, such as "10m".'
-    )
-    sample: int = Field(
-        default=20, ge=1, le=1_000_000, description="Messages that each version must have had before it goes on."
-    )
-
-
-STAGES = (
-    Stage(percent=5, duration=600, sample=20),
-    Stage(percent=25, duration=600, sample=50),
-    Stage(percent=50, duration=600, sample=100),
-)
-
-
-class RolloutPlan(BaseModel):
-    """`[rollout]`: how a new version of the agent goes live."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    strategy: Annotated[Strategy, one_of(Strategy)] = Field(
-        default=Strategy.CANARY, description="direct, blue_green or canary."
-    )
-    stages: list[Stage] = Field(
-        default=list(STAGES), min_length=1, max_length=MOST_STAGES, description="Of a canary; shares rise."
-    )
-    slow_after: Seconds | None = Field(
-        default=None, gt=0, description="Compares how many replies come later than this; left out: not compared."
-    )
-    tokens_above: int | None = Field(
-        default=None, gt=0, description="Compares how many replies use more tokens than this; left out: not compared."
-    )
-    tolerance: float = Field(
-        default=0.05,
-        ge=0,
-        le=1,
-        description="By how much the candidate's share of bad replies may lie above the stable version's, to go on.",
-    )
-    longest: Seconds = Field(
-        default=86_400.0,
-        gt=0,
-        le=LONGEST_STAGE,
-        description="How long a stage may stay without enough messages to tell.",
-    )
-    look_every: Seconds = Field(
-        default=10.0, ge=0.2, le=600, description="How often the versions are compared, and something is done about it."
-    )
-    on_bad: Annotated[OnBad, one_of(OnBad)] = Field(
-        default=OnBad.ROLLBACK, description="When the candidate is worse: rollback or pause."
-    )
-    on_inconclusive: Annotated[OnInconclusive, one_of(OnInconclusive)] = Field(
-        default=OnInconclusive.PAUSE, description="After `longest` without enough to tell: pause, extend or promote."
-    )
-    after_abort: Annotated[AfterAbort, one_of(AfterAbort)] = Field(
-        default=AfterAbort.FINISH,
-        description="Conversations of a candidate that was rolled back: finish (with it) or move (to the live version).",
-    )
-    keep: Seconds = Field(
-        default=3_600.0,
-        ge=0,
-        le=LONGEST_STAGE,
-        description="blue_green: how long the old version is kept for a way back.",
-    )
-
-    @model_validator(mode="after")
-    def _shares_rise(self) -> Self:
-        shares = [stage.percent for stage in self.stages]
-        if any(later <= earlier for earlier, later in pairwise(shares)):
-            raise ValueError("each stage needs a larger `percent` than the one before it")
-        if shares[-1] == 100 and self.strategy is Strategy.CANARY:
-            raise ValueError(
-                "the last stage ends with all of the traffic by itself: give it less than 100, so that there is "
-                "something to compare with"
-            )
-        if any(stage.duration > self.longest for stage in self.stages):
-            raise ValueError("`longest` is shorter than a stage lasts, so the stage could never be told good")
-        return self
-
-    @property
-    def metrics(self) -> list[Metric]:
-        """What is compared."""
-        found = [Metric.ERRORS]
-        if self.slow_after is not None:
-            found.append(Metric.SLOW)
-        if self.tokens_above is not None:
-            found.append(Metric.TOKENS)
-        return found
-
-    @property
-    def steps(self) -> list[Stage]:
-        """Its stages; a switch is one of all traffic."""
-        if self.strategy is Strategy.BLUE_GREEN:
-            return [Stage(percent=100, duration=min(self.keep, self.longest), sample=1)]
-        return self.stages
-
-
 class RolloutState(StrEnum):
     """States of a rollout."""
 
+    GATING = "Gating"
+    """The candidate waits for its gates, and gets no traffic."""
     PROGRESSING = "Progressing"
     PAUSED = "Paused"
     PROMOTED = "Promoted"
@@ -192,6 +56,12 @@ ROLLOUT_LIFECYCLE = StateMachine(
     "rollout",
     RolloutState,
     {
+        RolloutState.GATING: {
+            RolloutState.PROGRESSING,
+            RolloutState.PROMOTED,
+            RolloutState.ROLLED_BACK,
+            RolloutState.SUPERSEDED,
+        },
         RolloutState.PROGRESSING: {
             RolloutState.PAUSED,
             RolloutState.PROMOTED,
@@ -205,11 +75,12 @@ ROLLOUT_LIFECYCLE = StateMachine(
             RolloutState.SUPERSEDED,
         },
         RolloutState.PROMOTED: {RolloutState.ROLLED_BACK},
-        RolloutState.ROLLED_BACK: {RolloutState.PROGRESSING},
+        RolloutState.ROLLED_BACK: {RolloutState.GATING, RolloutState.PROGRESSING},
     },
 )
 
-LIVE = (RolloutState.PROGRESSING, RolloutState.PAUSED)
+LIVE = (RolloutState.GATING, RolloutState.PROGRESSING, RolloutState.PAUSED)
+"""Under way."""
 
 Command = Literal["pause", "resume", "promote", "abort", "retry", "undo"]
 
@@ -253,11 +124,94 @@ class Rollout(BaseModel):
     stage_began_at: datetime
     looked_at: datetime | None = None
     ended_at: datetime | None = None
+    round: int = 0
+    """How often it was begun before."""
+    results: list[GateResult] = []
+    """How its gates stand, and its shadow."""
+    asks: Moment | None = None
+    """What it waits for a webhook to confirm, before it goes on."""
+    asked_at: datetime | None = None
+    confirmed: int = -1
+    """The stage behind which a webhook has agreed to go on."""
+    shadowed_until: datetime | None = None
+    """The end of the last turn that the shadow has taken up."""
 
     @property
     def is_live(self) -> bool:
-        """Whether the candidate gets traffic."""
+        """Whether it is under way."""
         return self.state in LIVE
+
+    @property
+    def is_gating(self) -> bool:
+        """Whether gates stand before the candidate's traffic."""
+        return self.state is RolloutState.GATING
+
+    @property
+    def share(self) -> float:
+        """Percent of new conversations that the candidate gets, while it is under way."""
+        if self.is_gating or self.plan.strategy is Strategy.SHADOW:
+            return 0.0
+        return self.at_stage.percent
+
+    @property
+    def first_state(self) -> RolloutState:
+        """The state in which it begins."""
+        return RolloutState.GATING if any(gate.is_before for gate in self.plan.gates) else RolloutState.PROGRESSING
+
+    @property
+    def next_gate(self) -> Gate | None:
+        """The first gate before the candidate's traffic that is not passed."""
+        waiting = {result.name for result in self.results if result.state is GateState.WAITING}
+        return next((gate for gate in self.plan.gates if gate.is_before and gate.name in waiting), None)
+
+    @property
+    def waits_for_checks(self) -> bool:
+        """Whether something outside of the store has to be asked."""
+        moments = {gate.at for gate in self.plan.gates}
+        if self.state is RolloutState.PROGRESSING:
+            each_look = moments & {Moment.ROLLOUT, Moment.ROLLBACK}
+            return bool(each_look) or self.asks is not None or self.plan.strategy is Strategy.SHADOW
+        if self.state in (RolloutState.PROMOTED, RolloutState.ROLLED_BACK):
+            return any(r.at is Moment.POST_ROLLOUT and r.state is GateState.WAITING for r in self.results)
+        return self.is_gating
+
+    @property
+    def wait(self) -> float:
+        """Seconds until somebody looks at it again; a command has it looked at at once."""
+        if self.state is RolloutState.PAUSED:
+            return max(PAUSED_LOOK, self.plan.look_every)
+        replays = self.is_gating and (self.next_gate is None or self.next_gate.kind is GateKind.REPLAY)
+        shadows = self.state is RolloutState.PROGRESSING and self.plan.strategy is Strategy.SHADOW
+        return min(self.plan.look_every, GATE_LOOK) if replays or shadows else self.plan.look_every
+
+    @property
+    def confirms(self) -> Moment | None:
+        """What a webhook has to confirm before the next stage, and has not confirmed."""
+        is_last = self.stage + 1 >= len(self.plan.steps)
+        moment = Moment.CONFIRM_PROMOTION if is_last else Moment.CONFIRM_TRAFFIC_INCREASE
+        wanted = any(gate.at is moment for gate in self.plan.gates)
+        return moment if wanted and self.confirmed < self.stage else None
+
+    def key_of(self, gate: str) -> str:
+        """What rehearsals and questions of a gate are filed under: each time that the rollout begins, another one."""
+        return f"{gate}-{self.round}"
+
+    def result(self, name: str) -> GateResult:
+        """How a gate, or the shadow, stands."""
+        return next(result for result in self.results if result.name == name)
+
+    def with_result(self, result: GateResult) -> "Rollout":
+        """With another result of a gate."""
+        results = [result if each.name == result.name else each for each in self.results]
+        return self.model_copy(update={"results": results})
+
+    def begun(self, moment: datetime) -> "Rollout":
+        """At its beginning: before its gates, or at its first stage."""
+        results = [GateResult(name=gate.name, kind=gate.kind, at=gate.at) for gate in self.plan.gates]
+        if self.plan.strategy is Strategy.SHADOW:
+            results.append(GateResult(name=SHADOW, kind=GateKind.REPLAY, began_at=moment))
+        news: dict[str, Any] = {"results": results, "state": self.first_state, "asks": None, "confirmed": -1}
+        return self.model_copy(update={**news, "asked_at": None, "shadowed_until": None})
 
     @property
     def at_stage(self) -> Stage:
@@ -315,7 +269,8 @@ class Rollout(BaseModel):
 
     def retried(self, moment: datetime) -> "Rollout":
         """From its first stage on, with nothing compared yet."""
-        return self.at(0, moment).model_copy(update={"comparisons": {}})
+        again = self.at(0, moment).model_copy(update={"comparisons": {}, "round": self.round + 1})
+        return again.begun(moment)
 
     def changed(self, state: RolloutState, reason: str, moment: datetime) -> "Rollout":
         """In another state.

@@ -9,7 +9,8 @@ from caxton.domain.grants import NO_GRANTS, StandingGrants, ToolGrant
 from caxton.domain.ids import ConversationId, DeploymentId, Digest, Scope
 from caxton.domain.memory_functions import MEMORY_TOOL, SERVER
 from caxton.domain.records import Transaction
-from caxton.domain.rollouts import MOST_ROLLOUTS, AfterAbort, Rollout, RolloutState, gets
+from caxton.domain.rollout_plans import AfterAbort
+from caxton.domain.rollouts import MOST_ROLLOUTS, Rollout, RolloutState, gets
 from caxton.domain.tools import ToolState, ToolVersion
 from caxton.routing.index import CapabilityIndex, DeployedAgent, build_index
 
@@ -60,12 +61,14 @@ class Registry:
         rollout = self.rollouts.get(agent)
         if rollout is None or rollout.stable != live:
             return live
-        return rollout.candidate if gets(conversation, rollout.candidate, rollout.at_stage.percent) else live
+        return rollout.candidate if gets(conversation, rollout.candidate, rollout.share) else live
 
     def rollout_of(self, agent: str, digest: Digest) -> str | None:
-        """The rollout that what this version does is counted for, if there is one."""
+        """The rollout that what this version does is counted for, if there is one in which the two share the traffic."""
         rollout = self.rollouts.get(agent)
-        return rollout.id if rollout is not None and digest in (rollout.stable, rollout.candidate) else None
+        if rollout is None or rollout.share == 0:
+            return None
+        return rollout.id if digest in (rollout.stable, rollout.candidate) else None
 
     def running_tool(self, name: str) -> ToolVersion | None:
         """The active version of a tool that takes calls."""

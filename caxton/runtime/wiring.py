@@ -14,6 +14,7 @@ from caxton import __version__
 from caxton.activities.agents import AgentActivities
 from caxton.activities.conversations import ConversationActivities
 from caxton.activities.deployments import DeploymentActivities
+from caxton.activities.gates import GateActivities
 from caxton.activities.notices import NoticeActivities
 from caxton.activities.push import PushActivities
 from caxton.activities.retention import RetentionActivities
@@ -268,6 +269,14 @@ def build_worker(parts: Parts, client: Client, task_queue: str, delivery: Delive
         parts.settings.limits.scheduled_per_second,
     )
     rollouts = RolloutActivities(parts.database, agents.notify, schedules.apply)
+    gates = GateActivities(
+        parts.database,
+        parts.blobs,
+        channels,
+        webhooks.post,
+        partial(turns.submit, wait=None),
+        parts.memories.embed if parts.memories else None,
+    )
     notices = NoticeActivities(parts.database, channels, webhooks.post)
     push = PushActivities(parts.database, push_sender(parts.settings.a2a, parts.guard.check_address).post)
     conversations = ConversationActivities(parts.database)
@@ -287,6 +296,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str, delivery: Delive
         deployments.fail_deployment,
         deployments.notify_agents,
         rollouts.look_at_rollout,
+        gates.check_gates,
         conversations.end_conversation,
         notices.deliver_notice,
         notices.record_notice,

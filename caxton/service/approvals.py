@@ -8,9 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound, NotPermitted
-from caxton.domain.events.governance import RememberedGrantCreated, RememberedGrantRevoked, VoteCast, VoteDropped
+from caxton.domain.events.governance import (
+    ApprovalGranted,
+    ApprovalRejected,
+    RememberedGrantCreated,
+    RememberedGrantRevoked,
+    VoteCast,
+    VoteDropped,
+)
 from caxton.domain.events.origin import current_origin
 from caxton.domain.executions import ApprovalStatus, Decision
+from caxton.domain.gates import ROLLOUT
 from caxton.domain.governance import Approval, ApprovalMode, ApprovalState, RememberedGrant, Verdict, Vote
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.matchers import Pattern
@@ -24,6 +32,7 @@ from caxton.recording.journal import note
 from caxton.service.changes import request_change
 from caxton.service.context import Caller
 from caxton.service.engine import Engine, WorkflowMissingError
+from caxton.service.rollouts import follow_rollout
 from caxton.workflows.conversation import ConversationWorkflow
 from caxton.workflows.names import conversation_workflow_id
 
@@ -131,6 +140,8 @@ class Approvals:
             return approval
         _check_eyes(caller, approval, verdict)
         await self._check_wanted(caller, approval, wanted)
+        if approval.action_type == ROLLOUT and not approval.conversation_id:
+            return await self._decide_gate(caller, approval, verdict, wanted.reason)
         if verdict is Verdict.GRANT and approval.approvals_needed > 1:
             approval = await self._vote(caller, approval, wanted.reason)
             if approval.state is ApprovalState.PENDING and len(approval.votes) < approval.approvals_needed:
@@ -156,6 +167,22 @@ class Approvals:
         if wanted.remember is not None and verdict is Verdict.GRANT:
             await self._remember(caller, approval, wanted.remember)
         return approval
+
+    async def _decide_gate(self, caller: Caller, approval: Approval, verdict: Verdict, reason: str) -> Approval:
+        """Decides on a gate of a rollout, whose workflow goes by the record."""
+        scope, granted = caller.scope, verdict is Verdict.GRANT
+        state = ApprovalState.GRANTED if granted else ApprovalState.REJECTED
+
+        def decide(transaction: Transaction) -> None:
+            if not transaction.decide_approval(scope, approval.id, state, caller.actor, reason):
+                return
+            model = ApprovalGranted if granted else ApprovalRejected
+            told = model(approval_id=approval.id, action_type=approval.action_type, name=approval.name, reason=reason)
+            transaction.add_events(scope, [note(scope, told, approval.id, actor=caller.actor, agent=approval.agent)])
+
+        await self.records.write(decide)
+        await self.engine.call(lambda: follow_rollout(self.engine, scope, approval.root_id))
+        return _decided(caller, await self.show(caller, approval.id), verdict)
 
     async def _check_wanted(self, caller: Caller, approval: Approval, wanted: Wanted) -> None:
         if wanted.arguments is None and wanted.remember is None:

@@ -1,24 +1,21 @@
 """Forks: new executions that take over what old ones recorded."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from caxton.domain.agents import AgentVersion
-from caxton.domain.caller_context import KEY as CONTEXT
-from caxton.domain.caller_context import CallerContext
 from caxton.domain.errors import Hint, InvalidInput, NotFound
 from caxton.domain.events.origin import current_origin
-from caxton.domain.executions import Execution, Target, TurnRequest, TurnView
+from caxton.domain.executions import Execution, TurnRequest, TurnView
 from caxton.domain.fair_lock import FairLock
-from caxton.domain.forks import EARLIER, Earlier, Fork
-from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope, digest_of, id_near
+from caxton.domain.forks import Fork
+from caxton.domain.ids import Digest, ExecutionId, Scope
 from caxton.domain.messages import Message
 from caxton.domain.permissions import Permission
 from caxton.domain.records import ExecutionRecord, Transaction
 from caxton.observability.tracing import current_traceparent
 from caxton.service.context import Caller
 from caxton.service.turns import Turns
-from caxton.turns.forking import forkable, record_deleted
+from caxton.turns.forking import earlier_of, fork_request, forkable, record_deleted
 
 REST = 0.02
 """Seconds between two forks, for others."""
@@ -96,32 +93,21 @@ class Forks:
 
     def _request(self, caller: Caller, wanted: ForkWanted, found: _Found) -> TurnRequest:
         execution_id = self.turns.execution_id(caller.scope, "", wanted.idempotency_key)
-        what = ("fork", wanted.execution_id, str(wanted.at), found.version.digest)
-        context = found.message.metadata.get(CONTEXT)
-        return TurnRequest(
-            scope=caller.scope,
-            conversation_id=ConversationId(id_near("c", execution_id)),
-            execution_id=execution_id,
-            message_id=MessageId(id_near("m", execution_id, "request")),
-            content=found.message.content,
-            target=Target(agent=found.version.name, capability=found.execution.capability),
-            fingerprint=digest_of("\x1f".join(what).encode()),
-            one_shot=True,
-            variables=found.record.variables,
-            traceparent=current_traceparent(),
-            channel=caller.channel,
-            origin=current_origin(),
-            sent_at=datetime.now(UTC),
-            requester=caller.principal,
-            context=None if context is None else CallerContext.model_validate(context),
-            files=tuple(found.message.artifacts),
-            fork=Fork(
-                execution_id=wanted.execution_id,
-                step=wanted.at,
-                agent_digest=found.version.digest,
-                actor=caller.actor,
-                earlier=_earlier(found),
-            ),
+        fork = Fork(
+            execution_id=wanted.execution_id,
+            step=wanted.at,
+            agent_digest=found.version.digest,
+            actor=caller.actor,
+            earlier=earlier_of(found.execution, found.message),
+        )
+        made = fork_request(caller.scope, execution_id, found.record, found.message, found.version, fork)
+        return made.model_copy(
+            update={
+                "traceparent": current_traceparent(),
+                "channel": caller.channel,
+                "origin": current_origin(),
+                "requester": caller.principal,
+            }
         )
 
 
@@ -168,13 +154,3 @@ def _digest(transaction: Transaction, scope: Scope, wanted: ForkWanted, executio
             details={"agent": wanted.agent, "version": wanted.version, "versions": names[:100]},
         )
     return digest
-
-
-def _earlier(found: _Found) -> Earlier | None:
-    """What the agent saw of the conversation before; nothing for work that was handed over to it."""
-    known = found.message.metadata.get(EARLIER)
-    if known is not None:
-        return Earlier.model_validate(known)
-    if found.execution.depth:
-        return None
-    return Earlier(conversation_id=found.execution.conversation_id, before=found.message.created_at)

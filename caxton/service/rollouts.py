@@ -65,17 +65,22 @@ class Rollouts:
 
     async def follow(self, scope: Scope, rollout_id: str) -> None:
         """Has the rollout's workflow look at it now; starts it if there is none."""
-        await self.engine.client.start_workflow(
-            RolloutWorkflow.run,
-            RolloutInput(scope=scope, rollout_id=rollout_id),
-            id=rollout_workflow_id(scope, rollout_id),
-            task_queue=self.engine.task_queue,
-            task_timeout=TASK_TIMEOUT,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            search_attributes=search_attributes(scope, state="Progressing"),
-            static_summary=f"rollout {rollout_id}",
-            start_signal="changed",
-        )
+        await follow_rollout(self.engine, scope, rollout_id)
+
+
+async def follow_rollout(engine: Engine, scope: Scope, rollout_id: str) -> None:
+    """Has the rollout's workflow look at it now; starts it if there is none."""
+    await engine.client.start_workflow(
+        RolloutWorkflow.run,
+        RolloutInput(scope=scope, rollout_id=rollout_id),
+        id=rollout_workflow_id(scope, rollout_id),
+        task_queue=engine.task_queue,
+        task_timeout=TASK_TIMEOUT,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        search_attributes=search_attributes(scope, state="Progressing"),
+        static_summary=f"rollout {rollout_id}",
+        start_signal="changed",
+    )
 
 
 def _view(rollout: Rollout) -> RolloutView:
@@ -119,7 +124,9 @@ def _view(rollout: Rollout) -> RolloutView:
             }
         ),
         strategy=rollout.plan.strategy,
-        percent=rollout.at_stage.percent if rollout.is_live else None,
+        percent=rollout.share if rollout.is_live else None,
+        gates=rollout.results,
+        asks=rollout.asks,
         verdict=rollout.verdict,
         metrics=metrics,
         stages=[StageView(**each.model_dump()) for each in rollout.plan.steps],

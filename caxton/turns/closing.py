@@ -58,6 +58,8 @@ class Closing:
         self.ports = ports
         self.request = request
         self.error = error
+        self.rehearsed = request.fork is not None and request.fork.rehearses is not None
+        """Whether nothing of it counts: it was a rehearsal."""
         self.found: ExecutionRecord | None = None
         self.agent: AgentVersion | None = None
         """Who did it, if it was begun."""
@@ -110,17 +112,19 @@ class Closing:
         if self.agent is not None:
             registry = self.ports.directory.registry(transaction, scope)
             self.is_live = registry.deployments.get(self.agent.name, (None, None))[0] == self.agent.digest
-            record_end(transaction, scope, execution, service_level(self.agent, execution.capability))
+            if not self.rehearsed:
+                record_end(transaction, scope, execution, service_level(self.agent, execution.capability))
         transaction.remove_places_of(scope, step.execution_id)
         journal.end_turn(transaction, step, execution.conversation_id)
         return StepResult(outcome=self._outcome(message.id))
 
     def after(self, result: StepResult) -> None:
         """Counts the failure."""
-        METRICS.execution(self.input.plan.agent if self.input.plan else "", "failed", None)
+        if not self.rehearsed:
+            METRICS.execution(self.input.plan.agent if self.input.plan else "", "failed", None)
         if isinstance(CaxtonError.from_report(self.error), RoutingFailed):
             METRICS.routing_failed(self.error.code)
-        if self.agent is not None:
+        if self.agent is not None and not self.rehearsed:
             # What a candidate does says nothing of the version that is live: its rollout compares the two.
             ok = False if self.is_live and is_agents_fault(self.error) else None
             spec, by = self.agent.spec, self.input.execution_id

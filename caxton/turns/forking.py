@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from caxton.domain.agents import AgentSpec
+from caxton.domain.agents import AgentSpec, AgentVersion
+from caxton.domain.caller_context import KEY as CONTEXT
+from caxton.domain.caller_context import CallerContext
 from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound, RecordDeleted
 from caxton.domain.events import agent_actor
 from caxton.domain.events.executions import ActionPrepared, ExecutionForked
 from caxton.domain.events.origin import Origin
-from caxton.domain.executions import Execution, ExecutionState, RequestedCall, StepResult
-from caxton.domain.forks import ANSWER, TAKEN_OVER, Fork, HandedOver
-from caxton.domain.ids import ExecutionId, Scope
-from caxton.domain.records import StepRecord, Transaction
+from caxton.domain.executions import Execution, ExecutionState, RequestedCall, StepResult, Target, TurnRequest
+from caxton.domain.forks import ANSWER, EARLIER, TAKEN_OVER, Earlier, Fork, HandedOver
+from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, digest_of, id_near
+from caxton.domain.messages import Message
+from caxton.domain.records import ExecutionRecord, StepRecord, Transaction
+from caxton.recording import journal
 from caxton.recording.journal import Journal
 from caxton.turns.known_steps import Children
 from caxton.turns.prompt import child_id, read_children
@@ -84,6 +88,39 @@ def take_over(
     return TakenOver(steps, left)
 
 
+def fork_request(
+    scope: Scope, execution_id: ExecutionId, source: ExecutionRecord, message: Message, agent: AgentVersion, fork: Fork
+) -> TurnRequest:
+    """The request of a fork: what was asked of `source`, as a turn and a conversation of its own."""
+    context = message.metadata.get(CONTEXT)
+    what = ("fork", fork.execution_id, str(fork.step), fork.agent_digest, fork.rehearsal or "")
+    return TurnRequest(
+        scope=scope,
+        conversation_id=ConversationId(id_near("c", execution_id)),
+        execution_id=execution_id,
+        message_id=MessageId(id_near("m", execution_id, "request")),
+        content=message.content,
+        target=Target(agent=agent.name, capability=source.execution.capability),
+        fingerprint=digest_of("\x1f".join(what).encode()),
+        one_shot=True,
+        variables=source.variables,
+        sent_at=journal.now(),
+        context=None if context is None else CallerContext.model_validate(context),
+        files=tuple(message.artifacts),
+        fork=fork,
+    )
+
+
+def earlier_of(execution: Execution, message: Message) -> Earlier | None:
+    """What the agent saw of the conversation before its request `message`; nothing for work that was handed over to it."""
+    known = message.metadata.get(EARLIER)
+    if known is not None:
+        return Earlier.model_validate(known)
+    if execution.depth:
+        return None
+    return Earlier(conversation_id=execution.conversation_id, before=message.created_at)
+
+
 def tell_fork(notes: Journal, fork: Fork, taken: TakenOver, agent: AgentSpec, origin: Origin | None) -> None:
     """Notes where the execution comes from, and which actions it has taken over undone."""
     forked = ExecutionForked(
@@ -94,6 +131,7 @@ def tell_fork(notes: Journal, fork: Fork, taken: TakenOver, agent: AgentSpec, or
         agent=agent.name,
         version=agent.version,
         origin=origin,
+        rehearsal=fork.rehearsal,
     )
     notes.add(forked, actor=fork.actor)
     for call in taken.left:

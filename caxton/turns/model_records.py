@@ -38,7 +38,8 @@ def model_record(
                 **call.model_dump(),
                 "id": asked.id,
                 "arguments": dict(asked.arguments),
-                **({"mistake": asked.mistake, "called_as": asked.kind} if asked.mistake else {}),
+                **({"mistake": asked.mistake} if asked.mistake else {}),
+                **({"called_as": asked.kind} if asked.mistake or plan.rehearses else {}),
             }
             for call, asked in zip(calls, reply.calls, strict=True)
         ],

@@ -148,7 +148,7 @@ class ModelStep:
             chain = chain_of(transaction, self.input.scope, record.execution) if grants else (self.plan.agent,)
             self.module = ModuleCall(self.input, self.ports, self.prompt.agent, grants, chain)
             self.module.read(transaction)
-        if self.ports.directory.registry(transaction, self.input.scope).has_budgets:
+        if self.plan.rehearses is None and self.ports.directory.registry(transaction, self.input.scope).has_budgets:
             self.spending = Spending(transaction, self.input.scope, self.plan.agent)
             self.spending.check("tokens", "cost_usd")
 
@@ -397,8 +397,8 @@ class ModelStep:
             self.prompt.asked_by,
             ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage)),
             notes,
-            level=service_level(self.prompt.agent, self.plan.capability),
-            auto_store=self.prompt.agent.spec.memory.auto_store,
+            level=service_level(self.prompt.agent, self.plan.capability) if self.plan.rehearses is None else None,
+            auto_store=self.prompt.agent.spec.memory.auto_store and self.plan.rehearses is None,
         )
         if self.begins and self.input.execution_id == self.input.root_id:
             # The turn is this one execution, so all of it is known here.
@@ -413,8 +413,9 @@ class ModelStep:
         if result.outcome is not None:
             self.ports.known_steps.forget(self.input.scope, self.input.execution_id)
             started = self.prompt.record.execution.started_at
-            METRICS.execution(self.plan.agent, "completed", (journal.now() - started).total_seconds())
-            self.ports.breakers.agent_answered(self.input.scope, self.prompt.agent.spec, self.input.execution_id)
+            if self.plan.rehearses is None:
+                METRICS.execution(self.plan.agent, "completed", (journal.now() - started).total_seconds())
+                self.ports.breakers.agent_answered(self.input.scope, self.prompt.agent.spec, self.input.execution_id)
         if self.turn is not None:
             self.ports.stream.publish(self.input.root_id, "reply", {"turn": self.turn})
         else:
@@ -443,8 +444,8 @@ class ModelStep:
         self.ports.stream.publish(self.input.root_id, kind, about)
 
     def _call(self, number: int, call: FunctionCall) -> RequestedCall:
-        if call.mistake or call.kind == "unknown":
-            # Nothing is called: what is wrong with it becomes its result, whatever it was meant to call.
+        if call.mistake or call.kind == "unknown" or self.plan.rehearses is not None:
+            # Nothing is called: what is wrong with it becomes its result, or the record answers, in a rehearsal.
             return RequestedCall(call=number, kind="tool", name=call.name, fast=True)
         if call.kind == "capability":
             return RequestedCall(call=number, kind=call.kind, name=call.name, action_type="capability")

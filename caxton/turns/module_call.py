@@ -123,7 +123,7 @@ class ModuleCall:
         kept behind its end."""
         if self.handled is not None and self.handled.refused:
             notes.add(refusals_told(self.agent.name, FUNCTION, self.handled.refused))
-        if self.handled is None or not self.handled.state.changed:
+        if self.handled is None or not self.handled.state.changed or self.plan.rehearses is not None:
             return
         if ends and self.input.one_shot and self._holder is not None:
             return
@@ -131,7 +131,8 @@ class ModuleCall:
 
     def _rights(self) -> Rights:
         asked = Asked(self.module.manifest, FUNCTION, {}, self.chain)
-        return rights_of(asked, self.grants, journal.now())
+        # In a rehearsal nothing is granted, so that it has no effects.
+        return rights_of(asked, () if self.plan.rehearses is not None else self.grants, journal.now())
 
     def _call(self, number: int, call: AskedCall) -> FunctionCall:
         call_id = f"call_{self.input.step}_{number}"

@@ -36,7 +36,7 @@ from caxton.observability.metrics import METRICS
 from caxton.observability.tracing import current_trace
 from caxton.recording import journal
 from caxton.recording.contents import content_hash, pack, unpack
-from caxton.routing.decision import Decision, route
+from caxton.routing.decision import NOBODY, Decision, route
 from caxton.routing.directory import Registry
 from caxton.turns.forking import TakenOver, take_over, tell_fork
 from caxton.turns.step import StepPorts, publish_step
@@ -85,6 +85,7 @@ class Opening:
         """The request."""
         self.plan: Plan
         self.fork = request.fork if step.parent_id is None else None
+        self.rehearses = self.fork.rehearses if self.fork is not None else None
         self.taken = TakenOver()
 
     @property
@@ -112,9 +113,11 @@ class Opening:
             load=transaction.work_in_hand(self.input.scope) if several else None,
             preferred=self.so_far.agent,
             excluded=self.input.chain,
-            resting=self.ports.breakers.resting(self.input.scope, self.input.execution_id),
+            resting=NOBODY
+            if self.rehearses
+            else self.ports.breakers.resting(self.input.scope, self.input.execution_id),
         )
-        self.is_try = self.ports.breakers.take(
+        self.is_try = not self.rehearses and self.ports.breakers.take(
             self.input.scope, BreakerKind.AGENT, self.decision.agent, self.input.execution_id
         )
         self.routing_ms = (time.perf_counter() - started) * 1000
@@ -124,7 +127,7 @@ class Opening:
         if self.fork is not None:
             self.taken = take_over(transaction, self.input.scope, self.fork, self.input.execution_id, self.agent.spec)
         self.deployment_id = self._deployment(transaction, registry)
-        if registry.has_budgets:
+        if registry.has_budgets and self.rehearses is None:
             hand_over = self.input.parent_id is not None
             self.spending = Spending(transaction, self.input.scope, self.agent.name, hand_over=hand_over)
             self.spending.check()
@@ -360,7 +363,7 @@ class Opening:
     def _promise(self, transaction: Transaction, started: datetime) -> None:
         """Notes when pressure begins and when the promise is broken, where one was given."""
         level = service_level(self.agent, self.decision.capability)
-        if level is not None:
+        if level is not None and self.rehearses is None:
             transaction.add_deadlines(
                 self.input.scope, first_deadlines(self.input.scope, self.input.execution_id, level, started)
             )
@@ -396,8 +399,9 @@ class Opening:
             capability=capability,
             capability_version=version,
             risk_level=offered.risk_level if offered else None,
-            approval_mode=offered.approval_mode if offered else None,
-            promised=level.respond_within if level else None,
+            approval_mode=offered.approval_mode if offered and self.rehearses is None else None,
+            promised=level.respond_within if level and self.rehearses is None else None,
+            rehearses=self.rehearses,
             requester=self.request.requester,
         )
 

@@ -189,6 +189,8 @@ class Prompt:
             self.memories = first.payload.get("memories", [])
             self.memory_failed = bool(first.payload.get("memory_failed"))
             return
+        if self.step.plan is not None and self.step.plan.rehearses is not None:
+            return  # it sees what was remembered then
         if ports.memories is None:
             self.memory_failed = True
             return
@@ -335,6 +337,9 @@ def read_prompt(
         asked_by=message.sender,
     )
     _collect(prompt)
+    if step.plan.rehearses is not None and step.step == 1:
+        first = transaction.step(scope, step.plan.rehearses, 1, 0)
+        prompt.memories = first.payload.get("memories", []) if first and agent.spec.memory.enabled else []
     return prompt
 
 

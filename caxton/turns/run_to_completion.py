@@ -146,7 +146,7 @@ class RunToCompletion:
 
     def _tools(self, model: ModelStep) -> list[ToolStep]:
         """What `model` asked for, if all of it can be called at once; else nothing."""
-        if not model.reply.calls:
+        if not model.reply.calls or model.plan.rehearses is not None:
             return []
         plan, calls = self.opening.plan, model.calls
         has_room = model.input.step < plan.max_steps and model.usage.tokens <= plan.max_tokens

@@ -53,6 +53,7 @@ from caxton.routing.similar import similar_names
 from caxton.turns.artifacts import extract_artifacts
 from caxton.turns.breaker_calls import count_violations, tool_breaker, tool_quarantined
 from caxton.turns.flow_calls import tool_call
+from caxton.turns.rehearsing import REHEARSED, Rehearsed, rehearse
 from caxton.turns.step import StepPorts, publish_step
 from caxton.turns.time_left import deadline_of
 from caxton.turns.tool_events import EXCEEDED, declined_told, limit_told, resources, surface_told
@@ -120,6 +121,8 @@ class ToolStep:
         """Whether the tool has all the time that its manifest gives it."""
         self.time_left: float | None = None
         """Seconds that the agent has for the call, where that is known."""
+        self.rehearsed = Rehearsed()
+        """In a rehearsal: what the call is answered with."""
 
     @property
     def server(self) -> str:
@@ -155,6 +158,8 @@ class ToolStep:
         if self.mistake:
             self.failure = CallInvalid(self.mistake, details={"agent": self.plan.agent, "name": self.name}).report()
             return None
+        if self.plan.rehearses is not None:
+            return self._rehearse(transaction, asked)
         if asked.payload["calls"][self.input.call - 1].get("needs_approval"):
             approval = transaction.approval(scope, approval_id(execution_id, self.input.step, self.input.call))
             if approval is not None and approval.arguments is not None:
@@ -170,6 +175,15 @@ class ToolStep:
         if self.failure is None:
             self._check_allowed(registry)
         return None
+
+    def _rehearse(self, transaction: Transaction, asked: StepRecord) -> None:
+        """Finds the answer in the record of the turn that is rehearsed."""
+        self.agent = self.ports.directory.agent_version(transaction, self.input.scope, self.plan.agent_digest)
+        called_as = asked.payload["calls"][self.input.call - 1].get("called_as")
+        is_denied = called_as == "tool" and not self.agent.spec.allows_tool(self.server, self.function)
+        if is_denied and self.failure is None:
+            self._check_allowed(self.ports.directory.registry(transaction, self.input.scope))
+        self.rehearsed = rehearse(transaction, self.input, self.name, self.arguments)
 
     def _not_approved(self, transaction: Transaction) -> ErrorReport:
         """The model gets to see it, as the call's result, and can tell the user or find another way."""
@@ -195,7 +209,10 @@ class ToolStep:
         self.action_type = call.get("action_type", "tool")
 
     async def act(self) -> None:
-        """Runs the tool."""
+        """Runs the tool, unless this is a rehearsal, in which nothing runs."""
+        if self.plan.rehearses is not None:
+            await self.rehearsed.fetch(self.ports.blobs, self.input.scope)
+            return
         if self.failure is not None:
             return
         if self.tool is None:  # memory, which this server does not have
@@ -342,6 +359,8 @@ class ToolStep:
 
     def after(self, result: StepResult) -> None:
         """Counts the call, and tells listeners that there is news."""
+        if self.plan.rehearses is not None:
+            return
         if self.failure is not None:
             METRICS.tool_call(self.server if self.tool else "", self.failure.code, None)
         else:
@@ -371,6 +390,8 @@ class ToolStep:
 
     def recorded(self) -> StepRecord:
         """The call and its result, as they are recorded."""
+        if self.plan.rehearses is not None and self.failure is None:
+            return self.rehearsed.recorded(self.input, self.plan.agent)
         used = self.result.usage if self.failure is None else self.failed_usage
         text = self.result.text() if self.failure is None else f"error: {self.failure.message}"
         payload: dict[str, Any] = {
@@ -409,6 +430,9 @@ class ToolStep:
         }
         called: dict[str, Any] = {"tool": self.server, "function": self.function, "action_id": action["action_id"]}
         notes.moment = self.ended_at
+        if self.plan.rehearses is not None and self.failure is None:
+            notes.add(ActionFailed(**action, reason=REHEARSED))
+            return
         if self.refused:
             told = refusals_told(self.server, self.function, self.refused, action["action_id"])
             notes.add(told, error_code=self.failure.code if self.failure else None)

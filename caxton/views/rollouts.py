@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from caxton.domain.gates import GateResult
 from caxton.domain.rollouts import Metric, RolloutState, Strategy
 from caxton.domain.verdicts import Verdict
 from caxton.views.view import View
@@ -56,6 +57,10 @@ class RolloutView(View):
     """Since the stage began."""
     verdict: Verdict | str
     metrics: list[MetricView]
+    gates: list[GateResult] = []
+    """How its gates stand, in their order, and its shadow."""
+    asks: str | None = None
+    """The moment at which a webhook has to agree before it goes on."""
     actor: str = ""
     began_at: datetime
     stage_began_at: datetime
@@ -64,5 +69,5 @@ class RolloutView(View):
 
     @property
     def is_live(self) -> bool:
-        """Whether the candidate gets a part of the traffic."""
+        """Whether it is under way."""
         return self.percent is not None

@@ -13,6 +13,10 @@ from caxton.workflows.names import STATE
 from caxton.workflows.policies import CONTINUE_AS_NEW_EVENTS, RECORD_TIMEOUT, RECORDS_RETRY
 
 LOOK_AT_ROLLOUT = "look_at_rollout"
+CHECK_GATES = "check_gates"
+
+CHECK_TIMEOUT = timedelta(minutes=2)
+"""For one call of what passes gates: it does what can be done now, and is called again."""
 
 
 class RolloutInput(BaseModel):
@@ -29,6 +33,8 @@ class RolloutLook(BaseModel):
     is_live: bool
     wait: float
     """Seconds until the next look."""
+    checks: bool = False
+    """Whether gates have to be passed, or a shadow goes on. Looks of older histories say nothing of it, and so replay."""
 
 
 @workflow.defn(name="Rollout")
@@ -56,7 +62,11 @@ class RolloutWorkflow:
             if look.state != self.state:
                 self.state = look.state
                 workflow.upsert_search_attributes([STATE.value_set(look.state)])
-            if not look.is_live and not self.changed:
+            if look.checks:
+                look, before = await self._check(rollout), look
+                if look.state != before.state:
+                    continue
+            if not look.is_live and not look.checks and not self.changed:
                 return look.state
             info = workflow.info()
             if info.get_current_history_length() > CONTINUE_AS_NEW_EVENTS or info.is_continue_as_new_suggested():
@@ -65,6 +75,16 @@ class RolloutWorkflow:
                 await workflow.wait_condition(lambda: self.changed, timeout=timedelta(seconds=look.wait))
             except TimeoutError:
                 continue
+
+    async def _check(self, rollout: RolloutInput) -> RolloutLook:
+        return await workflow.execute_activity(
+            CHECK_GATES,
+            rollout,
+            result_type=RolloutLook,
+            start_to_close_timeout=CHECK_TIMEOUT,
+            retry_policy=RECORDS_RETRY,
+            summary="gates",
+        )
 
     @workflow.signal(name="changed")
     def note_change(self) -> None:

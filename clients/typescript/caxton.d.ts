@@ -379,13 +379,6 @@ export interface Schemas {
     removed?: number;
     unchanged?: number;
   };
-  /** Where the log and the record disagree. */
-  Difference: {
-    execution_id: string;
-    field: string;
-    from_events: unknown;
-    recorded: unknown;
-  };
   /** Whether only to look. */
   DryRunBody: {
     dry_run?: boolean;
@@ -521,6 +514,27 @@ export interface Schemas {
     /** A version of `agent` that was deployed; left out: the live one. */
     version?: string | null;
   };
+  /** Kinds of gates. */
+  GateKind: "replay" | "webhook" | "person";
+  /** How a gate stands. */
+  GateResult: {
+    name: string;
+    kind: Schemas["GateKind"];
+    at?: Schemas["Moment"] | null;
+    state?: Schemas["GateState"];
+    reason?: string;
+    turns?: number;
+    compared?: number;
+    differ?: number;
+    differences?: Schemas["caxton__domain__gates__Difference"][];
+    recorded?: Schemas["Totals"];
+    candidate?: Schemas["Totals"];
+    approval_id?: string | null;
+    attempts?: number;
+    began_at?: string | null;
+  };
+  /** States of a gate. */
+  GateState: "waiting" | "passed" | "failed";
   /** A bundle from outside. */
   GivenBundle: {
     kind: "agent" | "tool";
@@ -534,6 +548,7 @@ export interface Schemas {
     message?: string;
     source?: Schemas["DeploymentSource"] | null;
     strategy?: Schemas["Strategy"] | null;
+    gate?: boolean;
   };
   /** How to stop. */
   GraceBody: {
@@ -817,6 +832,8 @@ export interface Schemas {
     note?: string | null;
     warning?: string | null;
   };
+  /** When a webhook is asked: the moments that Flagger has. */
+  Moment: "confirm-rollout" | "pre-rollout" | "rollout" | "confirm-traffic-increase" | "confirm-promotion" | "post-rollout" | "rollback";
   /** A new API key: its text is shown this once. */
   NewKey: {
     id: string;
@@ -1043,7 +1060,7 @@ export interface Schemas {
     execution_id: string;
     events: number;
     executions: Schemas["ReplayedExecution"][];
-    differences?: Schemas["Difference"][];
+    differences?: Schemas["caxton__domain__replay__Difference"][];
     not_compared?: string | null;
   };
   /** What became of an action that needed a person. */
@@ -1110,7 +1127,7 @@ export interface Schemas {
     rollouts: Schemas["RolloutView"][];
   };
   /** States of a rollout. */
-  RolloutState: "Progressing" | "Paused" | "Promoted" | "RolledBack" | "Superseded";
+  RolloutState: "Gating" | "Progressing" | "Paused" | "Promoted" | "RolledBack" | "Superseded";
   /** A rollout of an agent. */
   RolloutView: {
     id: string;
@@ -1130,6 +1147,8 @@ export interface Schemas {
     candidate_messages: number;
     verdict: Schemas["Verdict"] | string;
     metrics: Schemas["MetricView"][];
+    gates?: Schemas["GateResult"][];
+    asks?: string | null;
     actor?: string;
     began_at: string;
     stage_began_at: string;
@@ -1308,7 +1327,7 @@ export interface Schemas {
     limit?: number | null;
   };
   /** How a new version gets its traffic. */
-  Strategy: "direct" | "blue_green" | "canary";
+  Strategy: "direct" | "blue_green" | "canary" | "shadow";
   /** A difference between what a server offered when it was deployed and what it offers now. */
   SurfaceChange: {
     function: string;
@@ -1451,6 +1470,12 @@ export interface Schemas {
     statistics?: Schemas["Statistics"] | null;
     breaker?: Schemas["BreakerView"] | null;
   };
+  /** What all compared turns took together. */
+  Totals: {
+    latency_ms?: number;
+    tokens?: number;
+    cost_usd?: number;
+  };
   /** Triggers by agent and name. */
   TriggerPage: {
     triggers: Schemas["TriggerView"][];
@@ -1528,6 +1553,20 @@ export interface Schemas {
   /** Why it is done. */
   Why: {
     reason?: string;
+  };
+  /** Where a candidate's turn is not what the recorded one was. It names both, and quotes neither. */
+  caxton__domain__gates__Difference: {
+    source: string;
+    execution?: string | null;
+    rule: string;
+    text: string;
+  };
+  /** Where the log and the record disagree. */
+  caxton__domain__replay__Difference: {
+    execution_id: string;
+    field: string;
+    from_events: unknown;
+    recorded: unknown;
   };
   /** How long, and how much, is remembered. */
   caxton__views__memory__RetentionView: {

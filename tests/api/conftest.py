@@ -1,6 +1,6 @@
 """Deploying into the test's own workspace."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import RunningServer
 from tests.support.deploying import deploy_files
+from tests.support.mcp_tools import ServerFolder
 
 Deploy = Callable[..., dict[str, Any]]
 
@@ -48,3 +49,11 @@ def new_key(api: httpx.Client, role: str, **more: Any) -> str:
     made = api.post("/v1/keys", json={"name": f"{role}-key", "role": role, **more})
     assert made.status_code == 201, made.text
     return made.json()["key"]
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerFolder, str]]:
+    """A tool server outside of Caxton, which notes each call that reaches it; and its origin."""
+    folder = ServerFolder(tmp_path_factory.mktemp("outside"))
+    with folder.over_http() as origin:
+        yield folder, origin

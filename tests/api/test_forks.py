@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -16,14 +15,6 @@ from tests.support.stand_in import Answer, Remote
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.xdist_group("forks")
-
-
-@pytest.fixture(scope="module")
-def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerFolder, str]]:
-    """A tool server outside of Caxton, which notes each call that reaches it; and its origin."""
-    folder = ServerFolder(tmp_path_factory.mktemp("outside"))
-    with folder.over_http() as origin:
-        yield folder, origin
 
 
 def clerk(stand_in: Remote, origin: str, *, version: str = "1.0.0", more: str = "") -> dict[str, str | bytes]:

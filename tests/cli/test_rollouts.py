@@ -20,7 +20,7 @@ def test_a_rollout_is_followed_and_decided_on(run_cli: RunCli, folder: Path) -> 
     write_files(folder, version(2))
     wrong = run_cli("deploy", "--strategy", "canery")
     assert wrong.code == 2
-    assert "write direct, blue_green or canary" in wrong.err
+    assert "write direct, blue_green, canary or shadow" in wrong.err
     deployed = run_cli("deploy", "--strategy", "canary")
     assert "canary: not live yet" in deployed.out
 
@@ -30,6 +30,10 @@ def test_a_rollout_is_followed_and_decided_on(run_cli: RunCli, folder: Path) -> 
     assert "stage 1 of 3" in shown.out
     assert "each version needs 20 messages" in shown.out
     assert run_cli("rollout", "status", "--json").data["rollouts"][0]["state"] == "Progressing"
+    assert "clerk  1.0.0 → 2.0.0  canary, progressing, 5 % of new conversations" in run_cli("status").out
+    assert run_cli("status", "--json").data["rollouts"][0]["agent"] == "clerk"
+    assert "1.0.0 → 2.0.0" in run_cli("agent", "list").out
+    assert "rollout: 1.0.0 → 2.0.0  canary, progressing" in run_cli("agent", "show", "clerk").out
     assert "paused" in run_cli("rollout", "pause", "clerk", "--reason", "lunch").out
     assert "lunch" in run_cli("rollout", "status", "clerk").out
     assert run_cli("rollout", "resume", "clerk", "--json").data["state"] == "Progressing"

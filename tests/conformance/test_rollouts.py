@@ -1,12 +1,17 @@
 """Rollouts and outcomes over both stores."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from caxton.adapters.store.database import Database
-from caxton.domain.ids import DeploymentId, Digest, ExecutionId, Scope
+from caxton.domain.executions import ExecutionState
+from caxton.domain.gates import Rehearsal
+from caxton.domain.ids import ConversationId, DeploymentId, Digest, ExecutionId, Scope
+from caxton.domain.records import ExecutionRecord
 from caxton.domain.rollouts import Outcome, Rollout, RolloutPlan, RolloutState
+from tests.conformance.test_records import BEGIN, execution
 
 HERE = Scope(customer="acme", workspace="here")
 THERE = Scope(customer="other", workspace="here")
@@ -62,3 +67,58 @@ async def test_each_outcome_is_counted_once(database: Database) -> None:
     assert sorted(taken, key=lambda each: each.tokens) == [outcome(number) for number in range(3)]
     assert await database.write(lambda tx: tx.take_outcomes(HERE, "r1")) == []
     assert await database.write(lambda tx: tx.take_outcomes(THERE, "r1")) == [outcome(7)]
+
+
+@pytest.mark.requirement("DEP-10", "SEC-2")
+async def test_recorded_turns_are_found_and_rehearsed_once(database: Database) -> None:
+    old, new = Digest("a" * 64), Digest("b" * 64)
+    ended = ExecutionState.COMPLETED
+
+    def add(scope: Scope, number: int, **more: Any) -> None:
+        moment = BEGIN + timedelta(seconds=number)
+        values: dict[str, Any] = {"agent_digest": old, "state": ended, "finished_at": moment, **more}
+        record = execution(number, **values)
+        database_writes.append((scope, record))
+
+    database_writes: list[tuple[Scope, ExecutionRecord]] = []
+    for number in range(4):
+        add(HERE, number)
+    add(HERE, 4, agent_digest=new)
+    add(HERE, 5, state=ExecutionState.FAILED)
+    add(HERE, 6, agent="other")
+    add(HERE, 7, conversation_id=ConversationId("c_2"))
+    add(THERE, 8)
+    for scope, record in database_writes:
+        await database.write(lambda tx, scope=scope, record=record: tx.add_execution(scope, record))
+
+    async def recorded(*conversations: str, limit: int = 10) -> list[str]:
+        wanted = [ConversationId(each) for each in conversations]
+        return [
+            *await database.read(
+                lambda tx: tx.recorded_turns(HERE, "analyst", without=new, conversations=wanted, limit=limit)
+            )
+        ]
+
+    assert await recorded() == ["x_7", "x_3", "x_2", "x_1", "x_0"]
+    assert await recorded(limit=2) == ["x_7", "x_3"]
+    assert await recorded("c_2") == ["x_7"]
+    since = BEGIN + timedelta(seconds=1)
+    later = await database.read(lambda tx: tx.turns_ended(HERE, "analyst", old, since, 2))
+    assert later == [("x_2", BEGIN + timedelta(seconds=2)), ("x_3", BEGIN + timedelta(seconds=3))]
+
+    rehearsal = Rehearsal(rollout_id="r1", gate="g-0", source=ExecutionId("x_7"), execution_id=ExecutionId("x_3"))
+
+    async def put(state: str) -> bool:
+        changed = rehearsal.model_copy(update={"state": state})
+        return await database.write(lambda tx: tx.put_rehearsal(HERE, changed))
+
+    assert await put("waiting")
+    assert await recorded() == ["x_7", "x_2", "x_1", "x_0"], "what is a rehearsal itself is none to replay"
+    assert await put("started")
+    [found] = await database.read(lambda tx: tx.rehearsals(HERE, "r1", "g-0"))
+    assert found.state == "started"
+    assert await database.read(lambda tx: tx.rehearsals(THERE, "r1", "g-0")) == []
+    assert await put("done")
+    assert not await put("done"), "and counted once"
+    assert not await put("started")
+    assert await database.read(lambda tx: tx.rehearsals(HERE, "r1", "g-0")) == []

@@ -115,6 +115,12 @@ PRINTED = {
         r"It is here: Shelf 7\.",
         r"goes on from x_\w+ after step 1 \(1 model call and 1 result taken over\)",
     ],
+    "how-to/gate-a-new-version": [
+        r"(?s)gate recorded-turns \(replay\), failed, 2 turns of 2 compared: 2 of 2 turns differ.*similar: the replies",
+        r"exit code 9",
+        r"exit code 9\s+The shop opens at nine: When do you open\?",
+        r"(?s)exit code 9.*gate recorded-turns \(replay\), passed, 3 turns of 3 compared",
+    ],
     "how-to/govern-agents": ["checked the order|granted"],
     "how-to/import-agents": [
         r"2 agents and 1 tool of Docker Agent, which would be written",

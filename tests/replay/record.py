@@ -18,6 +18,7 @@ from temporalio.client import Client
 
 from tests.api.test_approvals import finished, guarded, pending, reviewed, send
 from tests.api.test_failures import calls, hostile
+from tests.api.test_rollouts import latest
 from tests.api.test_schedules import events, pause, scheduled
 from tests.api.test_service_levels import promising
 from tests.conftest import start_server, stop_server
@@ -178,6 +179,8 @@ async def record() -> None:
                 await forget(api, client)
                 await save(client, "memory-retention", "memory-retention/recorded")
                 await run_by_the_clock(api, client, folder)
+                await save(client, "rollout", await asyncio.to_thread(roll_out, api, folder))
+                await save(client, "rollout-gated", await asyncio.to_thread(roll_out_behind_gates, api, folder))
                 await asyncio.to_thread(fail, api)
                 await save(client, "deployment-failed", "deployment/local/default")
                 sent = await asyncio.to_thread(call_slowly, api)
@@ -192,6 +195,43 @@ async def record() -> None:
                 await save(client, "call-begun-again", again)
         finally:
             await asyncio.to_thread(stop_server, process)
+
+
+def roll_out(api: httpx.Client, folder: Path) -> str:
+    """A canary that is paused, resumed, and goes on to its end."""
+    begin(api, folder, '[rollout]\nlook_every = "0.2s"\nstages = [{ percent = 50, sample = 1 }]\n')
+    path = f"/v1/rollouts/{latest(api, 'staged')['id']}"
+    for command in ("pause", "resume"):
+        api.post(f"{path}/{command}", json={}).raise_for_status()
+        time.sleep(0.5)
+    api.post(f"{path}/promote", json={}).raise_for_status()
+    time.sleep(1)
+    return f"rollout/local/default/{path.rpartition('/')[2]}"
+
+
+def roll_out_behind_gates(api: httpx.Client, folder: Path) -> str:
+    """The same behind a replay and a webhook, with word of its end."""
+    gates = [
+        'name = "talks"\nrules = [{ rule = "no_new_errors" }]',
+        'name = "before"\nkind = "webhook"\nat = "pre-rollout"\nchannel = "ops"',
+        'name = "after"\nkind = "webhook"\nat = "post-rollout"\nchannel = "ops"',
+    ]
+    more = "".join(f"[[rollout.gates]]\n{gate}\n" for gate in gates)
+    begin(api, folder, f'[rollout]\nlook_every = "0.2s"\nstages = [{{ percent = 50, sample = 1 }}]\n{more}')
+    path = f"/v1/rollouts/{latest(api, 'staged')['id']}"
+    until(lambda: latest(api, "staged")["state"] == "Progressing")
+    api.post(f"{path}/promote", json={}).raise_for_status()
+    time.sleep(1.5)
+    return f"rollout/local/default/{path.rpartition('/')[2]}"
+
+
+def begin(api: httpx.Client, folder: Path, rollout: str) -> None:
+    """Makes a version live that has answered, and deploys the next one."""
+    number = 1 + 2 * len(api.get("/v1/rollouts", params={"agent": "staged"}).json()["rollouts"])
+    deploy_files(api, folder / "staged", agent("staged", version=f"{number}.0.0", rules=replies("done")))
+    api.post("/v1/messages", json={"capability": "staged", "content": "x"}).raise_for_status()
+    files = agent("staged", version=f"{number + 1}.0.0", rules=replies("done"), more=rollout)
+    deploy_files(api, folder / "staged", files)
 
 
 async def run_by_the_clock(api: httpx.Client, client: Client, folder: Path) -> None:

@@ -24,4 +24,4 @@ def test_every_kind_of_workflow_has_a_history() -> None:
     for path in HISTORIES:
         first = json.loads(path.read_text())["events"][0]
         kinds.add(first["workflowExecutionStartedEventAttributes"]["workflowType"]["name"])
-    assert kinds == {"ConversationTurns", "Agent", "Deployment", "Notice", "MemoryRetention", "ScheduledRun"}
+    assert kinds == {"ConversationTurns", "Agent", "Deployment", "Notice", "MemoryRetention", "Rollout", "ScheduledRun"}

@@ -3,9 +3,9 @@
     python -m tests.support.stand_in PORT
 
 What it answers depends on the model's name, so that tests share one. `PUT /answers/MODEL` takes a list of answers, one a call
-(the last one for all further calls); `GET /requests/MODEL` gives what it was asked; `GET /stats` counts. `/pushed/NAME` takes
-webhooks. A model that nobody told anything says "word0 word1 …". An answer is an object of what is to differ from that;
-:class:`Answer` names the fields.
+(the last one for all further calls); `GET /requests/MODEL` gives what it was asked; `GET /stats` counts. `/pushed/NAME` and
+`/hook` take webhooks. A model that nobody told anything says "word0 word1 …". An answer is an object of what is to differ from
+that; :class:`Answer` names the fields.
 """
 
 import asyncio
@@ -94,6 +94,8 @@ class StandIn:
         if path.endswith("/chat/completions"):
             self.stats["bytes"] += len(body)
             await self._complete(self.read(body), receive, send)
+        elif path == "/hook":
+            await self._hear(scope, bytes(body), send)
         elif path.startswith("/answers/"):
             self.answers[path.removeprefix("/answers/")] = [Answer(**each) for each in json.loads(body)]
             await _json(send, {})
@@ -116,6 +118,13 @@ class StandIn:
         came.append({"headers": headers, "body": body.decode()})
         refused = int(name.partition("refuse-")[2] or 0)
         await _json(send, {}, 503 if len(came) <= refused else 204)
+
+    async def _hear(self, scope: Message, body: bytes, send: Send) -> None:
+        """A channel: what came is filed under "hook-WORKSPACE", and answered as that was told to (200 if it was not)."""
+        name = f"hook-{json.loads(body)['data']['workspace']}"
+        headers = {key.decode(): value.decode() for key, value in scope["headers"]}
+        self.requests[name].append({"headers": headers, "body": body.decode()})
+        await _json(send, {}, self.next_answer({"model": name}).status)
 
     def read(self, body: bytearray) -> dict[str, Any]:
         """What a model is asked, from the body of a request."""

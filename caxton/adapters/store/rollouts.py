@@ -1,11 +1,18 @@
 """Queries on rollouts."""
 
-from sqlalchemy import delete, select
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, delete, exists, select
 
 from caxton.adapters.store import clock
-from caxton.adapters.store.schema_rollouts import rollout_outcomes, rollouts
+from caxton.adapters.store.schema import executions
+from caxton.adapters.store.schema_rollouts import rehearsals, rollout_outcomes, rollouts
 from caxton.adapters.store.session import Session, in_scope, scoped, to_json
-from caxton.domain.ids import ExecutionId, Scope
+from caxton.domain.executions import ExecutionState
+from caxton.domain.gates import Rehearsal
+from caxton.domain.ids import ConversationId, Digest, ExecutionId, Scope
 from caxton.domain.rollouts import Outcome, Rollout
 
 
@@ -51,3 +58,58 @@ class RolloutQueries(Session):
         own = in_scope(rollout_outcomes, scope), rollout_outcomes.c.rollout_id == rollout_id
         taken = self.connection.execute(delete(rollout_outcomes).where(*own).returning(*rollout_outcomes.c))
         return [Outcome.model_validate(row, from_attributes=True) for row in taken]
+
+    def recorded_turns(
+        self, scope: Scope, agent: str, *, without: Digest, conversations: Sequence[ConversationId], limit: int
+    ) -> list[ExecutionId]:
+        """An agent's latest completed executions, or those of some conversations; none of version `without`, no rehearsals."""
+        query = self._turns(scope, agent).where(executions.c.agent_digest != without)
+        if conversations:
+            query = query.where(executions.c.conversation_id.in_(conversations))
+        query = query.order_by(executions.c.started_at.desc()).limit(limit)
+        return [ExecutionId(row.id) for row in self.connection.execute(query)]
+
+    def turns_ended(
+        self, scope: Scope, agent: str, digest: Digest, since: datetime, limit: int
+    ) -> list[tuple[ExecutionId, datetime]]:
+        """Executions of a version that were completed after `since`, with their ends, the first ones first."""
+        after = clock.from_datetime(since)
+        query = self._turns(scope, agent).where(executions.c.agent_digest == digest, executions.c.finished_at > after)
+        query = query.order_by(executions.c.finished_at).limit(limit)
+        return [(ExecutionId(row.id), clock.to_datetime(row.finished_at)) for row in self.connection.execute(query)]
+
+    def _turns(self, scope: Scope, agent: str) -> Select[Any, Any]:
+        rehearsed = exists().where(in_scope(rehearsals, scope), rehearsals.c.execution_id == executions.c.id)
+        return select(executions.c.id, executions.c.finished_at).where(
+            in_scope(executions, scope),
+            executions.c.state == ExecutionState.COMPLETED,
+            executions.c.agent == agent,
+            ~rehearsed,
+        )
+
+    def rehearsals(self, scope: Scope, rollout_id: str, gate: str, *, limit: int = 100) -> list[Rehearsal]:
+        """Rehearsals of a gate that are not done, those at work first."""
+        query = (
+            select(rehearsals)
+            .where(in_scope(rehearsals, scope), rehearsals.c.rollout_id == rollout_id, rehearsals.c.gate == gate)
+            .where(rehearsals.c.state != "done")
+            .order_by(rehearsals.c.state, rehearsals.c.source)
+            .limit(limit)
+        )
+        return [Rehearsal.model_validate(row, from_attributes=True) for row in self.connection.execute(query)]
+
+    def put_rehearsal(self, scope: Scope, rehearsal: Rehearsal) -> bool:
+        """Keeps a rehearsal; False if it is done already, which stays so."""
+        row = scoped(scope, **rehearsal.model_dump())
+        key = (
+            in_scope(rehearsals, scope),
+            *(rehearsals.c[name] == row[name] for name in ("rollout_id", "gate", "source")),
+        )
+        known = self.connection.execute(select(rehearsals.c.state).where(*key)).scalar()
+        if known is None:
+            self.connection.execute(rehearsals.insert(), row)
+            return True
+        if known == "done":
+            return False
+        self.connection.execute(rehearsals.update().where(*key).values(state=rehearsal.state))
+        return True

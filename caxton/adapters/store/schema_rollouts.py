@@ -30,3 +30,16 @@ rollout_outcomes = Table(
     Column("tokens", BigInteger, nullable=False),
 )
 """How messages of agents in a rollout ended, until the next look counts them."""
+
+rehearsals = Table(
+    "rehearsals",
+    metadata,
+    *scope_columns(),
+    Column("rollout_id", String(ID), primary_key=True),
+    Column("gate", String(NAME * 2), primary_key=True),
+    Column("source", String(ID), primary_key=True),
+    Column("execution_id", String(ID), nullable=False),
+    Column("state", String(16), nullable=False),
+    Index("rehearsals_by_execution", "customer", "workspace", "execution_id"),
+)
+"""Recorded turns that candidates answer for gates and shadows, and the executions by which they do."""

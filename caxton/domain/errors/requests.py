@@ -27,6 +27,15 @@ class InvalidDefinitions(CaxtonError):
     title = "An agent, script or tool definition is not valid"
 
 
+class GateFailed(CaxtonError):
+    """A new version did not pass a gate before it took traffic; the version before it is live."""
+
+    code = "gate_failed"
+    status = 409
+    exit_code = 9
+    title = "A gate was not passed"
+
+
 class InvalidSettings(CaxtonError):
     code = "invalid_settings"
     status = 500

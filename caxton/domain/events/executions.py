@@ -45,6 +45,8 @@ class ExecutionForked(ExecutionEvent):
     """Results of tools and of other agents that were taken over."""
     agent: str = ""
     version: str = ""
+    rehearsal: str | None = None
+    """The rollout for which this is a rehearsal: nobody gets the reply, and no tool runs."""
 
 
 class ExecutionCompleted(ExecutionEvent):

@@ -36,6 +36,20 @@ class RolloutAdvanced(RolloutEvent):
     reason: str
 
 
+class RolloutGateDecided(RolloutEvent):
+    """A gate was passed, or failed."""
+
+    sentence: ClassVar[str] = "gate {gate} of the rollout of {agent} {candidate}: {state}; {reason}"
+    gate: str
+    kind: str
+    state: str
+    """passed or failed."""
+    reason: str = ""
+    compared: int = 0
+    """Recorded turns that were replayed."""
+    differ: int = 0
+
+
 class RolloutPaused(RolloutEvent):
     """It stays as it is until somebody says what is to be done."""
 

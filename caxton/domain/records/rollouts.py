@@ -1,8 +1,11 @@
 """The records port: rollouts."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
-from caxton.domain.ids import ExecutionId, Scope
+from caxton.domain.gates import Rehearsal
+from caxton.domain.ids import ConversationId, Digest, ExecutionId, Scope
 from caxton.domain.rollouts import Outcome, Rollout
 
 
@@ -16,3 +19,11 @@ class RolloutRecords(Protocol):
     def put_rollout(self, rollout: Rollout) -> None: ...
     def add_outcome(self, scope: Scope, execution_id: ExecutionId, outcome: Outcome) -> None: ...
     def take_outcomes(self, scope: Scope, rollout_id: str) -> list[Outcome]: ...
+    def recorded_turns(
+        self, scope: Scope, agent: str, *, without: Digest, conversations: Sequence[ConversationId], limit: int
+    ) -> list[ExecutionId]: ...
+    def turns_ended(
+        self, scope: Scope, agent: str, digest: Digest, since: datetime, limit: int
+    ) -> list[tuple[ExecutionId, datetime]]: ...
+    def rehearsals(self, scope: Scope, rollout_id: str, gate: str, *, limit: int = 100) -> list[Rehearsal]: ...
+    def put_rehearsal(self, scope: Scope, rehearsal: Rehearsal) -> bool: ...
