@@ -26,7 +26,7 @@ _dismissed: OrderedDict[tuple[str, str], None] = OrderedDict()
 
 def may_decide(caller: Caller, approval: Approval) -> bool:
     """Whether it makes sense to ask the caller."""
-    if Permission.APPROVALS_DECIDE not in caller.permissions:
+    if not {Permission.APPROVALS_READ, Permission.APPROVALS_DECIDE} <= caller.permissions:
         return False
     if approval.approval_mode is ApprovalMode.FOUNDER and Permission.APPROVALS_DECIDE_FOUNDER not in caller.permissions:
         return False
