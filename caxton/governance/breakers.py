@@ -206,9 +206,9 @@ class CircuitBreakers:
             # In a context of its own: what it tells in the log is no request of whoever called last.
             self._write = asyncio.create_task(self._write_soon(), context=Context())
 
-    def agent_answered(self, scope: Scope, agent: AgentSpec, by: str) -> None:
-        """Counts a turn that an agent has answered."""
-        self.tell(scope, BreakerKind.AGENT, agent.name, agent.breaker, by, True)
+    def agent_answered(self, scope: Scope, agent: AgentSpec, by: str, *, is_live: bool) -> None:
+        """Counts a turn that an agent has answered. What another version than the live one does says nothing of that."""
+        self.tell(scope, BreakerKind.AGENT, agent.name, agent.breaker, by, True if is_live else None)
 
     def _count(self, key: Key, settings: BreakerSettings) -> None:
         counted, now = self._counted.get(key), time.monotonic()

@@ -70,6 +70,10 @@ class Registry:
             return None
         return rollout.id if digest in (rollout.stable, rollout.candidate) else None
 
+    def is_live(self, agent: str, digest: Digest) -> bool:
+        """Whether this version of an agent is the one that is live: no candidate, and no earlier one."""
+        return self.deployments.get(agent, (None, None))[0] == digest
+
     def running_tool(self, name: str) -> ToolVersion | None:
         """The active version of a tool that takes calls."""
         if name == SERVER:

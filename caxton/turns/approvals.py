@@ -244,6 +244,8 @@ class ReplyStep:
         self.found: ExecutionRecord
         self.draft: ReplyDraft
         self.agent: AgentVersion
+        self.is_live = False
+        """Whether that is the version that is live."""
         self.receiver = "user"
 
     def load(self, transaction: Transaction) -> StepResult | None:
@@ -257,6 +259,8 @@ class ReplyStep:
         self.approval = approval
         self.draft = ReplyDraft.model_validate(_model_step(transaction, self.input).payload["draft"])
         self.agent = transaction.agent_versions(scope, [self.plan.agent_digest])[self.plan.agent_digest]
+        registry = self.ports.directory.registry(transaction, scope)
+        self.is_live = registry.is_live(self.agent.name, self.agent.digest)
         request = transaction.message(scope, self.found.execution.message_id)
         self.receiver = request.sender if request else "user"
         return None
@@ -290,7 +294,8 @@ class ReplyStep:
         """Counts the execution."""
         started = self.found.execution.started_at
         METRICS.execution(self.plan.agent, "completed", (journal.now() - started).total_seconds())
-        self.ports.breakers.agent_answered(self.input.scope, self.agent.spec, self.input.execution_id)
+        spec, by = self.agent.spec, self.input.execution_id
+        self.ports.breakers.agent_answered(self.input.scope, spec, by, is_live=self.is_live)
         publish_step(self.ports, self.input, result)
 
     @property

@@ -111,7 +111,7 @@ class Closing:
         self.agent = self._agent(transaction, execution)
         if self.agent is not None:
             registry = self.ports.directory.registry(transaction, scope)
-            self.is_live = registry.deployments.get(self.agent.name, (None, None))[0] == self.agent.digest
+            self.is_live = registry.is_live(self.agent.name, self.agent.digest)
             if not self.rehearsed:
                 record_end(transaction, scope, execution, service_level(self.agent, execution.capability))
         transaction.remove_places_of(scope, step.execution_id)

@@ -100,6 +100,8 @@ class ModelStep:
         """`queued`, when it began."""
         self.clock: asyncio.Timeout
         """Ends the call when the agent's time is over."""
+        self.is_live = False
+        """Whether the version at work is the one that is live."""
         self.module: ModuleCall | None = None
         """The component that answers in the place of a model, if the agent is one."""
         self.turn: TurnView | None = None
@@ -148,7 +150,9 @@ class ModelStep:
             chain = chain_of(transaction, self.input.scope, record.execution) if grants else (self.plan.agent,)
             self.module = ModuleCall(self.input, self.ports, self.prompt.agent, grants, chain)
             self.module.read(transaction)
-        if self.plan.rehearses is None and self.ports.directory.registry(transaction, self.input.scope).has_budgets:
+        registry = self.ports.directory.registry(transaction, self.input.scope)
+        self.is_live = registry.is_live(self.plan.agent, self.plan.agent_digest)
+        if self.plan.rehearses is None and registry.has_budgets:
             self.spending = Spending(transaction, self.input.scope, self.plan.agent)
             self.spending.check("tokens", "cost_usd")
 
@@ -362,7 +366,7 @@ class ModelStep:
     def next(self, tools: Sequence[StepRecord]) -> "ModelStep":
         """The call that follows in the same batch, after the `tools` that this one asked for."""
         step = ModelStep(step_of(StepKind.MODEL, self.input, self.plan, self.input.step + 1), self.ports)
-        step.begins = self.begins
+        step.begins, step.is_live = self.begins, self.is_live
         step.prompt = self.prompt.after(step.input, [self.recorded(), *tools], self.usage)
         step.module = self.module and self.module.following(step.input)
         return step
@@ -415,7 +419,8 @@ class ModelStep:
             started = self.prompt.record.execution.started_at
             if self.plan.rehearses is None:
                 METRICS.execution(self.plan.agent, "completed", (journal.now() - started).total_seconds())
-                self.ports.breakers.agent_answered(self.input.scope, self.prompt.agent.spec, self.input.execution_id)
+                spec, by = self.prompt.agent.spec, self.input.execution_id
+                self.ports.breakers.agent_answered(self.input.scope, spec, by, is_live=self.is_live)
         if self.turn is not None:
             self.ports.stream.publish(self.input.root_id, "reply", {"turn": self.turn})
         else:

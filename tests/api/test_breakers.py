@@ -229,3 +229,18 @@ def test_a_tool_that_keeps_trapping_rests_and_the_model_is_told_of_others(api: h
     assert api.post("/v1/breakers/tool/hostile/reset").status_code == 200
     again = api.post("/v1/tools/hostile/call", json={"function": "trap", "arguments": {}})
     assert again.json()["code"] == "tool_trapped"
+
+
+@pytest.mark.requirement("RTE-5", "DEP-6")
+def test_what_a_candidate_answers_does_not_keep_the_live_version_from_resting(
+    api: httpx.Client, deploy: Deploy
+) -> None:
+    deploy(fragile(breaker="failures = 8\nminimum = 1000"))
+    half = "[rollout]\nstages = [{ percent = 50, sample = 1000 }]\n"
+    deploy(agent("fragile", version="2.0.0", rules=replies("v2"), more=f"[breaker]\nfailures = 8\n{half}"))
+    failed = answered = 0
+    while failed < 8:
+        assert state(api) != "Open", (failed, answered)
+        is_answered = ask(api, "fragile", "bad").status_code == 200
+        answered, failed = answered + is_answered, failed + (not is_answered)
+    until(lambda: state(api) == "Open")
