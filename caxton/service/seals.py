@@ -43,7 +43,7 @@ class Seals:
             purpose: what it is for; another purpose does not take it.
             caller: who may bring it back: the same principal in the same workspace.
             facts: JSON values; the same make the same text, unless it expires.
-            lasts: seconds for which it is good; None for ever.
+            lasts: seconds for which it is good; None forever.
         """
         told = facts if lasts is None else {**facts, _EXPIRES: int(time.time() + lasts)}
         body = _text(_encode(told).encode())

@@ -3,7 +3,7 @@
 import hashlib
 
 AGAIN = ".again"
-"""Behind the id of a message that is told anew, for the model was asked again after a crash and said something else."""
+"""Behind the id of a message that is told again, for the model was asked again after a crash and said something else."""
 
 
 class Speech:
