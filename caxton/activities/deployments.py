@@ -305,7 +305,7 @@ def _describe(change: Change, version: AgentVersion | ToolVersion, lacking: Call
     else:
         change.after = version.manifest.version
         change.unsandboxed = version.manifest.unsandboxed
-    module = version.module if isinstance(version, AgentVersion) else version
+    module = version.module or version.remote if isinstance(version, AgentVersion) else version
     if module is not None:
         change.lacks(lacking(module))
 

@@ -24,6 +24,9 @@ STATE: Final = "caxton:agent/state@0.1.0"
 _OF_MODELS: Final = ("model", "script", "model_settings", "system_prompt", "user_prompt_template")
 """Keys that mean nothing where no model answers."""
 
+_OF_WORK: Final = ("tools", "delegates", "tool_policies", "parameters")
+"""Keys that mean nothing where the work is done elsewhere."""
+
 _PLACE: Final[Path] = ("wasm", "module")
 
 
@@ -60,16 +63,24 @@ def describe_module(content: bytes) -> ModuleFile:
 
 def check_kind(source: TomlSource) -> Iterator[Problem]:
     """What does not go together with the agent's kind."""
-    is_wasm = source.data.get("kind") == "wasm"
+    kind = source.data.get("kind")
+    is_wasm = kind == "wasm"
     if is_wasm and "wasm" not in source.data:
         hint = f'add a table [wasm] with: module = "{source.data.get("name", "my-agent")}{MODULE_SUFFIX}"'
         yield source.problem(("kind",), 'an agent of the kind "wasm" needs its component', hint)
     if "wasm" in source.data and not is_wasm:
         yield source.problem(("wasm",), '[wasm] is for agents of the kind "wasm"', 'write: kind = "wasm"', at="key")
-    for key in _OF_MODELS if is_wasm else ():
+    if kind == "a2a" and "a2a" not in source.data:
+        hint = 'add a table [a2a] with: url = "https://agents.example.com/translator"'
+        yield source.problem(("kind",), 'an agent of the kind "a2a" needs its address', hint)
+    if "a2a" in source.data and kind != "a2a":
+        yield source.problem(("a2a",), '[a2a] is for agents of the kind "a2a"', 'write: kind = "a2a"', at="key")
+    forbidden = _OF_MODELS if is_wasm else (*_OF_MODELS, *_OF_WORK) if kind == "a2a" else ()
+    for key in forbidden:
         if key in source.data:
-            message = f'"{key}" is for models, and a component answers here'
-            yield source.problem((key,), message, "remove it", at="key")
+            here = "a component" if is_wasm else "an agent elsewhere"
+            what = "models" if key in _OF_MODELS else "agents that work here"
+            yield source.problem((key,), f'"{key}" is for {what}, and {here} answers here', "remove it", at="key")
 
 
 def check_network(source: TomlSource) -> Iterator[Problem]:

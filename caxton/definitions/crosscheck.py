@@ -96,8 +96,8 @@ def _check_tools(
 
 def _check_name(agent: AgentSource, tools: Mapping[str, Collection[str] | None]) -> Iterator[Problem]:
     """What is granted to a component is granted by name, as to a tool: both would get what is meant for one."""
-    if agent.version.spec.wasm is not None and agent.name in tools:
-        message = f'there is a tool "{agent.name}": an agent with a component of its own and a tool would share grants'
+    if not agent.version.spec.has_model and agent.name in tools:
+        message = f'there is a tool "{agent.name}": an agent of this kind and a tool would share grants'
         yield agent.problem(("name",), message, "give one of them another name")
 
 

@@ -15,6 +15,8 @@ from caxton.domain.ids import Digest, Name
 from caxton.domain.lifecycle import StateMachine
 from caxton.domain.memory import ScopeKind
 from caxton.domain.quantities import LEAST_RATE, Rate, Seconds, one_of
+from caxton.domain.remote_agents import MODEL as REMOTE
+from caxton.domain.remote_agents import RemoteAgent
 from caxton.domain.rollouts import RolloutPlan
 from caxton.domain.schedules import MOST_SCHEDULES, Schedule
 from caxton.domain.tools import ToolManifest, ToolVersion
@@ -125,10 +127,12 @@ class AgentSpec(BaseModel):
         max_length=100,
         description='Capabilities that the agent may request of others, such as "analyze-data" or "translate@^2".',
     )
-    kind: Literal["model", "wasm"] = Field(
+    kind: Literal["model", "wasm", "a2a"] = Field(
         default="model",
-        description='What answers: a "model" (or script), or "wasm", a WebAssembly component that handles messages itself.',
+        description='What answers: a "model" (or script), "wasm", a WebAssembly component that handles messages itself, '
+        'or "a2a", an agent elsewhere that is called over the A2A protocol.',
     )
+    a2a: RemoteAgent | None = Field(default=None, description='Where the agent is, for kind = "a2a".')
     wasm: AgentModule | None = Field(default=None, description='The component, for kind = "wasm".')
     model: str | list[str] = Field(
         default="auto", description='"auto", "scripted", or "provider:model"; a list is tried in order.'
@@ -169,7 +173,14 @@ class AgentSpec(BaseModel):
         """The models to try, in order; what stands in their place where a component answers."""
         if self.wasm is not None:
             return [MODEL]
+        if self.a2a is not None:
+            return [REMOTE]
         return [self.model] if isinstance(self.model, str) else self.model
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a model, or a script, answers."""
+        return self.wasm is None and self.a2a is None
 
     def allows_tool(self, tool: str, function: str) -> bool:
         """Whether the allowlist names the tool server `tool` or its one function."""
@@ -216,6 +227,14 @@ class AgentVersion(BaseModel):
             permissions=wasm.permissions,
         )
         return ToolVersion(manifest=manifest, files={wasm.module: self.module_digest}, digest=self.digest)
+
+    @cached_property
+    def remote(self) -> ToolVersion | None:
+        """What it needs to call an agent elsewhere, by the rules of a tool that has the agent's name."""
+        if self.spec.a2a is None:
+            return None
+        manifest = ToolManifest(name=self.spec.name, version=self.spec.version, mcp_server=self.spec.a2a.server)
+        return ToolVersion(manifest=manifest, files={}, digest=self.digest)
 
 
 def takes_time(agent: AgentVersion) -> bool:

@@ -47,7 +47,12 @@ Command = Annotated[str, Field(max_length=LONGEST_COMMAND), AfterValidator(norma
 """A program with its arguments, exactly."""
 
 
-def _url(url: str) -> str:
+def checked_url(url: str) -> str:
+    """`url` if a server can be at it.
+
+    Raises:
+        ValueError: it is none.
+    """
     from urllib.parse import urlsplit
 
     if len(url) > 2_000 or any(character.isspace() or not character.isprintable() for character in url):
@@ -80,7 +85,7 @@ class McpServer(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: Annotated[str, AfterValidator(_url)] | None = Field(
+    url: Annotated[str, AfterValidator(checked_url)] | None = Field(
         default=None, description='Where it answers over Streamable HTTP, such as "https://mcp.example.com/mcp".'
     )
     command: Word | None = Field(

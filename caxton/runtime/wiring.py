@@ -28,6 +28,7 @@ from caxton.adapters.definitions import DefinitionReader
 from caxton.adapters.mcp.servers import McpServers
 from caxton.adapters.models import Models
 from caxton.adapters.oidc import Oidc
+from caxton.adapters.remote_agents import HttpRemoteAgents
 from caxton.adapters.sandbox.guard import Guard
 from caxton.adapters.sandbox.sandbox import WasmtimeSandbox
 from caxton.adapters.secrets import SECRETS
@@ -395,6 +396,7 @@ def step_ports(parts: Parts) -> StepPorts:
         stream=parts.stream,
         directory=parts.directory,
         breakers=parts.breakers,
+        remote_agents=HttpRemoteAgents(parts.guard),
         memories=parts.memories,
         base_limits=base_limits(parts.settings),
         flow=parts.flow,

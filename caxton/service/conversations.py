@@ -46,6 +46,8 @@ class Start:
     strategy: RoutingStrategy = RoutingStrategy.LOAD_BALANCED
     metadata: dict[str, Any] | None = None
     idempotency_key: str | None = None
+    id: ConversationId | None = None
+    """Where the caller chooses it."""
 
 
 def identity_of(scope: Scope, key: str) -> ConversationId:
@@ -74,7 +76,8 @@ class Conversations:
             RoutingFailed: nobody could answer in it.
         """
         scope, key = caller.scope, start.idempotency_key
-        conversation_id = identity_of(scope, key) if key else ConversationId(new_id("c"))
+        chosen = identity_of(scope, key) if key else ConversationId(new_id("c"))
+        conversation_id = start.id or chosen
 
         def check(transaction: Transaction) -> Conversation | None:
             found = transaction.conversation(scope, conversation_id)

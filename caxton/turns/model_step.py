@@ -51,10 +51,10 @@ from caxton.turns.model_records import model_record, result_of
 from caxton.turns.module_call import ModuleCall
 from caxton.turns.opening import outcome_of
 from caxton.turns.prompt import Prompt, read_children, read_prompt
+from caxton.turns.remote_call import RemoteCall, in_place_of_a_model
 from caxton.turns.replies import ReplyDraft, send_reply
 from caxton.turns.step import ONLY, Attempt, StepPorts, publish_step
 from caxton.turns.time_left import deadline_of, out_of_time
-from caxton.turns.tool_rights import chain_of
 
 USELESS_ANSWERS = 2
 """How many answers that make no sense a model may give in a step. They are paid for, and asked for with the same request."""
@@ -104,6 +104,8 @@ class ModelStep:
         """Whether the version at work is the one that is live."""
         self.module: ModuleCall | None = None
         """The component that answers in the place of a model, if the agent is one."""
+        self.remote: RemoteCall | None = None
+        """The agent elsewhere that answers, if the agent is one."""
         self.turn: TurnView | None = None
         """The whole turn, when it began and ended in one batch."""
 
@@ -145,11 +147,8 @@ class ModelStep:
             BudgetUsedUp: nothing is left of a budget.
         """
         self.prompt = read_prompt(transaction, self.ports.directory, self.input, record, message, known)
-        if self.prompt.agent.module is not None:
-            grants = self.prompt.grants.get(self.plan.agent, ())
-            chain = chain_of(transaction, self.input.scope, record.execution) if grants else (self.plan.agent,)
-            self.module = ModuleCall(self.input, self.ports, self.prompt.agent, grants, chain)
-            self.module.read(transaction)
+        if not self.prompt.agent.spec.has_model:
+            self.module, self.remote = in_place_of_a_model(transaction, self.input, self.ports, self.prompt, record)
         registry = self.ports.directory.registry(transaction, self.input.scope)
         self.is_live = registry.is_live(self.plan.agent, self.plan.agent_digest)
         if self.plan.rehearses is None and registry.has_budgets:
@@ -191,7 +190,7 @@ class ModelStep:
             check = await mending.check(reply)
             if check.fits:
                 return replace(reply, text=check.text, metadata={**reply.metadata, TYPED: True})
-            if reply.metadata.get("scripted") or self.module is not None:
+            if reply.metadata.get("scripted") or not self.prompt.agent.spec.has_model:
                 raise mending.failure(self.plan.agent)  # it would say the same again
             took = self._took(reply)
             self.spent += took
@@ -229,6 +228,8 @@ class ModelStep:
             async with clock:
                 if self.module is not None:
                     return await self.module.respond(request, self._note_failure)
+                if self.remote is not None:
+                    return await self.remote.respond(request, self._note_failure, clock.expired)
                 return await self.ports.models.respond(request, on_delta, self._note_failure)
         except TimeoutError:
             if not clock.expired():

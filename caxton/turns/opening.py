@@ -410,6 +410,8 @@ class Opening:
         spec = self.agent.spec
         if spec.wasm is not None:
             return spec.model_settings.timeout + spec.wasm.limits.wall_time
+        if spec.a2a is not None:
+            return spec.a2a.timeout + 2 * spec.a2a.request_timeout
         return spec.model_settings.timeout * len(spec.models) * (1 + repairs)
 
     def _answers_at_once(self) -> bool:
@@ -417,6 +419,8 @@ class Opening:
         script that does not imitate a model's slowness."""
         if self.agent.module is not None:
             return self.agent.module.manifest.is_fast
+        if self.agent.spec.a2a is not None:
+            return False
         return self.ports.models.is_scripted(self.agent) and not takes_time(self.agent)
 
     def _resume(self, transaction: Transaction, found: ExecutionRecord) -> StepResult:

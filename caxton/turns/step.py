@@ -14,6 +14,7 @@ from caxton.domain.executions import StepInput, StepResult
 from caxton.domain.flow import FlowControl, FlowRules, NoLimits
 from caxton.domain.ports import BlobStore, DeltaStream, ModelGateway, Sandbox, SchemaChecker, TemplateEngine
 from caxton.domain.records import Records, Transaction
+from caxton.domain.remote_agents import NoRemoteAgents, RemoteAgents
 from caxton.domain.tools import BASE_LIMITS, ToolLimits
 from caxton.governance.breakers import CircuitBreakers
 from caxton.memory.memories import Memories
@@ -41,6 +42,8 @@ class StepPorts:
     schemas: SchemaChecker
     breakers: CircuitBreakers
     """Knows what keeps failing and rests; counts what calls came to."""
+    remote_agents: RemoteAgents = field(default_factory=NoRemoteAgents)
+    """Reaches agents elsewhere."""
     memories: Memories | None = None
     """None where the server has no memory."""
     base_limits: ToolLimits = BASE_LIMITS

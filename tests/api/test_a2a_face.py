@@ -392,6 +392,16 @@ def test_another_workspace_sees_nothing_of_a_task(
         assert inside["code"] == -32602
 
 
+def test_a_client_may_choose_the_id_of_its_context(api: httpx.Client, deploy: Deploy, workspace: str) -> None:
+    deploy(agent("echo", rules=replies("turn {{ 1 + history | length // 2 }}")))
+    chosen = f"mine-{workspace}"
+    for number in (1, 2):
+        task = rpc(api, "SendMessage", message("x", contextId=chosen))["result"]["task"]
+        assert task["contextId"] == chosen
+        assert task["artifacts"][0]["parts"][0]["text"] == f"turn {number}"
+    assert rpc(api, "SendMessage", message("x", contextId="no id"))["error"]["code"] == -32602
+
+
 @pytest.mark.requirement("FAC-2")
 async def test_a_client_of_version_0_3_is_answered_in_it(
     caxton_server: RunningServer, workspace: str, api: httpx.Client, deploy: Deploy

@@ -251,6 +251,8 @@ def test_toml_in_the_documentation_is_valid(page: str, tmp_path: Path, monkeypat
             if "wasm" in data:
                 del minimal["model"]
                 files = {f"agents/{data['wasm']['module']}": WASM_AGENT.read_bytes()}
+            if data.get("kind") == "a2a":
+                del minimal["model"], minimal["tools"]
             missing = "".join(f"{key} = {value}\n" for key, value in minimal.items() if key not in data)
             write_files(folder, {"agents/a.toml": missing + snippet.text, **files})
             wrong = [problem.message for problem in load_workspace(folder).errors if "script" not in problem.message]

@@ -74,8 +74,8 @@ class Models:
         Raises:
             ModelNotConfigured: none of them can.
         """
-        if agent.spec.wasm is not None:
-            return agent.spec.models  # a component answers in their place
+        if not agent.spec.has_model:
+            return agent.spec.models  # something else answers in their place
         usable: list[str] = []
         failures: list[Failure] = []
         for model in agent.spec.models:
@@ -90,7 +90,7 @@ class Models:
     def unusable(self, agent: AgentVersion) -> Sequence[tuple[str, str]]:
         """Models that the agent should have used and cannot, each with why; "auto" stands for the default."""
         found: list[tuple[str, str]] = []
-        for model in () if agent.spec.wasm is not None else agent.spec.models:
+        for model in agent.spec.models if agent.spec.has_model else ():
             named = self._settings.default if model == AUTO else model
             if named is None:
                 continue

@@ -33,6 +33,12 @@ SKILL: Final = ("skill", "skillId", "capability")
 
 LONGEST_REASON: Final = 2_000
 
+LONGEST_CONTEXT_ID: Final = 40
+"""Characters of a context's id that a client chooses."""
+
+OWN_IDS: Final = "c_"
+"""With which those begin that the server chooses."""
+
 _SAID = re.compile(
     r"\s*(?:(?P<yes>approved?|grant(?:ed)?|yes|ok|okay)|(?P<no>reject(?:ed)?|refuse[d]?|den(?:y|ied)|no))\b[\s:,.;!–-]*(?P<why>.*)",
     re.IGNORECASE | re.DOTALL,
@@ -244,12 +250,15 @@ async def _in_context(
 ) -> TurnView:
     """A message into a conversation that there is."""
     caller, services = asking.caller, asking.services
-    if not is_id(context):
+    if not is_id(context) or len(context) > LONGEST_CONTEXT_ID:
         raise _no_context(context)
     try:
         conversation = await services.conversations.show(caller.scope, ConversationId(context))
     except NotFound:
-        raise _no_context(context) from None
+        if context.startswith(OWN_IDS):  # one of ours, that there is not, or no longer
+            raise _no_context(context) from None
+        aim = target_of(wanted) if wanted else await _only_target(asking)
+        conversation = await services.conversations.start(caller, Start(aim, id=ConversationId(context)))
     if wanted is not None:
         aim = target_of(wanted)
         if (aim.capability, aim.agent) != (conversation.capability, conversation.agent):
@@ -261,7 +270,7 @@ async def _in_context(
 def _no_context(context: str) -> InvalidParams:
     return InvalidParams(
         f'contextId: there is no conversation "{context[:100]}"',
-        "leave contextId out to begin one; the task has its id",
+        f"leave contextId out to begin one, or choose an id of letters, digits, _ and -, {LONGEST_CONTEXT_ID} at most",
         details={"problems": [{"path": "message.contextId", "message": "no conversation of this workspace"}]},
     )
 

@@ -89,7 +89,7 @@ async def list_tasks(asking: Asking, query: ListTasks) -> Json:
         tasks = _within(page.tasks, artifacts=query.include_artifacts)
         found = [await task_json(asking, task, length, artifacts=query.include_artifacts) for task in tasks]
     following = page.next if len(tasks) == len(page.tasks) else cursor_behind(tasks[-1])
-    return {"tasks": found, "nextPageToken": following, "pageSize": query.page_size, "totalSize": page.total}
+    return {"tasks": found, "nextPageToken": following, "pageSize": len(found), "totalSize": page.total}
 
 
 def _within(tasks: Sequence[Task], *, artifacts: bool) -> list[Task]:

@@ -66,6 +66,11 @@ from caxton.domain.errors.models import (
     ModelTimeout,
     ModelUnavailable,
     NoScriptRule,
+    RemoteAgentFailed,
+    RemoteAgentRefused,
+    RemoteAgentTimeout,
+    RemoteAgentUnavailable,
+    RemoteAnswerInvalid,
 )
 from caxton.domain.errors.requests import (
     CapabilityInputInvalid,
@@ -232,6 +237,11 @@ __all__ = [
     "PortInUse",
     "RateLimited",
     "RecordDeleted",
+    "RemoteAgentFailed",
+    "RemoteAgentRefused",
+    "RemoteAgentTimeout",
+    "RemoteAgentUnavailable",
+    "RemoteAnswerInvalid",
     "ReplyPending",
     "RequestTooSlow",
     "RoutingFailed",

@@ -82,6 +82,33 @@ class ModelAnswerCut(ModelError):
     title = "The model used up its tokens before its answer was complete"
 
 
+class RemoteAgentUnavailable(ModelUnavailable):
+    code = "remote_agent_unavailable"
+    title = "The remote agent cannot be reached"
+
+
+class RemoteAgentTimeout(ModelTimeout):
+    code = "remote_agent_timeout"
+    title = "The remote agent took too long"
+
+
+class RemoteAgentRefused(ModelRefusedRequest):
+    code = "remote_agent_refused"
+    title = "The remote agent refused the request"
+
+
+class RemoteAgentFailed(ModelError):
+    """The remote agent says that it could not do the work, or ended it; `details["state"]` has its state."""
+
+    code = "remote_agent_failed"
+    title = "The remote agent could not do the work"
+
+
+class RemoteAnswerInvalid(ModelAnswerInvalid):
+    code = "remote_answer_invalid"
+    title = "The remote agent's answer is not A2A"
+
+
 class CapabilityOutputInvalid(ModelError):
     """All attempts failed that the capability allows; `details["violations"]` has a path for each misfit of the last one."""
 

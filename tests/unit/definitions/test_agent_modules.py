@@ -46,6 +46,16 @@ def test_an_agent_with_its_component_is_one_bundle(tmp_path: Path) -> None:
     [
         ('kind = "wasm"', "", "kind", "needs its component", 'module = "clerk.wasm"'),
         ("", '[wasm]\nmodule = "clerk.wasm"', "wasm", 'of the kind "wasm"', 'kind = "wasm"'),
+        ('kind = "a2a"', "", "kind", "needs its address", "[a2a]"),
+        ("", '[a2a]\nurl = "https://agents.example.com"', "a2a", 'of the kind "a2a"', 'kind = "a2a"'),
+        ('kind = "a2a"', '[a2a]\nurl = "agents.example.com"', "a2a.url", "not the URL", ""),
+        (
+            'kind = "a2a"\ntools = ["csv-tools"]',
+            '[a2a]\nurl = "https://agents.example.com"',
+            "tools",
+            "an agent elsewhere answers here",
+            "remove",
+        ),
         ('kind = "wasmm"', '[wasm]\nmodule = "clerk.wasm"', "kind", "", "wasm"),
         ('kind = "wasm"\nmodel = "openai:gpt-5"', '[wasm]\nmodule = "clerk.wasm"', "model", "is for models", "remove"),
         ('kind = "wasm"', '[wasm]\nmodule = "clark.wasm"', "wasm.module", "is missing", "clerk.wasm"),
