@@ -38,6 +38,7 @@ from benchmarks import (
     soak,
     startup,
     turns,
+    wasm_agents,
 )
 from benchmarks.headlines import fill, rows
 from benchmarks.report import (
@@ -76,6 +77,7 @@ SUITES: dict[str, tuple[str, Callable[[], Sequence[Figure]]]] = {
     "model_backed": ("Turns of an agent with a model over the network", model_backed.figures),
     "openai_face": ("The face for OpenAI's clients", openai_face.figures),
     "turns": ("Turns at 1, 10 and 100 clients", turns.figures),
+    "wasm_agents": ("Agents that are WebAssembly components, beside scripted ones", wasm_agents.figures),
     "load": (
         "Open loop: 1,000 requests a second, overload, conversations, the official client",
         lambda: load.figures(seconds=30, conversations=(500, 1000), clients=2),

@@ -213,6 +213,13 @@ def messages(url: str, key: str, agents: int, *, idempotency_keys: bool = False)
     return with_key
 
 
+def messages_to(url: str, key: str, capabilities: Sequence[str], content: str) -> Callable[[int], bytes]:
+    """Requests with that content to those capabilities, one after another."""
+    return _in_turn(
+        [_post(url, key, "/v1/messages", {"capability": each, "content": content}) for each in capabilities]
+    )
+
+
 def messages_of_conversations(running: Server, client: httpx.Client, agents: int, count: int) -> Callable[[int], bytes]:
     """Messages of `count` conversations with those agents, one after another: they go through the engine."""
     paths: list[str] = []

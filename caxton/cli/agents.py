@@ -228,6 +228,13 @@ def _facts(agent: "AgentView") -> list[list[str]]:
             facts.append(["", agent.model.note])
         if agent.model.warning:
             facts.append(["", style(f"! {agent.model.warning}", "yellow")])
+    if agent.wasm:
+        whose = "each conversation" if agent.wasm.state == "conversation" else "all conversations"
+        facts.append(["component", f"{agent.wasm.module}, a state for {whose}"])
+        asks = agent.wasm.permissions
+        requested = [*asks["network"], *asks["environment"], *(each["path"] for each in asks["files"])]
+        if requested:
+            facts.append(["requests", ", ".join(requested)])
     if agent.limits:
         shown = {name: value for name, value in agent.limits.items() if value is not None}
         if "time" in shown:

@@ -195,20 +195,22 @@ def _too_late(was_interrupted: bool) -> None:
 
 
 def _add_ungranted(caxton: "Caxton", workspace: "Workspace", changes: "Iterable[Change]") -> None:
-    """Adds to changes of tools what their manifests here request and nobody has granted on the server."""
+    """Adds to changes what manifests, and agents with a component, request here and nobody has granted on the server."""
     from datetime import UTC, datetime
 
     from caxton.domain.grants import for_any_call, missing
 
-    changed = {change.name: change for change in changes if change.kind == "tool" and change.action != "unchanged"}
-    tools = [tool.version.manifest for tool in workspace.tools if tool.name in changed]
-    if not tools:
+    changed = {(change.kind, change.name): change for change in changes if change.action != "unchanged"}
+    own = [("tool", tool.version.manifest) for tool in workspace.tools]
+    own += [("agent", agent.version.module.manifest) for agent in workspace.agents if agent.version.module]
+    found = [(changed[kind, manifest.name], manifest) for kind, manifest in own if (kind, manifest.name) in changed]
+    if not found:
         return
     known, now = caxton.tool_grants(), datetime.now(UTC)
-    for manifest in tools:
+    for change, manifest in found:
         rights = for_any_call([grant for grant in known.grants if grant.tool == manifest.name], now)
-        changed[manifest.name].unsandboxed = manifest.unsandboxed
-        changed[manifest.name].lacks(missing(manifest, rights, known.limits))
+        change.unsandboxed = manifest.unsandboxed
+        change.lacks(missing(manifest, rights, known.limits))
 
 
 def _warn_of_ungranted(changes: "Iterable[Change]") -> None:

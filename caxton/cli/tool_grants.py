@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from caxton.client import Caxton
     from caxton.domain.grants import ToolGrant
+    from caxton.views.agents import ComponentView
 
 Tool = Annotated[str, typer.Argument(metavar="NAME", help="The tool.", autocompletion=complete_tool)]
 
@@ -157,20 +158,49 @@ def _add_requested(caxton: "Caxton", name: str, values: dict[str, Any]) -> None:
     from caxton.domain.grants import for_any_call, missing
     from caxton.domain.tools import ToolManifest
 
-    tool, granted = caxton.tool(name), caxton.tool_grants(name)
-    described: dict[str, Any] = {"name": tool.name, "version": tool.version}
-    described |= (
-        {"module": "tool.wasm", "form": tool.form} if tool.sandboxed else {"mcp_server": _server(tool.server or "")}
-    )
-    manifest = ToolManifest.model_validate({**described, "limits": tool.limits, "permissions": tool.permissions})
+    granted = caxton.tool_grants(name)
+    manifest = ToolManifest.model_validate(_described(caxton, name))
     lacking = missing(manifest, for_any_call(granted.grants, datetime.now(UTC)), granted.limits)
     if not lacking:
-        raise UsageError(f"{name} has all that it requests", f"see it: caxton tool show {name}")
+        raise UsageError(f"{name} has all that it requests", f"see what it has: caxton tool grants {name}")
     values["network"] += lacking.network
     values["environment"] += lacking.environment
     values["commands"] += lacking.commands
     values["files"] += [folder.model_dump() for folder in lacking.files]
     values["limits"] = {**lacking.limits, **values["limits"]}
+
+
+def _described(caxton: "Caxton", name: str) -> dict[str, Any]:
+    """The manifest of the tool of that name, or of the agent whose component is granted something as a tool would be.
+
+    Raises:
+        NotFound: there is no such tool.
+    """
+    from caxton.domain.errors import NotFound
+
+    try:
+        tool = caxton.tool(name)
+    except NotFound as error:
+        found = _component_of(caxton, name)
+        if found is None:
+            raise error from None
+        component = {"module": found.module, "limits": found.limits, "permissions": found.permissions}
+        return {"name": name, "version": "0.0.0", **component}
+    described: dict[str, Any] = {"name": tool.name, "version": tool.version}
+    described |= (
+        {"module": "tool.wasm", "form": tool.form} if tool.sandboxed else {"mcp_server": _server(tool.server or "")}
+    )
+    return {**described, "limits": tool.limits, "permissions": tool.permissions}
+
+
+def _component_of(caxton: "Caxton", name: str) -> "ComponentView | None":
+    """What the file of the agent of that name says of its component; None if there is no such agent, or it has none."""
+    from caxton.domain.errors import NotFound
+
+    try:
+        return caxton.agent(name).wasm
+    except NotFound:
+        return None
 
 
 def _warnings(caxton: "Caxton", grant: "ToolGrant") -> list[str]:
@@ -183,7 +213,9 @@ def _warnings(caxton: "Caxton", grant: "ToolGrant") -> list[str]:
     except NotPermitted:  # who may grant need not be allowed to look
         return []
     tool = tools.get(grant.tool)
-    if tool is None:
+    if tool is None and _component_of(caxton, grant.tool) is not None:
+        found = []
+    elif tool is None:
         found = [_unknown(f'no tool "{grant.tool}" is deployed', grant.tool, tools)]
     elif grant.function and grant.function not in (names := [function.name for function in tool.functions]):
         found = [_unknown(f'{grant.tool} has no function "{grant.function}"', grant.function, names)]

@@ -26,7 +26,7 @@ from caxton.service.changes import request_change
 from caxton.service.context import Caller
 from caxton.service.engine import Engine
 from caxton.service.tallies import Tallies
-from caxton.views.agents import AgentView, CapabilityView, ModelChoice, Provider
+from caxton.views.agents import AgentView, CapabilityView, ComponentView, ModelChoice, Provider
 from caxton.views.breakers import BreakerView
 from caxton.views.statistics import Statistics
 from caxton.workflows.agent import (
@@ -104,6 +104,7 @@ class Agents:
                 update={
                     "documentation": version.spec.documentation,
                     "limits": version.spec.limits.model_dump(mode="json"),
+                    "wasm": _component(version),
                 }
             )
 
@@ -314,6 +315,11 @@ class Agents:
         return ModelChoice(
             configured=version.spec.models, resolved=resolved, scripted=scripted, note=note, warning=warning
         )
+
+
+def _component(version: AgentVersion) -> ComponentView | None:
+    wasm = version.spec.wasm
+    return None if wasm is None else ComponentView.model_validate(wasm.model_dump(mode="json"))
 
 
 class _Offers:

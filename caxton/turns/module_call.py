@@ -17,6 +17,7 @@ from caxton.domain.refusals import Refusals
 from caxton.domain.tools import ToolVersion
 from caxton.domain.usage import Usage
 from caxton.recording import journal
+from caxton.turns.short_calls import FUEL
 from caxton.turns.step import StepPorts
 from caxton.turns.tool_rights import refusals_told
 
@@ -49,8 +50,8 @@ class ModuleCall:
         self.chain = chain
         self.state = AgentState()
         """What it keeps, as it is recorded."""
-        self.most: float | None = None
-        """Seconds that the call may take, if they are fewer than the agent's file allows: whoever repeats it grants them all."""
+        self.is_brief = False
+        """Whether others wait for the call, which then gets only a part of its limits: whoever repeats it grants them all."""
         self.handled: Handled | None = None
 
     @property
@@ -72,7 +73,7 @@ class ModuleCall:
     def following(self, step: StepInput) -> "ModuleCall":
         """The call that follows in the same batch."""
         call = ModuleCall(step, self.ports, self.agent, self.grants, self.chain)
-        call.most = self.most
+        call.is_brief = self.is_brief
         call.state = self.state
         if self.handled is not None and self.handled.state.changed:
             call.state = AgentState(self.handled.state.values, self.state.revision + 1)
@@ -85,7 +86,7 @@ class ModuleCall:
             AgentModuleError: a limit, a trap or a bad answer ended it.
             ExecutionFailed: it says that it cannot do it.
         """
-        module = self.module if self.most is None else self.module.within(self.most)
+        module = _briefly(self.module) if self.is_brief else self.module
         began = time.perf_counter()
         try:
             handled = await self.ports.sandbox.handle(
@@ -94,14 +95,14 @@ class ModuleCall:
                 _message(request, self.plan),
                 self.state,
                 rights=self._rights(),
-                brief=self.most is not None,
+                brief=self.is_brief,
             )
         except AgentModuleError as error:
-            if self.most is None:  # else it is called again, with all its time
+            if not self.is_brief:  # else it is called again, with all its limits
                 on_failure(self._failed(error.code, began, error.log, error.refused))
             raise
         if handled.answer is None:
-            if handled.refused and self.most is None:
+            if handled.refused and not self.is_brief:
                 on_failure(self._failed(ExecutionFailed.code, began, handled.log, handled.refused))
             raise ExecutionFailed(
                 f'agent "{self.agent.name}" cannot do it: {handled.refusal[:SHOWN_REFUSAL]}',
@@ -144,6 +145,13 @@ class ModuleCall:
             mistake = f'"{call.capability}" is not in `delegates` of agent "{self.agent.name}"'
             return FunctionCall(call_id, call.capability, "capability", call.given, mistake)
         return FunctionCall(call_id, str(found), "capability", call.given)
+
+
+def _briefly(module: ToolVersion) -> ToolVersion:
+    """The same, with fewer instructions: in its sandbox there is nothing to wait for."""
+    limits = module.manifest.limits
+    less = limits.model_copy(update={"fuel": min(limits.fuel, FUEL)})
+    return module.model_copy(update={"manifest": module.manifest.model_copy(update={"limits": less})})
 
 
 def _message(request: ModelRequest, plan: Plan) -> str:

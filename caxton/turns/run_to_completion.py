@@ -43,7 +43,7 @@ class RunToCompletion:
         self.model = ModelStep(step_of(StepKind.MODEL, opening.input, opening.plan, 1), opening.ports)
         self.model.read(transaction, opening.begun, opening.message, Known())
         if self.model.module is not None:
-            self.model.module.most = opening.ports.short_calls.wall_time
+            self.model.module.is_brief = True
         self.done: list[ModelStep | ToolStep] = []
         """Steps that have acted, and are to be recorded behind the opening."""
         self.asked: list[ToolStep] = []
@@ -141,8 +141,7 @@ class RunToCompletion:
         if model.module is None:
             await model.act()
             return True
-        short_calls = self.opening.ports.short_calls
-        return await short_calls.make([(model.module.called, partial(_timed, model))], short_calls.deadline())
+        return await self.opening.ports.short_calls.have_answer(model.module.called, partial(_timed, model))
 
     def _tools(self, model: ModelStep) -> list[ToolStep]:
         """What `model` asked for, if all of it can be called at once; else nothing."""
@@ -190,10 +189,10 @@ class RunToCompletion:
 
 
 async def _timed(model: ModelStep) -> float | None:
-    """Has a component answer; the seconds that it took itself."""
+    """Has a component answer; the seconds of CPU that it took: in its sandbox there is nothing else to wait for."""
     await model.act()
     handled = model.module.handled if model.module else None
-    return handled.usage.wall_ms / 1000 if handled else None
+    return handled.usage.cpu_ms / 1000 if handled else None
 
 
 def _is_closed(opening: Opening) -> bool:

@@ -13,6 +13,12 @@ LONG = 0.02
 WALL_TIME = 0.1
 """Seconds after which a call in a batch is ended, whatever its tool's limits are: who makes it again grants it all of them."""
 
+FUEL = 100_000_000
+"""WebAssembly instructions after which the component of an agent is ended in a batch: about a tenth of a second of CPU."""
+
+OF_AGENTS = 1.0
+"""Seconds that a batch waits for components of agents: what they do not answer takes the workflow, at many times the work."""
+
 AVOIDED_FOR = 1.0
 """Seconds for which a function is not called here after it took long; twice as many each time that it does so again."""
 
@@ -46,10 +52,22 @@ class ShortCalls:
     """Makes calls that are expected to be short."""
 
     def __init__(
-        self, patience: float = LONG, wall_time: float = WALL_TIME, clock: Callable[[], float] = time.monotonic
+        self,
+        patience: float = LONG,
+        wall_time: float = WALL_TIME,
+        clock: Callable[[], float] = time.monotonic,
+        of_agents: float = OF_AGENTS,
     ) -> None:
-        """Begin with trust in all, and wait `patience` seconds for the calls of a batch; each has `wall_time` seconds."""
+        """Begin with trust in all.
+
+        Args:
+            patience: seconds that a batch waits for its calls of tools.
+            wall_time: seconds that each of those has.
+            clock: measures both.
+            of_agents: seconds that a batch waits for components of agents.
+        """
         self.patience = patience
+        self.of_agents = of_agents
         self.wall_time = wall_time
         self._clock = clock
         self._slots = asyncio.Semaphore(CONCURRENCY)
@@ -72,6 +90,10 @@ class ShortCalls:
         """Whether a call of `function` is expected to be short. One that nothing is known of is tried once at a time."""
         until, _ = self._avoided.get(function, (0.0, 0.0))
         return until <= self._clock() and (function in self._short or function not in self._in_hand)
+
+    async def have_answer(self, function: Function, call: Call) -> bool:
+        """Has the component of an agent answer; False if it is not asked, fails, or has not ended in time."""
+        return await self.make([(function, call)], self._clock() + self.of_agents)
 
     async def make(self, calls: Sequence[tuple[Function, Call]], until: float) -> bool:
         """Makes `calls` side by side; False if one is not made, fails, or has not ended in time.

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from caxton.domain.agents import AgentLimits, AgentState
 from caxton.domain.capabilities import Capability
+from caxton.domain.tools import ToolLimits
 from caxton.views.breakers import BreakerView
 from caxton.views.statistics import Statistics
 from caxton.views.view import Fields, View, described_by
@@ -19,6 +20,17 @@ class ModelChoice(View):
     note: str | None = None
     warning: str | None = None
     """Models that the agent should have used and cannot, with why."""
+
+
+class ComponentView(View):
+    """The WebAssembly component of an agent, as its file has it."""
+
+    module: str
+    state: str
+    """For whom its state is kept: "conversation" or "agent"."""
+    limits: Annotated[Fields, described_by(ToolLimits)] = {}
+    permissions: Fields = {}
+    """What it requests, and an operator grants."""
 
 
 class AgentView(View):
@@ -45,6 +57,8 @@ class AgentView(View):
     documentation: str | None = None
     """Like the limits, only where one agent is asked for."""
     limits: Annotated[Fields, described_by(AgentLimits)] | None = None
+    wasm: ComponentView | None = None
+    """The component that answers in a model's place, if the agent has one; likewise."""
 
 
 class Provider(View):

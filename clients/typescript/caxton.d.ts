@@ -61,6 +61,7 @@ export interface Schemas {
       /** Its share of what several agents wait for: 1 is the largest, 5 the smallest; each step halves it. */
       priority?: number;
     } | null;
+    wasm?: Schemas["ComponentView"] | null;
   };
   /** An action that waits, or waited, for a person. */
   Approval: {
@@ -291,6 +292,27 @@ export interface Schemas {
     status: "ok" | "degraded" | "failed" | string;
     detail?: string;
     latency_ms?: number;
+  };
+  /** The WebAssembly component of an agent, as its file has it. */
+  ComponentView: {
+    module: string;
+    state: string;
+    /** `[limits]` of a tool.toml: what one call may use, and how many calls there may be. */
+    limits?: {
+      /** Memory of all kinds, such as "64MB". */
+      memory?: number;
+      /** WebAssembly instructions; about 10^9 a second of CPU. */
+      fuel?: number;
+      /** Time on the clock, such as "2s". */
+      wall_time?: number;
+      /** Arguments and result, each, such as "1MB". */
+      message_size?: number;
+      /** Calls of the tool that may be in flight at the same time; others wait. */
+      max_in_flight?: number | null;
+      /** Rate at which calls can begin, such as "10/s", "600/m" or "1000/h". */
+      rate?: number | null;
+    };
+    permissions?: Record<string, unknown>;
   };
   /** Text of a message: here (`text`), or under a content address (`digest`). */
   Content: {

@@ -46,6 +46,7 @@ def test_a_component_answers_without_a_model(api: httpx.Client, deploy: Deploy) 
     assert shown["state"] == "Running"
     assert shown["model"]["resolved"] == ["wasm"]
     assert not shown["model"]["warning"]
+    assert (shown["wasm"]["module"], shown["wasm"]["state"]) == ("clerk.wasm", "conversation")
 
 
 @pytest.mark.requirement("AGT-7")

@@ -9,6 +9,7 @@ from caxton.definitions.agent_starters import agent_languages
 from caxton.definitions.workspace import load_workspace
 from tests.cli.conftest import RunCli
 from tests.support.deploying import write_files
+from tests.support.wasm_agents import wasm_agent
 
 BUNDLED = Path(caxton.__file__).parent / "bundled"
 
@@ -56,3 +57,18 @@ def test_the_template_answers_without_anything_being_built(run_cli: RunCli, fold
     refused = run_cli("ask", "keep-checklist", "done 7")
     assert refused.code == 8
     assert "there is no item 7; the list has 0" in refused.err
+
+
+@pytest.mark.requirement("AGT-7", "TOL-4")
+def test_what_a_component_requests_is_told_and_granted_like_that_of_a_tool(run_cli: RunCli, folder: Path) -> None:
+    write_files(folder, wasm_agent(wasm='[wasm.permissions]\nenvironment = ["HOME"]'))
+    for planned in (run_cli("deploy", "--dry-run"), run_cli("deploy")):
+        assert "clerk requests HOME" in planned.err
+        assert "grant it: caxton tool grant clerk --environment HOME" in planned.err
+    shown = run_cli("agent", "show", "clerk").out
+    assert "clerk.wasm, a state for each conversation" in shown
+    granted = run_cli("tool", "grant", "clerk", "--requested")
+    assert granted.code == 0, granted.err
+    assert "clerk may have HOME" in granted.out
+    assert "warning" not in granted.err
+    assert run_cli("ask", "clerk", "environment HOME").out.startswith("got it")

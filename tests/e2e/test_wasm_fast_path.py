@@ -32,7 +32,7 @@ async def worker(caxton_server: RunningServer, workspace: str, tmp_path: Path) -
     with caxton_server.client(workspace) as api:
         deploy_files(api, tmp_path / "w", AGENTS)
         ports, close = build_fast_path_ports(Settings(data_dir=caxton_server.data_dir))
-        patient = replace(ports, short_calls=ShortCalls(patience=5, wall_time=5))  # machines that run tests are busy
+        patient = replace(ports, short_calls=ShortCalls(5, 5, of_agents=10))  # machines that run tests are busy
         try:
             yield Worker(patient, api, Scope(workspace=workspace))
         finally:
@@ -59,7 +59,7 @@ async def test_what_may_not_be_done_twice_or_shares_its_state_is_left_to_the_wor
 
 @pytest.mark.requirement("AGT-7")
 async def test_what_takes_long_keeps_nobody_waiting(worker: Worker) -> None:
-    impatient = replace(worker, ports=replace(worker.ports, short_calls=ShortCalls(wall_time=0.2)))
+    impatient = replace(worker, ports=replace(worker.ports, short_calls=ShortCalls(of_agents=10)))
     assert await accepted(impatient, ("clerk", "spin")) == ["running"]
     assert await accepted(impatient, ("clerk", "echo hello")) == ["running"]  # it is avoided for a while
 
