@@ -40,6 +40,11 @@ class Walk:
         """A new memory's id."""
         return str(self.post("/v1/memory", {"text": f"a fact {uuid.uuid4()}"}).raise_for_status().json()["id"])
 
+    def execution(self) -> str:
+        """Of a turn that has ended."""
+        turn = self.post("/v1/messages", {"capability": "quick", "content": "x"})
+        return str(turn.raise_for_status().json()["execution_id"])
+
     def conversation(self, capability: str = "quick") -> str:
         return str(self.post("/v1/conversations", {"capability": capability}).raise_for_status().json()["id"])
 
@@ -219,7 +224,7 @@ def _push(path: str) -> Change:
 
 def _push_no_more(path: str) -> Change:
     def change(walk: Walk) -> httpx.Response:
-        task = walk.known["task"]
+        task = walk.known.get("task") or _slow_task(walk)
         return walk.api.delete(f"{A2A}{path}/tasks/{task}/pushNotificationConfigs/mine")
 
     return change
@@ -246,7 +251,7 @@ def _tell_rollout(command: str, *before: str) -> Change:
         for version in (2 * number, 2 * number + 1):
             files = agent("staged", version=f"{version}.0.0", rules=replies(f"{version}"))
             how = {"strategy": "canary" if version % 2 else "direct"}
-            deploy_files(walk.api, walk.folder / "staged", files, **how)
+            deploy_files(walk.api, walk.folder / f"staged-{number}-{command}", files, **how)
         rollout = walk.api.get("/v1/rollouts", params={"agent": "staged"}).json()["rollouts"][0]["id"]
         for each in before:
             body = {"full": True} if each == "promote" else {}
@@ -257,8 +262,7 @@ def _tell_rollout(command: str, *before: str) -> Change:
 
 
 def _fork(walk: Walk) -> httpx.Response:
-    turn = walk.post("/v1/messages", {"capability": "quick", "content": "x"}).json()
-    return walk.post(f"/v1/executions/{turn['execution_id']}/fork", {"at": 0})
+    return walk.post(f"/v1/executions/{walk.execution()}/fork", {"at": 0})
 
 
 METRIC = {"count": {"type": "execution_completed"}}

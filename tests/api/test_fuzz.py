@@ -60,15 +60,21 @@ def test_what_was_answered_is_used_in_the_next_request(
         known = prepare(api, tmp_path / "workspace")
         description = tmp_path / "openapi.json"
         description.write_text(json.dumps(api.get("/openapi.json").json()))
-    done = fuzz(
-        caxton_server.url,
-        description,
-        key=boss,
-        workspace=workspace,
-        known=known,
-        phases=[STATEFUL],
-        examples=10,
-        mode="positive",
-    )
-    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
-    assert links_followed(done) > 0, done.stdout
+    followed = 0
+    for seed in range(1, 5):  # which requests come first is chance, and some are followed by none
+        done = fuzz(
+            caxton_server.url,
+            description,
+            key=boss,
+            workspace=workspace,
+            known=known,
+            phases=[STATEFUL],
+            examples=5,
+            mode="positive",
+            seed=seed,
+        )
+        assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+        followed += links_followed(done)
+        if followed:
+            break
+    assert followed > 0, done.stdout
