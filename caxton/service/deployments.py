@@ -183,9 +183,8 @@ class Deployments:
         """
 
         def has_it(transaction: Transaction) -> bool:
-            if Permission.MESSAGES_READ in caller.everywhere:
-                return not transaction.unused_contents(caller.scope.customer, [digest])
-            return transaction.has_content(caller.scope, digest)
+            everywhere = Permission.MESSAGES_READ in caller.everywhere
+            return transaction.has_content(caller.scope, digest, everywhere=everywhere)
 
         if not await self.records.read(has_it):
             raise NotFound(f'there is no content "{digest}"', details={"digest": digest})

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api.test_approvals import finished, pending, send
 from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
 from tests.support.deploying import deploy_files
@@ -50,6 +51,26 @@ def digests_of(files: dict[str, str | bytes]) -> dict[str, str]:
 
 def named(files: dict[str, str]) -> dict[str, Any]:
     return {"bundles": [{"kind": "agent", "name": "private", "files": files}]}
+
+
+@pytest.mark.requirement("SEC-2", "SEC-9")
+def test_a_draft_is_read_by_nobody_before_it_is_let_go_out(
+    api: httpx.Client, caxton_server: RunningServer, workspace: str, tmp_path: Path
+) -> None:
+    offered = '[{ name = "write", approval_mode = "operator" }]'
+    deploy_files(api, tmp_path, agent("writer", capabilities=offered, rules=replies("Dear {{ request }}")))
+    asked = f"{uuid.uuid4()}{'.' * 100_000}"
+    address = hashlib.sha256(f"Dear {asked}".encode()).hexdigest()  # which the log tells, too
+    execution = send(api, "write", asked)
+    [approval] = pending(api)
+    role = f"reader-{workspace}"
+    api.put(f"/v1/roles/{role}", json={"permissions": ["messages:read"]}).raise_for_status()
+    key = api.post("/v1/keys", json={"name": role, "role": role}).json()["key"]
+    with caxton_server.client(workspace, key=key) as reader:
+        assert reader.get(f"/v1/blobs/{address}").status_code == 404
+        api.post(f"/v1/approvals/{approval['id']}/grant", json={}).raise_for_status()
+        finished(api, execution)
+        assert reader.get(f"/v1/blobs/{address}").text == f"Dear {asked}"
 
 
 @pytest.mark.requirement("SEC-3", "SEC-9")

@@ -62,6 +62,17 @@ def test_long_lists_are_made_one_at_a_time(crowd: httpx.Client, api: httpx.Clien
 
 
 @pytest.mark.requirement("SEC-3")
+@pytest.mark.parametrize(
+    "path", ["/openai/v1/models", "/openai/v1/models/none", "/a2a/v1/agent:c0/.well-known/agent-card.json"]
+)
+def test_so_are_those_of_other_protocols(crowd: httpx.Client, api: httpx.Client, path: str) -> None:
+    with concurrent.futures.ThreadPoolExecutor(20) as threads:
+        asked = [threads.submit(crowd.get, path, timeout=60) for _ in range(20)]
+        assert slowest(lambda: api.get("/health"), asked) < 1
+    assert {each.result().status_code for each in asked} <= {200, 404}
+
+
+@pytest.mark.requirement("SEC-3")
 def test_long_plans_and_descriptions_are_made_one_at_a_time(crowd: httpx.Client, api: httpx.Client) -> None:
     files = {f"f{number}": f"{number:064x}" for number in range(300)}
     plan = {"bundles": [{"kind": "tool", "name": f"t{number}", "files": files} for number in range(40)]}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, true
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import content_uses as uses
@@ -38,11 +38,21 @@ class ReferenceQueries(Session):
             found.update(map(Digest, self.connection.execute(query).scalars()))
         return found
 
-    def has_content(self, scope: Scope, digest: Digest) -> bool:
-        """Whether the content was brought to the workspace, or is that of a message or a tool's result in it."""
+    def has_content(self, scope: Scope, digest: Digest, *, everywhere: bool = False) -> bool:
+        """Whether the content was brought to the workspace, or is that of a message or a tool's result in it.
+
+        Args:
+            scope: the workspace.
+            digest: the content's address.
+            everywhere: look into all workspaces of the customer.
+        """
         said = or_(uses.c.step == -1, uses.c.call > 0)  # a draft is not, until a person lets it go out
-        query = select(uses.c.owner).where(in_scope(uses, scope), uses.c.digest == digest, said).limit(1)
-        return bool(self.own_contents(scope, [digest])) or self.connection.execute(query).first() is not None
+        for table, counts in ((workspace_contents, true()), (uses, said)):
+            where = table.c.customer == scope.customer if everywhere else in_scope(table, scope)
+            query = select(table.c.digest).where(where, table.c.digest == digest, counts).limit(1)
+            if self.connection.execute(query).first() is not None:
+                return True
+        return False
 
     def unused_contents(self, customer: str, digests: Sequence[Digest]) -> list[Digest]:
         """Those of the digests that nothing of the customer refers to: no message, step, upload or copy for undoing."""

@@ -53,8 +53,9 @@ def public_card(services: Services, base: str) -> Json:
 
 async def workspace_card(caller: Caller, services: Services, base: str) -> Json:
     """The card of the caller's workspace: its capabilities are skills."""
-    offered = await services.agents.capabilities(caller, None)
-    skills = [_skill(each) for each in offered[:MOST_SKILLS]]
+    async with services.long_answers.turn(caller.scope.customer):
+        offered = await services.agents.capabilities(caller, None)
+        skills = [_skill(each) for each in offered[:MOST_SKILLS]]
     name = caller.scope.workspace
     nothing: Json = {"id": "none", "name": "none", "description": "No agent is deployed here yet.", "tags": ["none"]}
     described = f"Agents of the workspace {name}. A message names the skill that it is for in its metadata."
@@ -69,7 +70,8 @@ async def target_card(caller: Caller, services: Services, base: str, target: str
         NotFound: there is none.
     """
     aim = target_of(target)
-    offered = await services.agents.capabilities(caller, None)
+    async with services.long_answers.turn(caller.scope.customer):
+        offered = await services.agents.capabilities(caller, None)
     if aim.agent is not None:
         agent = await services.agents.show(caller, aim.agent)
         names = {each.name for each in agent.capabilities}

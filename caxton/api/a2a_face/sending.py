@@ -290,7 +290,8 @@ def _named(request: SendMessage) -> str | None:
 
 async def _only_target(asking: Asking) -> Target:
     """The capability of a workspace that offers one, for messages that name none."""
-    offered = await asking.services.agents.capabilities(asking.caller, None)
+    async with asking.services.long_answers.turn(asking.caller.scope.customer):
+        offered = await asking.services.agents.capabilities(asking.caller, None)
     if len(offered) == 1:
         return Target(capability=offered[0].name)
     names = [each.name for each in offered[:20]]

@@ -39,8 +39,9 @@ async def list_resources(caller: Caller, services: Services, call: Call) -> dict
     found: list[dict[str, Any]] = []
     if Permission.AGENTS_READ in caller.permissions:
         found.append(_resource("agents", "agents", "All agents of the workspace"))
-        agents = await services.agents.list_agents(caller)
-        found += [_resource(f"agents/{each.name}", each.name, each.description) for each in _by_name(agents)]
+        async with services.long_answers.turn(caller.scope.customer):
+            agents = await services.agents.list_agents(caller)
+            found += [_resource(f"agents/{each.name}", each.name, each.description) for each in _by_name(agents)]
     if Permission.MESSAGES_READ in caller.permissions:
         found.append(_resource("conversations", "conversations", "The latest conversations of the workspace"))
         talks = await services.conversations.list_conversations(
@@ -78,11 +79,12 @@ async def read(caller: Caller, services: Services, call: Call) -> dict[str, Any]
     try:
         if found is None:
             raise NotFound(f"there is no resource {uri}")
-        value = await found(caller, services, name)
+        async with services.long_answers.turn(caller.scope.customer):
+            value = await found(caller, services, name)
+            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except NotFound as error:
         code = INVALID_PARAMS if call.modern else RESOURCE_NOT_FOUND
         raise RpcError(code, told(error), {"uri": uri}) from None
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return {"contents": [{"uri": uri, "mimeType": JSON, "text": text}]}
 
 

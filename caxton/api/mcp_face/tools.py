@@ -73,7 +73,8 @@ async def find(caller: Caller, services: Services, arguments: Mapping[str, Any])
     query = arguments.get("query")
     if not isinstance(query, str) or not 0 < len(query) <= 200 or set(arguments) - {"query"}:
         raise InvalidInput(f'{FIND} takes "query": what you need, in a few words')
-    found = await services.agents.capabilities(caller, query)
+    async with services.long_answers.turn(caller.scope.customer):
+        found = await services.agents.capabilities(caller, query)
     listed = [
         {"name": each.name, "description": each.description, **({"input": each.input} if each.input else {})}
         for each in found[:MOST_FOUND]

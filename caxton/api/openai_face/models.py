@@ -20,7 +20,8 @@ LONGEST_TEXTS = 256 << 10
 
 async def list_models(caller: Caller, services: Services) -> Response:
     """Answers `GET /models`."""
-    return JSONResponse({"object": "list", "data": await _models(caller, services)})
+    async with services.long_answers.turn(caller.scope.customer):
+        return JSONResponse({"object": "list", "data": await _models(caller, services)})
 
 
 async def show_model(caller: Caller, services: Services, name: str) -> Response:
@@ -30,7 +31,8 @@ async def show_model(caller: Caller, services: Services, name: str) -> Response:
         NotFound: there is no such model.
     """
     wanted = name.partition("@")[0]
-    found = next((model for model in await _models(caller, services) if model["id"] == wanted), None)
+    async with services.long_answers.turn(caller.scope.customer):
+        found = next((model for model in await _models(caller, services) if model["id"] == wanted), None)
     if found is None:
         raise NotFound(f'there is no model "{name[:100]}"', "see GET /openai/v1/models", details={"param": "model"})
     return JSONResponse({**found, "id": name})

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from caxton.adapters import pushing, webhooks
+from caxton.adapters.sandbox.addresses import Address
 from caxton.domain.channels import Channel
 from caxton.domain.errors import ChannelUnreachable
 from caxton.domain.push import PushConfig, PushPolicy
@@ -15,8 +16,12 @@ Answering = Callable[[asyncio.StreamWriter], Awaitable[None]]
 Sending = Callable[[str], Awaitable[int]]
 
 
+def _allow(address: Address, port: int) -> None:
+    """Lets everything be called."""
+
+
 async def _push(url: str) -> int:
-    sender = pushing.PushSender(PushPolicy((url,)), lambda *_: None, None)
+    sender = pushing.PushSender(PushPolicy((url,)), _allow, None)
     return await sender.post(PushConfig(id="a", url=url), "msg", {})
 
 
