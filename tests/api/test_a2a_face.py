@@ -361,6 +361,7 @@ def test_errors_have_the_form_of_each_binding(api: httpx.Client, caxton_server: 
         (b"{", -32700),
         (b"[]", -32600),
         (b'{"jsonrpc": "1.0", "id": 1, "method": "GetTask"}', -32600),
+        (b'{"jsonrpc": "2.0", "id": "' + b"x" * 201 + b'", "method": "GetTask"}', -32600),
         (b'{"jsonrpc": "2.0", "id": 1, "method": "tasks/burn"}', -32601),
         (b'{"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {}}', -32602),
         (b'{"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": {}}}', -32602),

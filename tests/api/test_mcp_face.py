@@ -301,6 +301,8 @@ def test_what_is_no_message_is_refused_as_json_rpc_has_it(raw: Raw, api: httpx.C
     assert code(raw.post({"id": 1, "method": "ping"}), 400) == -32600
     assert code(raw.post({"jsonrpc": "2.0", "id": None, "method": "ping"}), 400) == -32600
     assert code(raw.post({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": []}), 200) == -32602
+    long = {"_meta": {"progressToken": "x" * 10_000}}
+    assert code(raw.post({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": long}), 200) == -32602
     assert code(raw.post({"jsonrpc": "2.0", "id": 1, "result": {}}), 400) == -32600
     assert code(raw.legacy("nothing/here"), 200) == -32601
     assert code(raw.modern("nothing/here"), 404) == -32601

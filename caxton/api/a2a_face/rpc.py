@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from starlette.requests import Request
 from starlette.responses import Response
 
+from caxton.api.a2a_face.bodies import LONGEST_ID
 from caxton.api.a2a_face.errors import (
     AnyJson,
     InvalidRequest,
@@ -104,6 +105,8 @@ def _check(call: Json) -> str:
         raise InvalidRequest('"jsonrpc" is not "2.0"')
     if "id" not in call or isinstance(identity, bool) or not isinstance(identity, str | int | float | None):
         raise InvalidRequest('"id" has to be a text or a number')
+    if isinstance(identity, str) and len(identity) > LONGEST_ID:  # each event of a stream repeats it
+        raise InvalidRequest(f'"id" has {LONGEST_ID} characters at most')
     if not isinstance(method, str) or not method:
         raise InvalidRequest('"method" has to be the name of a method')
     return method

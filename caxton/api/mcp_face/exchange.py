@@ -100,6 +100,7 @@ async def _exchange(request: Request, caller: Caller, services: Services) -> Res
     if "id" not in message:
         return await _notified(caller, services, message, headers, session)
     call = _call(message, headers, session, streams=_streams(request))
+    call.check_token()
     return await _answer(caller, services, call)
 
 

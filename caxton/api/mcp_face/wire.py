@@ -97,6 +97,16 @@ class Call:
         token = self.meta.get("progressToken")
         return token if isinstance(token, str | int) and not isinstance(token, bool) else None
 
+    def check_token(self) -> None:
+        """Makes sure that what is repeated with each step is short.
+
+        Raises:
+            RpcError: it is not.
+        """
+        token = self.progress_token
+        if isinstance(token, str) and len(token) > LONGEST_ID:
+            raise RpcError(INVALID_PARAMS, f'"progressToken" has {LONGEST_ID:,} characters at most')
+
     def text(self, name: str, most: int = 2_000) -> str:
         """A text among the parameters.
 
