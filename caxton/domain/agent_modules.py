@@ -31,6 +31,9 @@ MOST_STATE: Final = 64 << 10
 """Bytes of all keys and texts together."""
 
 
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]+$"
+
+
 class StateScope(StrEnum):
     """For whom an agent keeps what it keeps."""
 
@@ -131,11 +134,11 @@ class AskedCall(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tool: str | None = Field(default=None, min_length=1, max_length=300)
+    tool: str | None = Field(default=None, min_length=1, max_length=200, pattern=_PRINTABLE)
     """"server.function"."""
     arguments: dict[str, Any] | None = None
     """Of the tool."""
-    capability: str | None = Field(default=None, min_length=1, max_length=200)
+    capability: str | None = Field(default=None, min_length=1, max_length=200, pattern=_PRINTABLE)
     content: str | None = None
     """What the capability is asked, as a text …"""
     input: dict[str, Any] | None = None

@@ -236,6 +236,13 @@ def test_text_comes_back_as_it_was(database: Database, text: str) -> None:
     assert (talk.topic, talk.metadata) == (text, {text: text})
 
 
+def test_names_that_models_make_up_are_kept_as_far_as_there_is_room(database: Database) -> None:
+    made_up = step(1, tool="t" * 300 + "\0", function="f\0" + "g" * 300)
+    database.write_now(lambda transaction: transaction.add_step(HERE, made_up))
+    [kept] = database.read_now(lambda transaction: transaction.steps_from(HERE, made_up.execution_id, 0))
+    assert (kept.tool, kept.function) == ("t" * 64, "f\ufffd" + "g" * 126)
+
+
 def test_moments_keep_their_microseconds(database: Database) -> None:
     moment = datetime(2026, 11, 21, 3, 4, 5, 678_901, tzinfo=UTC)
     talk = conversation(1, started_at=moment, last_activity=moment)

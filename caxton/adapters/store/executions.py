@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import CompoundSelect, Row, Select, bindparam, func, select
 
 from caxton.adapters.store import clock
-from caxton.adapters.store.schema import executions, steps
+from caxton.adapters.store.schema import NAME, executions, steps
 from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
 from caxton.adapters.store.several import chunks, each
 from caxton.domain.errors import ErrorReport
@@ -290,8 +290,8 @@ class ExecutionQueries(Session):
             call=record.call,
             kind=record.kind,
             agent=record.agent,
-            tool=record.tool,
-            function=record.function,
+            tool=_fitting(record.tool, NAME),
+            function=_fitting(record.function, 2 * NAME),
             ok=record.ok,
             error_code=record.error_code,
             duration_ms=record.duration_ms,
@@ -304,6 +304,11 @@ class ExecutionQueries(Session):
         self.insert(steps, row)
         if '"digest":"' in row["payload"]:
             self.insert_uses(scope, _digests(record), record.execution_id, record.step, record.call)
+
+
+def _fitting(name: str | None, most: int) -> str | None:
+    """A name as its column takes it. Models make names up: some are longer, or have what PostgreSQL keeps in no text."""
+    return name and name.replace("\0", "\ufffd")[:most]
 
 
 def execution_record(row: Row[tuple[object, ...]]) -> ExecutionRecord:

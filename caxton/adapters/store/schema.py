@@ -216,7 +216,7 @@ steps = Table(
     Column("kind", String(16), nullable=False),
     Column("agent", String(NAME)),
     Column("tool", String(NAME)),
-    Column("function", String(128)),
+    Column("function", String(2 * NAME)),
     Column("ok", Boolean, nullable=False),
     Column("error_code", String(64)),
     Column("duration_ms", Float),
