@@ -103,7 +103,7 @@ class ModelStep:
         self.is_live = False
         """Whether the version at work is the one that is live."""
         self.module: ModuleCall | None = None
-        """The component that answers in the place of a model, if the agent is one."""
+        """The component that answers in the place of a model, if the agent is one …"""
         self.remote: RemoteCall | None = None
         """The agent elsewhere that answers, if the agent is one."""
         self.turn: TurnView | None = None

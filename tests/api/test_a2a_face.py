@@ -1,5 +1,6 @@
 """Any client of the A2A protocol talks to agents: tried with the official one, over both bindings."""
 
+import base64
 import json
 import uuid
 from typing import Any
@@ -391,6 +392,25 @@ def test_another_workspace_sees_nothing_of_a_task(
         assert (listed["tasks"], listed["totalSize"]) == ([], 0)
         inside = rpc(elsewhere, "SendMessage", message("x", contextId=task["contextId"]))["error"]
         assert inside["code"] == -32602
+
+
+@pytest.mark.requirement("FAC-2")
+@pytest.mark.requirement("MSG-12")
+def test_files_go_with_a_message(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(agent("echo", rules=replies("seen")))
+    picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()
+    parts = [{"text": "look"}, {"raw": picture, "filename": "a.png", "mediaType": "image/png"}]
+    sent = {"message": {**message("x")["message"], "parts": parts}}
+    task = rpc(api, "SendMessage", sent)["result"]["task"]
+    said = api.get(f"/v1/conversations/{task['contextId']}/messages").json()["messages"][0]
+    [file] = said["artifacts"]
+    assert (said["content"]["text"], file["name"], file["media_type"]) == ("look", "a.png", "image/png")
+    known = {"url": f"{api.base_url}/v1/blobs/{file['digest']}".replace("//v1", "/v1"), "filename": "b.png"}
+    again = rpc(api, "SendMessage", {"message": {**message("x")["message"], "parts": [{"text": "again"}, known]}})
+    assert again["result"]["task"]["status"]["state"] == "TASK_STATE_COMPLETED"
+    for part in ({"raw": base64.b64encode(b"\0\1\2").decode()}, {"url": "https://example.com/a.png"}):
+        refused = rpc(api, "SendMessage", {"message": {**message("x")["message"], "parts": [{"text": "x"}, part]}})
+        assert refused["error"]["code"] == -32005
 
 
 def test_a_client_may_choose_the_id_of_its_context(api: httpx.Client, deploy: Deploy, workspace: str) -> None:

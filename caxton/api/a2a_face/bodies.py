@@ -3,23 +3,25 @@
 import base64
 import binascii
 import json
-from typing import Annotated, Any, Final, Literal, TypeVar, cast
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from caxton.api.a2a_face.errors import ContentTypeNotSupported, InvalidParams
 from caxton.domain.given import GivenTime
+from caxton.domain.ids import Digest
 from caxton.domain.validation_words import in_plain_words
-from caxton.turns.typed_capabilities import as_content
 from caxton.views.a2a import TaskState
 
 MOST_PARTS: Final = 1_000
 MOST_PROBLEMS: Final = 20
 LONGEST_ID: Final = 200
 
-TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml")
-"""Beginnings of the media types whose bytes an agent reads as text."""
+_OWN_FILE: Final = re.compile(r"/v1/blobs/([0-9a-f]{64})$")
+"""The address of a file that the server has, as artifacts have it."""
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
@@ -170,41 +172,50 @@ def read_body(model: type[BodyT], value: Any) -> BodyT:
         ) from None
 
 
-def content_of(message: Message) -> tuple[str, dict[str, Any] | None]:
-    """What a message says.
+@dataclass(frozen=True, slots=True)
+class GivenFile:
+    """A file of a message: its bytes, or the digest of one that the server has."""
 
-    Returns:
-        Its text, and the object where it is a single part with data, which a capability with a schema takes.
+    name: str
+    content: bytes = b""
+    digest: Digest | None = None
+
+
+def content_of(message: Message) -> tuple[str, list[GivenFile]]:
+    """What a message says: its text, and its files.
+
+    A single part with an object is what a capability with a schema takes.
 
     Raises:
-        ContentTypeNotSupported: it has a part that is no text.
+        ContentTypeNotSupported: a part is an address elsewhere.
         InvalidParams: a part has nothing, or more than one thing.
     """
-    if len(message.parts) == 1 and isinstance(message.parts[0].data, dict):
-        _one_of(message.parts[0], 0)
-        found = cast("dict[str, Any]", message.parts[0].data)
-        return as_content(found), found
-    texts = [_text(part, number) for number, part in enumerate(message.parts)]
-    return "\n\n".join(text for text in texts if text), None
+    texts: list[str] = []
+    files: list[GivenFile] = []
+    for number, part in enumerate(message.parts):
+        kind = _one_of(part, number)
+        if kind == "text":
+            texts.append(part.text or "")
+        elif kind == "data":
+            texts.append(json.dumps(part.data, ensure_ascii=False, separators=(",", ":")))
+        else:
+            files.append(_file(part, number))
+    return "\n\n".join(text for text in texts if text), files
 
 
-def _text(part: Part, number: int) -> str:
-    kind = _one_of(part, number)
-    if kind == "text":
-        return part.text or ""
-    if kind == "data":
-        return json.dumps(part.data, ensure_ascii=False, separators=(",", ":"))
-    media_type = (part.media_type or "").lower()
-    if kind == "raw" and media_type.startswith(TEXT_TYPES):
+def _file(part: Part, number: int) -> GivenFile:
+    name = part.filename or ""
+    if part.raw is not None:
         try:
-            text = base64.b64decode(part.raw or "", validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            raise InvalidParams(f"message.parts.{number}.raw is no Base64 of a text in UTF-8") from None
-        return f"{part.filename}:\n{text}" if part.filename else text
+            return GivenFile(name, base64.b64decode(part.raw, validate=True))
+        except binascii.Error:
+            raise InvalidParams(f"message.parts.{number}.raw is no Base64") from None
+    found = _OWN_FILE.search(part.url or "")
+    if found is not None:
+        return GivenFile(name, digest=Digest(found[1]))
     raise ContentTypeNotSupported(
-        f"message.parts.{number} is a file ({media_type or 'of no type'}), and agents take texts and data",
-        "send its text as a part with `text`, or an object as a part with `data`",
-        details={"mediaType": media_type},
+        f"message.parts.{number} is an address elsewhere, and nothing is fetched from there",
+        "send the file itself as `raw`, or the address of an artifact of this server",
     )
 
 

@@ -1,24 +1,27 @@
 """Messages to agents: a new task, or a person's decision on what a task waits for."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
-from caxton.api.a2a_face.bodies import Message, SendMessage, content_of
-from caxton.api.a2a_face.errors import InvalidParams, TaskNotFound, UnsupportedOperation
+from caxton.api.a2a_face.bodies import GivenFile, Message, SendMessage, content_of
+from caxton.api.a2a_face.errors import ContentTypeNotSupported, InvalidParams, TaskNotFound, UnsupportedOperation
 from caxton.api.a2a_face.push import check_push, put_push
 from caxton.api.a2a_face.tasks import Asking, Json, task_found, task_json
 from caxton.api.openai_face.asking import wait_for
 from caxton.domain.capabilities import CapabilityRequest
-from caxton.domain.errors import NotFound, PayloadTooLarge
+from caxton.domain.errors import NotFound, PayloadTooLarge, UnsupportedMediaType
 from caxton.domain.executions import Target, TurnView
+from caxton.domain.files import FileReference, check_count
 from caxton.domain.given import is_id
 from caxton.domain.governance import Verdict
 from caxton.domain.ids import ConversationId, ExecutionId, is_name
 from caxton.domain.permissions import Permission
 from caxton.domain.quantities import format_size
+from caxton.domain.tools import Artifact
 from caxton.service.approvals import Wanted
 from caxton.service.conversations import Start
 from caxton.service.tasks import Task
@@ -104,18 +107,19 @@ async def _new_task(asking: Asking, target: str | None, request: SendMessage, wa
     message = request.message
     caller, services = asking.caller, asking.services
     caller.require(Permission.MESSAGES_SEND)
-    text, _ = content_of(message)
-    if not text:
+    text, given = content_of(message)
+    if not text and not given:
         raise InvalidParams("the message is empty", "send a part with a text or data")
     _check_size(text, services.limits.content_bytes)
     # Another client may use the same id; what each has sent is told apart by who it is.
     key = f"a2a\x1f{caller.principal}\x1f{message.message_id}"
     wanted = target or _named(request)
+    said = Ask(Target(), text, idempotency_key=key, files=await _files(asking, given))
     if message.context_id:
-        return await _in_context(asking, message.context_id, wanted, text, key, wait)
+        return await _in_context(asking, message.context_id, wanted, said, wait)
     aim = target_of(wanted) if wanted else await _only_target(asking)
     started = await services.conversations.start(caller, Start(aim, idempotency_key=key))
-    return await services.conversations.send(caller, started.id, Ask(aim, text, idempotency_key=key), wait=wait)
+    return await services.conversations.send(caller, started.id, said, wait=wait)
 
 
 def target_of(name: str) -> Target:
@@ -199,6 +203,26 @@ def _unclear() -> InvalidParams:
     )
 
 
+async def _files(asking: Asking, given: Sequence[GivenFile]) -> Sequence[Artifact]:
+    """The files that go with a message, kept.
+
+    Raises:
+        ContentTypeNotSupported: one is of no type that is taken.
+        InvalidInput: there are too many, or one is not there.
+    """
+    check_count(len(given))
+    files, found = asking.services.files, list[Artifact]()
+    try:
+        for each in given:
+            if each.digest is None:
+                found.append(await files.keep(asking.caller, each.content, each.name))
+            else:
+                found.append(await files.find(asking.caller, FileReference(digest=each.digest, name=each.name)))
+    except UnsupportedMediaType as error:
+        raise ContentTypeNotSupported(error.message, *error.hints, details=error.details) from None
+    return found
+
+
 def _check_size(text: str, limit: int) -> None:
     if len(text) > limit or len(text.encode(errors="replace")) > limit:
         raise PayloadTooLarge(
@@ -245,9 +269,7 @@ async def _decide_again(asking: Asking, message: Message, task: Task) -> Executi
     return task.id
 
 
-async def _in_context(
-    asking: Asking, context: str, wanted: str | None, text: str, key: str, wait: float | None
-) -> TurnView:
+async def _in_context(asking: Asking, context: str, wanted: str | None, said: Ask, wait: float | None) -> TurnView:
     """A message into a conversation that there is."""
     caller, services = asking.caller, asking.services
     if not is_id(context) or len(context) > LONGEST_CONTEXT_ID:
@@ -263,8 +285,7 @@ async def _in_context(
         aim = target_of(wanted)
         if (aim.capability, aim.agent) != (conversation.capability, conversation.agent):
             raise InvalidParams("the conversation is with another skill", "begin a new one: leave contextId out")
-    aim = Target(capability=conversation.capability, agent=conversation.agent)
-    return await services.conversations.send(caller, conversation.id, Ask(aim, text, idempotency_key=key), wait=wait)
+    return await services.conversations.send(caller, conversation.id, said, wait=wait)
 
 
 def _no_context(context: str) -> InvalidParams:
