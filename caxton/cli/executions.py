@@ -104,6 +104,7 @@ def chosen(caxton: "Caxton", execution_id: str | None, *, last: bool) -> str:
         NotFound: there was no turn yet.
     """
     from caxton.domain.errors import NotFound, UsageError
+    from caxton.domain.forks import REHEARSAL
 
     if (execution_id is None) != last:
         raise UsageError(
@@ -113,7 +114,7 @@ def chosen(caxton: "Caxton", execution_id: str | None, *, last: bool) -> str:
         return execution_id
     events, _ = caxton.event_page(order="newest", limit=_SEARCHED, type=["execution_triggered"])
     for event in events:
-        is_rehearsal = event.channel_type == "rehearsal"  # nobody asked for it
+        is_rehearsal = event.channel_type == REHEARSAL  # nobody asked for it
         if event.execution_id and not event.payload.get("parent_id") and not is_rehearsal:
             return event.execution_id
     raise NotFound("there was no turn in this workspace yet", 'ask for something: caxton ask CAPABILITY "…"')

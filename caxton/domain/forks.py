@@ -15,6 +15,9 @@ EARLIER = "earlier"
 TAKEN_OVER = "taken_over"
 """In the payload of a step that another execution did. For a tool's, which function it was: the tool did not run again."""
 
+REHEARSAL = "rehearsal"
+"""The channel of events of rehearsals, which are nobody's work; likewise, in the metadata of their conversations."""
+
 ANSWER = "answer"
 """In a call of a step that was taken over: what the other agent answered, for its execution is part of another turn."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caxton.domain.events import Event
+from caxton.domain.forks import REHEARSAL
 from caxton.domain.ids import Scope
 from caxton.domain.records import Transaction
 
@@ -101,7 +102,8 @@ def fold(
     """What `events`, which follow `position`, make of a projection's documents."""
     touched: dict[str, list[tuple[Event, Sequence[str]]]] = defaultdict(list)
     for event in events:
-        keys = projection.keys(event)
+        # Nobody asked for a rehearsal, so no view counts it.
+        keys = () if event.channel_type == REHEARSAL else projection.keys(event)
         if keys:
             touched[event.workspace].append((event, keys))
     workspaces = [

@@ -10,6 +10,7 @@ from caxton.domain.events import SYSTEM, USER, Event, Payload, agent_actor, even
 from caxton.domain.events.executions import ExecutionFailed
 from caxton.domain.events.origin import Origin, current_origin
 from caxton.domain.executions import Plan, StepInput
+from caxton.domain.forks import REHEARSAL
 from caxton.domain.ids import ConversationId, DeploymentId, ExecutionId, MessageId, Scope, id_near
 from caxton.domain.messages import Content, Message, MessageType
 from caxton.domain.records import Transaction
@@ -101,7 +102,8 @@ class Journal:
         self.plan = plan
         self.capability = plan.capability if plan else capability
         self.actor = actor or (agent_actor(plan.agent) if plan else SYSTEM)
-        self.channel = channel
+        rehearsal = REHEARSAL if plan is not None and plan.rehearses is not None else None
+        self.channel = channel or rehearsal
         self.trace_id = current_trace()[0]
         self.events: list[Unplaced] = []
         self.moment: datetime | None = None

@@ -25,7 +25,7 @@ from caxton.domain.executions import (
     TurnOutcome,
     TurnRequest,
 )
-from caxton.domain.forks import ANSWER, EARLIER
+from caxton.domain.forks import ANSWER, EARLIER, REHEARSAL
 from caxton.domain.ids import DeploymentId, Digest, MessageId, Scope
 from caxton.domain.messages import Message, MessageType
 from caxton.domain.records import ExecutionRecord, RaceLost, Transaction, TurnsSoFar
@@ -299,7 +299,7 @@ class Opening:
             capability=capability,
             agent=self.target.agent,
             participants=[self.request.sender, self.decision.agent],
-            metadata={},
+            metadata={REHEARSAL: self.fork.rehearsal} if self.fork and self.fork.rehearsal else {},
             message_count=1,
             started_at=moment,
             last_activity=moment,

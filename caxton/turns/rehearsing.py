@@ -12,7 +12,7 @@ from typing import Any
 
 from caxton.domain.events import SYSTEM
 from caxton.domain.executions import ExecutionState, StepInput, TurnRequest
-from caxton.domain.forks import ANSWER, TAKEN_OVER, Fork, HandedOver
+from caxton.domain.forks import ANSWER, REHEARSAL, TAKEN_OVER, Fork, HandedOver
 from caxton.domain.gates import Answered, Rehearsal, Totals
 from caxton.domain.ids import ExecutionId, Scope
 from caxton.domain.messages import Content
@@ -29,9 +29,6 @@ DRY = "dry"
 
 REHEARSED = "rehearsed"
 """Why an action of a rehearsal was not carried out."""
-
-CHANNEL = "rehearsal"
-"""By which the log tells events of rehearsals from those of work."""
 
 NOT_RECORDED = "(rehearsal: the record has no such call, and it was not made)"
 
@@ -164,4 +161,4 @@ def rehearsal_request(transaction: Transaction, scope: Scope, rollout: Rollout, 
         earlier=earlier_of(record.execution, message),
     )
     made = fork_request(scope, rehearsal.execution_id, record, message, candidate, fork)
-    return made.model_copy(update={"channel": CHANNEL})
+    return made.model_copy(update={"channel": REHEARSAL})

@@ -13,6 +13,7 @@ from tests.api.test_schedules import events
 from tests.support.agents import agent, replies
 from tests.support.mcp_tools import ServerFolder
 from tests.support.stand_in import Answer, Remote
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.xdist_group("forks")
 
@@ -49,6 +50,9 @@ def test_the_shadow_of_an_agent_with_tools_has_no_effects(
     assert len(api.get("/v1/tools/other/logs").json()["lines"]) == 4
     rehearsed = [each for each in events(api, "execution_forked") if each["payload"].get("rehearsal")]
     assert len(rehearsed) == 4
+    assert len(api.get("/v1/conversations").json()["conversations"]) == 4, "nobody has talked with the candidate"
+    agents = until(lambda: (each := api.get("/v1/agents").json()["agents"])[0]["statistics"]["calls"] >= 4 and each)
+    assert agents[0]["statistics"]["calls"] == 4, "and no view counts it"
 
 
 @pytest.mark.requirement("DEP-6")

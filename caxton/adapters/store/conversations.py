@@ -12,6 +12,7 @@ from caxton.adapters.store.schema import conversations, executions, messages
 from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
 from caxton.adapters.store.several import chunks, each
 from caxton.domain.conversations import STATE_AFTER, Conversation, ConversationState, EndReason
+from caxton.domain.forks import REHEARSAL
 from caxton.domain.ids import ConversationId, MessageId, Scope
 from caxton.domain.messages import Content, Message
 from caxton.domain.records import HistoryWanted
@@ -120,7 +121,8 @@ class ConversationQueries(Session):
         self, scope: Scope, *, active: bool | None, agent: str | None, before: datetime | None, limit: int
     ) -> list[Conversation]:
         """Conversations, the latest activity first; `active` None for all; `before` pages on."""
-        query = select(conversations).where(in_scope(conversations, scope))
+        rehearsal = conversations.c.one_shot & conversations.c.metadata.contains(f'"{REHEARSAL}":')
+        query = select(conversations).where(in_scope(conversations, scope), ~rehearsal)
         if active is not None:
             condition = conversations.c.state.in_(ACTIVE)
             query = query.where(condition if active else ~condition)
