@@ -103,9 +103,8 @@ class ModelStep:
         self.is_live = False
         """Whether the version at work is the one that is live."""
         self.module: ModuleCall | None = None
-        """The component that answers in the place of a model, if the agent is one …"""
         self.remote: RemoteCall | None = None
-        """The agent elsewhere that answers, if the agent is one."""
+        """The component, or the agent elsewhere, that answers in the place of a model, if the agent is one."""
         self.turn: TurnView | None = None
         """The whole turn, when it began and ended in one batch."""
 
@@ -478,7 +477,7 @@ class ModelStep:
         more: dict[str, Any] = {}
         if self.input.step == 1 and self.prompt.agent.spec.memory.enabled:
             more = {"memories": self.prompt.memories, "memory_failed": self.prompt.memory_failed}
-        handled = self.module.handled if self.module else None
+        handled = self.module and self.module.handled
         return model_record(self.input, self.plan, self.reply, self.calls, self.took_ms, handled, more)
 
     def _metadata(self, usage: Usage) -> dict[str, Any]:
