@@ -240,13 +240,22 @@ def _until(transaction: Transaction, scope: Scope, execution: Execution, step: i
             ),
             details={"execution": execution.id, "step": step, "last": last},
         )
-    if transaction.size_of_steps(scope, execution.id, step) > LARGEST_RECORD:
-        raise InvalidInput(
-            f"step {step} of execution {execution.id} has too much before it to be taken over",
-            Hint(text="choose an earlier step", command=f"caxton fork {execution.id}"),
-            details={"execution": execution.id, "step": step, "limit": LARGEST_RECORD},
-        )
+    check_size(transaction, scope, execution.id, step)
     return [each for each in transaction.steps_from(scope, execution.id, 0, step) if each.kind in ("model", "tool")]
+
+
+def check_size(transaction: Transaction, scope: Scope, execution_id: ExecutionId, step: int) -> None:
+    """Checks that what was recorded up to `step` is not too much to be read at once.
+
+    Raises:
+        InvalidInput: it is.
+    """
+    if transaction.size_of_steps(scope, execution_id, step) > LARGEST_RECORD:
+        raise InvalidInput(
+            f"step {step} of execution {execution_id} has too much before it to be taken over",
+            Hint(text="choose an earlier step", command=f"caxton fork {execution_id}"),
+            details={"execution": execution_id, "step": step, "limit": LARGEST_RECORD},
+        )
 
 
 def record_deleted(execution_id: str, what: str) -> RecordDeleted:

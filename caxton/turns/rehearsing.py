@@ -20,7 +20,7 @@ from caxton.domain.ports import BlobStore
 from caxton.domain.records import StepRecord, Transaction
 from caxton.domain.rollouts import Rollout
 from caxton.recording.contents import unpack
-from caxton.turns.forking import earlier_of, fork_request, record_deleted
+from caxton.turns.forking import check_size, earlier_of, fork_request, record_deleted
 from caxton.turns.known_steps import Children
 from caxton.turns.prompt import child_id, read_children
 
@@ -144,6 +144,7 @@ def rehearsal_request(transaction: Transaction, scope: Scope, rollout: Rollout, 
 
     Raises:
         RecordDeleted: the execution, its request or its steps are gone.
+        InvalidInput: its record is too large to be read at once.
     """
     record = transaction.executions(scope, [rehearsal.source]).get(rehearsal.source)
     message = transaction.message(scope, record.execution.message_id) if record is not None else None
@@ -151,6 +152,9 @@ def rehearsal_request(transaction: Transaction, scope: Scope, rollout: Rollout, 
         raise record_deleted(rehearsal.source, "it was deleted")
     if record.execution.usage.model_calls and not transaction.steps_from(scope, rehearsal.source, 1, 1):
         raise record_deleted(rehearsal.source, "its steps were deleted")
+    last = transaction.last_model_step(scope, rehearsal.source)
+    if last is not None:  # each call of the rehearsal looks its answer up in all of the record
+        check_size(transaction, scope, rehearsal.source, last[0].step)
     candidate = transaction.agent_versions(scope, [rollout.candidate])[rollout.candidate]
     fork = Fork(
         execution_id=rehearsal.source,

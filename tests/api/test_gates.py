@@ -8,6 +8,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
+from tests.api import test_forks as forks
 from tests.api.conftest import Deploy
 from tests.api.test_forks import grant
 from tests.api.test_rollouts import ask, latest, live_version, shares
@@ -161,6 +162,21 @@ def test_without_recorded_turns_a_gate_fails_unless_it_says_otherwise(api: httpx
     more = gates('name = "talks"\non_empty = "pass"')
     deploy(agent("clerk", version="3.0.0", rules=replies("v3: x"), more=more))
     assert ended(api)["state"] == "Promoted"
+
+
+@pytest.mark.requirement("DEP-10")
+def test_a_turn_with_too_much_in_its_record_is_not_replayed_and_the_gate_says_so(
+    api: httpx.Client, deploy: Deploy, stand_in: Remote, outside: tuple[ServerFolder, str]
+) -> None:
+    _, origin = outside
+    grant(api, origin)
+    deploy(forks.clerk(stand_in, origin))
+    stand_in.answer(*[forks.calls("echo", text="z" * 1_500_000)] * 3, Answer(text="done"))
+    assert forks.said(forks.ask(api)) == "done"
+    deploy(clerk(origin, 2, script(reply="done"), more=gates('name = "talks"')))
+    found = ended(api)
+    assert (found["state"], live_version(api)) == ("RolledBack", "1.0.0")
+    assert "invalid_input" in str(found["gates"][0]), found["gates"]
 
 
 def heard(api: httpx.Client, stand_in: Remote) -> list[dict[str, Any]]:
