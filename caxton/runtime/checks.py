@@ -9,8 +9,8 @@ from caxton.api.services import Services
 from caxton.domain.errors import StartFailed
 from caxton.domain.ports import ModelGateway
 from caxton.observability.metrics import METRICS
+from caxton.runtime.parts import Parts
 from caxton.runtime.settings import Settings
-from caxton.runtime.wiring import Parts
 from caxton.service.deadline_worker import check_deadlines
 
 

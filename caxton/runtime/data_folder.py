@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +124,17 @@ class DataFolder:
         os.close(self._lock)
         self._lock = None
 
-    def announce(self, facts: Mapping[str, Any]) -> None:
+    def announce(self, urls: Mapping[str, str], version: str) -> None:
         """Writes where the server can be reached, for the command line to find."""
-        write_private(self.server_file, json.dumps({"pid": os.getpid(), **facts}, indent=2))
+        facts = {
+            "pid": os.getpid(),
+            "url": urls.get("api"),
+            "ui_url": urls.get("engine"),
+            "metrics_url": urls.get("metrics"),
+            "version": version,
+            "started_at": datetime.now(UTC).isoformat(),
+        }
+        write_private(self.server_file, json.dumps(facts, indent=2))
 
     def announced(self) -> dict[str, Any]:
         """What the last server wrote; empty when there is nothing."""

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,10 +37,9 @@ if TYPE_CHECKING:
     from caxton.api.transport.server import BoundedServer
     from caxton.domain.ports import ModelGateway
     from caxton.runtime.fast_path_process import FastPathProcess
+    from caxton.runtime.parts import Parts
     from caxton.runtime.reporter import Reporter
     from caxton.runtime.settings import Settings
-    from caxton.runtime.wiring import Parts
-    from caxton.service.delivery import Delivery
     from caxton.service.fast_path import Accept
     from caxton.service.server_log import ServerLog
 
@@ -206,20 +205,20 @@ class _Server:
             import temporalio.worker  # noqa: F401  # pyright: ignore[reportUnusedImport]
         from caxton.observability.metrics_export import setup_metrics_export
         from caxton.observability.tracing import setup_tracing
+        from caxton.runtime.parts import accept_here, build_parts
         from caxton.runtime.schedules import keep_schedules
         from caxton.runtime.wiring import (
-            accept_here,
             build_deadline_worker,
             build_delivery,
             build_deployments,
             build_health_worker,
-            build_parts,
             build_schedule_engine,
             build_server_log,
             build_services,
             build_worker,
             build_workers,
         )
+        from caxton.service.upgrade import deliver
 
         telemetry = self.settings.telemetry
         shutdown_tracing = setup_tracing(
@@ -251,7 +250,7 @@ class _Server:
             await self._start_worker(worker, parts.sandbox)
             self.running.background(build_deadline_worker(parts, client, queue, server_log).run())
             self.running.background(build_health_worker(parts, client, queue).run())
-            self.running.background(_deliver(parts, delivery, restarted=self.embedded))
+            self.running.background(deliver(parts.database, delivery, restarted=self.embedded))
             self.running.background(build_deployments(parts, client, queue).keep_going())
             self.running.background(build_schedule_engine(parts, client, queue).keep_applied())
             from caxton.runtime.audit import build_carriers
@@ -330,7 +329,7 @@ class _Server:
         if not parts.database.is_sqlite or self.settings.server.fast_path == "never":
             return None
         from caxton.runtime.fast_path_process import FastPathProcess
-        from caxton.runtime.wiring import step_ports
+        from caxton.runtime.parts import step_ports
 
         self.fast_path = process = FastPathProcess(self.settings, step_ports(parts))
 
@@ -456,7 +455,7 @@ class _Server:
         if metrics_url:
             urls["metrics"] = metrics_url
         if self.embedded:
-            self.folder.announce(_announcement(urls))
+            self.folder.announce(urls, __version__)
         for warning in start_warnings(self.settings, models):
             self.reporter.notice(warning)
         self.reporter.ready(time.perf_counter() - self.began, urls)
@@ -466,26 +465,6 @@ class _Server:
         host = self.settings.host
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
         return f"http://{shown}:{self.socket.getsockname()[1]}"
-
-
-async def _deliver(parts: "Parts", delivery: "Delivery", *, restarted: bool) -> None:
-    from caxton.service.upgrade import take_over
-
-    try:
-        await take_over(parts.database, delivery.engine, delivery)
-    except Exception as error:  # the next start does it; what this version accepted does not wait for that
-        _logger.error("work of an older version could not be taken over", extra={"error": type(error).__name__})
-    await delivery.run(restarted=restarted)
-
-
-def _announcement(urls: Mapping[str, str]) -> dict[str, str | None]:
-    return {
-        "url": urls.get("api"),
-        "ui_url": urls.get("engine"),
-        "metrics_url": urls.get("metrics"),
-        "version": __version__,
-        "started_at": datetime.now(UTC).isoformat(),
-    }
 
 
 def _run(server: _Server) -> None:

@@ -45,6 +45,15 @@ class _HandedOver(BaseModel):
     request: TurnRequest
 
 
+async def deliver(records: Records, delivery: Delivery, *, restarted: bool) -> None:
+    """Takes over the work of an older version, and delivers from then on, until it is cancelled."""
+    try:
+        await take_over(records, delivery.engine, delivery)
+    except Exception as error:  # the next start does it; what this version accepted does not wait for that
+        log.error("work of an older version could not be taken over", extra={"error": type(error).__name__})
+    await delivery.run(restarted=restarted)
+
+
 async def take_over(records: Records, engine: Engine, delivery: Delivery) -> int:
     """Makes everything that old workflows have in progress turns in progress, and ends them. Returns how many turns there were.
 

@@ -14,8 +14,8 @@ from caxton.domain.executions import Accepted, TurnRequest
 from caxton.domain.messages import Content
 from caxton.domain.records import Transaction
 from caxton.runtime.data_folder import DataFolder
+from caxton.runtime.parts import build_parts, step_ports
 from caxton.runtime.settings import Settings
-from caxton.runtime.wiring import build_parts, step_ports
 from caxton.service.fast_path import FastPath
 from caxton.turns.accept import accept
 from caxton.turns.opening import Opening
