@@ -25,7 +25,8 @@ from caxton.domain.records import ExecutionRecord, HistoryWanted, Prepared, Race
 from caxton.observability.tracing import in_trace
 from caxton.recording import journal
 from caxton.turns.model_step import ModelStep
-from caxton.turns.opening import Opening, outcome_of
+from caxton.turns.opening import Opening
+from caxton.turns.outcomes import outcome_of
 from caxton.turns.prompt import Prompt
 from caxton.turns.run_to_completion import RunToCompletion, run_to_completion
 from caxton.turns.step import STORE_FAILURES, StepPorts, unexpected

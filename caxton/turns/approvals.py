@@ -33,7 +33,7 @@ from caxton.governance.standing import holds
 from caxton.observability.metrics import METRICS
 from caxton.recording import journal
 from caxton.recording.contents import hash_of, pack, unpack
-from caxton.turns.opening import outcome_of
+from caxton.turns.outcomes import outcome_of
 from caxton.turns.replies import ReplyDraft, send_reply
 from caxton.turns.step import StepPorts, publish_step
 

@@ -43,8 +43,7 @@ from caxton.observability.tracing import current_trace
 from caxton.recording import journal
 from caxton.recording.contents import content_hash
 from caxton.turns.approvals import withdraw
-from caxton.turns.opening import outcome_of
-from caxton.turns.outcomes import note_outcome
+from caxton.turns.outcomes import note_outcome, outcome_of
 from caxton.turns.prompt import child_id
 from caxton.turns.step import StepPorts, publish_step
 

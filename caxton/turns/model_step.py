@@ -49,7 +49,7 @@ from caxton.turns.known_steps import Known
 from caxton.turns.mending import Mending, no_tokens
 from caxton.turns.model_records import model_record, result_of
 from caxton.turns.module_call import ModuleCall
-from caxton.turns.opening import outcome_of
+from caxton.turns.outcomes import outcome_of
 from caxton.turns.prompt import Prompt, read_children, read_prompt
 from caxton.turns.remote_call import RemoteCall, in_place_of_a_model
 from caxton.turns.replies import ReplyDraft, send_reply

@@ -17,16 +17,14 @@ from caxton.domain.executions import (
     Execution,
     ExecutionState,
     Plan,
-    RequestedCall,
     RoutingStrategy,
     StepInput,
     StepResult,
     Target,
-    TurnOutcome,
     TurnRequest,
 )
-from caxton.domain.forks import ANSWER, EARLIER, REHEARSAL
-from caxton.domain.ids import DeploymentId, Digest, MessageId, Scope
+from caxton.domain.forks import EARLIER, REHEARSAL
+from caxton.domain.ids import DeploymentId, Digest, MessageId
 from caxton.domain.messages import Message, MessageType
 from caxton.domain.records import ExecutionRecord, RaceLost, Transaction, TurnsSoFar
 from caxton.domain.tools import Artifact
@@ -39,6 +37,7 @@ from caxton.recording.contents import content_hash, pack, unpack
 from caxton.routing.decision import NOBODY, Decision, route
 from caxton.routing.directory import Registry
 from caxton.turns.forking import TakenOver, take_over, tell_fork
+from caxton.turns.outcomes import last_call, outcome_of
 from caxton.turns.step import StepPorts, publish_step
 from caxton.turns.typed_capabilities import check_wanted, content_handed_over, read_input
 
@@ -474,28 +473,3 @@ class Opening:
 
     def _version(self, transaction: Transaction, digest: Digest) -> AgentVersion:
         return self.ports.directory.agent_version(transaction, self.input.scope, digest)
-
-
-def last_call(transaction: Transaction, scope: Scope, execution: Execution) -> dict[str, Any]:
-    """Where a running execution stands: `last` and `at` of a :class:`StepResult`. Nothing before its first model call."""
-    found = transaction.last_model_step(scope, execution.id)
-    if found is None:
-        return {}
-    step, recorded = found
-    calls = [RequestedCall.model_validate(call) for call in step.payload.get("calls", [])]
-    answered = {call["call"] for call in step.payload.get("calls", []) if ANSWER in call}
-    left = [call for call in calls if call.call not in recorded | answered]
-    last = StepResult(calls=left, usage=execution.usage, needs_approval="draft" in step.payload)
-    return {"last": last, "at": step.step}
-
-
-def outcome_of(record: ExecutionRecord) -> TurnOutcome:
-    """How a finished execution ended."""
-    execution = record.execution
-    return TurnOutcome(
-        execution_id=execution.id,
-        conversation_id=execution.conversation_id,
-        state="completed" if execution.state is ExecutionState.COMPLETED else "failed",
-        reply_id=record.reply_id,
-        error=execution.error,
-    )

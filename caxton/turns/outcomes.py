@@ -1,8 +1,11 @@
-"""How messages of agents in a rollout ended: noted with the end, counted by the next look at the rollout."""
+"""How executions ended, and where those stand that have not."""
 
-from caxton.domain.executions import Execution, Plan
+from typing import Any
+
+from caxton.domain.executions import Execution, ExecutionState, Plan, RequestedCall, StepResult, TurnOutcome
+from caxton.domain.forks import ANSWER
 from caxton.domain.ids import Scope
-from caxton.domain.records import Transaction
+from caxton.domain.records import ExecutionRecord, Transaction
 from caxton.domain.rollouts import NOT_ITS_OWN, Outcome
 from caxton.recording import journal
 
@@ -21,3 +24,28 @@ def note_outcome(
         tokens=execution.usage.tokens,
     )
     transaction.add_outcome(scope, execution.id, outcome)
+
+
+def last_call(transaction: Transaction, scope: Scope, execution: Execution) -> dict[str, Any]:
+    """Where a running execution stands: `last` and `at` of a :class:`StepResult`. Nothing before its first model call."""
+    found = transaction.last_model_step(scope, execution.id)
+    if found is None:
+        return {}
+    step, recorded = found
+    calls = [RequestedCall.model_validate(call) for call in step.payload.get("calls", [])]
+    answered = {call["call"] for call in step.payload.get("calls", []) if ANSWER in call}
+    left = [call for call in calls if call.call not in recorded | answered]
+    last = StepResult(calls=left, usage=execution.usage, needs_approval="draft" in step.payload)
+    return {"last": last, "at": step.step}
+
+
+def outcome_of(record: ExecutionRecord) -> TurnOutcome:
+    """How a finished execution ended."""
+    execution = record.execution
+    return TurnOutcome(
+        execution_id=execution.id,
+        conversation_id=execution.conversation_id,
+        state="completed" if execution.state is ExecutionState.COMPLETED else "failed",
+        reply_id=record.reply_id,
+        error=execution.error,
+    )

@@ -2,8 +2,16 @@
 
 from typing import Any
 
-from caxton.domain.errors import ErrorReport, ToolFuelExhausted, ToolMemoryExceeded, ToolMessageTooLarge, ToolTimeout
+from caxton.domain.errors import (
+    ErrorReport,
+    ToolError,
+    ToolFuelExhausted,
+    ToolMemoryExceeded,
+    ToolMessageTooLarge,
+    ToolTimeout,
+)
 from caxton.domain.events.tools import ResourceLimitExceeded, ToolQuestionDeclined, ToolSurfaceRefused
+from caxton.domain.refusals import Refusals
 from caxton.domain.tools import ToolResult
 from caxton.domain.usage import ToolUsage
 
@@ -37,3 +45,25 @@ def resources(used: ToolUsage) -> dict[str, Any]:
     """What a call used, as events tell it."""
     memory = None if used.memory is None else round(used.memory / (1 << 20), 2)
     return {"memory_mb": memory, "cpu_ms": round(used.cpu_ms, 3), "fuel": used.fuel}
+
+
+def with_usage(error: ToolError) -> ErrorReport:
+    """The error's report, with what the call used: it may have to cross the workflow before it is recorded."""
+    report = error.report()
+    more = {
+        **({"used": error.usage.model_dump()} if error.usage is not None else {}),
+        **({"refused": error.refused.model_dump()} if error.refused else {}),
+    }
+    return report.model_copy(update={"details": {**report.details, **more}}) if more else report
+
+
+def usage_of(report: ErrorReport | None) -> ToolUsage | None:
+    """What a failed call used, as its report has it."""
+    used = report.details.get("used") if report else None
+    return ToolUsage.model_validate(used) if used else None
+
+
+def refusals_of(report: ErrorReport | None) -> Refusals:
+    """What a failed call was refused, as its report has it."""
+    refused = report.details.get("refused") if report else None
+    return Refusals.model_validate(refused) if refused else Refusals()

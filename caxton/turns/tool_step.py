@@ -56,7 +56,16 @@ from caxton.turns.flow_calls import tool_call
 from caxton.turns.rehearsing import REHEARSED, Rehearsed, rehearse
 from caxton.turns.step import StepPorts, publish_step
 from caxton.turns.time_left import deadline_of
-from caxton.turns.tool_events import EXCEEDED, declined_told, limit_told, resources, surface_told
+from caxton.turns.tool_events import (
+    EXCEEDED,
+    declined_told,
+    limit_told,
+    refusals_of,
+    resources,
+    surface_told,
+    usage_of,
+    with_usage,
+)
 from caxton.turns.tool_rights import chain_of, held_down_by, refusals_told, take_rights
 
 ATTEMPTS = 2
@@ -107,9 +116,9 @@ class ToolStep:
         self.shown: list[Digest] = []
         """Those of them that the model is to see, if it can."""
         self.failure = failure
-        self.failed_usage = _usage_told(failure)
+        self.failed_usage = usage_of(failure)
         self.failed_log: list[str] = []
-        self.refused = _refusals_told(failure)
+        self.refused = refusals_of(failure)
         self.usage = Usage()
         self.took: float | None = None
         """Seconds of the call, without those in which it waited for a sandbox."""
@@ -306,7 +315,7 @@ class ToolStep:
         self.took = error.usage.wall_ms / 1000 if error.usage else 0.0
         if isinstance(error, ToolNotGranted):
             self._explain(error, asked)
-        report = _with_usage(error)
+        report = with_usage(error)
         if isinstance(error, MAY_PASS) and may_be_repeated:
             raise RetryableFailure(report.model_copy(update={"retryable": True})) from error
         # Recorded as it is, with what the tool used and logged until it failed.
@@ -486,23 +495,3 @@ class RetryableFailure(CaxtonError):
     def report(self) -> ErrorReport:
         """The wrapped error's report."""
         return self._report
-
-
-def _with_usage(error: ToolError) -> ErrorReport:
-    """The error's report, with what the call used: it may have to cross the workflow before it is recorded."""
-    report = error.report()
-    more = {
-        **({"used": error.usage.model_dump()} if error.usage is not None else {}),
-        **({"refused": error.refused.model_dump()} if error.refused else {}),
-    }
-    return report.model_copy(update={"details": {**report.details, **more}}) if more else report
-
-
-def _usage_told(report: ErrorReport | None) -> ToolUsage | None:
-    used = report.details.get("used") if report else None
-    return ToolUsage.model_validate(used) if used else None
-
-
-def _refusals_told(report: ErrorReport | None) -> Refusals:
-    refused = report.details.get("refused") if report else None
-    return Refusals.model_validate(refused) if refused else Refusals()
