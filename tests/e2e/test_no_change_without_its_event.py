@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from tests.api.test_approvals import guarded, pending, send
-from tests.api.test_audit import SCHEDULE, TABLE, Walk, remember
 from tests.api.test_failures import hostile
 from tests.conftest import RunningServer, start_server, stop_server
 from tests.support.agents import agent, replies
+from tests.support.changes import SCHEDULE, TABLE, Walk, remember
 from tests.support.deploying import deploy_files
 
 pytestmark = [pytest.mark.requirement("SEC-8"), pytest.mark.slow]
