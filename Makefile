@@ -37,7 +37,7 @@ audit: .venv/.installed ## A hostile tool, another customer and a flood attack a
 # their time limits on a slow machine.
 WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
-test: .venv/.installed ## All tests, in parallel (WORKERS=4 for more at a time), with one shared server.
+test: .venv/.installed ## All tests, in parallel (WORKERS=1 one after another), with one shared server.
 	$(RUN)/python -m pytest -n $(WORKERS) --dist loadgroup -q
 
 check: lint test ## Lint, types, layers, built modules, tests.
