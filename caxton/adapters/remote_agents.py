@@ -31,6 +31,9 @@ CARD: Final = "/.well-known/agent-card.json"
 LONGEST_ANSWER: Final = 16 << 20
 """Bytes of one answer."""
 
+LONGEST_CONTEXT: Final = 500
+"""Characters of a task's or a context's id."""
+
 LONGEST_REFUSAL: Final = 500
 """Characters of why a remote agent refuses that are told."""
 
@@ -129,8 +132,8 @@ class _Session:
         result = await self._call("SendMessage", params)
         if isinstance(result.get("message"), dict):
             said = cast("Json", result["message"])
-            context = said.get("contextId")
-            return RemoteTask(None, context, "TASK_STATE_COMPLETED", _text(said.get("parts")))
+            context = _context(said.get("contextId"))
+            return RemoteTask(None, context, "TASK_STATE_COMPLETED", self._conceal.text(_text(said.get("parts"))))
         return self._task(result.get("task"))
 
     async def get(self, task_id: str) -> RemoteTask:
@@ -203,7 +206,12 @@ class _Session:
         status: Any = task.get("status")
         state: Any = cast("Json", status).get("state") if isinstance(status, dict) else None
         identity, context = task.get("id"), task.get("contextId")
-        if not isinstance(identity, str) or not identity or len(identity) > 500 or not isinstance(state, str):
+        if (
+            not isinstance(identity, str)
+            or not identity
+            or len(identity) > LONGEST_CONTEXT
+            or not isinstance(state, str)
+        ):
             raise self._invalid("it answered with no task")
         artifacts: Any = task.get("artifacts")
         pieces = [_text(each.get("parts")) for each in cast("list[Any]", artifacts or []) if isinstance(each, dict)]
@@ -211,8 +219,7 @@ class _Session:
         said: Any = cast("Json", status).get("message")
         if not text and isinstance(said, dict):
             text = _text(cast("Json", said).get("parts"))
-        kept = context if isinstance(context, str) and len(context) <= 500 else None
-        return RemoteTask(identity, kept, state, self._conceal.text(text))
+        return RemoteTask(identity, _context(context), state, self._conceal.text(text))
 
     def _reason(self, answer: Json) -> str:
         error: Any = answer.get("error")
@@ -226,6 +233,11 @@ class _Session:
 
     def _details(self, **more: Any) -> Json:
         return {"agent": self._name, **more}
+
+
+def _context(given: Any) -> str | None:
+    """A context that may be kept."""
+    return given if isinstance(given, str) and len(given) <= LONGEST_CONTEXT else None
 
 
 def _text(parts: Any) -> str:

@@ -34,6 +34,8 @@ class Abroad:
         self.cancelled: list[str] = []
         self.tasks: dict[str, dict[str, Any]] = {}
         self.state = "TASK_STATE_COMPLETED"
+        self.message: dict[str, Any] | None = None
+        """What it answers at once, without a task."""
         self.looks = 0
         """Looks at a task until it is over."""
         self.statuses: list[int] = []
@@ -49,6 +51,8 @@ class Abroad:
         params = call["params"]
         if call["method"] == "SendMessage":
             self.sent.append(params)
+            if self.message is not None:
+                return {"message": self.message}
             task = self.tasks.setdefault(params["message"]["messageId"], {"id": uuid.uuid4().hex, "left": self.looks})
             task["text"] = params["message"]["parts"][0]
             return {"task": self.told(task)}
@@ -188,6 +192,18 @@ def test_what_a_remote_agent_cannot_do_fails(api: httpx.Client, deploy: Deploy, 
     failed = api.post("/v1/messages", json={"capability": "translate", "content": "hello"}).json()
     assert (failed["code"], failed["details"]["state"]) == ("remote_agent_failed", state), failed
     assert "so it is" in failed["detail"]
+
+
+@pytest.mark.requirement("FAC-2")
+def test_an_answer_without_a_task_is_a_reply_and_an_odd_context_is_none(
+    api: httpx.Client, deploy: Deploy, abroad: Abroad
+) -> None:
+    deploy(remote(abroad))
+    grant(api, abroad)
+    for context in ({"not": "a text"}, "x" * 100_000, None):
+        abroad.message = {"messageId": "a", "role": "ROLE_AGENT", "parts": [{"text": "at once"}], "contextId": context}
+        answer = api.post("/v1/messages", json={"capability": "translate", "content": "hello"}).json()
+        assert answer["reply"]["content"]["text"] == "at once", answer
 
 
 def test_a_card_cannot_send_calls_elsewhere(api: httpx.Client, deploy: Deploy, abroad: Abroad) -> None:
