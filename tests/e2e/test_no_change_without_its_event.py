@@ -143,7 +143,7 @@ def _status(walk: Prepared, change: Callable[[Walk], httpx.Response]) -> tuple[i
 
 def is_refused(status: int, text: str) -> bool:
     """Whether it was told that the store does not answer. JSON-RPC tells it in the answer to a request that was in order."""
-    return status == 503 or (status == 200 and '"jsonrpc"' in text and "the database does not answer" in text)
+    return status == 503 or (status == 200 and '"jsonrpc"' in text and "the database " in text)
 
 
 @contextmanager
