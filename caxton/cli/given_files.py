@@ -25,6 +25,8 @@ def check_files(files: Sequence[Path], word: str = "--file") -> None:
                 head, size = opened.read(SNIFFED), file.stat().st_size
         except OSError as error:
             raise UsageError(f"{word} {file}: {(error.strerror or 'it cannot be read').lower()}") from None
+        if size == 0:
+            raise UsageError(f"{word} {file}: it is empty")
         if size > FILE_LIMIT:
             raise UsageError(f"{word} {file}: it is larger than {format_size(FILE_LIMIT)}")
         if sniff(head, file.name) is None:

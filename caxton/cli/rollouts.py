@@ -216,7 +216,11 @@ def _next(rollout: "RolloutView") -> list[str]:
     return {
         "Gating": [f"Follow: caxton rollout status {name} --watch", f"Stop it: caxton rollout abort {name}"],
         "Progressing": [f"Follow: caxton rollout status {name} --watch", f"Stop it: caxton rollout abort {name}"],
-        "Paused": [f"Go on: caxton rollout promote {name}", f"Stop it: caxton rollout abort {name}"],
+        "Paused": [
+            f"Go on: caxton rollout resume {name}",
+            f"To the next stage: caxton rollout promote {name}",
+            f"Stop it: caxton rollout abort {name}",
+        ],
         "Promoted": [f"Take it back: caxton rollout undo {name}"],
         "RolledBack": [f"Begin it again: caxton rollout retry {name}"],
     }.get(str(rollout.state), [])

@@ -89,6 +89,8 @@ class Bridge:
         if message.get("method") == "initialize":
             self._begin, self._session = message, None
             await self._pass_on(message)  # what comes next needs the session
+        elif "id" in message and not {"method", "result", "error"} & message.keys():
+            self._fail(message["id"], -32600, "a request names its method")
         elif "id" in message and "method" in message:
             self._start(json.dumps(message["id"]), message)
         elif message.get("method") == "notifications/cancelled" and self._stop(message):

@@ -29,6 +29,8 @@ def test_files_go_along(run_cli: RunCli, folder: Path) -> None:
     refused = run_cli("ask", "clerk", "File this", "--file", "x.bin")
     assert refused.code == 2
     assert "of no type that is taken" in refused.err
+    (folder / "empty.txt").touch()
+    assert "empty.txt: it is empty" in run_cli("ask", "clerk", "--file", "empty.txt").err
     missing = run_cli("ask", "clerk", "File this", "--file", "nothing.png")
     assert "no such file" in missing.err
 

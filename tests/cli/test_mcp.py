@@ -31,6 +31,20 @@ def environment(server: RunningServer, workspace: str) -> dict[str, str]:
     }
 
 
+def test_a_request_without_a_method_is_refused_with_its_id(caxton_server: RunningServer, workspace: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "caxton", "mcp"],
+        input='{"jsonrpc": "2.0", "id": 2}\n',
+        env=environment(caxton_server, workspace),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    told = json.loads(done.stdout)
+    assert (told["id"], told["error"]["code"]) == (2, -32600), done
+
+
 @pytest.mark.requirement("FAC-1")
 @pytest.mark.requirement("FAC-9")
 @pytest.mark.parametrize("mode", MODES)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from caxton.definitions.imports.fields import table, texts
 from caxton.definitions.imports.found import VERSION, Found, free_name
+from caxton.domain.never_granted import FOR_TOOLS, variable_problem
 
 _VARIABLE = re.compile(r"\$\{(?:env\.|env:)?([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 _NAMED = re.compile(r"env:(\w+)")
@@ -53,7 +54,10 @@ def add_server(found: Found, where: str, given: Mapping[str, Any], named: str | 
     place = _origin(str(url)) if url else shlex.quote(shlex.join([str(command), *args]))
     words = ["caxton tool grant", name, "--network" if url else "--command", place]
     words += [f"--environment {variable}" for variable in dict.fromkeys([*variables, *named_in_headers])]
-    found.note(where, f'the tool "{name}" runs outside of the sandbox: an operator has to grant it', " ".join(words))
+    first = "" if url else "name its command in tools.allowed_commands of the settings, and "
+    found.note(
+        where, f'the tool "{name}" runs outside of the sandbox: an operator has to {first}grant it', " ".join(words)
+    )
     return name
 
 
@@ -83,7 +87,9 @@ def _header(found: Found, where: str, header: str, text: str) -> str | None:
     scheme, rest = (matched["scheme"], matched["rest"]) if matched else (None, text)
     variable = _VARIABLE.fullmatch(rest)
     if variable is not None:
-        name = variable[1] or variable[2]
+        name = _for_tools(variable[1] or variable[2])
+        if name not in variable.groups():
+            found.note(where, "no tool gets a variable of that name", f"set {name} in the server's environment")
         return f"{scheme} env:{name}" if scheme else f"env:{name}"
     if _VARIABLE.search(text) or _PRIVATE.search(header):
         found.note(where, "a secret is not carried over", 'put it into a variable, and write "Bearer env:NAME"')
@@ -101,5 +107,20 @@ def _environment(found: Found, where: str, given: object) -> list[str]:
     for name, value in pairs.items():
         variable = _VARIABLE.fullmatch(value)
         if value and (variable is None or (variable[1] or variable[2]) != name):
-            found.note(f"{where}.{name}", "its value is not carried over", f"set {name} in the server's environment")
-    return list(pairs)
+            found.note(
+                f"{where}.{name}",
+                "its value is not carried over",
+                f"set {_for_tools(name)} in the server's environment",
+            )
+        if _for_tools(name) != name:
+            found.note(
+                f"{where}.{name}",
+                "no tool gets a variable of that name",
+                f"start the program by a script that takes it from {_for_tools(name)}",
+            )
+    return [_for_tools(name) for name in pairs]
+
+
+def _for_tools(name: str) -> str:
+    """The variable, or where no operator could grant it the name of one that is made for tools."""
+    return name if variable_problem(name) is None else f"{FOR_TOOLS}{name}"

@@ -52,17 +52,15 @@ def test_a_team_of_docker_agent() -> None:
     assert writer["output"]["required"] == ["title", "body"]
     search = files["tools/brave-search/tool.toml"]
     assert search["mcp_server"]["functions"] == ["brave_web_search"]
-    assert search["permissions"] == {"environment": ["BRAVE_API_KEY", "REGION"]}
+    assert search["permissions"] == {"environment": ["TOOL_BRAVE_API_KEY", "REGION"]}
     remote = files["tools/githubcopilot/tool.toml"]["mcp_server"]
-    assert remote["headers"] == {"Authorization": "Bearer env:GITHUB_TOKEN"}
+    assert remote["headers"] == {"Authorization": "Bearer env:TOOL_GITHUB_TOKEN"}
     assert "abc123" not in str(found.files()) + str(found.notes), "secrets stay where they are"
     told = notes(found)
     assert "agentcatalog/pirate" in told["agents.root.sub_agents"]
-    grant = (
-        "--command 'npx -y @modelcontextprotocol/server-brave-search' --environment BRAVE_API_KEY --environment REGION"
-    )
+    grant = "--command 'npx -y @modelcontextprotocol/server-brave-search' --environment TOOL_BRAVE_API_KEY --environment REGION"
     assert grant in told["agents.Web Researcher.toolsets.0"]
-    grant = "caxton tool grant githubcopilot --network https://api.githubcopilot.com --environment GITHUB_TOKEN"
+    grant = "caxton tool grant githubcopilot --network https://api.githubcopilot.com --environment TOOL_GITHUB_TOKEN"
     assert grant in told["agents.Web Researcher.toolsets.2"]
     assert "docker:duckduckgo" in told["agents.Web Researcher.toolsets.1"]
     assert "filesystem" in told["agents.Web Researcher.toolsets.3"]
