@@ -168,7 +168,7 @@ def show_rollout(rollout: "RolloutView") -> None:
         need = rollout.stages[min(rollout.stage, len(rollout.stages) - 1)].sample
         prose(f"  nothing to compare yet: each version needs {plural(need, 'message')}")
     for gate in rollout.gates:
-        _show_gate(gate)
+        _show_gate(gate, is_over=rollout.ended_at is not None)
     for line in _next(rollout):
         remark(line)
 
@@ -180,13 +180,16 @@ def rollout_words(rollout: "RolloutView") -> str:
     return f"{versions}  {_kind(rollout)}, {in_words(str(rollout.state))}{share}"
 
 
-def _show_gate(gate: "GateResult") -> None:
-    """How a gate stands, with the turns that differ."""
+def _show_gate(gate: "GateResult", *, is_over: bool) -> None:
+    """How a gate stands, with the turns that differ. One that still waits when its rollout is over was skipped."""
+    state = "skipped" if is_over and str(gate.state) == "waiting" else str(gate.state)
     mark = {"passed": style("✓", "green"), "failed": style("✗", "red")}.get(str(gate.state), style("·", "dim"))
     counted = f", {plural(gate.compared, 'turn')} of {gate.turns} compared" if gate.turns else ""
-    why = f": {gate.reason}" if gate.reason else f": {gate.differ} differ" if gate.compared else ""
+    why = (
+        f": {gate.reason}" if gate.reason and state != "skipped" else f": {gate.differ} differ" if gate.compared else ""
+    )
     what = "shadow" if gate.name == "shadow" else f"gate {gate.name} ({gate.at or gate.kind})"
-    prose(f"  {mark} {what}, {gate.state}{counted}{why}")
+    prose(f"  {mark} {what}, {state}{counted}{why}")
     for each in gate.differences[:_DIFFERENCES]:
         prose(f"      {each.source} → {each.execution or '?'}  {each.rule}: {plain(each.text)}")
     if len(gate.differences) > _DIFFERENCES:
@@ -196,7 +199,7 @@ def _show_gate(gate: "GateResult") -> None:
         cost = f", ${before.cost_usd:.4f} → ${after.cost_usd:.4f}" if before.cost_usd or after.cost_usd else ""
         models = f"{milliseconds(before.latency_ms)} → {milliseconds(after.latency_ms)} of models"
         say(style(f"      {models}, {before.tokens:,} → {after.tokens:,} tokens{cost}", "dim"))
-    if gate.approval_id and str(gate.state) == "waiting":
+    if gate.approval_id and state == "waiting":
         remark(f"Decide: caxton approvals grant {gate.approval_id}")
 
 

@@ -36,3 +36,18 @@ def test_a_gate_in_continuous_integration_says_by_its_exit_code_how_it_went(run_
     assert passed.code == 0, passed.err
     assert "gate recorded-turns (replay), passed" in passed.out
     assert "canary, progressing" in passed.out
+
+
+PERSON = "[[rollout.gates]]\nname = 'owner'\nkind = 'person'\n"
+
+
+@pytest.mark.requirement("DEP-10")
+def test_a_gate_that_a_promotion_passed_by_was_skipped(run_cli: RunCli, folder: Path) -> None:
+    write_files(folder, agent("clerk", rules=replies("a")))
+    assert run_cli("deploy").code == 0
+    write_files(folder, agent("clerk", version="2.0.0", rules=replies("b"), more=CANARY + PERSON))
+    assert run_cli("deploy").code == 0
+    assert "gate owner (person), waiting" in run_cli("rollout", "status", "clerk").out
+    assert run_cli("rollout", "promote", "clerk", "--full").code == 0
+    over = run_cli("rollout", "status", "clerk").out
+    assert "gate owner (person), skipped" in over, over
