@@ -33,9 +33,9 @@ demo: .venv/.installed ## Two agents work together and draw a chart, on a fresh 
 audit: .venv/.installed ## A hostile tool, another customer and a flood attack a fresh server; all is contained and told.
 	@$(RUN)/python examples/audit.py
 
-# Two workers a core: half of the time a test waits for processes that it has started. With more, tests that kill processes meet
+# Three workers for two cores: tests often wait for processes that they have started. With more, tests that kill processes meet
 # their time limits on a slow machine.
-WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+WORKERS ?= $(shell echo $$(((3 * $$(getconf _NPROCESSORS_ONLN) + 1) / 2)))
 
 test: .venv/.installed ## All tests, in parallel (WORKERS=1 one after another), with one shared server.
 	$(RUN)/python -m pytest -n $(WORKERS) --dist loadgroup -q
