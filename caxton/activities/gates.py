@@ -12,6 +12,7 @@ from typing import Any
 
 from temporalio import activity
 
+from caxton.activities.heartbeats import with_heartbeats
 from caxton.activities.rollouts import look_of
 from caxton.deploying.gating import Gating
 from caxton.domain.channels import Channel
@@ -72,6 +73,9 @@ class GateActivities:
     @activity.defn(name=CHECK_GATES)
     async def check_gates(self, wanted: RolloutInput) -> RolloutLook:
         """Does what the rollout waits for, as far as it can be done now."""
+        return await with_heartbeats(self._check(wanted))
+
+    async def _check(self, wanted: RolloutInput) -> RolloutLook:
         scope = wanted.scope
         rollout = await self._read(scope, wanted.rollout_id)
         match rollout.state:

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from caxton.activities.heartbeats import with_heartbeats
 from caxton.domain.executions import NextTurn, Queue, StepDone, StepInput, StepKind, cancellation_of
 from caxton.domain.flow import PlaceLost
 from caxton.domain.ports import StreamEvent
@@ -16,7 +17,7 @@ from caxton.turns import perform
 from caxton.turns.perform import TryAgainError
 from caxton.turns.step import Attempt, StepPorts
 from caxton.workflows.conversation import REFUSE_WAITING
-from caxton.workflows.policies import HEARTBEAT_EVERY, STEP_POLICIES
+from caxton.workflows.policies import STEP_POLICIES
 from caxton.workflows.steps import (
     CALL_MODEL,
     CALL_TOOL,
@@ -76,7 +77,7 @@ class StepActivities:
     async def _call(self, step: StepInput) -> StepDone:
         work = self._one_at_a_time(step, _attempt(step.kind))
         try:
-            return await _with_heartbeats(self._unless_cancelled(step, work))
+            return await with_heartbeats(self._unless_cancelled(step, work))
         except PlaceLost:
             raise ApplicationError("the call lost its place", type=WORKER_STOPS, non_retryable=True) from None
         except asyncio.CancelledError:
@@ -133,19 +134,3 @@ async def _tried(work: Awaitable[T]) -> T:
             category=ApplicationErrorCategory.BENIGN,  # expected: no line in the worker's log
             next_retry_delay=None if error.after is None else timedelta(seconds=error.after),
         ) from None
-
-
-async def _with_heartbeats(work: Awaitable[T]) -> T:
-    """Awaits `work`, and tells the engine meanwhile that it goes on."""
-
-    def beat() -> None:
-        nonlocal beating
-        activity.heartbeat()
-        beating = loop.call_later(HEARTBEAT_EVERY, beat)
-
-    loop = asyncio.get_running_loop()
-    beating = loop.call_later(HEARTBEAT_EVERY, beat)
-    try:
-        return await work
-    finally:
-        beating.cancel()

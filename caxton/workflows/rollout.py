@@ -10,7 +10,7 @@ from temporalio import workflow
 
 from caxton.domain.ids import Scope
 from caxton.workflows.names import STATE
-from caxton.workflows.policies import CONTINUE_AS_NEW_EVENTS, RECORD_TIMEOUT, RECORDS_RETRY
+from caxton.workflows.policies import CONTINUE_AS_NEW_EVENTS, HEARTBEAT_TIMEOUT, RECORD_TIMEOUT, RECORDS_RETRY
 
 LOOK_AT_ROLLOUT = "look_at_rollout"
 CHECK_GATES = "check_gates"
@@ -82,6 +82,7 @@ class RolloutWorkflow:
             rollout,
             result_type=RolloutLook,
             start_to_close_timeout=CHECK_TIMEOUT,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RECORDS_RETRY,
             summary="gates",
         )
