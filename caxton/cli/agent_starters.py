@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from caxton.cli.invocation import current
-from caxton.cli.output import emit, plural, prose, remark, say, style
+from caxton.cli.output import emit, plural, prose, remark, style
+from caxton.cli.tool_starters import print_interface
 
 
 def complete_language(incomplete: str) -> list[str]:
@@ -52,10 +53,4 @@ def wit(
     """Print the interface of agents that are WebAssembly components, in WIT."""
     from caxton.definitions.agent_starters import agent_interface
 
-    text = agent_interface()
-    if out is not None:
-        out.write_text(text, encoding="utf-8")
-    elif current().json:
-        emit({"wit": text})
-    else:
-        say(text, end="")
+    print_interface(agent_interface(), out)

@@ -75,7 +75,11 @@ def wit(
     """Print the interface of tools that are components, in WIT."""
     from caxton.definitions.starters import interface
 
-    text = interface()
+    print_interface(interface(), out)
+
+
+def print_interface(text: str, out: Path | None) -> None:
+    """Prints an interface in WIT, or writes it to the file `out`."""
     if out is not None:
         out.write_text(text, encoding="utf-8")
     elif current().json:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from caxton.definitions.agent_modules import MODULE_SUFFIX
 from caxton.definitions.new_workspace import add_workspace_files
-from caxton.definitions.suggestions import closest, listed, name_hint
+from caxton.definitions.starters import check_language
+from caxton.definitions.suggestions import name_hint
 from caxton.definitions.toml_edit import replace_values
 from caxton.definitions.toml_source import read_toml
 from caxton.definitions.written_files import WrittenFiles
@@ -40,14 +41,7 @@ def begin_agent(name: str, language: str, folder: Path) -> list[Path]:
     """
     if not is_name(name):
         raise InvalidInput(f'"{name}" is not a valid name for an agent', name_hint(name).capitalize())
-    known = agent_languages()
-    if language not in known:
-        guess = closest(language, known)
-        other = "; other languages: build a component of the world that `caxton agent wit` prints"
-        raise InvalidInput(
-            f'there is nothing to begin with in "{language}"',
-            f'did you mean "{guess}"?' if guess else f"there are {listed(known)}{other}",
-        )
+    check_language(language, agent_languages(), "caxton agent wit")
     writing = WrittenFiles(folder)
     for path in (f"agents/{name}.toml", f"agents/{name}"):
         if writing.exists(path):

@@ -1,5 +1,6 @@
 """Tools to begin with: those that are included, and folders with source for one of one's own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from caxton.definitions.suggestions import closest, listed, name_hint
@@ -65,14 +66,7 @@ def begin_tool(name: str, language: str, folder: Path) -> list[Path]:
     """
     if not is_name(name):
         raise InvalidInput(f'"{name}" is not a valid name for a tool', name_hint(name).capitalize())
-    known = languages()
-    if language not in known:
-        guess = closest(language, known)
-        other = "; other languages: build a component of the world that `caxton tool wit` prints"
-        raise InvalidInput(
-            f'there is nothing to begin with in "{language}"',
-            f'did you mean "{guess}"?' if guess else f"there are {listed(known)}{other}",
-        )
+    check_language(language, languages(), "caxton tool wit")
     source = _BUNDLED / "starters" / language
     writing = WrittenFiles(folder)
     _refuse_existing(writing, name)
@@ -83,6 +77,21 @@ def begin_tool(name: str, language: str, folder: Path) -> list[Path]:
         writing.add(f"tools/{name}/{path.as_posix()}", content)
     writing.add(f"tools/{name}/{_WIT}", interface().encode())
     return writing.write()
+
+
+def check_language(language: str, known: Sequence[str], wit: str) -> None:
+    """Checks that there is something to begin with in `language`; `wit` is the command that prints the interface.
+
+    Raises:
+        InvalidInput: there is not.
+    """
+    if language not in known:
+        guess = closest(language, known)
+        other = f"; other languages: build a component of the world that `{wit}` prints"
+        raise InvalidInput(
+            f'there is nothing to begin with in "{language}"',
+            f'did you mean "{guess}"?' if guess else f"there are {listed(known)}{other}",
+        )
 
 
 def _named(file: str, text: str, name: str) -> bytes:
