@@ -1,7 +1,6 @@
 """Errors over HTTP: RFC 9457 problem details, one shape for all."""
 
 import contextlib
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from caxton.api.a2a_face import errors as a2a
 from caxton.api.mcp_face.errors import error_response as mcp_response
 from caxton.api.mcp_face.errors import is_mcp
 from caxton.api.openai_face.errors import error_response, is_openai
+from caxton.api.told_errors import AnyJson, for_programs, headers_of
 from caxton.domain.errors import CaxtonError, InvalidInput, MethodNotAllowed, NotFound, NotPermitted
 from caxton.domain.ids import NAME_PATTERN
 from caxton.domain.memory import RELATION_PATTERN, TYPE_PATTERN
@@ -40,28 +40,14 @@ def problem_response(error: CaxtonError, request_id: str | None) -> JSONResponse
         "title": error.title,
         "status": error.status,
         "detail": report.message,
-        "code": report.code,
-        "hints": [hint.model_dump(exclude_none=True) for hint in report.hints],
-        "details": report.details,
-        "retryable": report.retryable,
-        "request_id": request_id,
+        **for_programs(report, request_id),
         "help": report.help,
     }
     if report.reason:
         body["reason"] = report.reason
-    headers: dict[str, str] = {}
     if report.retry_after is not None:
         body["retry_after"] = report.retry_after
-        headers["Retry-After"] = str(max(1, round(report.retry_after)))
-    if error.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="caxton"'
-    if error.status == 405:
-        headers["Allow"] = ", ".join(report.details.get("allow", []))
-    if error.status == 415:
-        headers["Accept"] = ", ".join(report.details.get("accept", []))
-        if "accept_encoding" in report.details:
-            headers["Accept-Encoding"] = ", ".join(report.details["accept_encoding"])
-    return _ProblemResponse(body, error.status, headers, media_type=PROBLEM)
+    return AnyJson(body, error.status, headers_of(error), media_type=PROBLEM)
 
 
 def error_answer(path: str, error: CaxtonError, request_id: str | None) -> JSONResponse:
@@ -71,13 +57,6 @@ def error_answer(path: str, error: CaxtonError, request_id: str | None) -> JSONR
     if is_openai(path):
         return error_response(error, request_id)
     return a2a.error_response(path, error, request_id) if a2a.is_a2a(path) else problem_response(error, request_id)
-
-
-class _ProblemResponse(JSONResponse):
-    """Can be written whatever was quoted of the request."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
 
 
 def request_id_of(request: Request) -> str | None:

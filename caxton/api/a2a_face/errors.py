@@ -1,11 +1,11 @@
 """Errors as clients of the A2A protocol expect them: `google.rpc.Status`, and JSON-RPC errors with the same details."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from starlette.responses import JSONResponse
 
+from caxton.api.told_errors import AnyJson, for_programs, headers_of, in_words
 from caxton.domain.errors import CaxtonError
 
 PREFIX: Final = "/a2a/v1"
@@ -168,14 +168,7 @@ def details_of(error: CaxtonError, request_id: str | None) -> list[dict[str, Any
         found.append({"@type": f"{_TYPES}google.rpc.BadRequest", "fieldViolations": violations})
     if report.retry_after is not None:
         found.append({"@type": f"{_TYPES}google.rpc.RetryInfo", "retryDelay": f"{report.retry_after:.3f}s"})
-    told = {
-        "code": report.code,
-        "hints": [hint.model_dump(exclude_none=True) for hint in report.hints],
-        "details": report.details,
-        "retryable": report.retryable,
-        "request_id": request_id,
-    }
-    found.append({"@type": f"{_TYPES}google.protobuf.Struct", "value": told})
+    found.append({"@type": f"{_TYPES}google.protobuf.Struct", "value": for_programs(report, request_id)})
     return found
 
 
@@ -188,41 +181,19 @@ def status_body(error: CaxtonError, request_id: str | None) -> dict[str, Any]:
     """The error as a `google.rpc.Status`."""
     given = error.status_name if isinstance(error, A2AError) else None
     status = given or _STATUSES.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL")
-    told = {"code": error.status, "status": status, "message": _message(error)}
+    told = {"code": error.status, "status": status, "message": in_words(error.report())}
     return {"error": {**told, "details": details_of(error, request_id)}}
 
 
 def rpc_body(error: CaxtonError, request_id: str | None, identity: Any = None) -> dict[str, Any]:
     """The error as the answer to the JSON-RPC request with this id."""
-    told = {"code": number_of(error), "message": _message(error), "data": details_of(error, request_id)}
+    told = {"code": number_of(error), "message": in_words(error.report()), "data": details_of(error, request_id)}
     return {"jsonrpc": "2.0", "id": identity, "error": told}
-
-
-def _message(error: CaxtonError) -> str:
-    report = error.report()
-    hints = "; ".join(hint.text + (f" ({hint.command})" if hint.command else "") for hint in report.hints)
-    return f"{report.message}. {hints}" if hints else report.message
-
-
-class AnyJson(JSONResponse):
-    """Can be written whatever was quoted of the request."""
-
-    def render(self, content: Any) -> bytes:
-        """The text, without what is no Unicode."""
-        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
 
 
 def error_response(path: str, error: CaxtonError, request_id: str | None) -> JSONResponse:
     """The response that tells `error`, in the form of the binding that `path` belongs to."""
-    headers: dict[str, str] = {}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    if error.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="caxton"'
-    if error.status == 405:
-        headers["Allow"] = ", ".join(error.details.get("allow", []))
-    if error.status == 415:
-        headers["Accept"] = ", ".join(error.details.get("accept", []))
+    headers = headers_of(error)
     if is_rpc(path):
         return AnyJson(rpc_body(error, request_id), error.status, headers)
     return AnyJson(status_body(error, request_id), error.status, headers, media_type=A2A_JSON)

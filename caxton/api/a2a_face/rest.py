@@ -7,12 +7,13 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import Response
 
-from caxton.api.a2a_face.errors import A2A_JSON, AnyJson, VersionNotSupported
+from caxton.api.a2a_face.errors import A2A_JSON, VersionNotSupported
 from caxton.api.a2a_face.operations import CALLS, open_stream
 from caxton.api.a2a_face.rpc import LAST, STREAM_HEADERS, event_text, extension_header, version_of
 from caxton.api.a2a_face.streams import Update
 from caxton.api.a2a_face.tasks import Asking
 from caxton.api.sse import STILL_HERE, EventStream
+from caxton.api.told_errors import AnyJson
 from caxton.domain.errors import HttpVersionNotSupported, InvalidInput
 from caxton.domain.strict_json import read_json
 

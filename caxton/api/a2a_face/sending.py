@@ -5,20 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from pydantic import ValidationError
-
 from caxton.api.a2a_face.bodies import GivenFile, Message, SendMessage, content_of
 from caxton.api.a2a_face.errors import ContentTypeNotSupported, InvalidParams, TaskNotFound, UnsupportedOperation
 from caxton.api.a2a_face.push import check_push, put_push
 from caxton.api.a2a_face.tasks import Asking, Json, task_found, task_json
 from caxton.api.openai_face.asking import wait_for
-from caxton.domain.capabilities import CapabilityRequest
+from caxton.api.targets import target_named
 from caxton.domain.errors import NotFound, PayloadTooLarge, UnsupportedMediaType
 from caxton.domain.executions import Target, TurnView
 from caxton.domain.files import FileReference, check_count
 from caxton.domain.given import is_id
 from caxton.domain.governance import Verdict
-from caxton.domain.ids import ConversationId, ExecutionId, is_name
+from caxton.domain.ids import ConversationId, ExecutionId
 from caxton.domain.permissions import Permission
 from caxton.domain.quantities import format_size
 from caxton.domain.tools import Artifact
@@ -27,9 +25,6 @@ from caxton.service.conversations import Start
 from caxton.service.tasks import Task
 from caxton.service.turns import Ask
 from caxton.views.a2a import EXTENSION
-
-AGENT: Final = "agent:"
-"""Before the name of an agent that is asked as a whole."""
 
 SKILL: Final = ("skill", "skillId", "capability")
 """Names in a message's metadata, or those of a request, under which it says what it is for."""
@@ -128,17 +123,14 @@ def target_of(name: str) -> Target:
     Raises:
         NotFound: it is no such name.
     """
-    if name.startswith(AGENT) and is_name(name.removeprefix(AGENT)):
-        return Target(agent=name.removeprefix(AGENT))
-    try:
-        request = CapabilityRequest.parse(name)
-    except ValidationError:
+    found = target_named(name)
+    if found is None:
         raise NotFound(
             f'there is no skill "{name[:100]}"',
             'a skill is a capability, such as "analyze-data" or "analyze-data@^1"; an agent is "agent:NAME"',
             details={"capability": name[:100]},
-        ) from None
-    return Target(capability=request.name, version_range=request.version_range)
+        )
+    return found
 
 
 async def check_target(asking: Asking, target: str | None) -> None:

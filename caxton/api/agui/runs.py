@@ -18,12 +18,12 @@ from caxton.api.agui.bodies import (
 from caxton.api.agui.events import Run
 from caxton.api.agui.frames import Behind, Place, Telling
 from caxton.api.agui.told import Told
-from caxton.api.openai_face.bodies import target_of
 from caxton.api.services import Services
 from caxton.api.sse import EventStream
+from caxton.api.targets import target_named
 from caxton.domain.conversations import ENDED, Conversation
 from caxton.domain.errors import InvalidInput, NotFound
-from caxton.domain.executions import TurnView
+from caxton.domain.executions import Target, TurnView
 from caxton.domain.files import FileReference, check_count
 from caxton.domain.governance import Approval, Verdict
 from caxton.domain.permissions import Permission
@@ -90,7 +90,7 @@ async def _asked(caller: Caller, services: Services, capability: str, body: RunI
     variables: dict[str, Any] | None = {"state": body.state} if isinstance(body.state, dict) and body.state else None
     context = context_of(body, before if not conversation.message_count else ())
     asked = Ask(
-        target_of(capability),
+        _target_of(capability),
         text,
         variables=variables,
         idempotency_key=_key(body),
@@ -100,11 +100,27 @@ async def _asked(caller: Caller, services: Services, capability: str, body: RunI
     return await services.conversations.send(caller, conversation.id, asked, wait=None)
 
 
+def _target_of(capability: str) -> Target:
+    """Whom the last part of the path stands for.
+
+    Raises:
+        NotFound: it is no such name.
+    """
+    found = target_named(capability)
+    if found is None:
+        raise NotFound(
+            f'there is no capability "{capability[:100]}"',
+            'name one, such as "analyze-data" or "analyze-data@^1", or an agent as "agent:NAME"',
+            details={"capability": capability[:100]},
+        )
+    return found
+
+
 async def _conversation(
     caller: Caller, services: Services, capability: str, body: RunInput
 ) -> tuple[Conversation, TurnView | None]:
     """The conversation of a thread, and the turn of the run if it has been asked before."""
-    target = target_of(capability)
+    target = _target_of(capability)
     for generation in range(MOST_GENERATIONS):
         key = _thread_key(capability, body, generation)
         found = await services.conversations.start(caller, Start(target, idempotency_key=key))

@@ -1,11 +1,11 @@
 """Errors as MCP clients expect them: JSON-RPC error objects, with what Caxton knows besides in `data`."""
 
-import json
 from contextvars import ContextVar
 from typing import Any, Final
 
 from starlette.responses import JSONResponse
 
+from caxton.api.told_errors import AnyJson, for_programs, headers_of, in_words
 from caxton.domain.errors import CaxtonError
 
 PATH: Final = "/mcp"
@@ -62,7 +62,7 @@ class RpcError(Exception):
         if self.data is not None:
             error["data"] = self.data
         request = REQUEST.get()
-        return _ErrorResponse({"jsonrpc": "2.0", "id": request and request[0], "error": error}, self.status)
+        return AnyJson({"jsonrpc": "2.0", "id": request and request[0], "error": error}, self.status)
 
 
 def is_mcp(path: str) -> bool:
@@ -72,27 +72,12 @@ def is_mcp(path: str) -> bool:
 
 def told(error: CaxtonError) -> str:
     """What a person or a model reads of an error: what went wrong, and what to do next."""
-    hints = "; ".join(hint.text + (f" ({hint.command})" if hint.command else "") for hint in error.report().hints)
-    return f"{error.message}. {hints}" if hints else error.message
+    return in_words(error.report())
 
 
 def error_data(error: CaxtonError, request_id: str | None) -> dict[str, Any]:
     """What programs read of an error."""
-    report = error.report()
-    return {
-        "code": report.code,
-        "hints": [hint.model_dump(exclude_none=True) for hint in report.hints],
-        "details": report.details,
-        "retryable": report.retryable,
-        "request_id": request_id,
-    }
-
-
-class _ErrorResponse(JSONResponse):
-    """Can be written whatever was quoted of the request."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
+    return for_programs(error.report(), request_id)
 
 
 def error_response(error: CaxtonError, request_id: str | None) -> JSONResponse:
@@ -107,14 +92,5 @@ def error_response(error: CaxtonError, request_id: str | None) -> JSONResponse:
         status = 200
     elif status in (404, 422):
         status = 400  # 404 would say that there is no such method
-    headers: dict[str, str] = {}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))
-    if error.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="caxton"'
-    if error.status == 405:
-        headers["Allow"] = ", ".join(error.details.get("allow", []))
-    if error.status == 415:
-        headers["Accept"] = ", ".join(error.details.get("accept", []))
     body = {"code": code, "message": told(error), "data": {"caxton": error_data(error, request_id)}}
-    return _ErrorResponse({"jsonrpc": "2.0", "id": request and request[0], "error": body}, status, headers)
+    return AnyJson({"jsonrpc": "2.0", "id": request and request[0], "error": body}, status, headers_of(error))

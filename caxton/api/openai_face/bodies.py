@@ -6,14 +6,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from caxton.api.openai_face.files import KINDS, GivenFile, read_file
+from caxton.api.targets import target_named
 from caxton.domain.caller_context import CallerContext, Said
-from caxton.domain.capabilities import CapabilityRequest
 from caxton.domain.errors import HttpVersionNotSupported, InvalidInput, NotFound
 from caxton.domain.executions import Target
-from caxton.domain.ids import is_name
-
-AGENT = "agent:"
-"""Before the name of an agent that is asked as a whole, as the name of a model."""
 
 MOST_MESSAGES = 2_000
 """Messages, or items, of one request."""
@@ -174,17 +170,14 @@ def target_of(model: str) -> Target:
     Raises:
         NotFound: it is no such name.
     """
-    if model.startswith(AGENT) and is_name(model.removeprefix(AGENT)):
-        return Target(agent=model.removeprefix(AGENT))
-    try:
-        request = CapabilityRequest.parse(model)
-    except ValidationError:
+    found = target_named(model)
+    if found is None:
         raise NotFound(
             f'there is no model "{model[:100]}"',
             'a model is a capability, such as "analyze-data" or "analyze-data@^1", or "agent:NAME"',
             details={"param": "model", "capability": model[:100]},
-        ) from None
-    return Target(capability=request.name, version_range=request.version_range)
+        )
+    return found
 
 
 Asked = tuple[str, CallerContext, Sequence[GivenFile]]

@@ -7,8 +7,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from caxton.api.openai_face.bodies import AGENT, EmbeddingsBody, read_body
+from caxton.api.openai_face.bodies import EmbeddingsBody, read_body
 from caxton.api.services import Services
+from caxton.api.targets import AGENT
 from caxton.domain.errors import InvalidInput, MemoryUnavailable, NotFound
 from caxton.service.context import Caller
 
