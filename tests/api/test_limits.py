@@ -164,8 +164,8 @@ def test_a_turn_that_is_cancelled_while_it_waits_leaves_the_queue(api: httpx.Cli
 def test_nobody_sees_what_waits_of_others(
     api: httpx.Client, deploy: Deploy, caxton_server: RunningServer, workspace: str
 ) -> None:
-    deploy(agent("slow", rules=replies("{{ request }}", delay=0.6), more="[limits]\nmax_in_flight = 1\n"))
-    sent = send(api, "slow", 3)
+    deploy(agent("secluded", rules=replies("{{ request }}", delay=0.6), more="[limits]\nmax_in_flight = 1\n"))
+    sent = send(api, "secluded", 3)
     until(lambda: queues(api))
     with caxton_server.client(f"{workspace}-other") as elsewhere:
         assert queues(elsewhere) == {}
@@ -174,7 +174,7 @@ def test_nobody_sees_what_waits_of_others(
     with caxton_server.client(workspace, key=key) as other:
         assert queues(other) == {}
         assert other.get("/v1/queues", params={"everywhere": "true"}).status_code == 403
-    found = queues(api, everywhere="true")["agent:slow"]
+    found = queues(api, everywhere="true")["agent:secluded"]
     assert found["workspace"] == workspace
-    until(lambda: 'caxton_calls_waiting{kind="agent",name="slow"}' in api.get("/metrics").text, 5)
+    until(lambda: 'caxton_calls_waiting{kind="agent",name="secluded"}' in api.get("/metrics").text, 5)
     ended(api, sent)

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -35,9 +36,10 @@ def _ports(server: RunningServer) -> Iterator[int]:
     """Every port that the server or its engine listens on."""
     process = psutil.Process(server.pid)
     for each in (process, *process.children(recursive=True)):
-        for connection in each.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN:
-                yield connection.laddr.port
+        with suppress(psutil.NoSuchProcess):  # a helper that has ended meanwhile
+            for connection in each.net_connections(kind="tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    yield connection.laddr.port
 
 
 @pytest.mark.requirement("TOL-4", "SEC-9")
