@@ -49,10 +49,12 @@ def _from_this_origin(page: str, description: str) -> str:
 def _write_description_once(api: FastAPI) -> None:
     """Serves the description for programs as it was written for the first who asked: FastAPI writes 300 KB for each."""
     written: list[bytes] = []
+    turn = asyncio.Lock()  # FastAPI fails when two threads describe at once
 
     async def description(_: Request) -> Response:
-        if not written:  # in a thread, for it takes as long as hundreds of requests
-            written.append(await asyncio.to_thread(lambda: bytes(JSONResponse(api.openapi()).body)))
+        async with turn:
+            if not written:  # in a thread, for it takes as long as hundreds of requests
+                written.append(await asyncio.to_thread(lambda: bytes(JSONResponse(api.openapi()).body)))
         return Response(written[0], media_type="application/json")
 
     place = str(api.openapi_url)
