@@ -1,6 +1,8 @@
 """Messages between users and agents."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -19,6 +21,12 @@ CONTENT_LIMIT = 16 << 20
 
 TYPED = "typed"
 """In the metadata of a message: its text is an object that was checked against a schema."""
+
+APPROVAL = "approval"
+"""In the metadata of a message that stands for a reply which no person approved."""
+
+ERROR_CODE = "error_code"
+"""In the metadata of a message that tells an error."""
 
 
 class MessageType(StrEnum):
@@ -68,3 +76,28 @@ class Message(BaseModel):
         if not self.metadata.get(TYPED) or self.content.text is None:
             return None
         return json.loads(self.content.text)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierMessage:
+    """What a model is shown of a message before the request: of many, with each turn, so no more than it takes."""
+
+    execution_id: ExecutionId
+    type: str
+    sender: str
+    text: str | None
+    """None where the text is under `digest`."""
+    digest: Digest | None
+    artifacts: Sequence[Artifact]
+    metadata: Mapping[str, Any]
+    """Of a message of Caxton's own only: why it was sent."""
+
+    @property
+    def is_of_caxton(self) -> bool:
+        """Whether Caxton wrote it in an agent's place: an error, or that a person did not approve the reply."""
+        return self.type == MessageType.ERROR or APPROVAL in self.metadata
+
+    @property
+    def error_code(self) -> str | None:
+        """Which error it tells."""
+        return self.metadata.get(ERROR_CODE)

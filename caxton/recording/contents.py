@@ -1,6 +1,6 @@
 """Content of any size: short texts travel in messages, long ones as blobs that messages refer to."""
 
-from caxton.domain.ids import Scope, digest_of
+from caxton.domain.ids import Digest, Scope, digest_of
 from caxton.domain.messages import INLINE_LIMIT, Content
 from caxton.domain.ports import BlobStore
 
@@ -17,7 +17,12 @@ async def unpack(blobs: BlobStore, scope: Scope, content: Content) -> str:
     """The text that `content` stands for."""
     if content.digest is None:
         return content.text or ""
-    return (await blobs.get(scope.customer, content.digest)).decode()
+    return await fetch(blobs, scope, content.digest)
+
+
+async def fetch(blobs: BlobStore, scope: Scope, digest: Digest) -> str:
+    """The text under `digest`."""
+    return (await blobs.get(scope.customer, digest)).decode()
 
 
 def content_hash(content: Content) -> str | None:

@@ -26,7 +26,7 @@ from caxton.domain.governance import (
     approval_id,
 )
 from caxton.domain.ids import Scope
-from caxton.domain.messages import INLINE_LIMIT, TYPED
+from caxton.domain.messages import APPROVAL, INLINE_LIMIT, TYPED
 from caxton.domain.records import ExecutionRecord, StepRecord, Transaction
 from caxton.governance.service_levels import service_level
 from caxton.governance.standing import holds
@@ -270,7 +270,7 @@ class ReplyStep:
         if self.approval.state is not ApprovalState.GRANTED:
             content = await pack(self.ports.blobs, self.input.scope, refusal(status_of(self.approval), "The reply"))
             metadata = {name: value for name, value in self.draft.metadata.items() if name != TYPED}
-            self.draft = ReplyDraft(content=content, metadata={**metadata, "approval": self._refused})
+            self.draft = ReplyDraft(content=content, metadata={**metadata, APPROVAL: self._refused})
 
     def record(self, transaction: Transaction) -> StepResult:
         """Ends the execution with the reply."""

@@ -31,7 +31,7 @@ from caxton.domain.executions import (
 )
 from caxton.domain.forks import ANSWER
 from caxton.domain.ids import MessageId
-from caxton.domain.messages import Content, Message, MessageType
+from caxton.domain.messages import ERROR_CODE, Content, Message, MessageType
 from caxton.domain.records import ExecutionRecord, Transaction
 from caxton.domain.sealing import Unplaced
 from caxton.domain.usage import Usage
@@ -92,7 +92,7 @@ class Closing:
             reply_to=execution.message_id,
             content=Content(text=self.error.message, size=len(self.error.message.encode())),
             error=True,
-            metadata={"error_code": self.error.code},
+            metadata={ERROR_CODE: self.error.code},
             trace=current_trace(),
         )
         transaction.add_message(scope, message)

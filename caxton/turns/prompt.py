@@ -19,7 +19,7 @@ from caxton.domain.grants import ToolGrant
 from caxton.domain.ids import ExecutionId, Scope, derived_id
 from caxton.domain.json_schemas import as_json
 from caxton.domain.memory import MemoryQuery
-from caxton.domain.messages import Message, MessageType
+from caxton.domain.messages import EarlierMessage, Message
 from caxton.domain.ports import (
     FunctionCall,
     FunctionResult,
@@ -34,7 +34,7 @@ from caxton.domain.tools import Artifact, ToolVersion
 from caxton.domain.usage import Usage
 from caxton.memory.memories import scopes_of
 from caxton.memory.tools import told
-from caxton.recording.contents import unpack
+from caxton.recording.contents import fetch, unpack
 from caxton.routing.directory import Directory
 from caxton.turns.artifacts import prompt_file
 from caxton.turns.functions import hand_overs, tool_functions
@@ -62,7 +62,7 @@ class Prompt:
     """What is granted to the workspace's tools."""
     functions: list[FunctionSpec]
     asked_by: str
-    history: list[Message] = field(default_factory=list[Message])
+    history: list[EarlierMessage] = field(default_factory=list[EarlierMessage])
     known: Known = field(default_factory=Known)
     """What the worker keeps of the steps from one model call to the next."""
     artifacts: list[Artifact] = field(default_factory=list[Artifact])
@@ -95,16 +95,18 @@ class Prompt:
         text = await unpack(ports.blobs, scope, self.message.content)
         await self._remind(ports, text)
         # What Caxton itself said in an agent's place, such as an error, is not the agent's: models take up what they "said".
-        replaced = {message.execution_id for message in self.history if _is_replaced(message)}
-        said_by_people = [
-            message for message in self.history if not _is_of_caxton(message) and message.execution_id not in replaced
+        # A turn that a later one has replaced counts as not said.
+        replaced = {each.execution_id for each in self.history if each.error_code == ExecutionReplaced.code}
+        shown = [each for each in self.history if not each.is_of_caxton and each.execution_id not in replaced]
+        history = [
+            (each, (each.text or "") if each.digest is None else await fetch(ports.blobs, scope, each.digest))
+            for each in shown
         ]
-        history = [(message, await unpack(ports.blobs, scope, message.content)) for message in said_by_people]
         given, brought = self._input(text), CallerContext.model_validate(self.message.metadata.get(CONTEXT, {}))
         most = self.agent.spec.limits.history
         earlier = brought.history[-most:] if most else []
         spoken = [(said.role, said.text) for said in earlier] + [(message.sender, said) for message, said in history]
-        files = self._files(ports, self.message, required=not self.record.execution.depth)
+        files = self._files(ports, self.message.artifacts, required=not self.record.execution.depth)
         variables: dict[str, Any] = {
             "request": text,
             "input": given,
@@ -123,7 +125,7 @@ class Prompt:
         }
         parts = [PromptPart("user" if said.role == "user" else "assistant", said.text) for said in earlier]
         parts += [
-            PromptPart("user", said, files=self._files(ports, message, required=False))
+            PromptPart("user", said, files=self._files(ports, message.artifacts, required=False))
             if message.sender == "user"
             else PromptPart("assistant", said)
             for message, said in history
@@ -152,9 +154,9 @@ class Prompt:
             files=[as_told(file) for file in self.message.artifacts],
         )
 
-    def _files(self, ports: StepPorts, message: Message, *, required: bool) -> list[PromptFile]:
+    def _files(self, ports: StepPorts, artifacts: Sequence[Artifact], *, required: bool) -> list[PromptFile]:
         """The files that go with a message."""
-        return [prompt_file(ports.blobs, self.step.scope, file, required=required) for file in message.artifacts]
+        return [prompt_file(ports.blobs, self.step.scope, file, required=required) for file in artifacts]
 
     @property
     def offered(self) -> Capability | None:
@@ -270,16 +272,6 @@ class Prompt:
 def _called_as(call: Mapping[str, Any]) -> Literal["tool", "capability", "unknown"]:
     """What the model called; a call with a mistake is made as a tool's, whatever it was meant to be."""
     return call.get("called_as", call["kind"])
-
-
-def _is_of_caxton(message: Message) -> bool:
-    """Whether Caxton wrote a message in an agent's place: an error, or that a person did not approve the reply."""
-    return message.type is MessageType.ERROR or "approval" in message.metadata
-
-
-def _is_replaced(message: Message) -> bool:
-    """Whether a message tells that a later one has replaced its turn."""
-    return message.metadata.get("error_code") == ExecutionReplaced.code
 
 
 def _joined(system_prompt: str, instructions: str) -> str:

@@ -13,9 +13,10 @@ from caxton.adapters.store.session import Session, from_json, given, in_scope, s
 from caxton.adapters.store.several import chunks, each
 from caxton.domain.conversations import STATE_AFTER, Conversation, ConversationState, EndReason
 from caxton.domain.forks import REHEARSAL
-from caxton.domain.ids import ConversationId, MessageId, Scope
-from caxton.domain.messages import Content, Message
+from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
+from caxton.domain.messages import APPROVAL, ERROR_CODE, Content, EarlierMessage, Message
 from caxton.domain.records import HistoryWanted
+from caxton.domain.tools import Artifact
 
 ACTIVE = (ConversationState.INITIATED, ConversationState.IN_PROGRESS)
 
@@ -28,13 +29,17 @@ _BY_ID = select(conversations).where(
 )
 
 
+_SHOWN = [messages.c[name] for name in ("execution_id", "type", "sender", "text", "digest", "artifacts", "metadata")]
+"""What a model is shown of a message."""
+
+
 @lru_cache(maxsize=16)
 def _histories(count: int) -> CompoundSelect[Any]:
     """What a model is shown of `count` conversations, the latest first."""
 
     def query(number: int) -> Select[Any]:
         return (
-            select(literal(number).label("number"), messages)
+            select(literal(number).label("number"), *_SHOWN)
             .join(
                 executions,
                 (executions.c.id == messages.c.execution_id)
@@ -253,18 +258,18 @@ class ConversationQueries(Session):
         query = query.order_by(messages.c.created_at.desc(), messages.c.id.desc()).limit(limit)
         return [_message(row) for row in reversed(self.connection.execute(query).all())]
 
-    def histories(self, scope: Scope, wanted: Sequence[HistoryWanted]) -> list[list[Message]]:
+    def histories(self, scope: Scope, wanted: Sequence[HistoryWanted]) -> list[list[EarlierMessage]]:
         """For each: the latest messages between user and agents before a moment, oldest first: what a model is shown."""
-        found: list[list[Message]] = []
+        found: list[list[EarlierMessage]] = []
         for chunk in chunks(wanted, HistoryWanted(ConversationId(""), datetime.fromtimestamp(0, UTC), 0)):
             values: dict[str, Any] = {}
             for number, each_wanted in enumerate(chunk):
                 values[f"id_{number}"] = each_wanted.conversation_id
                 values[f"before_{number}"] = clock.from_datetime(each_wanted.before)
                 values[f"most_{number}"] = each_wanted.limit
-            histories: list[list[Message]] = [[] for _ in chunk]
-            for row in self.connection.execute(_histories(len(chunk)), given(scope, **values)):
-                histories[row.number].append(_message(row))
+            histories: list[list[EarlierMessage]] = [[] for _ in chunk]
+            for number, *shown in self.connection.execute(_histories(len(chunk)), given(scope, **values)):
+                histories[number].append(_earlier_message(*shown))
             found += [history[::-1] for history in histories]
         return found[: len(wanted)]
 
@@ -329,3 +334,18 @@ def _message(row: Row[tuple[object, ...]]) -> Message:
         span_id=row.span_id,
         created_at=clock.to_datetime(row.created_at),
     )
+
+
+def _earlier_message(
+    execution_id: ExecutionId,
+    type: str,
+    sender: str,
+    text: str | None,
+    digest: Digest | None,
+    artifacts: str | None,
+    metadata: str | None,
+) -> EarlierMessage:
+    files = [] if artifacts in (None, "[]") else [Artifact.model_validate(each) for each in from_json(artifacts)]
+    is_of_caxton = metadata is not None and (f'"{APPROVAL}"' in metadata or f'"{ERROR_CODE}"' in metadata)
+    facts: dict[str, Any] = from_json(metadata) if is_of_caxton else {}
+    return EarlierMessage(execution_id, type, sender, text, digest, files, facts)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from caxton.domain.conversations import Conversation, EndReason
 from caxton.domain.ids import ConversationId, MessageId, Scope
-from caxton.domain.messages import Message
+from caxton.domain.messages import EarlierMessage, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +50,5 @@ class ConversationRecords(Protocol):
         before: datetime | None = None,
         limit: int,
     ) -> list[Message]: ...
-    def histories(self, scope: Scope, wanted: Sequence[HistoryWanted]) -> list[list[Message]]: ...
+    def histories(self, scope: Scope, wanted: Sequence[HistoryWanted]) -> list[list[EarlierMessage]]: ...
     def add_message(self, scope: Scope, message: Message) -> None: ...
