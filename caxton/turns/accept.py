@@ -333,7 +333,7 @@ class _Recording:
     def _queue(self, transaction: Transaction) -> None:
         for number, (request, conversation, how) in self.queued.items():
             if not transaction.touch_conversation(
-                request.scope, request.conversation_id, messages=0, participants=(), accepted=conversation.accepted
+                request.scope, request.conversation_id, messages=0, participants=(), accepted=conversation
             ):
                 raise RaceLost
             if how in (WhenBusy.INTERRUPT, WhenBusy.REPLACE):

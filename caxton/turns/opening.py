@@ -284,7 +284,7 @@ class Opening:
             self.request.conversation_id,
             messages=1,
             participants=() if is_known else (agent,),
-            accepted=None if self.in_hand else conversation.accepted,
+            accepted=None if self.in_hand else conversation,
         )
 
     def _record_conversation(self, transaction: Transaction, capability: str | None) -> bool:

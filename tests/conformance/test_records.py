@@ -370,7 +370,7 @@ def test_lists_are_paged_from_the_newest(database: Database) -> None:
     shown = database.read_now(
         lambda t: t.histories(HERE, [HistoryWanted(ConversationId("c_1"), BEGIN + timedelta(seconds=20), 3)])[0]
     )
-    assert [each.id for each in shown] == ["m_16", "m_17", "m_19"]
+    assert [each.execution_id for each in shown] == ["x_16", "x_17", "x_19"]
 
 
 def test_a_key_is_found_by_its_hash_until_it_is_revoked(database: Database) -> None:

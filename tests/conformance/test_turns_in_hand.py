@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from caxton.adapters.store.database import Database
-from caxton.domain.conversations import EndReason
+from caxton.domain.conversations import ConversationState, EndReason
 from caxton.domain.executions import ExecutionState
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, Scope
 from caxton.domain.records import TurnsSoFar
@@ -43,13 +43,15 @@ def test_a_turn_is_told_what_those_before_it_settled(database: Database) -> None
 async def test_a_conversation_accepts_one_message_at_a_time_and_none_when_it_has_ended(
     database: Database, *, is_prepared: bool
 ) -> None:
-    talk = ConversationId("c_1")
-    database.write_now(lambda transaction: transaction.add_conversation(HERE, conversation(1), one_shot=False))
+    talk, new = ConversationId("c_1"), conversation(1, participants=["user"])
+    database.write_now(lambda transaction: transaction.add_conversation(HERE, new, one_shot=False))
 
     def count(transaction: Any, *, accepted: int | None) -> bool:
+        read = None if accepted is None else new.model_copy(update={"accepted": accepted})
+        joins = ["analyst"] if accepted == 0 else []
         found = [
-            transaction.touch_conversation(HERE, talk, messages=1, participants=(), accepted=each)
-            for each in (accepted, None)
+            transaction.touch_conversation(HERE, talk, messages=1, participants=names, accepted=each)
+            for each, names in ((read, joins), (None, ()))
         ]
         return bool(found[0])
 
@@ -61,6 +63,9 @@ async def test_a_conversation_accepts_one_message_at_a_time_and_none_when_it_has
         return await database.commit(prepared)
 
     assert await write(accepted=0)
+    begun = database.read_now(lambda transaction: transaction.conversation(HERE, talk))
+    assert begun is not None
+    assert (begun.participants, begun.state) == (["user", "analyst"], ConversationState.IN_PROGRESS)
     assert not await write(accepted=0)  # somebody else's message was accepted meanwhile
     assert await write(accepted=1)
     database.write_now(lambda transaction: transaction.end_conversation(HERE, talk, EndReason.COMPLETED))

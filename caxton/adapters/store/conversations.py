@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Boolean, CompoundSelect, Row, Select, and_, bindparam, literal, or_, select
+from sqlalchemy import Boolean, CompoundSelect, Row, Select, Text, and_, bindparam, func, literal, or_, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import conversations, executions, messages
@@ -68,15 +68,6 @@ _MAY_CHANGE = or_(
     bindparam("in_any_state", type_=Boolean),
     and_(conversations.c.state.in_(ACTIVE), conversations.c.accepted == bindparam("in_accepted")),
 )
-_COUNT_MESSAGES = (
-    conversations.update()
-    .where(*_OF_CONVERSATION, _MAY_CHANGE)
-    .values(
-        message_count=conversations.c.message_count + bindparam("new_messages"),
-        accepted=conversations.c.accepted + bindparam("new_accepted"),
-        last_activity=bindparam("new_last_activity"),
-    )
-)
 _TOUCH = (
     conversations.update()
     .where(*_OF_CONVERSATION, _MAY_CHANGE)
@@ -84,8 +75,8 @@ _TOUCH = (
         message_count=conversations.c.message_count + bindparam("new_messages"),
         accepted=conversations.c.accepted + bindparam("new_accepted"),
         last_activity=bindparam("new_last_activity"),
-        participants=bindparam("new_participants"),
-        state=bindparam("new_state"),
+        participants=func.coalesce(bindparam("new_participants", type_=Text), conversations.c.participants),
+        state=func.coalesce(bindparam("new_state", type_=Text), conversations.c.state),
     )
 )
 _END = (
@@ -99,11 +90,15 @@ def _key(scope: Scope, conversation_id: ConversationId) -> dict[str, str]:
     return {"in_customer": scope.customer, "in_workspace": scope.workspace, "in_id": conversation_id}
 
 
-def _counted(messages: int, moment: int, accepted: int | None) -> dict[str, object]:
+def _touched(
+    messages: int, moment: int, accepted: int | None, participants: str | None = None, state: str | None = None
+) -> dict[str, object]:
     return {
         "new_messages": messages,
         "new_last_activity": moment,
         "new_accepted": 0 if accepted is None else 1,
+        "new_participants": participants,
+        "new_state": state,
         "in_any_state": accepted is None,
         "in_accepted": accepted or 0,
     }
@@ -171,43 +166,46 @@ class ConversationQueries(Session):
         *,
         messages: int,
         participants: Collection[str],
-        accepted: int | None = None,
+        accepted: Conversation | None = None,
     ) -> bool:
         """Counts `messages` more, adds `participants`, and notes the activity.
 
-        With `accepted` a message is accepted: False, and nothing is changed, if the conversation has ended or has accepted
-        another number of messages than that. (While writes are only being prepared nobody knows; such a transaction is then
-        not committed.)
+        With `accepted`, the conversation as it was read, a message is accepted: False, and nothing is changed, if it has ended
+        or has accepted another message since. (While writes are only being prepared nobody knows; such a transaction is then
+        not committed.) Nobody else can have joined then, for only messages in progress bring others in.
         """
         row = self.fresh(conversations, scope, conversation_id)
         if row is not None and not participants:
             row["message_count"] += messages
             row["last_activity"] = clock.now()
             return True
-        joining = list(participants)
-        if self.prepared and not joining:
+        number = None if accepted is None else accepted.accepted
+        if self.prepared and (accepted is not None or not participants):
             key = (scope.customer, scope.workspace, conversation_id)
             before = self.counts.get(key)
-            known, expected = (before[0], before[5]) if before else (0, None)
-            self.counts[key] = (known + messages, clock.now(), *key, accepted if expected is None else expected)
+            known, expected, everybody, state = (before[0], *before[5:]) if before else (0, None, None, None)
+            if accepted is not None and participants:
+                everybody, state = _joined(accepted, participants)
+            expected = number if expected is None else expected
+            self.counts[key] = (known + messages, clock.now(), *key, expected, everybody, state)
             return True
         self.flush()
-        values = {**_key(scope, conversation_id), **_counted(messages, clock.now(), accepted)}
-        if not joining:
-            return bool(self.connection.execute(_COUNT_MESSAGES, values).rowcount)
-        present = self.conversation(scope, conversation_id)
-        if present is None:
-            return False
-        everybody = present.participants + [name for name in joining if name not in present.participants]
-        state = ConversationState.IN_PROGRESS if present.state is ConversationState.INITIATED else present.state
-        values |= {"new_participants": to_json(everybody), "new_state": state}
+        everybody = state = None
+        if participants:
+            present = accepted or self.conversation(scope, conversation_id)
+            if present is None:
+                return False
+            everybody, state = _joined(present, participants)
+        values = {**_key(scope, conversation_id), **_touched(messages, clock.now(), number, everybody, state)}
         return bool(self.connection.execute(_TOUCH, values).rowcount)
 
     def count_prepared(self) -> bool:
         """Counts the messages of prepared writes; False if one of the conversations has ended, or accepted another message."""
-        for new, moment, customer, workspace, conversation_id, accepted in self.counts.values():
+        for new, moment, customer, workspace, conversation_id, accepted, everybody, state in self.counts.values():
             key = _key(Scope(customer=customer, workspace=workspace), ConversationId(conversation_id))
-            if not self.connection.execute(_COUNT_MESSAGES, {**key, **_counted(new, moment, accepted)}).rowcount:
+            if not self.connection.execute(
+                _TOUCH, {**key, **_touched(new, moment, accepted, everybody, state)}
+            ).rowcount:
                 return False
         return True
 
@@ -298,6 +296,13 @@ class ConversationQueries(Session):
             digests = [artifact.digest for artifact in message.artifacts]
             own = [message.content.digest] if message.content.digest is not None else []
             self.insert_uses(scope, [*digests, *own], message.id)
+
+
+def _joined(conversation: Conversation, names: Collection[str]) -> tuple[str, str]:
+    """Participants and state of `conversation` once those of these names take part."""
+    everybody = conversation.participants + [name for name in names if name not in conversation.participants]
+    is_new = conversation.state is ConversationState.INITIATED
+    return to_json(everybody), (ConversationState.IN_PROGRESS if is_new else conversation.state).value
 
 
 def _conversation(row: Row[tuple[object, ...]]) -> Conversation:

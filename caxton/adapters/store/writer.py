@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 Rows = tuple[str, tuple[str, ...], Sequence[tuple[Any, ...]]]
 """A table, names of its columns, and values."""
 
-Count = tuple[int, int, str, str, str, int | None]
+Count = tuple[int, int, str, str, str, int | None, str | None, str | None]
 """Messages that are new in a conversation, when, its key, and how many it had accepted before, where one more is accepted now:
-then it must not have ended, nor accepted another one meanwhile."""
+then it must not have ended, nor accepted another one meanwhile. Then its participants and its state, where they change."""
 
 Job = tuple[list[Rows], list[Count], list[tuple[str, list[Unplaced]]]]
 """Rows to insert, messages to count, and events to append by customer."""
@@ -38,7 +38,8 @@ Checkpoint = tuple[int, int, int]
 """What a checkpoint tells: whether it could not begin, pages in the write-ahead log, pages of them that are moved."""
 
 COUNT = (
-    "UPDATE conversations SET message_count = message_count + ?1, last_activity = ?2, accepted = accepted + (?6 IS NOT NULL) "
+    "UPDATE conversations SET message_count = message_count + ?1, last_activity = ?2, accepted = accepted + (?6 IS NOT NULL), "
+    "participants = coalesce(?7, participants), state = coalesce(?8, state) "
     "WHERE customer = ?3 AND workspace = ?4 AND id = ?5 "
     "AND (?6 IS NULL OR (accepted = ?6 AND state IN ('Initiated', 'InProgress')))"
 )
