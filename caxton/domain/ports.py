@@ -415,9 +415,10 @@ class DeltaStream(Protocol):
 
         Args:
             execution_id: the turn.
-            kind: "delta": a piece of text (`agent`, `text`, `step`, `attempt`); "begin": a model call begins, and what came
-                before was said in vain, so those who heard of it get a "reset"; "step": something was recorded; "end": the
-                turn has ended; "reply": likewise, with the finished `turn` as a TurnView.
+            kind: "delta": a piece of text (`agent`, `text`, `step`, `attempt`, and `text_id`, another one for another text);
+                "begin": a model call begins, and what came before was said in vain, so those who heard of it get a "reset";
+                "step": something was recorded; "end": the turn has ended; "reply": likewise, with the finished `turn` as a
+                TurnView.
             data: its facts.
         """
         ...

@@ -7,8 +7,9 @@ recorded; text comes straight from the stream.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from caxton.domain.errors import ErrorReport
 from caxton.domain.executions import Execution, ExecutionState, TurnView
@@ -208,15 +209,14 @@ class _Inbox:
 class _Progress:
     """What a listener has seen.
 
-    Event ids are `<last step>`, or `<last step>+<characters of text since>`, with `.<attempt>` behind from the second attempt
-    of a model call on.
+    Event ids are `<last step>`, or `<last step>+<characters of text since>.<id of that text>`. Every call of a model says a text
+    of its own, so whoever comes back in the middle of one that no longer counts is told so before anything else.
     """
 
     def __init__(self, last_event_id: str | None) -> None:
         self.step, _, position = (last_event_id or "").partition("+")
-        offset, _, attempt = position.partition(".")
+        offset, _, self.text_id = position.partition(".")
         self.offset = _number(offset, 0)
-        self.attempt = _number(attempt, 1)
         self.resuming = bool(self.step)
         self._known: set[str] = set()
         """Steps that the listener has."""
@@ -228,12 +228,11 @@ class _Progress:
             told = self._new_steps(seen.entries)
             return told if followed.end is None else [*told, followed.end]
         if event.kind == "reset":
-            return self._reset(event)
+            return self._reset(event.data)
         if event.kind == "retry":
             return [StreamEvent(self.step, "retry", event.data)]
-        attempt = int(event.data.get("attempt", 1))
-        told = self._reset(event) if attempt != self.attempt and self.offset else []
-        self.attempt = attempt
+        told = self._reset(event.data) if self.offset and self.text_id != _text_id(event.data) else []
+        self.text_id = _text_id(event.data)
         return [*told, *self._new_text(event)]
 
     def _new_steps(self, entries: list[Entry]) -> list[StreamEvent]:
@@ -244,15 +243,20 @@ class _Progress:
             self.resuming = False
             self._known.update(ids[: ids.index(self.step) + 1])
         fresh = [entry for entry in entries if entry.id not in self._known]
-        if fresh:
-            self._known.update(entry.id for entry in fresh)
-            self.step, self.offset, self.attempt = fresh[-1].id, 0, 1
-        return [StreamEvent(entry.id, "step", entry.data, entry.at) for entry in fresh]
+        if not fresh:
+            return []
+        ended = _end_of_a_text(fresh)
+        told = []
+        if self.offset and ended is not None and self.text_id != _text_id(ended.data):
+            told = self._reset(_what_began(ended, entries))
+        self._known.update(entry.id for entry in fresh)
+        self.step, self.offset = fresh[-1].id, 0
+        return [*told, *(StreamEvent(entry.id, "step", entry.data, entry.at) for entry in fresh)]
 
-    def _reset(self, event: StreamEvent) -> list[StreamEvent]:
-        self.offset, self.attempt = 0, int(event.data.get("attempt", 1))
-        data = {name: value for name, value in event.data.items() if name != "text"}
-        return [StreamEvent(self.step, "reset", data)]
+    def _reset(self, data: Mapping[str, Any]) -> list[StreamEvent]:
+        self.offset = 0
+        told = {name: value for name, value in data.items() if name not in ("text", "text_id")}
+        return [StreamEvent(self.step, "reset", told)]
 
     def _new_text(self, event: StreamEvent) -> list[StreamEvent]:
         end, text = int(event.id or 0), str(event.data["text"])
@@ -260,8 +264,30 @@ class _Progress:
         if not fresh:
             return []
         self.offset = end
-        identity = f"{self.step}+{end}" + (f".{self.attempt}" if self.attempt > 1 else "")
-        return [StreamEvent(identity, "delta", {**event.data, "text": fresh})]
+        return [StreamEvent(f"{self.step}+{end}.{self.text_id}", "delta", {**event.data, "text": fresh})]
+
+
+def _end_of_a_text(fresh: list[Entry]) -> Entry | None:
+    """With which step the text ends that came before these: the call that gave it, or in the end brought nothing."""
+    ends = [entry for entry in fresh if entry.data["kind"] in ("model", "attempt")]
+    return next((entry for entry in reversed(ends) if _call_of(entry) == _call_of(ends[0])), None)
+
+
+def _text_id(data: Mapping[str, Any]) -> str:
+    """The text that a delta is a piece of, or that a step has become of; empty for none."""
+    return str(data.get("text_id", ""))
+
+
+def _what_began(entry: Entry, entries: list[Entry]) -> dict[str, Any]:
+    """The call of a model that took the place of one whose text a listener has the beginning of."""
+    call = _call_of(entry)
+    failed = [each for each in entries if each.data["kind"] == "attempt" and _call_of(each) == call]
+    return {"agent": entry.data["agent"], "step": int(call.rpartition(".")[2]), "attempt": 1 + len(failed)}
+
+
+def _call_of(entry: Entry) -> str:
+    """Execution and step of an entry: what several attempts at the same call have in common."""
+    return entry.id.rpartition(".")[0]
 
 
 def _number(text: str, default: int) -> int:
@@ -273,7 +299,8 @@ def _shown(step: StepRecord) -> StepRecord:
     payload = step.payload
     calls = [{"name": call["name"]} for call in payload.get("calls", [])]
     metadata = {"scripted": bool(payload.get("metadata", {}).get("scripted"))}
-    return replace(step, payload={"model": payload.get("model"), "metadata": metadata, "calls": calls})
+    text = {"text_id": payload["text_id"]} if "text_id" in payload else {}
+    return replace(step, payload={"model": payload.get("model"), "metadata": metadata, "calls": calls, **text})
 
 
 def _end(view: TurnView) -> StreamEvent:

@@ -114,6 +114,8 @@ def _step(execution: Execution, step: StepRecord) -> Entry:
         data["model"] = step.payload.get("model")
         data["scripted"] = bool(step.payload.get("metadata", {}).get("scripted"))
         data["calls"] = [call["name"] for call in step.payload.get("calls", [])]
+        if "text_id" in step.payload:
+            data["text_id"] = step.payload["text_id"]
     else:
         data["tool"] = step.tool
         data["function"] = step.function

@@ -46,6 +46,7 @@ from caxton.turns.attempts import ATTEMPT, GivenUp, record_attempts, stopped_att
 from caxton.turns.breaker_calls import model_breaker
 from caxton.turns.flow_calls import is_limited, model_call, model_place
 from caxton.turns.known_steps import Known
+from caxton.turns.live_text import LiveText
 from caxton.turns.mending import Mending, no_tokens
 from caxton.turns.model_records import model_record, result_of
 from caxton.turns.module_call import ModuleCall
@@ -157,9 +158,8 @@ class ModelStep:
     async def act(self) -> None:
         """Calls the model."""
         request = replace(await self.prompt.request(self.ports), place=self._place)
-        listened = self._is_listened_to()
-        if listened:
-            self._publish("begin")
+        listened = self.live.is_wanted
+        self.live.begin(self.attempt)
         try:
             with model_span(self.plan.agent, request.agent.spec.models[0]) as span:
                 self.reply = await self._answer(request, self._say if listened else None)
@@ -170,7 +170,7 @@ class ModelStep:
             raise self._last(self._given_up(error)) from None
         self.took_ms = self._took(self.reply) * 1000
         self.answered_at = journal.now()
-        if self.reply.text and not listened and self._is_listened_to():
+        if self.reply.text and not listened and self.live.is_wanted:
             self._say(self.reply.text)  # who came in the meantime gets it all at once
         if not self.reply.calls:
             self.content = await pack(self.ports.blobs, self.input.scope, self.reply.text)
@@ -188,6 +188,8 @@ class ModelStep:
         while not reply.calls:
             check = await mending.check(reply)
             if check.fits:
+                if check.text != reply.text:
+                    self.live.withdraw()
                 return replace(reply, text=check.text, metadata={**reply.metadata, TYPED: True})
             if reply.metadata.get("scripted") or not self.prompt.agent.spec.has_model:
                 raise mending.failure(self.plan.agent)  # it would say the same again
@@ -254,8 +256,7 @@ class ModelStep:
         self.failed.append(attempt)
         self.attempt += 1
         self.useless[attempt.model] += attempt.code == ModelAnswerInvalid.code
-        if self._is_listened_to():
-            self._publish("begin")
+        self.live.begin(self.attempt)
 
     def _given_up(self, error: CaxtonError) -> CaxtonError:
         """`error`, for good once a model has given useless answers: each one is paid for, and the request is the same."""
@@ -435,18 +436,13 @@ class ModelStep:
                 details={"agent": self.plan.agent, "state": component.state},
             )
 
-    def _is_listened_to(self) -> bool:
-        """Whether somebody wants the text as it is made: only what the user's own agent says is streamed, and that only where
-        nobody has to let it go out first."""
-        root = self.input.root_id
-        return not self.waits_for_approval and self.input.execution_id == root and self.ports.stream.has_listeners(root)
+    @cached_property
+    def live(self) -> LiveText:
+        """What listeners hear of the text."""
+        return LiveText(self.input, self.plan.agent, self.ports.stream, secret=self.waits_for_approval)
 
     def _say(self, text: str) -> None:
-        self._publish("delta", text=text)
-
-    def _publish(self, kind: str, **more: Any) -> None:
-        about = {"agent": self.plan.agent, **more, "step": self.input.step, "attempt": self.attempt}
-        self.ports.stream.publish(self.input.root_id, kind, about)
+        self.live.say(self.attempt, text)
 
     def _call(self, number: int, call: FunctionCall) -> RequestedCall:
         if call.mistake or call.kind == "unknown" or self.plan.rehearses is not None:
@@ -477,6 +473,8 @@ class ModelStep:
         more: dict[str, Any] = {}
         if self.input.step == 1 and self.prompt.agent.spec.memory.enabled:
             more = {"memories": self.prompt.memories, "memory_failed": self.prompt.memory_failed}
+        if self.live.text_id:
+            more["text_id"] = self.live.text_id
         handled = self.module and self.module.handled
         return model_record(self.input, self.plan, self.reply, self.calls, self.took_ms, handled, more)
 

@@ -118,8 +118,72 @@ def test_an_approval_is_an_interrupt_and_decided_by_a_resume(
     assert (decided["state"], decided["reason"]) == ("Granted" if approved else "Rejected", "seen")
     assert run(api, "teller", resumed)[-1] == goes_on[-1], "the same run again decides nothing"
     other = {**answer, "payload": {"approved": not approved}}
-    late = api.post("/v1/agui/teller", json=run_input(thread, asked, resume=[other]))
-    assert (late.status_code, late.json()["code"]) == (409, "invalid_state")
+    assert run(api, "teller", run_input(thread, asked, resume=[other]))[-1]["code"] == "invalid_state"
+
+
+@pytest.mark.requirement("FAC-7", "FAC-9")
+def test_arguments_are_edited_with_the_approval(api: httpx.Client, deploy: Deploy, thread: str) -> None:
+    deploy(guarded())
+    asked = user("pay")
+    [waiting] = outcome(run(api, "teller", run_input(thread, asked)))["interrupts"]
+    assert "editedArgs" in waiting["responseSchema"]["properties"]
+    answer = {"interruptId": waiting["id"], "status": "resolved"}
+    wrong = {**answer, "payload": {"approved": True, "editedArgs": "no object"}}
+    assert run(api, "teller", run_input(thread, asked, resume=[wrong]))[-1]["code"] == "invalid_input"
+    edited = {**answer, "payload": {"approved": True, "editedArgs": {"note": "edited"}}}
+    assert outcome(run(api, "teller", run_input(thread, asked, resume=[edited])))["type"] == "success"
+    told = api.get(f"/v1/approvals/{waiting['id']}").json()
+    assert (told["state"], told["arguments"]) == ("Granted", {"note": "edited"})
+
+
+@pytest.mark.requirement("FAC-7", "FAC-9")
+def test_a_message_that_would_wait_for_a_person_is_told_what_waits(
+    api: httpx.Client, deploy: Deploy, thread: str
+) -> None:
+    deploy(reviewed())
+    asked = user("Ada")
+    [waiting] = outcome(run(api, "write", run_input(thread, asked)))["interrupts"]
+    second = run_input(thread, asked, user("Bo"))
+    started, refused = run(api, "write", second)
+    assert (started["type"], started["runId"]) == ("RUN_STARTED", second["runId"])
+    assert (refused["type"], refused["code"]) == ("RUN_ERROR", "conversation_busy")
+    for part in ("wants to reply", waiting["id"], "resume"):
+        assert part in refused["message"], refused
+    answer = {"interruptId": waiting["id"], "status": "resolved", "payload": True}
+    assert text_of(run(api, "write", run_input(thread, asked, resume=[answer]))) == "Dear Ada"
+    [after] = outcome(run(api, "write", second))["interrupts"]
+    assert after["id"] != waiting["id"], "nothing was accepted before, so it is asked now"
+
+
+@pytest.mark.requirement("FAC-7")
+def test_a_message_may_take_the_place_of_one_that_waits_for_a_person(
+    api: httpx.Client, deploy: Deploy, thread: str
+) -> None:
+    files = reviewed()
+    files["agents/writer.toml"] = str(files["agents/writer.toml"]).replace(
+        'name = "write",', 'name = "write", when_busy = "replace",'
+    )
+    deploy(files)
+    asked = user("Ada")
+    [waiting] = outcome(run(api, "write", run_input(thread, asked)))["interrupts"]
+    [other] = outcome(run(api, "write", run_input(thread, asked, user("Bo"))))["interrupts"]
+    assert other["id"] != waiting["id"]
+
+
+@pytest.mark.requirement("FAC-7")
+def test_a_run_that_is_asked_for_again_with_another_message_is_refused(
+    api: httpx.Client, deploy: Deploy, thread: str
+) -> None:
+    deploy(agent("clerk", rules=replies("You said {{ request }}")))
+    body = run_input(thread, user("yes"))
+    assert text_of(run(api, "clerk", body)) == "You said yes" == text_of(run(api, "clerk", body))
+    other = api.post("/v1/agui/clerk", json={**body, "messages": [user("no")]})
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+    assert "runId" in other.text
+    encoded = data_uri(PNG, "image/png").partition(",")[2]
+    image = {"type": "image", "source": {"type": "data", "value": encoded, "mimeType": "image/png"}}
+    pictured = {"id": "m", "role": "user", "content": [{"type": "text", "text": "yes"}, image]}
+    assert api.post("/v1/agui/clerk", json={**body, "messages": [pictured]}).status_code == 409
 
 
 @pytest.mark.requirement("FAC-9")
@@ -128,7 +192,10 @@ def test_what_is_decided_elsewhere_is_decided_here(api: httpx.Client, deploy: De
     asked = user("Ada")
     events = run(api, "write", first := run_input(thread, asked))
     [waiting] = outcome(events)["interrupts"]
-    assert waiting["reason"] == "reply"
+    assert (waiting["reason"], list(waiting["responseSchema"]["properties"])) == (
+        "confirmation",
+        ["approved", "reason"],
+    )
     api.post(f"/v1/approvals/{waiting['id']}/grant", json={}).raise_for_status()
     finished(api, api.get(f"/v1/approvals/{waiting['id']}").json()["root_id"])
     assert text_of(run(api, "write", first)) == "Dear Ada"
@@ -164,10 +231,11 @@ def test_only_approvers_answer_and_only_in_their_thread(
     with caxton_server.client(workspace, key=api.post("/v1/keys", json=body).json()["key"]) as developer:
         refused = developer.post("/v1/agui/teller", json=run_input(thread, asked, resume=[answer]))
         assert (refused.status_code, refused.json()["code"]) == (403, "not_permitted")
-    elsewhere = api.post("/v1/agui/teller", json=run_input(uuid.uuid4().hex, asked, resume=[answer]))
-    assert elsewhere.status_code == 404
+    elsewhere = run(api, "teller", run_input(uuid.uuid4().hex, asked, resume=[answer]))
+    assert [event["type"] for event in elsewhere] == ["RUN_STARTED", "RUN_ERROR"]
+    assert elsewhere[-1]["code"] == "not_found"
     unclear = {**answer, "payload": {"yes": 1}}
-    assert api.post("/v1/agui/teller", json=run_input(thread, asked, resume=[unclear])).status_code == 400
+    assert run(api, "teller", run_input(thread, asked, resume=[unclear]))[-1]["code"] == "invalid_input"
     assert api.get(f"/v1/approvals/{waiting['id']}").json()["state"] == "Pending"
     given_up = {"interruptId": waiting["id"], "status": "cancelled"}
     assert outcome(run(api, "teller", run_input(thread, asked, resume=[given_up])))["type"] == "success"

@@ -12,6 +12,7 @@ from caxton.domain.ids import derived_id
 from tests.api.conftest import Deploy
 from tests.support.stand_in import Answer, Remote
 from tests.support.streams import Listener, read_stream, text_of
+from tests.support.waiting import until
 
 Send = Callable[..., dict[str, Any]]
 
@@ -87,13 +88,38 @@ def test_who_comes_while_a_whole_reply_is_made_gets_it_at_once(
 @pytest.mark.requirement("MSG-7")
 def test_a_stream_goes_on_within_a_text(api: httpx.Client, deploy: Deploy, stand_in: Remote) -> None:
     deploy(thinker(stand_in))
+    stand_in.answer(Answer(chunks=20, took=3.0))
+    turn = send(api)["execution_id"]
+    first = Listener(api, turn)
+    until(lambda: len(first.heard()) > 4)
+    place = first.heard()[4].id
+    rest = read_stream(api, turn, place)
+    deltas = [event for event in first.events() if event.kind == "delta"]
+    assert not [event for event in rest if event.kind == "reset"]
+    assert text_of(rest) == "".join(event.data["text"] for event in deltas[5:])
+
+
+@pytest.mark.requirement("MSG-7")
+def test_a_text_of_another_call_is_taken_back_first(api: httpx.Client, deploy: Deploy, stand_in: Remote) -> None:
+    """Of a call that is not this one: after a crash it has the same step and attempt."""
+    deploy(thinker(stand_in))
     stand_in.answer(Answer(chunks=20, took=2.0))
     turn = send(api)["execution_id"]
     first = Listener(api, turn)
-    everything = first.events()
-    deltas = [event for event in everything if event.kind == "delta"]
-    stand_in.answer(Answer(chunks=20, took=3.0))
-    again = send(api)["execution_id"]
-    behind = deltas[4].id.replace(turn, again)
-    rest = read_stream(api, again, behind)
-    assert text_of(rest) == "".join(event.data["text"] for event in deltas[5:])
+    until(lambda: len(first.heard()) > 4)
+    place = first.heard()[4].id
+    position = place.rpartition(".")[0]
+    other = f"{position}.0123456789"
+    anew = read_stream(api, turn, other)
+    assert [event.kind for event in anew][:2] == ["reset", "delta"]
+    assert text_of(anew) == anew[-1].data["reply"]["content"]["text"]
+    said = [event for event in first.events() if event.kind == "delta"]
+    steps = [event for event in first.events() if event.kind == "step"]
+    assert steps[-1].data["text_id"] == said[0].data["text_id"]
+    # It is over now: what a listener has of its text is right, and what it has of another one is not.
+    assert [event.kind for event in read_stream(api, turn, place)] == ["step", "reply"]
+    for last in (other, position, f"{position}.2"):
+        [reset, step, _] = read_stream(api, turn, last)
+        assert (reset.kind, reset.id) == ("reset", steps[0].id)
+        assert reset.data == {"agent": "thinker", "step": 1, "attempt": 1}
+        assert step.kind == "step"

@@ -18,10 +18,12 @@ class Told(NamedTuple):
     """When it came, by the monotonic clock."""
 
 
-def read_stream(api: httpx.Client, execution: str, last: str | None = None) -> list[Told]:
-    """All events of a turn's stream, to its end."""
+def read_stream(
+    api: httpx.Client, execution: str, last: str | None = None, events: list[Told] | None = None
+) -> list[Told]:
+    """All events of a turn's stream, to its end; as they come they are put into `events`."""
     headers = {"Last-Event-ID": last} if last else {}
-    events: list[Told] = []
+    events = [] if events is None else events
     with api.stream("GET", f"/v1/executions/{execution}/stream", headers=headers) as response:
         assert response.status_code == 200, response.read()
         fields: dict[str, str] = {}
@@ -51,7 +53,11 @@ class Listener(threading.Thread):
 
     def run(self) -> None:
         """Reads to the end."""
-        self._events = read_stream(self._api, self._execution)
+        read_stream(self._api, self._execution, events=self._events)
+
+    def heard(self) -> list[Told]:
+        """The pieces of text so far."""
+        return [event for event in self._events if event.kind == "delta"]
 
     def events(self) -> list[Told]:
         """All events, once the stream has ended."""

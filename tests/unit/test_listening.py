@@ -45,7 +45,10 @@ class Told(Listening):
             state=self.state,
             started_at=STARTED,
         )
-        return Seen(root, [Entry(f"{TURN}.{number}.0", STARTED, {"step": number}) for number in range(self.steps)])
+        return Seen(
+            root,
+            [Entry(f"{TURN}.{number}.0", STARTED, {"kind": "tool", "step": number}) for number in range(self.steps)],
+        )
 
 
 class Ends:

@@ -116,7 +116,7 @@ class LocalStream:
 
     def hear_text(self, execution_id: ExecutionId, data: Mapping[str, Any], end: int) -> None:
         """Takes a delta that was published elsewhere, and ends at `end`; what is known of it already is left out."""
-        known = self.position(execution_id)
+        known = self.position(execution_id) if self._text_of(execution_id, data) else 0
         piece = str(data["text"])
         fresh = piece[max(0, known - (end - len(piece))) :] if end > known else ""
         if not fresh:
@@ -125,9 +125,15 @@ class LocalStream:
             self._text[execution_id] = _Text(data, start=end - len(fresh), length=end - len(fresh))
         self._publish_text(execution_id, {**data, "text": fresh})
 
-    def _publish_text(self, execution_id: ExecutionId, data: Mapping[str, Any]) -> None:
+    def _text_of(self, execution_id: ExecutionId, data: Mapping[str, Any]) -> _Text | None:
+        """The text so far that a delta goes on with; None where it begins one."""
         text = self._text.get(execution_id)
+        return text if text is not None and text.data.get("text_id") == data.get("text_id") else None
+
+    def _publish_text(self, execution_id: ExecutionId, data: Mapping[str, Any]) -> None:
+        text = self._text_of(execution_id, data)
         if text is None:
+            self._text.pop(execution_id, None)
             if len(self._text) >= MOST_TEXTS:
                 del self._text[next(iter(self._text))]
             text = self._text[execution_id] = _Text(data)

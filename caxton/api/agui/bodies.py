@@ -86,11 +86,12 @@ class RunInput(_Body):
 class Answer(BaseModel):
     """What the front end answers to an approval."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
     approved: bool
     reason: str = Field(default="", max_length=2_000, pattern=r"^[^\x00]*$")
-    arguments: dict[str, Any] | None = None
+    edited_args: dict[str, Any] | None = None
+    """Arguments to call with, in place of those that were asked for."""
 
 
 class Inline(BaseModel):
@@ -129,7 +130,7 @@ def read_answer(given: Resume) -> Answer:
         return Answer.model_validate(payload)
     except ValidationError:
         raise _wrong(
-            'the payload of an answer is {"approved": true}, or false; it may have a reason and arguments', "resume"
+            'the payload of an answer is {"approved": true}, or false; it may have a reason, and editedArgs', "resume"
         ) from None
 
 

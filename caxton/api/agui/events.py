@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, cast
 
-from caxton.api.agui.speech import AGAIN, Speech
+from caxton.api.agui.speech import Speech
 from caxton.api.agui.told import Told, call_id, interrupt
 from caxton.domain.errors import ErrorReport, ExecutionCancelled
 from caxton.domain.executions import TurnView
@@ -32,6 +32,8 @@ class Run:
         self.steps: dict[str, str] = {}
         """Names of the steps that are open, by execution."""
         self.speech: Speech | None = None
+        self._text_id = ""
+        """Of the agent's last text, under which it was told while it was made."""
 
     # --- begin -------------------------------------------------------------------------------------------------------
 
@@ -50,6 +52,8 @@ class Run:
     def know(self, entry: StreamEvent) -> None:
         """Takes a step that the client has been told of."""
         execution = _execution(entry.id)
+        if execution == self.turn.execution_id and entry.data["kind"] == "model":
+            self._text_id = str(entry.data.get("text_id", ""))
         if entry.data["kind"] == "open":
             self.steps[execution] = self._name(str(entry.data["agent"]))
         elif entry.data["kind"] == "handover":
@@ -72,25 +76,17 @@ class Run:
                 return []
 
     def _delta(self, event: StreamEvent) -> list[Event]:
-        data, text = event.data, str(event.data["text"])
-        identity = self._message_id(int(data["step"]), int(data.get("attempt", 1)))
-        if self.speech is not None and self.speech.of == identity:
-            fresh = self.speech.fresh(text, _end_of(event.id) - len(text))
-            if fresh is not None:
-                return [self._say(self.speech, fresh)] if fresh else []
-            identity = f"{self.speech.id}{AGAIN}"
-        return self._say_anew(identity, text)
-
-    def _say_anew(self, identity: str, text: str) -> list[Event]:
-        told = [*self._end_speech(), *self._begin_speech(identity)]
-        assert self.speech is not None
-        return [*told, self._say(self.speech, text)]
+        text, end = str(event.data["text"]), _end_of(event.id)
+        identity = self._message_id(str(event.data.get("text_id", "")))
+        begun = [] if self.speech is not None and self.speech.id == identity else self._begin_speech(identity)
+        return [*begun, self._say(text, end)]
 
     async def _step(self, event: StreamEvent) -> list[Event]:
         data, execution = event.data, _execution(event.id)
+        if data["kind"] in ("open", "model"):
+            self.know(event)
         match data["kind"]:
             case "open":
-                self.know(event)
                 return [_step_started(self.steps[execution])]
             case "handover":
                 return await self._handed_back(execution)
@@ -111,7 +107,8 @@ class Run:
         told: list[Event] = []
         parent: str | None = None
         if execution == self.turn.execution_id:
-            told, parent = self._said_before(step, str(record.payload.get("text") or ""))
+            told = self._said(str(record.payload.get("text") or ""), f"{execution}.{step}")
+            parent = told[-1]["messageId"] if told else None
         for call in record.payload.get("calls", []):
             identity = call_id(execution, step, call["call"])
             start: Event = {"type": "TOOL_CALL_START", "toolCallId": identity, "toolCallName": call["name"]}
@@ -120,20 +117,21 @@ class Run:
             told.append({"type": "TOOL_CALL_END", "toolCallId": identity})
         return told
 
-    def _said_before(self, step: int, text: str) -> tuple[list[Event], str | None]:
-        """What the agent says before its calls, as far as the client does not have it; and the message that it is."""
-        told: list[Event] = []
-        if self.speech is None and text:
-            told = self._begin_speech(self._message_id(step))
+    def _said(self, text: str, identity: str) -> list[Event]:
+        """Ends what the agent says, which is `text`, after what the client does not have of it.
+
+        Where nobody heard it while it was made, or the client has missed a part, it is a message with this `identity`.
+        """
         speech = self.speech
-        if speech is None:
-            return told, None
-        rest = speech.rest(text)
-        if rest is None:  # the model was asked again, and says something else
-            told = self._say_anew(f"{speech.id}{AGAIN}", text)
-        elif rest:
-            told.append(self._say(speech, rest))
-        return [*told, *self._end_speech()], speech.id
+        rest = None if speech is None else speech.rest(text)
+        if rest is None:
+            known = self._message_id(self._text_id) if self._text_id else identity
+            begun = self._begin_speech(identity if speech is not None and speech.id == known else known) if text else []
+            rest = text
+        else:
+            begun = []
+        said = [self._say(rest, len(text))] if rest else []
+        return [*begun, *said, *self._end_speech()]
 
     async def _result(self, execution: ExecutionId, entry: str) -> list[Event]:
         step, call = _place(entry)
@@ -161,7 +159,7 @@ class Run:
         turn = self.turn = TurnView.model_validate(event.data if event.kind == "reply" else event.data["turn"])
         if turn.state == "failed":
             return self._failed(turn.error or ErrorReport(code="execution_failed", message="the turn failed"))
-        told = self._reply(await self.told.reply(turn))
+        told = self._said(await self.told.reply(turn), f"{turn.execution_id}.reply")
         told += self._closed("completed")
         files = [file.model_dump(mode="json") for file in turn.reply.artifacts] if turn.reply else []
         result = {
@@ -173,21 +171,10 @@ class Run:
         }
         return [*told, self._of_run("RUN_FINISHED", outcome={"type": "success"}, result=result, usage=self._usage)]
 
-    def _reply(self, text: str) -> list[Event]:
-        if self.speech is not None and (rest := self.speech.rest(text)) is not None:
-            return [self._say(self.speech, rest)] if rest else []
-        identity = f"{self.turn.execution_id}.reply"
-        if self.speech is not None and self.speech.of == identity:
-            identity = f"{self.speech.id}{AGAIN}"
-        return self._say_anew(identity, text) if text else self._end_speech()
-
     def _failed(self, error: ErrorReport) -> list[Event]:
         if error.code in CANCELLED:
             return [*self._closed("cancelled"), self._of_run("RUN_FINISHED", outcome={"type": "cancelled"})]
-        hints = "; ".join(hint.text for hint in error.hints)
-        message = f"{error.message}. {hints}" if hints else error.message
-        failed = {"type": "RUN_ERROR", "message": message, "code": error.code, "usage": self._usage}
-        return [*self._closed("failed"), failed]
+        return [*self._closed("failed"), {**run_error(error), "usage": self._usage}]
 
     def _closed(self, status: str) -> list[Event]:
         """Ends what is open, and says how the turn stands."""
@@ -207,16 +194,18 @@ class Run:
     def _of_run(self, kind: str, **more: Any) -> Event:
         return {"type": kind, "threadId": self.thread, "runId": self.run, **more}
 
-    def _message_id(self, step: int, attempt: int = 1) -> str:
-        return f"{self.turn.execution_id}.{step}.{attempt}"
+    def _message_id(self, text_id: str) -> str:
+        return f"{self.turn.execution_id}.{text_id}"
 
     def _begin_speech(self, identity: str) -> list[Event]:
+        ended = self._end_speech()
         self.speech = Speech(identity)
-        return [{"type": "TEXT_MESSAGE_START", "messageId": identity, "role": "assistant"}]
+        return [*ended, {"type": "TEXT_MESSAGE_START", "messageId": identity, "role": "assistant"}]
 
-    def _say(self, speech: Speech, text: str) -> Event:
-        speech.say(text)
-        return {"type": "TEXT_MESSAGE_CONTENT", "messageId": speech.id, "delta": text}
+    def _say(self, text: str, end: int) -> Event:
+        assert self.speech is not None
+        self.speech.say(text, end)
+        return {"type": "TEXT_MESSAGE_CONTENT", "messageId": self.speech.id, "delta": text}
 
     def _end_speech(self) -> list[Event]:
         if self.speech is None:
@@ -231,6 +220,13 @@ class Run:
             number += 1
             name = f"{agent} {number}"
         return name
+
+
+def run_error(error: ErrorReport) -> Event:
+    """What ends a run that failed."""
+    hints = "; ".join(hint.text for hint in error.hints)
+    message = f"{error.message}. {hints}" if hints else error.message
+    return {"type": "RUN_ERROR", "message": message, "code": error.code}
 
 
 def _step_started(name: str) -> Event:

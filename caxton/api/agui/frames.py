@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from caxton.api.agui.events import Event, Run
-from caxton.api.agui.speech import Speech
+from caxton.api.agui.events import VERSION, Event, Run, run_error
+from caxton.api.agui.speech import LOST, Speech
 from caxton.api.services import Services
 from caxton.api.sse import STILL_HERE
+from caxton.domain.errors import ErrorReport
 from caxton.domain.ids import Scope
 from caxton.domain.json_text import json_line
 from caxton.domain.ports import StreamEvent
@@ -37,7 +38,7 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a client has of a run. As the id of an event: `<event>~<more>~<message>~<sent>~<mark>`."""
+    """What a client has of a run. As the id of an event: `<event>~<more>~<message>~<sent>`."""
 
     event: str = ""
     """The last event of the turn's stream that has been told whole; BEGIN before the first one."""
@@ -46,23 +47,21 @@ class Place:
     message: str = ""
     """The message that is open."""
     sent: int = 0
-    """Characters of it."""
-    mark: str = ""
-    """Their hash."""
+    """Characters of it; LOST if some in between are missing."""
 
     @classmethod
     def read(cls, text: str) -> "Place":
         """The place that an event's id names; the beginning for one that is none."""
-        event, more, message, sent, mark = (*text.split("~"), "", "", "", "")[:5]
-        return cls(event, _number(more), message, _number(sent), mark)
+        event, more, message, sent = (*text.split("~"), "", "", "")[:4]
+        return cls(event, _number(more, 0), message, _number(sent, LOST))
 
     @classmethod
     def after(cls, event: str, more: int, speech: Speech | None) -> "Place":
         """The place behind an event, with what is open there."""
-        return cls(event, more, speech.id, speech.sent, speech.mark) if speech else cls(event, more)
+        return cls(event, more, speech.id, speech.sent) if speech else cls(event, more)
 
     def __str__(self) -> str:
-        return f"{self.event}~{self.more}~{self.message}~{self.sent}~{self.mark}"
+        return f"{self.event}~{self.more}~{self.message}~{self.sent}"
 
 
 class Telling:
@@ -86,9 +85,7 @@ class Telling:
             yield frame
         if self._run.ended:
             return
-        # From the step on: what the client has of the text behind it is seen from its hash, for it may be another text now.
-        step = self._place.event.partition("+")[0]
-        since = None if step in ("", BEGIN) else step
+        since = None if self._place.event in ("", BEGIN) else self._place.event
         watched = self._services.listening.watch(self._scope, self._run.turn.execution_id, since, silence=KEEP_ALIVE)
         async with aclosing(watched) as stream:
             async for event in stream:
@@ -153,8 +150,15 @@ class Telling:
                 if entry.id == at:
                     break
         if place.message:
-            self._run.speech = Speech(place.message, place.sent, place.mark)
+            self._run.speech = Speech(place.message, place.sent)
         return True
+
+
+async def refusal(thread: str, run: str, error: ErrorReport) -> AsyncIterator[str]:
+    """The frames of a run that ends as it begins."""
+    started = {"type": "RUN_STARTED", "threadId": thread, "runId": run, "protocolVersion": VERSION}
+    for event in (started, run_error(error)):
+        yield f"data: {json_line(event)}\n\n"
 
 
 def _asks(step: str) -> bool:
@@ -166,5 +170,5 @@ def _frame(event: Event, place: Place) -> str:
     return f"id: {place}\ndata: {json_line(event)}\n\n"
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 10 else 0
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else default

@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
+from caxton.api.agui.threads import message_of, pending_of
 from caxton.api.services import Services
 from caxton.domain.executions import TurnView
-from caxton.domain.governance import Approval, ApprovalState
+from caxton.domain.governance import Approval
 from caxton.domain.ids import ExecutionId, Scope
 from caxton.domain.messages import Message
 from caxton.domain.records import StepRecord, Transaction
@@ -15,17 +16,10 @@ from caxton.turns.prompt import child_id
 LONGEST_RESULT = 64 << 10
 """Characters of a call's result that a front end gets."""
 
-RESPONSE_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["approved"],
-    "properties": {
-        "approved": {"type": "boolean"},
-        "reason": {"type": "string"},
-        "arguments": {"type": "object", "description": "Call with these, in place of those asked for."},
-    },
-    "additionalProperties": False,
+_APPROVED: dict[str, Any] = {"approved": {"type": "boolean"}, "reason": {"type": "string"}}
+_EDITED: dict[str, Any] = {
+    "editedArgs": {"type": "object", "description": "Call with these, in place of those asked for. Not merged."}
 }
-"""How an approval is answered."""
 
 
 class Told:
@@ -84,8 +78,7 @@ class Told:
 
         def read(transaction: Transaction) -> list[Approval]:
             ids = [each.execution.id for each in transaction.executions_of_turn(self._scope, self._turn.execution_id)]
-            found = transaction.approvals_of(self._scope, ids) if ids else []
-            waiting = [each for each in found if each.state is ApprovalState.PENDING]
+            waiting = pending_of(transaction, self._scope, ids)
             return [
                 self._shown(transaction.approval(self._scope, each.id) or each) for each in waiting
             ]  # with its votes
@@ -111,12 +104,17 @@ def call_id(execution_id: str, step: int, call: int) -> str:
 
 def interrupt(approval: Approval) -> dict[str, Any]:
     """An approval as an interrupt."""
-    about = f"{approval.agent} wants to call {approval.name}" if approval.call else f"{approval.agent} wants to reply"
+    schema = {
+        "type": "object",
+        "required": ["approved"],
+        "properties": {**_APPROVED, **_EDITED} if approval.call else _APPROVED,
+        "additionalProperties": False,
+    }
     told: dict[str, Any] = {
         "id": approval.id,
-        "reason": "tool_call" if approval.call else "reply",
-        "message": about,
-        "responseSchema": RESPONSE_SCHEMA,
+        "reason": "tool_call" if approval.call else "confirmation",
+        "message": message_of(approval),
+        "responseSchema": schema,
         "expiresAt": approval.expires_at.isoformat(),
         "metadata": {
             "agent": approval.agent,

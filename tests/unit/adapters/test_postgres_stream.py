@@ -76,6 +76,21 @@ async def test_who_comes_late_gets_what_was_said(pair: Pair) -> None:
     assert heard[-1].id == "4"
 
 
+@pytest.mark.requirement("MSG-7")
+async def test_another_text_is_not_taken_for_the_end_of_the_first(pair: Pair) -> None:
+    """As when a worker was killed while a model spoke, and another one does the step again."""
+    api, worker = pair
+    heard = heard_by(api)
+    await until(lambda: worker.has_listeners(TURN))
+    first, other = {"step": 1, "attempt": 1, "text_id": "a"}, {"step": 1, "attempt": 1, "text_id": "b"}
+    worker.publish(TURN, "delta", {"text": "one two three", **first})
+    await until(lambda: text_of(heard) == "one two three")
+    worker.publish(TURN, "delta", {"text": "four", **other})
+    worker.publish(TURN, "delta", {"text": " five", **other})
+    await until(lambda: text_of(heard) == "one two threefour five")
+    assert [(event.id, event.data["text_id"]) for event in heard][-2:] == [("4", "b"), ("9", "b")]
+
+
 async def test_an_end_wakes_who_waits_and_others_hear_nothing(pair: Pair) -> None:
     api, worker = pair
     waiting = heard_by(api, only_end=True)
