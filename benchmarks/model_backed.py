@@ -123,23 +123,14 @@ class Asking:
 class Listening(Asking):
     """One client that listens to each turn."""
 
-    def __init__(self, running: Server, path: str, body: dict[str, str]) -> None:
-        """Send `body` to `path`, each time, and read the stream of events."""
-        super().__init__(running, path, body)
-        headers = {"Authorization": f"Bearer {running.key}"}
-        self.http = httpx.AsyncClient(base_url=running.url, headers=headers, timeout=300, trust_env=False, verify=False)
-
     async def ask(self) -> bool:
         """Sends one message; whether its reply came by the stream."""
-        sent = await self.http.post(self.path, json=self.body, params={"wait": "false"})
-        if sent.status_code != 202:
+        try:
+            sent = await self.connection.post(f"{self.path}?wait=false", self.body)
+            path = f"/v1/executions/{sent['execution_id']}/stream"
+            return await self.connection.listen(path, b"event: reply")
+        except RuntimeError:
             return False
-        async with self.http.stream("GET", f"/v1/executions/{sent.json()['execution_id']}/stream") as stream:
-            return "event: reply" in [line async for line in stream.aiter_lines()]
-
-    async def close(self) -> None:
-        """Closes its connections."""
-        await self.http.aclose()
 
 
 async def closed_loop(

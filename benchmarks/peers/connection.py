@@ -30,9 +30,28 @@ class Connection:
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         answer = await reader.readexactly(length)
-        if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
+        if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201", b"HTTP/1.1 202")):
             raise RuntimeError(f"{head[9:12].decode()} {answer.decode()[:300]}")
         return json.loads(answer)
+
+    async def listen(self, path: str, until: bytes) -> bool:
+        """Reads a stream of server-sent events to its end; whether `until` was in it.
+
+        Raises:
+            RuntimeError: the answer is anything but success.
+        """
+        if self.streams is None:
+            self.streams = await asyncio.open_connection(self.host, self.port)
+        reader, writer = self.streams
+        writer.write(f"GET {path} HTTP/1.1\r\n{self.head}\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(head[9:12].decode())
+        found = False
+        while length := int(await reader.readuntil(b"\r\n"), 16):
+            found |= until in await reader.readexactly(length + 2)
+        await reader.readexactly(2)
+        return found
 
     def close(self) -> None:
         """Closes it."""
