@@ -55,7 +55,7 @@ class Oidc:
 
         Raises:
             TokenRefused: it is not valid, or names nobody here.
-            IdentityProviderUnavailable: the provider's keys are not known and cannot be had.
+            IdentityProviderUnavailable: the provider's keys are not known and cannot be fetched.
         """
         place = hashlib.sha256(token.encode(errors="surrogateescape")).digest()
         found = self._known.get(place)

@@ -38,7 +38,7 @@ class OidcSettings(BaseModel):
     issuer: str | None = Field(
         default=None,
         min_length=1,
-        description='The claim "iss" that tokens must have, to the letter; without it API keys only.',
+        description='The claim "iss" that tokens must have, exactly; without it API keys only.',
     )
     audience: str | None = Field(default=None, min_length=1, description='What the claim "aud" must contain.')
     jwks_url: str | None = Field(default=None, description="Where the provider publishes its keys (https).")

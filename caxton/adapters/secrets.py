@@ -124,7 +124,7 @@ def _ask(source: SecretSource, place: str, reference: str) -> str:
         reason = str(error.args[0]) if error.args else "there is none"
     except Exception as error:  # a package of somebody else's: its text may quote the secret
         reason = type(error).__name__
-    raise SecretMissing(f"the secret {reference} cannot be had", reason=reason, details={"reference": reference})
+    raise SecretMissing(f"the secret {reference} cannot be read", reason=reason, details={"reference": reference})
 
 
 def _from_keyring(place: str) -> str:

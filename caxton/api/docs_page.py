@@ -1,4 +1,4 @@
-"""The page `/docs`: Swagger UI from files that come along, under a policy that runs no other script."""
+"""The page `/docs`: Swagger UI from included files, under a policy that runs no other script."""
 
 import asyncio
 import base64

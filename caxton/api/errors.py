@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from caxton.api.mcp_face.errors import error_response as mcp_response
 from caxton.api.mcp_face.errors import is_mcp
 from caxton.api.openai_face.errors import error_response, is_openai
 from caxton.api.told_errors import AnyJson, for_programs, headers_of
+from caxton.definitions.suggestions import did_you_mean
 from caxton.domain.errors import CaxtonError, InvalidInput, MethodNotAllowed, NotFound, NotPermitted
 from caxton.domain.ids import NAME_PATTERN
 from caxton.domain.memory import RELATION_PATTERN, TYPE_PATTERN
@@ -122,8 +124,18 @@ _PATTERNS = {
 
 
 def _said(detail: Mapping[str, Any]) -> str:
-    pattern = detail.get("ctx", {}).get("pattern", "")
-    return _PATTERNS.get(pattern) or in_plain_words(str(detail["msg"]))
+    context = detail.get("ctx", {})
+    if detail["type"] in ("enum", "literal_error") and isinstance(detail["input"], str):
+        return _choice(detail["input"], re.findall(r"'([^']+)'", str(context.get("expected", ""))), str(detail["msg"]))
+    return _PATTERNS.get(context.get("pattern", "")) or in_plain_words(str(detail["msg"]))
+
+
+def _choice(given: str, choices: list[str], message: str) -> str:
+    """Says what may stand in the place of `given`: what was probably meant, or else all."""
+    guess = did_you_mean(given, choices)
+    if guess is None:
+        return in_plain_words(message)
+    return f'"{given[:MOST_QUOTED]}" is not known; {guess}'
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

@@ -164,10 +164,10 @@ def _find(caxton: "Caxton", key: str) -> "KeyView":
 def revoke(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Its name, or its id as `caxton key list` shows it.")],
     with_grants: Annotated[
-        bool, typer.Option("--with-grants", help="Take back too what it has granted to tools.")
+        bool, typer.Option("--with-grants", help="Also revoke what it has granted to tools.")
     ] = False,
 ) -> None:
-    """Make a key worthless, at once, with the approvals that it let be remembered."""
+    """Revoke a key at once, with the approvals that it let be remembered."""
     with connect() as caxton:
         known = caxton.keys()
         key_id = key if any(each.id == key for each in known) else _find(caxton, key).id

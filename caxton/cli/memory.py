@@ -278,7 +278,7 @@ def stats() -> None:
         return
     for place, counts in found.items():
         size = format_size(counts.bytes)
-        memories = plural(counts.entities, "memory", "memories")
+        memories = plural(counts.entities, "memory")
         prose(f"{style(place, 'bold')}  {memories}, {plural(counts.relations, 'relation')}, {size}")
         if counts.stale:
             again = command_there("caxton memory reembed", "global" if place == "shared" else None)

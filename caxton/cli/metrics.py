@@ -89,13 +89,20 @@ def _conditions(where: list[str]) -> dict[str, str]:
     Raises:
         UsageError: one is not NAME=VALUE, or of a name that events are not counted by.
     """
+    from caxton.definitions.suggestions import did_you_mean
     from caxton.domain.errors import UsageError
 
     found: dict[str, str] = {}
     for condition in where:
         name, equals, value = condition.partition("=")
         if not equals or name not in _CONDITIONS or not value:
-            raise UsageError(f'--where "{condition}"', f"write NAME=VALUE; NAME is one of {', '.join(_CONDITIONS)}")
+            guess = did_you_mean(name, _CONDITIONS)
+            hints = [guess] if guess else []
+            raise UsageError(
+                f'--where "{condition}" is not a condition',
+                *hints,
+                f"write NAME=VALUE; NAME is one of {', '.join(_CONDITIONS)}",
+            )
         found[name] = value
     return found
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from caxton.cli import acknowledgement, invocation
+from caxton.domain.plurals import plural as plural
 
 _NO_LIMIT = 1_000_000
 _CODE = re.compile(r"\x1b\[[0-9;]*m")
@@ -273,8 +274,3 @@ def in_words(state: str) -> str:
 def percent(share: float, digits: int = 0) -> str:
     """A share of one: "60 %"."""
     return f"{100 * share:.{digits}f} %"
-
-
-def plural(count: int, word: str, words: str | None = None) -> str:
-    """ "1 agent", "2 agents"."""
-    return f"{count} {word if count == 1 else words or f'{word}s'}"

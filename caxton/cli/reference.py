@@ -118,7 +118,8 @@ def _command(path: str, command: Any) -> Iterator[str]:
 
 
 def _name(parameter: Any) -> str:
-    return str(parameter.metavar or parameter.name.upper()).strip("[]")
+    name = str(parameter.metavar or parameter.name.upper())
+    return name[1:-1] if name.startswith("[") and name.endswith("]") else name
 
 
 def _signature(parameter: Any) -> str:
@@ -132,16 +133,17 @@ def _default(name: str, field: Any) -> str:
     from pydantic import BaseModel
     from pydantic_core import PydanticUndefined
 
-    from caxton.domain.quantities import format_duration, format_size
+    from caxton.domain.quantities import format_duration, format_size, parse_duration, parse_size
 
     if name == "data_dir":
         return "the user's data folder"
     value: Any = field.default
     if value is None or value is PydanticUndefined or isinstance(value, BaseModel):
         return ""
-    if name.endswith("_bytes"):
+    parsers = [getattr(each, "func", None) for each in field.metadata]
+    if parse_size in parsers:
         return format_size(value)
-    if name.endswith("_timeout"):
+    if parse_duration in parsers:
         return format_duration(value)
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

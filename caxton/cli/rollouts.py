@@ -40,9 +40,9 @@ def status(
     agent: Annotated[
         str | None, typer.Argument(metavar="AGENT", help="Only of this agent.", autocompletion=complete_agent)
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again until nothing is under way.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until no rollout is in progress.")] = False,
 ) -> None:
-    """Show rollouts: those under way, and of an agent its latest."""
+    """Show rollouts: those in progress, and of an agent its latest."""
     from caxton.domain.errors import UsageError
 
     if watch and current().json:
@@ -128,7 +128,7 @@ def _show_all(found: "list[RolloutView]") -> None:
         emit({"rollouts": found})
         return
     if not found:
-        prose("No rollout is under way.")
+        prose("No rollout is in progress.")
         remark("Begin one: caxton deploy --strategy canary")
         remark("An agent's latest: caxton rollout status AGENT")
     for number, each in enumerate(found):

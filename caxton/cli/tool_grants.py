@@ -14,7 +14,10 @@ from caxton.cli.tables import table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pydantic_core import ErrorDetails
+
     from caxton.client import Caxton
+    from caxton.domain.errors import UsageError
     from caxton.domain.grants import ToolGrant
     from caxton.views.agents import ComponentView
 
@@ -62,7 +65,6 @@ def grant(
     """Grant a tool what it requests: network, variables, folders, limits. Needs the role operator."""
     from pydantic import ValidationError
 
-    from caxton.domain.errors import UsageError
     from caxton.domain.grants import GrantRequest
 
     values: dict[str, Any] = {
@@ -85,10 +87,7 @@ def grant(
         try:
             request = GrantRequest.model_validate({key: value for key, value in values.items() if value is not None})
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            raise UsageError(f"{place}: {message}" if place else message, "see: caxton tool grant --help") from None
+            raise _refusal(error.errors(include_url=False)[0]) from None
         made = caxton.grant_tool(request)
         warnings = _warnings(caxton, made)
     if current().json:
@@ -144,6 +143,26 @@ def revoke_grant(
         emit(ended)
         return
     prose(f"{ended.tool} no longer has {', '.join(ended.told())} by {ended.id}")
+
+
+def _refusal(problem: "ErrorDetails") -> "UsageError":
+    """What is wrong with a grant, by the options that were typed."""
+    from caxton.cli.as_typed import option_of
+    from caxton.domain.errors import UsageError
+    from caxton.domain.grants import GrantedLimits
+    from caxton.domain.validation_words import in_plain_words
+
+    field, *inner = [str(part) for part in problem["loc"]] or [""]
+    option = option_of(field, current().parameters)
+    said = in_plain_words(problem["msg"])
+    hint = "see `caxton tool grant --help`"
+    if field == "limits" and problem["type"] == "extra_forbidden":
+        return UsageError(
+            f'{option}: there is no limit "{inner[0]}"', f"limits are {', '.join(GrantedLimits.model_fields)}"
+        )
+    if field == "environment" and problem["type"] == "string_pattern_mismatch":
+        said = f'"{problem["input"]}" is not the name of a variable'
+    return UsageError(f"{option}: {said}" if option else said, hint)
 
 
 def _add_requested(caxton: "Caxton", name: str, values: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from caxton.definitions.reading import errors_of, sorted_problems
+from caxton.domain.plurals import plural
 from caxton.domain.problems import Problem
 from caxton.domain.secrets import kind_of_secret
 
@@ -43,14 +44,10 @@ def render_problems(
 def count_problems(problems: Sequence[Problem], outcome: str = "Nothing was changed.") -> str:
     """How many there are in how many files: "2 errors and 1 warning in 2 files. Nothing was changed." """
     errors = len(errors_of(problems))
-    parts = [_plural(errors, "error"), _plural(len(problems) - errors, "warning")]
-    counts = " and ".join(part for part in parts if part)
-    text = f"{counts} in {_plural(len({problem.file for problem in problems}), 'file')}."
+    parts = [(errors, "error"), (len(problems) - errors, "warning")]
+    counts = " and ".join(plural(count, word) for count, word in parts if count)
+    text = f"{counts} in {plural(len({problem.file for problem in problems}), 'file')}."
     return f"{text} {outcome}" if errors and outcome else text
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}" if count else ""
 
 
 def _render(problem: Problem, source: str | None, columns: int) -> Iterator[str]:

@@ -93,7 +93,7 @@ def _needed(node: "nodes.Node", provided: frozenset[str]) -> Iterator[tuple["nod
 def _needed_under(
     test: "nodes.Node", branches: "Iterable[nodes.Node | None]", provided: frozenset[str]
 ) -> Iterator[tuple["nodes.Node", str]]:
-    """The same in a condition and what depends on it, where the variables that it asks about are looked after."""
+    """The same in a condition and what depends on it, where the variables that it asks about are checked."""
     yield from _needed_in_test(test, provided)
     for branch in branches:
         if branch is not None:

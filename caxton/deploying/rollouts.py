@@ -199,7 +199,7 @@ class Rollouts:
         self._check_still(rollout, rollout.stable)
         if self.transaction.rollouts(self.scope, rollout.agent, live=True, limit=1):
             raise InvalidState(
-                f'another rollout of "{rollout.agent}" is under way',
+                f'another rollout of "{rollout.agent}" is in progress',
                 Hint(text="see how it stands", command=f"caxton rollout status {rollout.agent}"),
             )
         self.transaction.take_outcomes(self.scope, rollout.id)  # of messages that ended after the rollback

@@ -32,7 +32,7 @@ def page() -> str:
 
 
 def _has_own_doc(error_class: type[CaxtonError]) -> bool:
-    return bool(error_class.__dict__.get("__doc__"))
+    return error_class is not CaxtonError and bool(error_class.__dict__.get("__doc__"))
 
 
 if __name__ == "__main__":

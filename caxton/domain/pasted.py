@@ -14,7 +14,7 @@ def without_marks(text: str) -> str:
 
 
 def clean_key(text: str) -> str:
-    """A key without what came along with it: white space, invisible characters, a pair of quotation marks."""
+    """A key without what was pasted with it: white space, invisible characters, a pair of quotation marks."""
     text = _stripped(text)
     for mark in ('"', "'"):
         if len(text) > 1 and text[0] == text[-1] == mark:

@@ -70,7 +70,7 @@ class FunctionResult:
     structured: Any = None
     is_error: bool = False
     files: Sequence[PromptFile] = ()
-    """Images and the like that a tool returned for the model."""
+    """Images and other content that a tool returned for the model."""
 
 
 @dataclass(frozen=True, slots=True)

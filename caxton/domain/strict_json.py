@@ -12,7 +12,7 @@ LARGEST_NUMBER: Final = 2**63 - 1
 """Whole numbers go up to here, in both directions: what stores and tools can hold."""
 
 MOST_VALUES: Final = 100_000
-"""Texts, numbers, lists, objects and the like in one JSON text: what is made of them takes a hundred times its length."""
+"""Texts, numbers, lists, objects and other values in one JSON text: what is made of them takes a hundred times its length."""
 
 _MANY_DIGITS = re.compile(rb"[0-9]{19}|[eE][+-]?[0-9]{3}")
 """What a number that is too large has; so has much else, which is then looked at closely."""

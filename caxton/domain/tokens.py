@@ -27,7 +27,7 @@ class TokenVerifier(Protocol):
 
         Raises:
             TokenRefused: it is not valid, or nobody here.
-            IdentityProviderUnavailable: the provider's keys are not known and cannot be had.
+            IdentityProviderUnavailable: the provider's keys are not known and cannot be fetched.
         """
         ...
 

@@ -77,7 +77,7 @@ def is_beyond_its_reach(code: str | None) -> bool:
 
 
 def is_providers_fault(error: BaseException) -> bool:
-    """Whether a failed call counts against the provider of its model. To ask for patience is no failure."""
+    """Whether a failed call counts against the provider of its model. A rate limit is no failure."""
     if isinstance(error, ModelRefusedRequest):
         return error.details.get("status") in OF_THE_ACCOUNT
     return isinstance(error, ModelUnavailable | ModelTimeout) and not isinstance(error, ModelBreakerOpen)

@@ -202,7 +202,7 @@ def _conversation(document: Document | None, event: Event, key: str) -> Document
             "started_at": event.timestamp.isoformat(),
             "last_activity": event.timestamp.isoformat(),
         }
-    if document is None:  # a request that stands alone is not a conversation
+    if document is None:  # a one-shot request is not a conversation
         return None
     participants: list[str] = document["participants"]
     joining = [event.payload[side] for side in ("from", "to") if event.payload[side] not in participants]
@@ -217,7 +217,7 @@ def _conversation(document: Document | None, event: Event, key: str) -> Document
 CONVERSATIONS = Projection(
     "active-conversations",
     1,
-    "Conversations that go on, with who takes part; a request that stands alone is none.",
+    "Active conversations with their participants, without one-shot requests.",
     _conversation_keys,
     _conversation,
 )

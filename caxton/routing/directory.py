@@ -85,7 +85,7 @@ class Registry:
 MOST_VERSIONS = 4_096
 
 ENDED_ROLLOUTS = 100
-"""The latest rollouts of a workspace whose conversations are looked after once they were rolled back."""
+"""The latest rollouts of a workspace whose conversations are checked after they were rolled back."""
 NO_BREAKERS: Breakers = {}
 
 

@@ -21,7 +21,7 @@ class HealthSettings(Section):
     """`[health]`: looking after agents."""
 
     every: Duration = Field(
-        default=10.0, ge=0.5, le=3600, description='How often agents are looked after, such as "10s".'
+        default=10.0, ge=0.5, le=3600, description='How often the health of agents is checked, such as "10s".'
     )
     restarts: Integer = Field(
         default=3, ge=0, le=100, description="How often an unhealthy agent is restarted before it is stopped."

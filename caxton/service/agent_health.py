@@ -74,9 +74,9 @@ class AgentHealthWorker:
             try:
                 await self.look()
             except CaxtonError as error:
-                log.warning("agents could not be looked after: %s", error.message)
+                log.warning("the health of agents could not be checked: %s", error.message)
             except Exception as error:
-                log.exception("agents could not be looked after", extra={"error": type(error).__name__})
+                log.exception("the health of agents could not be checked", extra={"error": type(error).__name__})
 
     async def look(self) -> None:
         """Looks once, and does what is to be done."""

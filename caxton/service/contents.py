@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from caxton.domain.errors import NotFound
 from caxton.domain.forks import TAKEN_OVER
 from caxton.domain.ids import ExecutionId, Scope
 from caxton.domain.records import ExecutionRecord, Records, StepRecord, Transaction
 from caxton.domain.tools import Artifact
+from caxton.turns.forking import unknown_execution
 from caxton.views.contents import ModelCall, SaidInTurn
 
 
@@ -25,7 +25,7 @@ def _read(transaction: Transaction, scope: Scope, execution_id: ExecutionId) -> 
     if not executions:  # an agent's part in a turn
         executions = list(transaction.executions(scope, [execution_id]).values())
     if not executions:
-        raise NotFound(f'there is no execution "{execution_id}"', details={"execution": execution_id})
+        raise unknown_execution(execution_id)
     steps = transaction.steps(scope, [record.execution.id for record in executions])
     said: list[SaidInTurn] = []
     for record in executions:

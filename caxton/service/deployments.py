@@ -61,7 +61,7 @@ POLL_INTERVAL = 5.0
 AT_A_TIME = 100
 
 NOT_BEGUN_AFTER = timedelta(seconds=10)
-"""After so long a deployment that has not ended is looked after: its workflow may never have been started."""
+"""After so long a deployment that has not ended is checked: its workflow may never have been started."""
 
 Grants = Mapping[str, Sequence[ToolGrant]]
 Sources = Mapping[tuple[str, str], DeploymentSource]

@@ -77,7 +77,7 @@ class Hooks:
 
         Raises:
             SignatureRefused: it is not signed as the trigger wants.
-            TriggerUnavailable: the trigger's secret cannot be had.
+            TriggerUnavailable: the trigger's secret cannot be read.
             CaxtonError: it was refused; nothing was accepted.
         """
         signed = await self._verified(trigger, headers, body)

@@ -234,7 +234,11 @@ class Keys:
         def remove(transaction: Transaction) -> None:
             known = {each.name: each for each in transaction.roles(customer)}
             if name not in known:
-                raise NotFound(f'there is no role "{name[:64]}" of your own', details={"role": name[:64]})
+                raise NotFound(
+                    f'there is no role "{name[:64]}" of your own',
+                    Hint(text="see which there are", command="caxton role list"),
+                    details={"role": name[:64]},
+                )
             self._check_permissions(caller, known[name].permissions, customer)
             holders = [
                 key.name

@@ -32,7 +32,7 @@ class Storage:
     looks: AtOnce = field(default_factory=lambda: AtOnce(MOST_LOOKS, "looks at what takes room"))
 
     async def show(self, caller: Caller, *, tables: bool) -> StorageView:
-        """What takes how much room: of the workspace, and, for those who may inspect it, of the whole server.
+        """How much space data takes: of the workspace, and, for those who may inspect it, of the whole server.
 
         Args:
             caller: who asks.

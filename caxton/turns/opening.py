@@ -64,7 +64,7 @@ class Opening:
         self.strategy = self.request.strategy
         self.sender = self.request.sender
         self.conversation: Conversation | None = None
-        """The conversation that the turn is one of, unless the request stands alone: likewise."""
+        """The conversation that the turn is one of, unless the request is one-shot: likewise."""
         self.so_far = TurnsSoFar()
         """What its earlier turns settled: likewise."""
         self.arguments: dict[str, Any] | None = None

@@ -359,7 +359,7 @@ def read_children(transaction: Transaction, scope: Scope, steps: Sequence[StepRe
 def _history_wanted(
     step: StepInput, agent: AgentVersion, execution: Execution, message: Message
 ) -> HistoryWanted | None:
-    """What user and agents said before: nothing in a request that stands alone, or in work that was handed over."""
+    """What user and agents said before: nothing in a one-shot request, or in work that was handed over."""
     if not agent.spec.limits.history:
         return None
     if EARLIER in message.metadata:

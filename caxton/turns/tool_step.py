@@ -195,7 +195,7 @@ class ToolStep:
         self.rehearsed = rehearse(transaction, self.input, self.name, self.arguments)
 
     def _not_approved(self, transaction: Transaction) -> ErrorReport:
-        """The model gets to see it, as the call's result, and can tell the user or find another way."""
+        """The model sees it, as the call's result, and can tell the user or find another way."""
         known = transaction.approval(
             self.input.scope, approval_id(self.input.execution_id, self.input.step, self.input.call)
         )

@@ -65,7 +65,7 @@ class ConversationStatus(BaseModel):
 
 @workflow.defn(name="ConversationTurns")
 class ConversationWorkflow:
-    """One conversation, from its start to its end; or one request that stands alone, until it is answered."""
+    """One conversation, from its start to its end; or a one-shot request, until it is answered."""
 
     @workflow.init
     def __init__(self, state: ConversationInput) -> None:

@@ -2168,7 +2168,7 @@ export interface Operations {
     body: Schemas["EventsPeriod"];
     answer: Schemas["KindView"];
   };
-  /** What takes how much room, and what the periods of retention let go next. */
+  /** How much space each kind of data takes, and what retention removes next. */
   "GET /v1/storage": {
     query: { tables?: boolean };
     answer: Schemas["StorageView"];

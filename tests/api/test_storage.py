@@ -1,4 +1,4 @@
-"""What takes how much room, and that it is bounded."""
+"""How much space data takes, and that it is bounded."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -184,13 +184,29 @@ def test_json_output_is_one_document_and_nothing_else(echo: RunCli) -> None:
         (["conversation", "list", "-n", "0"], "must be at least 1"),
         (["conversation", "show", "c bad id"], "has characters that are not allowed in it"),
         (["memory", "add", ""], "must not be empty"),
+        (
+            ["role", "set", "support", "--allow", "messages:sent"],
+            '--allow: "messages:sent" is not known; did you mean "messages:send"?',
+        ),
+        (
+            ["metrics", "define", "leads", "--count", "execution_completed", "--where", "agnt=x"],
+            'did you mean "agent"?',
+        ),
+        (
+            ["tool", "grant", "weather", "--expires", "soon", "--environment", "HOME"],
+            "--expires: a duration is a number with a unit",
+        ),
+        (["tool", "grant", "weather", "--limit", "colour=red"], '--limit: there is no limit "colour"'),
+        (["tool", "grant", "weather", "--network", "example.com"], '--network: "example.com" is not an origin'),
+        (["tool", "grant", "weather", "--environment", "A=B"], '--environment: "A=B" is not the name of a variable'),
+        (["tool", "grant", "weather"], "a grant names at least one of"),
     ],
 )
 def test_what_is_not_valid_is_told_in_plain_words(run_cli: RunCli, arguments: list[str], said: str) -> None:
     outcome = run_cli(*arguments)
     assert outcome.code in (2, 3)
     assert said in outcome.err
-    for raw in ("Input should", "String should", "pydantic"):
+    for raw in ("Input should", "String should", "Extra inputs", "pydantic"):
         assert raw not in outcome.err
 
 

@@ -105,6 +105,13 @@ def test_trace_shows_what_was_said(echo: RunCli) -> None:
     assert [event["event_type"] for event in events][-1] == "execution_completed"
 
 
+def test_an_unknown_execution_is_told_with_the_command_that_shows_the_latest(run_cli: RunCli) -> None:
+    for command in (["execution", "show"], ["fork"], ["trace"], ["trace", "--contents"], ["trace", "--replay"]):
+        told = run_cli(*command, "x_1")
+        assert told.code == 4, command
+        assert "caxton execution show --last" in told.err or "caxton events list" in told.err, command
+
+
 def test_which_execution_has_to_be_said(run_cli: RunCli) -> None:
     for command in (["execution", "wait"], ["trace"], ["trace", "x_one", "--last"]):
         refused = run_cli(*command)

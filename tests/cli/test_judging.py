@@ -1,4 +1,4 @@
-"""What an approver gets to see of texts that try to deceive the eye."""
+"""What an approver sees of texts that try to deceive the eye."""
 
 import json
 import os

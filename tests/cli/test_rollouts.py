@@ -11,7 +11,7 @@ from tests.support.deploying import write_files
 
 @pytest.mark.requirement("DEP-6")
 def test_a_rollout_is_followed_and_decided_on(run_cli: RunCli, folder: Path) -> None:
-    assert "No rollout is under way" in run_cli("rollout", "status").out
+    assert "No rollout is in progress" in run_cli("rollout", "status").out
     write_files(folder, version(1))
     assert run_cli("deploy").code == 0
     unknown = run_cli("rollout", "status", "clerk")

@@ -122,6 +122,14 @@ PRINTED = {
         r"(?s)exit code 9.*gate recorded-turns \(replay\), passed, 3 turns of 3 compared",
     ],
     "how-to/govern-agents": ["checked the order|granted"],
+    "how-to/grant-tools": [
+        r"(?s)http-client requests http://127\.0\.0\.1:18779, TOOL_WEATHER_API_KEY, wall_time=30s.*grant it: caxton tool",
+        r"exit code \d",
+        r"http-client may have http://127\.0\.0\.1:18779.*",
+        r'"forecast": "rain"',
+        r"https://mail\.example\.com.*0 of 20 calls used",
+        r"tool_rights_refused",
+    ],
     "how-to/import-agents": [
         r"2 agents and 1 tool of Docker Agent, which would be written",
         r"caxton tool grant filesystem --command 'npx -y @modelcontextprotocol/server-filesystem /srv/notes' --env",

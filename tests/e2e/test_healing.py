@@ -89,7 +89,7 @@ def test_what_callers_bring_about_restarts_nobody(api: httpx.Client, tmp_path: P
     for _ in range(5):
         assert ask(api, "fragile", "neither").json()["code"] == "no_script_rule"
     ask(api, "other", "bad")
-    until(lambda: events(api, "agent_health_checked"), 60)  # so it was looked after since
+    until(lambda: events(api, "agent_health_checked"), 60)  # so its health was checked since
     assert {event["payload"]["name"] for event in events(api, "agent_health_checked")} == {"other"}
 
 

@@ -14,7 +14,7 @@ def turn_request(
     key: str | None = None,
     fingerprint: str = "",
 ) -> TurnRequest:
-    """A request that stands alone, or a message of `conversation`; with `key` the same execution each time."""
+    """A one-shot request, or a message of `conversation`; with `key` the same execution each time."""
     return TurnRequest(
         scope=scope or Scope(),
         conversation_id=ConversationId(conversation or new_id("c")),

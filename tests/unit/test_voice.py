@@ -75,6 +75,16 @@ BANNED = {
     r"ever (more seldom|longer)": "less and less often",
     r"broken promises?": "SLA breaches",
     r"nowhere told": "not recorded",
+    r"stands? alone": "is one-shot",
+    r"(is|are|was|were|be) looked after": "is checked, managed",
+    r"gets? to see": "sees",
+    r"how much room": "how much space",
+    r"(cannot|can) be had": "cannot be read, fetched",
+    r"asks? for patience": "limits the rate of requests",
+    r"worthless": "revoked",
+    r"(comes?|came) along": "is included, carried over",
+    r"and the like": "and similar ones",
+    r"to the letter": "exactly",
     r"(rooms? and houses|which room is for)": "package, module",
 }
 """Phrases that are not the field's or not today's English, with what to say."""
@@ -104,3 +114,19 @@ def test_an_event_says_what_happened_and_not_that_somebody_did_it() -> None:
     descriptions = re.findall(r"^### \w+\n\n(.+)$", catalogue, re.MULTILINE)
     assert len(descriptions) > 80
     assert [text for text in descriptions if re.match(r"(Somebody|Nobody|What|Something) ", text)] == []
+
+
+def test_the_page_of_errors_says_nothing_twice() -> None:
+    """What stands behind the title of an error adds to it."""
+    same: list[str] = []
+    for code, error_class in errors.error_classes().items():
+        title = set(re.findall(r"\w{4,}", error_class.title.lower()))
+        first = (error_class.__dict__.get("__doc__") or "").partition(". ")[0].partition(";")[0].lower()
+        if title and len(title & set(re.findall(r"\w{4,}", first))) > 0.75 * len(title):
+            same.append(f"{code}: {error_class.title}. {first}")
+    assert same == []
+    assert [
+        code
+        for code, each in errors.error_classes().items()
+        if code != "internal" and each.title == errors.CaxtonError.title
+    ] == []

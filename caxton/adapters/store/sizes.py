@@ -1,4 +1,4 @@
-"""How much room the database takes, and how many rows a workspace has."""
+"""How much space the database takes, and how many rows a workspace has."""
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError

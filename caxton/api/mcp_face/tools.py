@@ -34,7 +34,7 @@ _CONVERSATION_SCHEMA: Final = {
     "minLength": 1,
     "maxLength": 100,
     "description": 'To go on with what was said before: the id of a conversation; "new" begins one. Without it, the request '
-    "stands alone.",
+    "is one-shot.",
 }
 _REQUEST_SCHEMA: Final = {"type": "string", "minLength": 1, "description": "What is asked, in plain words."}
 _SHAPES: Final = frozenset(

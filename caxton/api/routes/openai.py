@@ -36,7 +36,7 @@ ConversationHeader = Annotated[
         alias="X-Caxton-Conversation",
         min_length=1,
         max_length=100,
-        description='The conversation that the request goes on with; "new" begins one. Else it stands alone.',
+        description='The conversation that the request goes on with; "new" begins one. Without it the request is one-shot.',
     ),
 ]
 ModelName = Annotated[str, Path(min_length=1, max_length=300)]

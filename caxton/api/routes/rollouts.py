@@ -42,7 +42,7 @@ async def rollouts(
     caller: CurrentCaller,
     services: UseCases,
     agent: Annotated[Name | None, Query()] = None,
-    live: Annotated[bool | None, Query(description="Only those under way, or only those that have ended.")] = None,
+    live: Annotated[bool | None, Query(description="Only those in progress, or only those that have ended.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 20,
 ) -> RolloutPage:
     """Rollouts of the workspace, or of one agent."""

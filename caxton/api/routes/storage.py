@@ -21,5 +21,5 @@ async def storage(
         bool, Query(description="Also the size of each table; SQLite reads the whole database for that.")
     ] = False,
 ) -> StorageView:
-    """What takes how much room, and what the periods of retention let go next."""
+    """How much space each kind of data takes, and what retention removes next."""
     return await services.storage.show(caller, tables=tables)

@@ -61,7 +61,7 @@ class AsyncAccessCalls(AsyncCalls):
         return NewKey.model_validate(await self._post(f"/v1/keys/{segment(key_id)}/rotate", body))
 
     async def revoke_key(self, key_id: str, *, with_grants: bool = False) -> None:
-        """Makes a key worthless; `with_grants`: takes back too what it has granted to tools."""
+        """Revokes a key; `with_grants`: also revokes what it has granted to tools."""
         params = {"with_grants": "true"} if with_grants else None
         await self._transport.request("DELETE", f"/v1/keys/{segment(key_id)}", params=params)
 

@@ -59,7 +59,7 @@ class AccessCalls(Calls):
         return NewKey.model_validate(self._post(f"/v1/keys/{segment(key_id)}/rotate", body))
 
     def revoke_key(self, key_id: str, *, with_grants: bool = False) -> None:
-        """Makes a key worthless; `with_grants`: takes back too what it has granted to tools."""
+        """Revokes a key; `with_grants`: also revokes what it has granted to tools."""
         params = {"with_grants": "true"} if with_grants else None
         self._transport.request("DELETE", f"/v1/keys/{segment(key_id)}", params=params)
 

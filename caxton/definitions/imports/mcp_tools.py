@@ -1,4 +1,4 @@
-"""MCP servers as tools. Secrets do not come along: files name the variables that hold them."""
+"""MCP servers as tools. Secrets are not carried over: files name the variables that hold them."""
 
 import re
 import shlex

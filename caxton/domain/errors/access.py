@@ -20,7 +20,7 @@ class SignatureRefused(CaxtonError):
 
 
 class TriggerUnavailable(CaxtonError):
-    """The secret of a trigger cannot be had."""
+    """Its secret cannot be read."""
 
     code = "trigger_unavailable"
     status = 503
@@ -64,7 +64,7 @@ class ConversationClosed(InvalidState):
 
 
 class EventsDetached(InvalidState):
-    """Events that are needed have left the database with a segment of the log; `details` names the file."""
+    """They are needed, and are in a segment of the log; `details` names the file."""
 
     code = "events_detached"
     status = 410

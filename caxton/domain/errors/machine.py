@@ -47,7 +47,7 @@ class StoreUnavailable(CaxtonError):
 
 
 class MemoryUnavailable(CaxtonError):
-    """The memory cannot be read or written. Agents go on without it and say so."""
+    """Agents go on without it and say so."""
 
     code = "memory_unavailable"
     status = 503
@@ -103,7 +103,7 @@ class StartFailed(CaxtonError):
 
 
 class NotInstalled(CaxtonError):
-    """A part of Caxton is needed that the installation lacks: one of the extras of its package."""
+    """It belongs to an extra of the package; the hint has the command that installs it."""
 
     code = "not_installed"
     status = 500

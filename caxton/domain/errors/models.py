@@ -37,7 +37,7 @@ class ModelRateLimited(ModelError):
     code = "model_rate_limited"
     status = 503
     retryable = True
-    title = "The model's provider asks for patience"
+    title = "The model's provider limits the rate of requests"
 
 
 class ModelUnavailable(ModelError):
@@ -98,7 +98,7 @@ class RemoteAgentRefused(ModelRefusedRequest):
 
 
 class RemoteAgentFailed(ModelError):
-    """The remote agent says that it could not do the work, or ended it; `details["state"]` has its state."""
+    """Or it ended the work; `details["state"]` has the state of its task."""
 
     code = "remote_agent_failed"
     title = "The remote agent could not do the work"

@@ -11,7 +11,7 @@ class InvalidInput(CaxtonError):
 
 
 class CapabilityInputInvalid(InvalidInput):
-    """The request does not fit the input schema of the capability; `details["violations"]` has a path for each misfit."""
+    """`details["violations"]` has a path for each misfit."""
 
     code = "capability_input_invalid"
     status = 422
@@ -44,14 +44,14 @@ class InvalidSettings(CaxtonError):
 
 
 class SecretMissing(InvalidSettings):
-    """A reference to a secret leads to none. The reference is told, a secret never."""
+    """The error names the reference, never a secret."""
 
     code = "secret_missing"
     title = "A secret that the settings refer to is not there"
 
 
 class MethodNotAllowed(InvalidInput):
-    """The address exists, and does not take this HTTP method."""
+    """The header `Allow` of the answer lists those that it takes."""
 
     code = "method_not_allowed"
     status = 405
@@ -97,7 +97,7 @@ class TargetTooLong(InvalidInput):
 
 
 class HeadTooLarge(InvalidInput):
-    """The request's headers are too large or too many."""
+    """Or there are too many of them."""
 
     code = "headers_too_large"
     status = 431
@@ -105,7 +105,7 @@ class HeadTooLarge(InvalidInput):
 
 
 class NotImplementedHere(InvalidInput):
-    """A method, transfer coding or protocol that this server does not know."""
+    """It does not know the method, transfer coding or protocol."""
 
     code = "not_implemented"
     status = 501
@@ -119,7 +119,7 @@ class HttpVersionNotSupported(InvalidInput):
 
 
 class RequestTooSlow(CaxtonError):
-    """The client took too long to send its request; the connection is closed."""
+    """The connection is closed."""
 
     code = "request_too_slow"
     status = 408

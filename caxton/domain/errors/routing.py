@@ -4,7 +4,7 @@ from caxton.domain.errors.base import CaxtonError
 
 
 class BudgetUsedUp(CaxtonError):
-    """A budget of tokens, cost or requests is used up."""
+    """It limits tokens, cost or requests; `caxton budgets list` shows what is used of it."""
 
     code = "budget_exceeded"
     status = 429
@@ -13,11 +13,12 @@ class BudgetUsedUp(CaxtonError):
 
 
 class RoutingFailed(CaxtonError):
-    """No agent could be chosen. `details` has `capability`, `reason`, `similar` (capabilities that do exist)."""
+    """`details` has `capability`, `reason`, `similar` (capabilities that do exist)."""
 
     code = "routing_failed"
     status = 503
     exit_code = 4
+    title = "No agent could be chosen"
 
 
 class NoCapableAgent(RoutingFailed):

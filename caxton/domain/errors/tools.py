@@ -7,7 +7,7 @@ from caxton.domain.usage import ToolUsage
 
 
 class ToolError(ExecutionFailed):
-    """A tool call failed. `details` has `tool`, `function` and, for limits, `limit` and `value`."""
+    """`details` has `tool`, `function` and, for limits, `limit` and `value`."""
 
     code = "tool_failed"
     title = "The tool failed"
@@ -72,7 +72,7 @@ class ToolInputInvalid(ToolError):
 
 
 class CallInvalid(ToolError):
-    """The model gets to see it as the call's result, and can fix it."""
+    """The model sees it as the call's result, and can correct it."""
 
     code = "call_invalid"
     status = 422
@@ -134,7 +134,7 @@ class InvalidModule(CaxtonError):
 
 
 class AgentModuleError(ExecutionFailed):
-    """The component of a WebAssembly agent failed. `details` has `agent` and, for limits, `limit` and `value`."""
+    """`details` has `agent` and, for limits, `limit` and `value`."""
 
     code = "agent_module_failed"
     title = "The agent's component failed"

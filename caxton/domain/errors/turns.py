@@ -27,7 +27,7 @@ class ExecutionReplaced(ExecutionCancelled):
 
 
 class RecordDeleted(CaxtonError):
-    """What an execution recorded is needed, and has been deleted by hand or by retention."""
+    """It is needed to go on, and was deleted by hand or by retention."""
 
     code = "record_deleted"
     status = 410
@@ -36,32 +36,28 @@ class RecordDeleted(CaxtonError):
 
 
 class ChannelFailed(CaxtonError):
-    """A channel refused a notice, or is not configured: telling it again would not help."""
+    """Or it is not configured: another attempt would not help."""
 
     code = "channel_failed"
     status = 502
     exit_code = 5
-    title = "A channel for notices refused"
+    title = "A channel refused a notice"
 
 
 class ChannelUnreachable(ChannelFailed):
-    """A channel did not answer, or said that it cannot now."""
+    """It did not answer, or said that it cannot now."""
 
     code = "channel_unreachable"
-    title = "A channel for notices did not answer"
+    title = "A channel did not take a notice"
     retryable = True
 
 
 class ApprovalRejected(ExecutionFailed):
-    """A person refused an action."""
-
     code = "approval_rejected"
     title = "A person refused the action"
 
 
 class ApprovalTimedOut(ExecutionFailed):
-    """Nobody decided on an action in time."""
-
     code = "approval_timeout"
     title = "Nobody decided on the action in time"
 
@@ -105,7 +101,7 @@ class TokenLimitReached(LimitReached):
 
 
 class StepTimedOut(ExecutionFailed):
-    """The workflow engine gave a step up: it took longer than its own limits and the agent's allow."""
+    """The workflow engine gave it up: its own limits and the agent's were over."""
 
     code = "step_timed_out"
     status = 504

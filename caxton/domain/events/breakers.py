@@ -19,7 +19,7 @@ class BreakerEvent(Payload):
 class CircuitBreakerOpened(BreakerEvent):
     """A circuit breaker opened: requests to a subject that keeps failing are refused for a while."""
 
-    sentence: ClassVar[str] = "{subject} keeps failing and is left alone; retrying in {retry_after_s} s"
+    sentence: ClassVar[str] = "{subject} keeps failing: its circuit breaker is open; retrying in {retry_after_s} s"
     failures: int
     calls: int = 0
     """In the window of its settings; 0 where only failures in a row were counted."""

@@ -16,7 +16,7 @@ class RoutingEvent(Payload):
 class SkillsDiscovered(RoutingEvent):
     """A client asked which capabilities there are."""
 
-    sentence: ClassVar[str] = "found {count} capabilities"
+    sentence: ClassVar[str] = "found {count:capability}"
     requesting_agent: str = ""
     capability_filter: str | None = None
     discovered: list[str] = []
@@ -60,7 +60,7 @@ class MessageEvent(Payload):
 class MessageSent(MessageEvent):
     """A message was accepted for its receiver."""
 
-    sentence: ClassVar[str] = "{sender} → {receiver}: {size_bytes} bytes"
+    sentence: ClassVar[str] = "{sender} → {receiver}: {size_bytes:byte}"
     message_id: str
     sender: str = Field(validation_alias=AliasChoices("from", "sender"), serialization_alias="from")
     receiver: str = Field(validation_alias=AliasChoices("to", "receiver"), serialization_alias="to")
@@ -89,7 +89,7 @@ class MessageFailed(MessageEvent):
 
 
 class ConversationStarted(MessageEvent):
-    """A conversation began. A request that stands alone is none."""
+    """A conversation began. A one-shot request begins none."""
 
     sentence: ClassVar[str] = "{initiator} began a conversation"
     initiator: str
@@ -110,7 +110,7 @@ class ConversationEnded(MessageEvent):
 class ConversationDeleted(MessageEvent):
     """A conversation was deleted with its messages, executions and steps. The event holds no content of it."""
 
-    sentence: ClassVar[str] = "conversation deleted ({reason}): {messages} messages, {executions} executions"
+    sentence: ClassVar[str] = "conversation deleted ({reason}): {messages:message}, {executions:execution}"
     reason: Literal["UserInitiated", "RetentionPolicy"]
     messages: int = 0
     executions: int = 0

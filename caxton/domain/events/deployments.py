@@ -16,7 +16,7 @@ class DeploymentEvent(Payload):
 class DeploymentCreated(DeploymentEvent):
     """A deployment was requested."""
 
-    sentence: ClassVar[str] = "deployment asked for: {bundles} definitions"
+    sentence: ClassVar[str] = "deployment requested: {bundles:definition}"
     bundles: int
     prune: bool = False
     message: str = ""
@@ -155,7 +155,7 @@ class AgentDeploymentFailed(AgentEvent):
 class SkillsAvailable(AgentEvent):
     """The capabilities of a workspace changed."""
 
-    sentence: ClassVar[str] = "agent skills updated"
+    sentence: ClassVar[str] = "the capabilities changed"
     name: str
     skills_added: list[str] = []
     skills_removed: list[str] = []
@@ -179,7 +179,7 @@ class AgentConfigUpdated(AgentEvent):
 class ConfigValidationResult(AgentEvent):
     """A definition was checked."""
 
-    sentence: ClassVar[str] = "{config_file}: {error_count} problems"
+    sentence: ClassVar[str] = "{config_file}: {error_count:problem}"
     config_file: str
     is_valid: bool
     error_count: int = 0

@@ -126,7 +126,7 @@ class SlaBreached(GovernanceEvent):
 class EscalationTriggered(GovernanceEvent):
     """A channel is to be notified of a breach, or of pressure."""
 
-    sentence: ClassVar[str] = "{channel} is told ({cause}, level {level})"
+    sentence: ClassVar[str] = "{channel} is notified ({cause}, level {level})"
     cause: str
     """"pressure", "breach" or "suspension"."""
     level: int
@@ -136,7 +136,7 @@ class EscalationTriggered(GovernanceEvent):
 class EscalationDelivered(GovernanceEvent):
     """A channel accepted a notice."""
 
-    sentence: ClassVar[str] = "{channel} was told"
+    sentence: ClassVar[str] = "{channel} accepted the notice"
     cause: str
     level: int
     channel: str
@@ -147,7 +147,7 @@ class EscalationDelivered(GovernanceEvent):
 class EscalationDelayed(GovernanceEvent):
     """A channel did not accept a notice; another attempt follows."""
 
-    sentence: ClassVar[str] = "{channel} could not be told yet ({reason}); attempt {attempts}, further ones follow"
+    sentence: ClassVar[str] = "{channel} did not accept the notice ({reason}); attempt {attempts}, others follow"
     cause: str
     level: int
     channel: str
@@ -158,7 +158,7 @@ class EscalationDelayed(GovernanceEvent):
 class EscalationFailed(GovernanceEvent):
     """A notice was given up: its channel could not be reached."""
 
-    sentence: ClassVar[str] = "{channel} could not be told: {reason}"
+    sentence: ClassVar[str] = "{channel} did not get the notice: {reason}"
     cause: str
     level: int
     channel: str
@@ -169,7 +169,7 @@ class EscalationFailed(GovernanceEvent):
 class DeadlineAbandoned(GovernanceEvent):
     """A timed action failed again and again, and was given up."""
 
-    sentence: ClassVar[str] = "the {kind} of {execution_id} was given up after {attempts} attempts ({reason})"
+    sentence: ClassVar[str] = "the {kind} of {execution_id} was given up after {attempts:attempt} ({reason})"
     kind: str
     execution_id: str
     attempts: int

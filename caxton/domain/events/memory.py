@@ -14,7 +14,7 @@ class MemoryEvent(Payload):
 class MemoryStored(MemoryEvent):
     """A memory was stored."""
 
-    sentence: ClassVar[str] = "remembered something"
+    sentence: ClassVar[str] = "a memory was stored"
     memory_id: str
     scope: str
     content_hash: str | None = None
@@ -25,7 +25,7 @@ class MemoryStored(MemoryEvent):
 class MemoriesFound(MemoryEvent):
     """Memories were searched."""
 
-    sentence: ClassVar[str] = "{count} memories found"
+    sentence: ClassVar[str] = "{count:memory} found"
     query_hash: str
     results: list[str] = []
     count: int = 0
@@ -38,7 +38,7 @@ class MemoriesFound(MemoryEvent):
 class MemoryChangeBegun(MemoryEvent):
     """A change of memories begins. An event with the outcome follows; without one, the outcome is unknown."""
 
-    sentence: ClassVar[str] = "{operation} begins"
+    sentence: ClassVar[str] = "{operation} began"
     operation: str
     subjects: list[str] = []
     """Ids or scopes."""
@@ -65,7 +65,7 @@ class RelationRemoved(MemoryEvent):
 class MemoryFailed(MemoryEvent):
     """A request and its reply could not be stored as a memory."""
 
-    sentence: ClassVar[str] = "could not be remembered, after {attempts} attempts"
+    sentence: ClassVar[str] = "could not be remembered, after {attempts:attempt}"
     execution_id: str
     attempts: int
 
@@ -82,7 +82,7 @@ class MemoryEdited(MemoryEvent):
 class MemoriesChanged(MemoryEvent):
     """Many memories were edited, imported, restored or embedded again."""
 
-    sentence: ClassVar[str] = "{operation}: {count} memories"
+    sentence: ClassVar[str] = "{operation}: {count:memory}"
     operation: Literal["edit", "import", "undo", "reembed"]
     scope: str
     count: int
@@ -94,7 +94,7 @@ class MemoriesChanged(MemoryEvent):
 class RetentionSet(MemoryEvent):
     """The retention of memories was set."""
 
-    sentence: ClassVar[str] = "what is remembered is limited"
+    sentence: ClassVar[str] = "the retention of memories was set"
     scope: str
     max_age_seconds: float | None = None
     max_entities: int | None = None
@@ -112,7 +112,7 @@ class UndoExpired(MemoryEvent):
 class MemoryPurged(MemoryEvent):
     """Memories were removed."""
 
-    sentence: ClassVar[str] = "{count_removed} memories removed: {reason}"
+    sentence: ClassVar[str] = "{count_removed:memory} removed: {reason}"
     scope: str
     count_removed: int
     reason: str

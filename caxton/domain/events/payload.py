@@ -1,12 +1,13 @@
 """What all payloads have in common, and the catalogue that they enter by being defined."""
 
 import re
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
 from caxton.domain.events.origin import Origin
 from caxton.domain.json_text import compact_encoder
+from caxton.domain.plurals import plural
 
 Category = Literal[
     "execution",
@@ -50,7 +51,7 @@ class Payload(BaseModel):
     category: ClassVar[Category]
     schema_version: ClassVar[int] = 1
     sentence: ClassVar[str] = ""
-    """What a person reads; names of fields (and of the envelope's) stand in braces."""
+    """What a person reads; names of fields (and of the envelope's) stand in braces, a count with its noun: `{count:event}`."""
     reserved: ClassVar[str] = ""
     """Which part of Caxton will emit it, when none does yet."""
 
@@ -81,5 +82,32 @@ class Payload(BaseModel):
 
 
 class _Words(dict[str, Any]):
-    def __missing__(self, key: str) -> str:
-        return "?"
+    """Values of a sentence as people read them: `{rights}` is a list with commas, `{count:event}` "1 event" or "2 events"."""
+
+    def __getitem__(self, key: str) -> Any:
+        value = self.get(key, "?")
+        if isinstance(value, str):
+            return value
+        return _Count(value) if isinstance(value, int) and not isinstance(value, bool) else _in_words(value)
+
+
+class _Count(int):
+    def __format__(self, noun: str) -> str:
+        return plural(self, noun) if noun else str(int(self))
+
+
+def _in_words(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+        case list():
+            return ", ".join(_in_words(each) for each in cast("list[Any]", value))
+        case dict():
+            found = cast("dict[str, Any]", value)
+            return str(found.get("what") or ", ".join(f"{name} {_in_words(each)}" for name, each in found.items()))
+        case _:
+            return str(value)

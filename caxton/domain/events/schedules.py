@@ -46,7 +46,7 @@ class ScheduleResumed(ScheduleEvent):
 class ScheduleBackfilled(ScheduleEvent):
     """A backfill was requested: runs of due times that have passed."""
 
-    sentence: ClassVar[str] = "{count} due times of {schedule} from {start} to {end} are to be run"
+    sentence: ClassVar[str] = "{count:due time} of {schedule} from {start} to {end} to be run"
     start: datetime
     end: datetime
     count: int
@@ -85,5 +85,5 @@ class ScheduleRunFailed(ScheduleEvent):
 class ScheduleRunsMissed(ScheduleEvent):
     """Due times passed while the server was off, and were older than the catch-up window when it came back."""
 
-    sentence: ClassVar[str] = "{count} due times of {schedule} of {agent} were missed"
+    sentence: ClassVar[str] = "{count:due time} of {schedule} of {agent} missed"
     count: int

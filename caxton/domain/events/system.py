@@ -25,14 +25,14 @@ class CaxtonInstalled(OnboardingEvent):
 class FirstTimeUserDetected(OnboardingEvent):
     """A customer has nothing yet."""
 
-    sentence: ClassVar[str] = "welcome"
+    sentence: ClassVar[str] = "nothing is deployed yet"
     show_welcome: bool = True
 
 
 class QuickstartInitiated(OnboardingEvent):
     """A workspace was created."""
 
-    sentence: ClassVar[str] = "a workspace was begun"
+    sentence: ClassVar[str] = "a workspace was created"
     user_type: str = "FirstTime"
     selected_path: str = "GuidedSetup"
 
@@ -300,7 +300,7 @@ class ChangeRefused(SecurityEvent):
 class AuthenticationFailed(SecurityEvent):
     """A request came with an API key that is not valid."""
 
-    sentence: ClassVar[str] = "{count} with an API key that is {reason}"
+    sentence: ClassVar[str] = "{count:request} with an API key that is {reason}"
     reason: str
     """"unknown", "expired", "revoked" or "invalid" (a token)."""
     key_id: str | None = None
@@ -314,13 +314,13 @@ class AuthenticationFailed(SecurityEvent):
 class PayloadsDecoded(CountedEvent):
     """Payloads of the workflow engine were decrypted for a caller."""
 
-    sentence: ClassVar[str] = "payloads decrypted, {count} times"
+    sentence: ClassVar[str] = "payloads decrypted, {count:time}"
 
 
 class RequestsRefused(CountedEvent):
     """Requests were refused for a limit, or for the site or host name that they came by."""
 
-    sentence: ClassVar[str] = "{count} requests refused: {code}"
+    sentence: ClassVar[str] = "{count:request} refused: {code}"
     code: str
     operation: str
 
@@ -328,7 +328,7 @@ class RequestsRefused(CountedEvent):
 class EventsExported(SecurityEvent):
     """The log was exported."""
 
-    sentence: ClassVar[str] = "{count} events exported"
+    sentence: ClassVar[str] = "{count:event} exported"
     count: int
     first_sequence: int | None = None
     last_sequence: int | None = None

@@ -203,7 +203,7 @@ class ToolGrantRefused(ToolEvent):
 class ToolQuarantined(ToolEvent):
     """A tool that keeps exceeding its limits, or asking for what its manifest does not name, takes no more calls."""
 
-    sentence: ClassVar[str] = 'tool "{tool}" is quarantined after {violations} violations, the last: {reason}'
+    sentence: ClassVar[str] = 'tool "{tool}" is quarantined after {violations:violation}, the last: {reason}'
     tool: str
     violations: int
     calls: int = 0

@@ -31,7 +31,7 @@ class TriggerRemoved(TriggerEvent):
 class DeliveryAccepted(TriggerEvent):
     """A signed delivery became a request. Each is accepted once."""
 
-    sentence: ClassVar[str] = "trigger {trigger} of {agent} took delivery {delivery_id}: {size_bytes} bytes"
+    sentence: ClassVar[str] = "trigger {trigger} of {agent} accepted delivery {delivery_id}: {size_bytes:byte}"
     delivery_id: str
     kind: str | None = None
     """The kind of event, as the sender names it."""
@@ -50,7 +50,7 @@ class CountedTriggerEvent(TriggerEvent):
 class DeliveriesRefused(CountedTriggerEvent):
     """Deliveries were refused, such as for a wrong signature."""
 
-    sentence: ClassVar[str] = "trigger {trigger} of {agent} refused {count} deliveries: {reason}"
+    sentence: ClassVar[str] = "trigger {trigger} of {agent} refused {count:delivery}: {reason}"
     reason: str
     """"signature missing", "signature malformed", "signature wrong", "signature old", "too large"."""
 
@@ -58,7 +58,7 @@ class DeliveriesRefused(CountedTriggerEvent):
 class DeliveriesFailed(CountedTriggerEvent):
     """Deliveries were signed correctly, but their requests could not be accepted. The sender got the reason."""
 
-    sentence: ClassVar[str] = "trigger {trigger} of {agent} could not take {count} deliveries: {reason}"
+    sentence: ClassVar[str] = "trigger {trigger} of {agent} could not accept {count:delivery}: {reason}"
     reason: str
     """The code of the error."""
 
@@ -66,4 +66,4 @@ class DeliveriesFailed(CountedTriggerEvent):
 class DeliveriesRepeated(CountedTriggerEvent):
     """Deliveries were repeated that had been accepted before."""
 
-    sentence: ClassVar[str] = "{count} deliveries came again to trigger {trigger} of {agent}"
+    sentence: ClassVar[str] = "{count:delivery} repeated to trigger {trigger} of {agent}"

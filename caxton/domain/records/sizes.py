@@ -1,4 +1,4 @@
-"""The records port: how much room things take."""
+"""The records port: how much space data takes."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,7 +18,7 @@ class DatabaseSize:
 
 
 class SizeRecords(Protocol):
-    """How much room things take."""
+    """How much space data takes."""
 
     def database_size(self) -> DatabaseSize: ...
     def give_back(self, most: int) -> int:
