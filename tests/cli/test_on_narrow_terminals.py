@@ -7,76 +7,77 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import RunCli
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import Terminal, on_a_terminal
 from tests.support.agents import agent
 from tests.support.deploying import write_files
 
+COMMANDS = [
+    ["--help"],
+    ["ask", "-h"],
+    ["conversation", "list"],
+    ["agent", "list"],
+    ["agent", "show", "echo"],
+    ["tool", "list"],
+    ["capabilities"],
+    ["status"],
+    ["deploy"],
+    ["deploy", "--dry-run"],
+    ["validate"],
+    ["deployments"],
+    ["role", "list"],
+    ["key", "list"],
+    ["key", "show"],
+    ["tool", "grants"],
+    ["approvals", "list", "--state", "all"],
+    ["budgets", "list"],
+    ["views", "list"],
+    ["events", "types"],
+    ["init", "--list"],
+    ["health"],
+    ["trace", "--last"],
+    ["execution", "show", "--last"],
+    ["trace", "--last", "--events"],
+    ["trace", "--last", "--follow", "--events"],
+    ["events", "list", "-n", "5"],
+    ["views", "show", "agents"],
+    ["views", "show", "messages"],
+    ["views", "show", "versions"],
+    ["views", "show", "activity"],
+    [
+        "ask",
+        "echo",
+        "Some words that are many more than would fit into one line of a terminal, and then a few more.",
+    ],
+    ["ask", "ecco", "hello"],
+]
+
 
 @pytest.mark.parametrize("columns", [80, 60])
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["--help"],
-        ["ask", "-h"],
-        ["conversation", "list"],
-        ["agent", "list"],
-        ["agent", "show", "echo"],
-        ["tool", "list"],
-        ["capabilities"],
-        ["status"],
-        ["deploy"],
-        ["deploy", "--dry-run"],
-        ["validate"],
-        ["deployments"],
-        ["role", "list"],
-        ["key", "list"],
-        ["key", "show"],
-        ["tool", "grants"],
-        ["approvals", "list", "--state", "all"],
-        ["budgets", "list"],
-        ["views", "list"],
-        ["events", "types"],
-        ["init", "--list"],
-        ["health"],
-        ["trace", "--last"],
-        ["execution", "show", "--last"],
-        ["trace", "--last", "--events"],
-        ["trace", "--last", "--follow", "--events"],
-        ["events", "list", "-n", "5"],
-        ["views", "show", "agents"],
-        ["views", "show", "messages"],
-        ["views", "show", "versions"],
-        ["views", "show", "activity"],
-        [
-            "ask",
-            "echo",
-            "Some words that are many more than would fit into one line of a terminal, and then a few more.",
-        ],
-        ["ask", "ecco", "hello"],
-    ],
-    ids=" ".join,
-)
-def test_lines_fit(echo: RunCli, folder: Path, command: list[str], columns: int) -> None:
+def test_lines_fit(echo: RunCli, folder: Path, columns: int) -> None:
     echo("ask", "echo", "hello")
-    terminal = Terminal(*command, cwd=folder, env=dict(os.environ), columns=columns)
-    terminal.finish()
-    assert [line for line in terminal.too_wide() if "caxton " not in line] == []  # commands stay whole: they are copied
-    assert "Traceback (" not in terminal.text
+    shown = on_a_terminal(*COMMANDS, cwd=folder, env=dict(os.environ), columns=columns)
+    for command, each in zip(COMMANDS, shown, strict=True):
+        # Commands stay whole: they are copied.
+        assert (command, [line for line in each.too_wide if "caxton " not in line]) == (command, [])
+        assert "Traceback (" not in "\n".join(each.lines), command
+        assert each.lines != [""], command
 
 
 def test_nothing_raw_is_shown_on_a_terminal(echo: RunCli, folder: Path) -> None:
     echo("ask", "echo", "hello")
     event = echo("events", "list", "--json").data["events"][-1]["event_id"]
-    for command in (
+    commands = (
         ["trace", "--last", "--events"],
         ["events", "show", event],
         ["views", "show", "agents"],
         ["views", "show", "versions"],
         ["events", "list"],
+    )
+    for command, each in zip(
+        commands, on_a_terminal(*commands, cwd=folder, env=dict(os.environ), columns=80), strict=True
     ):
-        terminal = Terminal(*command, cwd=folder, env=dict(os.environ), columns=80)
-        assert terminal.finish() == 0
-        shown = "\n".join(terminal.lines())
+        shown = "\n".join(each.lines)
+        assert each.code == 0, command
         assert not re.search(r"\d{4}-\d\d-\d\dT|[{}]|\[\"|[0-9a-f]{64}", shown), shown
 
 
