@@ -24,8 +24,8 @@ from caxton.domain.errors import (
     InvalidInput,
     NotAuthenticated,
 )
-from caxton.domain.events.origin import ORIGIN
 from caxton.domain.ids import is_name
+from caxton.domain.origin import ORIGIN
 from caxton.domain.triggers import HOOKS
 from caxton.observability.logs import REQUEST_ID
 from caxton.observability.metrics import METRICS

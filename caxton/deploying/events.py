@@ -23,12 +23,12 @@ from caxton.domain.events.deployments import (
     VersionRolledBack,
     VersionUpgraded,
 )
-from caxton.domain.events.origin import Origin
 from caxton.domain.events.schedules import ScheduleDeployed, ScheduleRemoved
 from caxton.domain.events.system import CommandAcknowledged, ProgressUpdate
 from caxton.domain.events.tools import McpDeploymentFailed, McpToolDeployed, McpToolUndeployed
 from caxton.domain.events.triggers import TriggerDeployed, TriggerRemoved
 from caxton.domain.ids import DeploymentId, Scope
+from caxton.domain.origin import Origin
 from caxton.domain.schedules import Schedule
 from caxton.domain.surfaces import surface_of
 from caxton.domain.tools import ToolVersion

@@ -14,7 +14,6 @@ from caxton.domain.errors import Hint, InvalidState
 from caxton.domain.events import SYSTEM, Payload
 from caxton.domain.events.deployments import VersionRolledBack, VersionUpgraded
 from caxton.domain.events.governance import ApprovalWithdrawn
-from caxton.domain.events.origin import Origin
 from caxton.domain.events.rollouts import (
     RolloutAdvanced,
     RolloutExtended,
@@ -29,6 +28,7 @@ from caxton.domain.events.rollouts import (
 from caxton.domain.gates import DEFAULT_GATE
 from caxton.domain.governance import ApprovalState
 from caxton.domain.ids import DeploymentId, Digest, ExecutionId, Scope, derived_id, new_id
+from caxton.domain.origin import Origin
 from caxton.domain.records import Transaction
 from caxton.domain.rollouts import (
     UNDO_WITHIN,

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from caxton.domain.caller_context import CallerContext
 from caxton.domain.conversations import WhenBusy
 from caxton.domain.errors import ErrorReport, IdempotencyConflict
-from caxton.domain.events.origin import Origin
 from caxton.domain.forks import Fork
 from caxton.domain.governance import ApprovalMode, ApprovalState, RiskLevel, Verdict
 from caxton.domain.ids import (
@@ -27,6 +26,7 @@ from caxton.domain.ids import (
     id_near,
 )
 from caxton.domain.messages import Content, Message
+from caxton.domain.origin import Origin
 from caxton.domain.tools import Artifact
 from caxton.domain.usage import Usage
 

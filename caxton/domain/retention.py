@@ -1,5 +1,6 @@
 """Retention periods."""
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -61,3 +62,8 @@ class Periods(BaseModel):
             if kind == "steps" and seconds is not None and seconds > executions:
                 return "steps are part of their executions, so they cannot be kept longer"
         return None
+
+
+def applied_again_after(shortest: float) -> timedelta:
+    """Time until periods are applied again: a minute, or the shortest of them (in seconds) where that is less."""
+    return timedelta(seconds=min(60.0, max(5.0, shortest)))

@@ -8,11 +8,11 @@ from caxton.domain.conversations import EndReason
 from caxton.domain.errors import CaxtonError, ErrorReport, error_classes
 from caxton.domain.events import SYSTEM, USER, Event, Payload, agent_actor, event_id, trusted_event
 from caxton.domain.events.executions import ExecutionFailed
-from caxton.domain.events.origin import Origin, current_origin
 from caxton.domain.executions import Plan, StepInput
 from caxton.domain.forks import REHEARSAL
 from caxton.domain.ids import ConversationId, DeploymentId, ExecutionId, MessageId, Scope, id_near
 from caxton.domain.messages import Content, Message, MessageType
+from caxton.domain.origin import Origin, current_origin
 from caxton.domain.records import Transaction
 from caxton.domain.sealing import Unplaced
 from caxton.domain.tools import Artifact

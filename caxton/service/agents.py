@@ -11,8 +11,8 @@ from caxton.domain.breakers import BreakerKind
 from caxton.domain.errors import CaxtonError, Hint, InvalidState, NotFound
 from caxton.domain.events.conversations import SkillsDiscovered
 from caxton.domain.events.deployments import DeploymentResumed
-from caxton.domain.events.origin import current_origin
 from caxton.domain.ids import Digest, Scope
+from caxton.domain.origin import current_origin
 from caxton.domain.ports import ModelGateway
 from caxton.domain.records import Component, Records, Transaction
 from caxton.recording import journal

@@ -16,12 +16,12 @@ from caxton.domain.events.governance import (
     VoteCast,
     VoteDropped,
 )
-from caxton.domain.events.origin import current_origin
 from caxton.domain.executions import ApprovalStatus, Decision
 from caxton.domain.gates import ROLLOUT
 from caxton.domain.governance import Approval, ApprovalMode, ApprovalState, RememberedGrant, Verdict, Vote
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.matchers import Pattern
+from caxton.domain.origin import current_origin
 from caxton.domain.permissions import Permission
 from caxton.domain.ports import ToolSandbox
 from caxton.domain.records import ApiKey, Records, Transaction

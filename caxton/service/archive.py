@@ -22,14 +22,12 @@ from caxton.domain.events.retention import EventsPeriodSet, SegmentDetached
 from caxton.domain.events.segments import SegmentHead
 from caxton.domain.ids import DEFAULT_WORKSPACE, ExecutionId, Scope, new_id
 from caxton.domain.records import Deadline, Records, Segment, Transaction
+from caxton.domain.retention import applied_again_after
 from caxton.domain.sealing import GENESIS
 from caxton.observability.metrics import METRICS
 from caxton.recording import journal
 from caxton.service.context import Caller
 from caxton.views.event_log import SegmentList, SegmentView
-
-EVERY = timedelta(minutes=1)
-"""Between two looks for events that are older than the log's period."""
 
 SEGMENT = 10_000
 """Events of a segment: some 7 MB."""
@@ -144,7 +142,7 @@ class Archive:
         while await self.detach(customer, seconds):
             if time.monotonic() > until:
                 return journal.now()
-        return journal.now() + EVERY
+        return journal.now() + applied_again_after(seconds)
 
     async def detach(self, customer: str, seconds: float) -> bool:
         """Detaches the next segment. False if there is none to detach yet.

@@ -10,11 +10,11 @@ from caxton.domain.conversations import ENDED, IDLE_TIMEOUT, Conversation, Conve
 from caxton.domain.errors import ConversationClosed, Hint, IdempotencyConflict, NotFound
 from caxton.domain.events.conversations import ConversationStarted
 from caxton.domain.events.executions import CancellationRequested
-from caxton.domain.events.origin import current_origin
 from caxton.domain.executions import RoutingStrategy, Target, TurnView, cancellation_of
 from caxton.domain.ids import ConversationId, ExecutionId, Scope, derived_id, digest_of, new_id
 from caxton.domain.json_text import compact_encoder
 from caxton.domain.messages import Message
+from caxton.domain.origin import current_origin
 from caxton.domain.records import Records, Transaction
 from caxton.recording import journal
 from caxton.recording.contents import hash_of

@@ -35,10 +35,10 @@ from caxton.domain.errors import (
     NotFound,
     PayloadTooLarge,
 )
-from caxton.domain.events.origin import current_origin
 from caxton.domain.fair_lock import FairLock
 from caxton.domain.grants import NO_GRANTS, StandingGrants, ToolGrant, for_any_call, missing
 from caxton.domain.ids import DeploymentId, Digest, Scope, new_id
+from caxton.domain.origin import current_origin
 from caxton.domain.permissions import Permission
 from caxton.domain.ports import BlobStore
 from caxton.domain.quantities import format_size

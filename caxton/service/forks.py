@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from caxton.domain.agents import AgentVersion
 from caxton.domain.errors import Hint, InvalidInput, NotFound
-from caxton.domain.events.origin import current_origin
 from caxton.domain.executions import Execution, TurnRequest, TurnView
 from caxton.domain.fair_lock import FairLock
 from caxton.domain.forks import Fork
 from caxton.domain.ids import Digest, ExecutionId, Scope
 from caxton.domain.messages import Message
+from caxton.domain.origin import current_origin
 from caxton.domain.permissions import Permission
 from caxton.domain.records import ExecutionRecord, Transaction
 from caxton.observability.tracing import current_traceparent

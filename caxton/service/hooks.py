@@ -18,10 +18,10 @@ from caxton.domain.errors import (
     TriggerUnavailable,
 )
 from caxton.domain.events import Payload
-from caxton.domain.events.origin import current_origin
 from caxton.domain.events.triggers import DeliveriesFailed, DeliveriesRefused, DeliveriesRepeated, DeliveryAccepted
 from caxton.domain.hook_signatures import SignatureError, Signed, verify
 from caxton.domain.ids import ExecutionId, digest_of
+from caxton.domain.origin import current_origin
 from caxton.domain.quantities import format_size
 from caxton.domain.records import Transaction
 from caxton.domain.strict_json import read_json

@@ -1,7 +1,7 @@
 """Retention: how long a workspace keeps what, and applying it.
 
-A deadline for each workspace with periods is due every minute. What is outside of a period goes in batches, each in a transaction
-of its own with the event that tells of it; between two, everybody else may write.
+A deadline for each workspace with periods is due every minute, more often where a period is shorter. What is outside of a period
+goes in batches, each in a transaction of its own with the event that tells of it; between two, everybody else may write.
 """
 
 import asyncio
@@ -15,16 +15,13 @@ from caxton.domain.errors import InvalidInput
 from caxton.domain.events.retention import PeriodsSet, RetentionApplied
 from caxton.domain.ids import Scope, new_id
 from caxton.domain.records import Deadline, Records, Removed, Transaction
-from caxton.domain.retention import KINDS, Periods
+from caxton.domain.retention import KINDS, Periods, applied_again_after
 from caxton.observability.metrics import METRICS
 from caxton.recording import journal
 from caxton.service.archive import LOG, Archive
 from caxton.service.context import Caller
 from caxton.service.deletion import BATCH, Deletions, note_contents, note_deletion
 from caxton.views.retention import KindView, RetentionView
-
-EVERY = timedelta(minutes=1)
-"""Between two times that a workspace's periods are applied."""
 
 A_PART = 10.0
 """Seconds after which the rest waits for the next look: well within what one deadline may take."""
@@ -154,7 +151,9 @@ class Retention:
             while await self._batch(scope, kind, before):
                 if time.monotonic() > until:
                     return journal.now()
-        return journal.now() + EVERY
+        return journal.now() + applied_again_after(
+            min(seconds for kind in KINDS if (seconds := wanted.seconds(kind)) is not None)
+        )
 
     async def _batch(self, scope: Scope, kind: str, before: datetime) -> bool:
         """Takes away one batch. Returns whether there is more; then others have had time to write."""

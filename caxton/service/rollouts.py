@@ -3,8 +3,8 @@
 from temporalio.common import WorkflowIDConflictPolicy
 
 from caxton.deploying.rollouts import Rollouts as Changes
-from caxton.domain.events.origin import current_origin
 from caxton.domain.ids import Scope
+from caxton.domain.origin import current_origin
 from caxton.domain.records import Records, Transaction
 from caxton.domain.rollouts import Command, Metric, Rollout, unknown_rollout
 from caxton.service.context import Caller

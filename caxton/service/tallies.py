@@ -12,9 +12,9 @@ from datetime import datetime
 
 from caxton.domain.errors import CaxtonError
 from caxton.domain.events import SYSTEM, Event, Payload
-from caxton.domain.events.origin import Origin, current_origin
 from caxton.domain.events.system import RequestsRefused
 from caxton.domain.ids import Scope, new_id
+from caxton.domain.origin import Origin, current_origin
 from caxton.domain.records import Records
 from caxton.recording.journal import note, now
 from caxton.service.context import Caller

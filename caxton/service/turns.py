@@ -10,10 +10,10 @@ from typing import Any
 from caxton.domain.caller_context import CallerContext
 from caxton.domain.conversations import WhenBusy
 from caxton.domain.errors import BudgetUsedUp, ErrorReport, PayloadTooLarge
-from caxton.domain.events.origin import current_origin
 from caxton.domain.executions import RoutingStrategy, Target, TurnRequest, TurnView, cancellation_of, turn_view
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, derived_id, digest_of, id_near, new_id
 from caxton.domain.json_text import compact_encoder
+from caxton.domain.origin import current_origin
 from caxton.domain.ports import BlobStore, DeltaStream, StreamEvent
 from caxton.domain.records import Records, Transaction
 from caxton.domain.tools import Artifact

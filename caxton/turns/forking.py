@@ -10,11 +10,11 @@ from caxton.domain.caller_context import CallerContext
 from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound, RecordDeleted
 from caxton.domain.events import agent_actor
 from caxton.domain.events.executions import ActionPrepared, ExecutionForked
-from caxton.domain.events.origin import Origin
 from caxton.domain.executions import Execution, ExecutionState, RequestedCall, StepResult, Target, TurnRequest
 from caxton.domain.forks import ANSWER, EARLIER, TAKEN_OVER, Earlier, Fork, HandedOver
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope, digest_of, id_near
 from caxton.domain.messages import Message
+from caxton.domain.origin import Origin
 from caxton.domain.records import ExecutionRecord, StepRecord, Transaction
 from caxton.recording import journal
 from caxton.recording.journal import Journal

@@ -8,8 +8,8 @@ from temporalio.exceptions import ActivityError
 
 from caxton.domain.agents import AGENT_LIFECYCLE, AgentState
 from caxton.domain.errors import CaxtonError, ErrorReport
-from caxton.domain.events.origin import Origin
 from caxton.domain.ids import Digest, Scope
+from caxton.domain.origin import Origin
 from caxton.workflows.failures import report_of, to_failure
 from caxton.workflows.names import STATE
 from caxton.workflows.policies import CONTINUE_AS_NEW_EVENTS, RECORD_TIMEOUT, RECORDS_RETRY

@@ -13,9 +13,9 @@ from temporalio import workflow
 
 from caxton.domain.conversations import IDLE_TIMEOUT, STATE_AFTER, ConversationState, EndReason
 from caxton.domain.errors import CaxtonError, NotFound
-from caxton.domain.events.origin import Origin
 from caxton.domain.executions import ApprovalStatus, Decision, Queue
 from caxton.domain.ids import ConversationId, Scope
+from caxton.domain.origin import Origin
 from caxton.workflows.failures import to_failure
 from caxton.workflows.names import STATE
 from caxton.workflows.policies import CONTINUE_AS_NEW_EVENTS, RECORD_TIMEOUT, RECORDS_RETRY

@@ -7,8 +7,8 @@ from temporalio.exceptions import ActivityError
 
 from caxton.domain.deployments import DeploymentRequest, DeploymentState
 from caxton.domain.errors import ErrorReport
-from caxton.domain.events.origin import Origin
 from caxton.domain.ids import DeploymentId, Scope
+from caxton.domain.origin import Origin
 from caxton.workflows.failures import report_of
 from caxton.workflows.names import STATE
 from caxton.workflows.policies import DEPLOY_TIMEOUT, HEARTBEAT_TIMEOUT, RECORD_TIMEOUT, RECORDS_RETRY

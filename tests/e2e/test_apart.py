@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import pytest
 
-from caxton.adapters.store.database import sqlite_url
 from tests.api.test_schedules import RUN, events, pause, scheduled
 from tests.api.test_triggers import github, triggered
 from tests.conftest import HOOK_SECRETS, stop_server
@@ -33,6 +32,7 @@ from tests.support.apart import Apart, on_a_temporal_service
 from tests.support.deploying import deploy_files
 from tests.support.ports import free_port
 from tests.support.stand_in import Answer, running
+from tests.support.stores import new_sqlite_store
 from tests.support.streams import Listener, text_of
 from tests.support.waiting import until
 
@@ -43,7 +43,7 @@ __all__ = ["bookings"]
 def apart(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Apart]:
     """The Temporal service and a database; tests start what they need."""
     on_sqlite = request.param == "sqlite"
-    store = sqlite_url(tmp_path / "caxton.db") if on_sqlite else request.getfixturevalue("postgres").new_database()
+    store = new_sqlite_store(tmp_path / "caxton.db") if on_sqlite else request.getfixturevalue("postgres").new_store()
     with on_a_temporal_service(tmp_path, store) as found:
         yield found
 

@@ -107,7 +107,7 @@ def test_a_model_provider_that_is_down_is_not_asked_for_a_while_and_the_next_mod
 @pytest.fixture
 def apart(postgres: Postgres, tmp_path: Path) -> Iterator[Apart]:
     """A Temporal service and a PostgreSQL."""
-    with on_a_temporal_service(tmp_path, postgres.new_database()) as found:
+    with on_a_temporal_service(tmp_path, postgres.new_store()) as found:
         yield found
 
 

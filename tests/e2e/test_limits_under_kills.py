@@ -19,14 +19,14 @@ from tests.support.stand_in import Answer, running
 from tests.support.waiting import until
 
 LIMIT = 20
-REQUESTS = 400
+REQUESTS = 240
 SECONDS = 1.0
 
 
 @pytest.fixture
 def apart(postgres: Postgres, tmp_path: Path) -> Iterator[Apart]:
     """A Temporal service and a PostgreSQL."""
-    with on_a_temporal_service(tmp_path, postgres.new_database()) as found:
+    with on_a_temporal_service(tmp_path, postgres.new_store()) as found:
         yield found
 
 
@@ -67,7 +67,7 @@ async def test_a_limit_of_twenty_holds_over_two_workers_under_kills(apart: Apart
                 sent = list(pool.map(send, range(REQUESTS)))
             kills: list[float] = []
             for _ in range(2):
-                time.sleep(6)
+                time.sleep(3)
                 kills.append(time.monotonic())
                 worker.kill()
                 worker.wait()

@@ -25,7 +25,7 @@ YES: dict[str, Any] = {"action": "accept", "content": {"decision": "approve"}}
 @pytest.fixture
 def apart(postgres: Postgres, tmp_path: Path) -> Iterator[Apart]:
     """A Temporal service and a PostgreSQL."""
-    with on_a_temporal_service(tmp_path, postgres.new_database()) as found:
+    with on_a_temporal_service(tmp_path, postgres.new_store()) as found:
         yield found
 
 

@@ -19,7 +19,7 @@ AGENTS: dict[str, str | bytes] = {
     **agent("middle", rules=hands_over("back"), more='delegates = ["back"]\n'),
     **agent("back", rules=replies("{{ request }}")),
 }
-SECONDS = 8
+SECONDS = 5
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -4,20 +4,22 @@
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from caxton.client.async_resources.calls import AsyncCalls, segment
 from caxton.client.sse import StreamEvent
 from caxton.client.transport_async import given
 from caxton.domain.conversations import Conversation, EndReason, WhenBusy
-from caxton.domain.events import Event
 from caxton.domain.executions import RoutingStrategy, TurnView
 from caxton.domain.ids import new_id
 from caxton.domain.messages import Content, Message
-from caxton.domain.replay import Replay
 from caxton.domain.tools import Artifact
 from caxton.views.contents import SaidInTurn
 from caxton.views.deletion import Deletion
+
+if TYPE_CHECKING:
+    from caxton.domain.events import Event
+    from caxton.domain.replay import Replay
 
 
 def _parts(files: Sequence[Artifact]) -> list[dict[str, Any]] | None:
@@ -218,8 +220,12 @@ class AsyncWorkCalls(AsyncCalls):
         body = {"at": at, "agent": agent, "version": version}
         return await self._turn(f"/v1/executions/{segment(execution_id)}/fork", body, wait, idempotency_key)
 
-    async def events(self, execution_id: str) -> list[Event]:
+    async def events(self, execution_id: str) -> list["Event"]:
         """The events of a turn, oldest first."""
+        from caxton.domain.events import (
+            Event,
+        )  # its catalogue takes a seventh of the time that a command needs to start
+
         found = await self._get(f"/v1/executions/{segment(execution_id)}/events")
         return [Event.model_validate(event) for event in found["events"]]
 
@@ -238,6 +244,8 @@ class AsyncWorkCalls(AsyncCalls):
         path, params = f"/v1/executions/{segment(execution_id)}/stream", {"conversation_id": conversation_id}
         return self._transport.stream(path, params=params, last_event_id=last_event_id)
 
-    async def replay(self, execution_id: str) -> Replay:
+    async def replay(self, execution_id: str) -> "Replay":
         """A turn's outcome rebuilt from events alone, and where it differs from the record."""
+        from caxton.domain.replay import Replay
+
         return Replay.model_validate(await self._get(f"/v1/executions/{segment(execution_id)}/replay"))

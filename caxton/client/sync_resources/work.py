@@ -4,20 +4,22 @@ Generated from `async_resources/work.py` by `python -m caxton.client.unasync`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from caxton.client.sse import StreamEvent
 from caxton.client.sync_resources.calls import Calls, segment
 from caxton.client.transport_sync import given
 from caxton.domain.conversations import Conversation, EndReason, WhenBusy
-from caxton.domain.events import Event
 from caxton.domain.executions import RoutingStrategy, TurnView
 from caxton.domain.ids import new_id
 from caxton.domain.messages import Content, Message
-from caxton.domain.replay import Replay
 from caxton.domain.tools import Artifact
 from caxton.views.contents import SaidInTurn
 from caxton.views.deletion import Deletion
+
+if TYPE_CHECKING:
+    from caxton.domain.events import Event
+    from caxton.domain.replay import Replay
 
 
 def _parts(files: Sequence[Artifact]) -> list[dict[str, Any]] | None:
@@ -216,8 +218,12 @@ class WorkCalls(Calls):
         body = {"at": at, "agent": agent, "version": version}
         return self._turn(f"/v1/executions/{segment(execution_id)}/fork", body, wait, idempotency_key)
 
-    def events(self, execution_id: str) -> list[Event]:
+    def events(self, execution_id: str) -> list["Event"]:
         """The events of a turn, oldest first."""
+        from caxton.domain.events import (
+            Event,
+        )  # its catalogue takes a seventh of the time that a command needs to start
+
         found = self._get(f"/v1/executions/{segment(execution_id)}/events")
         return [Event.model_validate(event) for event in found["events"]]
 
@@ -236,6 +242,8 @@ class WorkCalls(Calls):
         path, params = f"/v1/executions/{segment(execution_id)}/stream", {"conversation_id": conversation_id}
         return self._transport.stream(path, params=params, last_event_id=last_event_id)
 
-    def replay(self, execution_id: str) -> Replay:
+    def replay(self, execution_id: str) -> "Replay":
         """A turn's outcome rebuilt from events alone, and where it differs from the record."""
+        from caxton.domain.replay import Replay
+
         return Replay.model_validate(self._get(f"/v1/executions/{segment(execution_id)}/replay"))

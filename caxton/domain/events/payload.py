@@ -5,8 +5,8 @@ from typing import Any, ClassVar, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from caxton.domain.events.origin import Origin
 from caxton.domain.json_text import compact_encoder
+from caxton.domain.origin import Origin
 from caxton.domain.plurals import plural
 
 Category = Literal[
