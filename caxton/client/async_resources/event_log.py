@@ -32,9 +32,8 @@ class AsyncEventLogCalls(AsyncCalls):
             limit: how many, 1000 at most.
             filters: type (a list), execution, agent, actor, capability, conversation, deployment, error, since, until.
         """
-        from caxton.domain.events import (
-            Event,
-        )  # its catalogue takes a seventh of the time that a command needs to start
+        # Here, for its catalogue takes a seventh of the time that a command needs to start.
+        from caxton.domain.events import Event
 
         found = await self._get("/v1/events", cursor=cursor, order=order, limit=limit, **filters)
         return [Event.model_validate(event) for event in found["events"]], found.get("next")

@@ -222,9 +222,8 @@ class AsyncWorkCalls(AsyncCalls):
 
     async def events(self, execution_id: str) -> list["Event"]:
         """The events of a turn, oldest first."""
-        from caxton.domain.events import (
-            Event,
-        )  # its catalogue takes a seventh of the time that a command needs to start
+        # Here, for its catalogue takes a seventh of the time that a command needs to start.
+        from caxton.domain.events import Event
 
         found = await self._get(f"/v1/executions/{segment(execution_id)}/events")
         return [Event.model_validate(event) for event in found["events"]]
