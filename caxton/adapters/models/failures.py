@@ -66,7 +66,7 @@ def _classify(error: Exception, model: str) -> tuple[type[ModelError], str, list
             limit = f"within {error.timeout:g} s" if isinstance(error, failures.ModelRequestTimeout) else "in time"
             return ModelTimeout, f"model {model} did not answer {limit}", [hint]
         case failures.ModelRateLimitError():
-            return ModelRateLimited, f"the provider of {model} limits the rate of requests", []
+            return ModelRateLimited, f"the provider of {model} refused the call: too many requests", []
         case failures.ModelQuotaExceededError():
             hint = Hint(text="look at the account's credit and spending limits with the provider")
             return ModelRefusedRequest, f"the account at the provider of {model} has no credit or quota left", [hint]

@@ -51,6 +51,8 @@ def test_lists_and_objects_are_told_in_words() -> None:
         (0, "event", "0 events"),
         (2, "capability", "2 capabilities"),
         (1, "delivery", "1 delivery"),
+        (90, "day", "90 days"),
+        (2, "key", "2 keys"),
     ],
 )
 def test_a_noun_agrees_with_its_number(count: int, noun: str, said: str) -> None:
