@@ -42,6 +42,13 @@ INDEX_FROM = 5_000
 OPEN_TABLES = 512
 """Tables that stay open; the one that was not used for longest is closed."""
 
+KEPT_OF_FILES = 16 << 20
+"""Bytes that all tables together keep of what they know of their files. LanceDB's own limit is a gigabyte for each, and every
+write adds 36 KB: 6,000 memories that come one by one would leave 200 MB."""
+
+KEPT_OF_INDICES = 1 << 30
+"""Bytes that they keep of indices: 24 MB for 100,000 vectors."""
+
 ATTEMPTS = 10
 """A write that met maintenance, or a writer without our lock, is tried again."""
 
@@ -86,7 +93,13 @@ class Tables:
         self._stripes: dict[str, tuple[threading.RLock, Any]] = {}
         self._unsettled: dict[Place, _Unsettled] | None = None
         self._maintenance: subprocess.Popen[str] | None = None
+        self._caches: Any = None
         self._closing = False
+
+    @property
+    def kept(self) -> int:
+        """Bytes that LanceDB keeps of files and indices."""
+        return self._caches.size_bytes if self._caches is not None else 0
 
     def folder(self, place: Place) -> Path:
         """Where the tables of a place are."""
@@ -292,7 +305,10 @@ class Tables:
         folder = self.folder(place)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Every read looks whether another process has written, for memories that can be found at once.
-        database = lancedb.connect(folder, read_consistency_interval=timedelta(0))
+        self._caches = self._caches or lancedb.Session(
+            index_cache_size_bytes=KEPT_OF_INDICES, metadata_cache_size_bytes=KEPT_OF_FILES
+        )
+        database = lancedb.connect(folder, read_consistency_interval=timedelta(0), session=self._caches)
         if (folder / f"{name}.lance").is_dir():
             table = database.open_table(name)
         else:

@@ -1,10 +1,13 @@
 """Metrics for an OpenTelemetry collector."""
 
+import threading
+
 import pytest
 
 from caxton.observability.metrics import METRICS
 from caxton.observability.metrics_export import setup_metrics_export
 from tests.support.collector import attributes_of, running_collector
+from tests.support.waiting import until
 
 
 @pytest.mark.requirement("ADM-1")
@@ -47,12 +50,14 @@ def test_metrics_are_sent_again_and_again() -> None:
     with running_collector() as collector:
         stop = setup_metrics_export(collector.url, interval=0.02)
         try:
-            while len(collector.bodies) < 3:
-                pass
+            until(lambda: len(collector.bodies) >= 3)
         finally:
             stop()
 
 
 def test_nothing_is_sent_without_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
-    setup_metrics_export()()
+    threads = set(threading.enumerate())
+    stop = setup_metrics_export(interval=0.02)
+    assert set(threading.enumerate()) == threads, "nothing that would send"
+    stop()
