@@ -8,6 +8,7 @@ from caxton.domain.agent_modules import AgentState, Handled
 from caxton.domain.grants import NOTHING, Rights
 from caxton.domain.ids import Digest
 from caxton.domain.ports import Sandbox
+from caxton.domain.questions import Answer
 from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolVersion
 
 
@@ -42,13 +43,16 @@ class AllTools:
         workspace: str = "",
         rights: Rights = NOTHING,
         brief: bool = False,
+        answers: Sequence[Answer] | None = None,
     ) -> ToolResult:
         """Calls a function."""
         if tool.manifest.is_sandboxed:
             return await self._sandbox.call(
                 customer, tool, function, arguments, workspace=workspace, rights=rights, brief=brief
             )
-        return await self._servers.call(customer, tool, function, arguments, workspace=workspace, rights=rights)
+        return await self._servers.call(
+            customer, tool, function, arguments, workspace=workspace, rights=rights, answers=answers
+        )
 
     async def inspect(self, customer: str, module: ToolVersion) -> None:
         """Compiles the component of an agent."""

@@ -107,8 +107,21 @@ def show(approval_id: ApprovalId) -> None:
         complain(f"{style('warning:', 'bold', 'yellow')} this word mixes alphabets: {word}")
     if approval.state == "Pending":
         say()
-        remark(f"caxton approvals grant {approval.id}")
+        remark(_grant_command(approval))
         remark(f'caxton approvals reject {approval.id} --reason "…"')
+
+
+def _grant_command(approval: "Approval") -> str:
+    """The command that approves; for a question with an answer, to show how one is given."""
+    import shlex
+
+    from caxton.domain.questions import example_of
+
+    question = approval.question
+    command = f"caxton approvals grant {approval.id}"
+    if question is None or question.form is None:
+        return command
+    return f"{command} --arguments {shlex.quote(example_of(question))}"
 
 
 @app.command()
@@ -116,7 +129,10 @@ def grant(
     approval_id: ApprovalId,
     reason: Reason = "",
     arguments: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Call with these arguments, in place of those asked for.")
+        str | None,
+        typer.Option(
+            metavar="JSON", help="Call with these arguments, in place of those asked for; or the answer to a question."
+        ),
     ] = None,
     remember: Annotated[
         str | None,

@@ -16,7 +16,7 @@ from caxton.deploying.rollouts import plan_of
 from caxton.domain.agents import AgentVersion
 from caxton.domain.deployments import Bundle, wrong_in
 from caxton.domain.errors import CaxtonError, Hint, InvalidDefinitions, NotFound
-from caxton.domain.grants import Rights, ToolGrant, for_all_calls, for_any_call
+from caxton.domain.grants import Rights, ToolGrant, for_all_calls, for_any_call, lacking_of_server, not_granted
 from caxton.domain.ids import Digest, Scope, is_name
 from caxton.domain.ports import BlobStore, ModelGateway, Sandbox
 from caxton.domain.problems import Problem
@@ -113,6 +113,7 @@ async def validate_release(
     for agent in agents:
         problems += _check_rollout(agent, release)
         problems += _check_model(agent, models)
+        problems += _check_remote(agent, (grants or {}).get(agent.version.name, ()))
         problems += await _check_module(scope, agent, sandbox)
         problems += _check_channels(agent, channels)
         problems += _check_secrets(scope, agent, hook_secrets)
@@ -221,6 +222,18 @@ def _check_model(agent: AgentSource, models: ModelGateway) -> list[Problem]:
         hint = error.hints[0].text if error.hints else None
         return [agent.problem(("model",), error.message, hint)]
     return []
+
+
+def _check_remote(agent: AgentSource, grants: Sequence[ToolGrant]) -> list[Problem]:
+    """An agent elsewhere that nobody may call could answer nothing: like a server outside of the sandbox, it is granted first."""
+    remote = agent.version.remote
+    if remote is None:
+        return []
+    lacking = lacking_of_server(remote.manifest, for_any_call(grants, datetime.now(UTC)))
+    if not lacking:
+        return []
+    name = agent.version.name
+    return [agent.problem(("a2a",), not_granted(name, lacking), lacking.command(name))]
 
 
 async def _check_module(scope: Scope, agent: AgentSource, sandbox: Sandbox) -> list[Problem]:

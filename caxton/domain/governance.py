@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from caxton.domain.ids import ConversationId, ExecutionId, Name, derived_id
 from caxton.domain.matchers import Pattern, may_match, surely_like
 from caxton.domain.quantities import Seconds, one_of
+from caxton.domain.questions import Question, question_id, question_in
 
 
 class RiskLevel(StrEnum):
@@ -228,6 +229,20 @@ class Approval(BaseModel):
     decided_at: datetime | None = None
     decided_by: str | None = None
     reason: str = ""
+
+    @property
+    def question(self) -> Question | None:
+        """What the MCP server of the call's tool asks, where the approval is an answer to it, and not to the call."""
+        found = question_in(self.content) if self.call else None
+        if found is None or self.id != question_id(self.execution_id, self.step, self.call, found.number):
+            return None
+        return found
+
+    @property
+    def action_id(self) -> str:
+        """What events call the action that waits."""
+        question = self.question
+        return f"{self.step}.{self.call}" + (f".q{question.number}" if question else "")
 
 
 def approval_id(execution_id: ExecutionId, step: int, call: int) -> str:

@@ -343,6 +343,22 @@ class Missing:
         return shlex.join(words)
 
 
+def lacking_of_server(manifest: ToolManifest, rights: Rights) -> Missing:
+    """What a server outside of the sandbox needs, so that it can be used at all, and `rights` do not have."""
+    server = manifest.mcp_server
+    assert server is not None
+    return Missing(
+        network=tuple(sorted({server.origin} - rights.network)) if server.origin is not None else (),
+        environment=tuple(sorted(set(server.variables) - rights.environment)),
+        commands=tuple(sorted(Rights.requested(manifest).commands - rights.commands)),
+    )
+
+
+def not_granted(name: str, lacking: Missing) -> str:
+    """What is said of a tool, or of an agent elsewhere, that lacks what it cannot do without."""
+    return f"{name} needs what nobody has granted: {', '.join(lacking.told())}"
+
+
 def _exact(limit: str, value: float) -> str:
     """A limit as a command takes it, without rounding."""
     if limit == "wall_time":

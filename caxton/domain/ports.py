@@ -11,6 +11,7 @@ from caxton.domain.agents import AgentVersion, ModelSettings
 from caxton.domain.flow import PlaceFor
 from caxton.domain.grants import NOTHING, Rights
 from caxton.domain.ids import Digest, ExecutionId, Scope
+from caxton.domain.questions import Answer
 from caxton.domain.refusals import Refusals
 from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolVersion
 from caxton.domain.usage import Usage
@@ -257,6 +258,7 @@ class ToolSandbox(Protocol):
         workspace: str = "",
         rights: Rights = NOTHING,
         brief: bool = False,
+        answers: Sequence[Answer] | None = None,
     ) -> ToolResult:
         """Checks the arguments against the schema, and runs one function.
 
@@ -268,6 +270,8 @@ class ToolSandbox(Protocol):
             workspace: whose call it is; what is kept between calls is kept for one workspace.
             rights: what the call is granted; it gets what the manifest requests of that.
             brief: whether it is expected to end soon: such calls do not wait for those that take long.
+            answers: to questions that the server of the tool asked in this call when it was made before; where there are
+                more, the result is a question. None: nobody can be asked.
 
         Raises:
             ToolInputInvalid: the arguments do not fit the schema.

@@ -15,6 +15,7 @@ from caxton.domain.ids import Digest, Name
 from caxton.domain.lifecycle import StateMachine
 from caxton.domain.mcp_servers import McpServer
 from caxton.domain.quantities import LEAST_RATE, ByteSize, Rate, Seconds
+from caxton.domain.questions import Elicitation
 from caxton.domain.refusals import Refusals
 from caxton.domain.tool_texts import whole_text
 from caxton.domain.usage import ToolUsage
@@ -346,6 +347,8 @@ class ToolResult(BaseModel):
     refused: Refusals = Refusals()
     declined: list[str] = []
     """Kinds of questions to people that a server outside of the sandbox had, and that nobody was asked."""
+    question: Elicitation | None = None
+    """What its server wants to ask a person before it goes on: the call is made again with the answer."""
 
     def text(self) -> str:
         """What a person reads of it: texts, links and embedded texts, else the structure as JSON."""

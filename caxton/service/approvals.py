@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import shlex
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from caxton.domain.matchers import Pattern
 from caxton.domain.origin import current_origin
 from caxton.domain.permissions import Permission
 from caxton.domain.ports import ToolSandbox
+from caxton.domain.questions import Question, example_of, filled
 from caxton.domain.records import ApiKey, Records, Transaction
 from caxton.domain.tools import ToolVersion
 from caxton.governance.standing import holds, may_decide
@@ -130,6 +132,8 @@ class Approvals:
             ToolInputInvalid: the changed arguments do not fit the tool's schema.
         """
         approval = await self.show(caller, approval_id)
+        if approval.question is not None and verdict is Verdict.GRANT:
+            wanted = _answered(approval, approval.question, wanted)
         if approval.approval_mode is ApprovalMode.FOUNDER:
             caller.require(Permission.APPROVALS_DECIDE_FOUNDER)
         if approval.state is not ApprovalState.PENDING:
@@ -196,7 +200,7 @@ class Approvals:
                 "several people must agree with this call as it is",
                 "reject it with a reason, so that the agent asks again",
             )
-        if wanted.arguments is None:
+        if wanted.arguments is None or approval.question is not None:
             return
         server, _, function = approval.name.partition(".")
 
@@ -225,7 +229,7 @@ class Approvals:
             votes = [*found.votes, vote]
             told = VoteCast(
                 approval_id=approval.id,
-                action_id=f"{approval.step}.{approval.call}",
+                action_id=approval.action_id,
                 action_type=approval.action_type,
                 name=approval.name,
                 count=len(votes),
@@ -362,6 +366,27 @@ class Approvals:
                 return
 
 
+def _answered(approval: Approval, question: Question, wanted: Wanted) -> Wanted:
+    """What is wanted, with an answer to the question of a tool's server that fits its form.
+
+    Raises:
+        InvalidInput: it does not fit, or is to be remembered.
+    """
+    if wanted.remember is not None:
+        raise InvalidInput("this is the answer to a question, which is not remembered", "grant it without remembering")
+    try:
+        return replace(wanted, arguments=filled(question, wanted.arguments))
+    except ValueError as error:
+        raise InvalidInput(
+            str(error),
+            Hint(
+                text="give the answer as arguments",
+                command=f"caxton approvals grant {approval.id} --arguments {shlex.quote(example_of(question))}",
+            ),
+            details={"approval": approval.id},
+        ) from None
+
+
 def _key_of(transaction: Transaction, caller: Caller) -> ApiKey | None:
     """The caller's key; None for whoever came with a token."""
     return next((key for key in transaction.keys(caller.scope.customer) if key.id == caller.key_id), None)
@@ -377,7 +402,7 @@ def _without_ended(transaction: Transaction, caller: Caller, approval: Approval,
         transaction.remove_vote(caller.scope, approval.id, vote.approver)
         told = VoteDropped(
             approval_id=approval.id,
-            action_id=f"{approval.step}.{approval.call}",
+            action_id=approval.action_id,
             action_type=approval.action_type,
             name=approval.name,
             approver=vote.approver,

@@ -66,7 +66,7 @@ def _approval(approval: Approval, depth: int) -> list[Entry]:
         "state": ApprovalState.PENDING,
         "ok": True,
     }
-    key = f"{approval.execution_id}.approval.{approval.step}.{approval.call}"
+    key = f"{approval.execution_id}.approval.{approval.action_id}"
     entries = [Entry(key, approval.requested_at, data)]
     if approval.decided_at is not None:
         took = (approval.decided_at - approval.requested_at).total_seconds() * 1000

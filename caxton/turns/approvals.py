@@ -188,8 +188,9 @@ class DecisionStep:
             raise NotFound("there is no such approval", details={"approval_id": self.decision.approval_id})
         self.known = known
         if known.call and self.decision.changed_by is not None:
-            asked = _model_step(transaction, self.input)
-            self.asked = asked.payload["calls"][known.call - 1]["arguments"]
+            if known.question is None:
+                asked = _model_step(transaction, self.input)
+                self.asked = asked.payload["calls"][known.call - 1]["arguments"]
             vote = transaction.vote(self.input.scope, known.id, self.decision.changed_by)
             assert vote is not None, "changed arguments are kept before they are decided on"
             self.arguments = vote.arguments
@@ -215,6 +216,7 @@ class DecisionStep:
         waited = (journal.now() - self.known.requested_at).total_seconds() * 1000
         notes.add(
             _decided(self.known, decision, self.asked, self.arguments),
+            part=self.known.action_id if self.known.question else "",
             actor=decision.actor,
             latency_ms=max(0.0, waited),
         )
@@ -356,8 +358,7 @@ def _action(step: StepInput, call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _action_of(approval: Approval) -> dict[str, Any]:
-    action = f"{approval.step}.{approval.call}"
-    return {"action_id": action, "action_type": approval.action_type, "name": approval.name}
+    return {"action_id": approval.action_id, "action_type": approval.action_type, "name": approval.name}
 
 
 def _decided(approval: Approval, decision: Decision, asked: dict[str, Any], changed: dict[str, Any] | None) -> Payload:

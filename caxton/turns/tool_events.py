@@ -3,6 +3,7 @@
 from typing import Any
 
 from caxton.domain.errors import (
+    CaxtonError,
     ErrorReport,
     ToolError,
     ToolFuelExhausted,
@@ -67,3 +68,19 @@ def refusals_of(report: ErrorReport | None) -> Refusals:
     """What a failed call was refused, as its report has it."""
     refused = report.details.get("refused") if report else None
     return Refusals.model_validate(refused) if refused else Refusals()
+
+
+class RetryableFailure(CaxtonError):
+    """Carries another error's report, marked as retryable for this one call."""
+
+    code = "retryable_failure"
+    retryable = True
+
+    def __init__(self, report: ErrorReport) -> None:
+        """Wrap `report`."""
+        super().__init__(report.message, *report.hints, details=report.details)
+        self._report = report
+
+    def report(self) -> ErrorReport:
+        """The wrapped error's report."""
+        return self._report

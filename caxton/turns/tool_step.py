@@ -29,11 +29,7 @@ from caxton.domain.errors import (
 )
 from caxton.domain.events import agent_actor
 from caxton.domain.events.executions import ActionDispatched, ActionFailed
-from caxton.domain.events.tools import (
-    ToolAccessDenied,
-    ToolExecuted,
-    ToolExecutionFailed,
-)
+from caxton.domain.events.tools import ToolAccessDenied, ToolExecuted, ToolExecutionFailed
 from caxton.domain.executions import ExecutionState, StepInput, StepResult
 from caxton.domain.governance import ApprovalState, approval_id
 from caxton.domain.grants import Asked, Rights, ToolGrant
@@ -53,11 +49,13 @@ from caxton.routing.similar import similar_names
 from caxton.turns.artifacts import extract_artifacts
 from caxton.turns.breaker_calls import count_violations, tool_breaker, tool_quarantined
 from caxton.turns.flow_calls import tool_call
+from caxton.turns.questions import Questions
 from caxton.turns.rehearsing import REHEARSED, Rehearsed, rehearse
 from caxton.turns.step import StepPorts, publish_step
 from caxton.turns.time_left import deadline_of
 from caxton.turns.tool_events import (
     EXCEEDED,
+    RetryableFailure,
     declined_told,
     limit_told,
     refusals_of,
@@ -130,6 +128,7 @@ class ToolStep:
         """Whether the tool has all the time that its manifest gives it."""
         self.time_left: float | None = None
         """Seconds that the agent has for the call, where that is known."""
+        self.questions = Questions(step, step.plan)
         self.rehearsed = Rehearsed()
         """In a rehearsal: what the call is answered with."""
 
@@ -183,7 +182,9 @@ class ToolStep:
             self.failure = self._not_approved(transaction)
         if self.failure is None:
             self._check_allowed(registry)
-        return None
+        return (
+            self.questions.load(transaction) if self.tool is not None and not self.tool.manifest.is_sandboxed else None
+        )
 
     def _rehearse(self, transaction: Transaction, asked: StepRecord) -> None:
         """Finds the answer in the record of the turn that is rehearsed."""
@@ -302,6 +303,7 @@ class ToolStep:
                     workspace=scope.workspace,
                     rights=rights,
                     brief=brief,
+                    **self.questions.for_server(tool),
                 )
             span.answered(self.result)
 
@@ -358,6 +360,8 @@ class ToolStep:
     def record(self, transaction: Transaction) -> StepResult:
         """Records the call and its result; a failure is a result too, for the model to see."""
         scope = self.input.scope
+        if self.result.question is not None:
+            return self.questions.ask(transaction, self.name, self.result, self.agent)
         notes = journal.Journal(self.input, self.plan.conversation_id, self.plan)
         transaction.add_step(scope, self.recorded())
         self._note(notes)
@@ -370,7 +374,9 @@ class ToolStep:
         """Counts the call, and tells listeners that there is news."""
         if self.plan.rehearses is not None:
             return
-        if self.failure is not None:
+        if result.approval is not None:
+            METRICS.approval("requested")
+        elif self.failure is not None:
             METRICS.tool_call(self.server if self.tool else "", self.failure.code, None)
         else:
             METRICS.tool_call(self.server, "tool_error" if self.result.is_error else "ok", self.result.usage)
@@ -479,19 +485,3 @@ class ToolStep:
             notes.add(surface_told(self.server, self.function, self.failure, action["action_id"]), error_code=code)
         if code in EXCEEDED:
             notes.add(limit_told(self.server, self.function, self.failure), error_code=code)
-
-
-class RetryableFailure(CaxtonError):
-    """Carries another error's report, marked as retryable for this one call."""
-
-    code = "retryable_failure"
-    retryable = True
-
-    def __init__(self, report: ErrorReport) -> None:
-        """Wrap `report`."""
-        super().__init__(report.message, *report.hints, details=report.details)
-        self._report = report
-
-    def report(self) -> ErrorReport:
-        """The wrapped error's report."""
-        return self._report

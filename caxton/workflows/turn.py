@@ -174,6 +174,9 @@ class Turn:
                 await self.steps.run(step.model_copy(update={"refused": True}), fast=True)
                 return
         done = await self.steps.run(step, fast=call.fast, clock=self.clock)
+        while done.approval is not None:  # the tool's server asks a person: it is called again with the answer
+            await self._decision(plan, step, done.approval)
+            done = await self.steps.run(step, fast=call.fast, clock=self.clock)
         if done.cancelled:
             raise _TurnCancelledError
 
@@ -187,7 +190,10 @@ class Turn:
         result = await self.steps.run(step, fast=True)
         if result.approval is None:
             raise _EndedError(Ending(code=ExecutionCancelled.code))  # the execution has ended meanwhile
-        status = result.approval
+        return await self._decision(plan, step, result.approval)
+
+    async def _decision(self, plan: Plan, step: StepInput, status: ApprovalStatus) -> ApprovalStatus:
+        """Waits until somebody has decided on what `step` asked for, or the time for it is over."""
         if status.state is not ApprovalState.PENDING:
             return status
         decided: asyncio.Future[ApprovalStatus] = asyncio.get_running_loop().create_future()
@@ -195,7 +201,9 @@ class Turn:
         self.clock.pause()
         try:
             await workflow.wait_condition(
-                decided.done, timeout=status.remaining, timeout_summary=f"approval of {plan.agent} {number}.{call}"
+                decided.done,
+                timeout=status.remaining,
+                timeout_summary=f"approval of {plan.agent} {step.step}.{step.call}",
             )
         except TimeoutError:
             await self.decide(Decision(approval_id=status.id, verdict=Verdict.TIMEOUT))

@@ -5,6 +5,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 from tests.api.conftest import Deploy
 from tests.api.test_approvals import finished, send
 from tests.support.agents import agent, hands_over
+from tests.support.deploying import deploy_folder, write_files
 from tests.support.waiting import until
 
 REMOTE = """name = "abroad"
@@ -122,8 +124,8 @@ def remote(abroad: Abroad, more: str = "") -> dict[str, str | bytes]:
 @pytest.mark.requirement("FAC-2")
 def test_a_remote_agent_answers_like_a_local_one(api: httpx.Client, deploy: Deploy, abroad: Abroad) -> None:
     more = 'delegates = ["translate"]\n'
-    deploy({**remote(abroad), **agent("front", rules=hands_over("translate"), more=more)})
     grant(api, abroad)
+    deploy({**remote(abroad), **agent("front", rules=hands_over("translate"), more=more)})
     abroad.looks = 2
     turn = api.post("/v1/messages", json={"capability": "translate", "content": "hello"}).json()
     assert turn["state"] == "completed", turn
@@ -136,8 +138,18 @@ def test_a_remote_agent_answers_like_a_local_one(api: httpx.Client, deploy: Depl
 
 
 @pytest.mark.requirement("FAC-2")
-def test_nobody_is_called_whom_no_operator_has_granted(api: httpx.Client, deploy: Deploy, abroad: Abroad) -> None:
+def test_nobody_is_called_whom_no_operator_has_granted(
+    api: httpx.Client, deploy: Deploy, abroad: Abroad, tmp_path: Path
+) -> None:
+    told = deploy_folder(api, write_files(tmp_path / "refused", remote(abroad))).json()
+    assert told["code"] == "invalid_definitions"
+    [problem] = told["details"]["problems"]
+    assert problem["message"] == f"abroad needs what nobody has granted: {abroad.url}"
+    assert problem["hint"] == f"caxton tool grant abroad --network {abroad.url}"
+    grant(api, abroad)
     deploy(remote(abroad))
+    [known] = api.get("/v1/tool-grants").json()["grants"]
+    api.delete(f"/v1/tool-grants/{known['id']}").raise_for_status()
     refused = api.post("/v1/messages", json={"capability": "translate", "content": "hello"}).json()
     assert refused["code"] == "tool_not_granted", refused
     assert f"caxton tool grant abroad --network {abroad.url}" in json.dumps(refused["hints"])
@@ -146,8 +158,8 @@ def test_nobody_is_called_whom_no_operator_has_granted(api: httpx.Client, deploy
 
 @pytest.mark.requirement("FAC-2")
 def test_a_conversation_goes_on_in_the_remote_context(api: httpx.Client, deploy: Deploy, abroad: Abroad) -> None:
-    deploy(remote(abroad))
     grant(api, abroad)
+    deploy(remote(abroad))
     talk = api.post("/v1/conversations", json={"capability": "translate"}).json()["id"]
     abroad.state = "TASK_STATE_INPUT_REQUIRED"
     asked = api.post(f"/v1/conversations/{talk}/messages", json={"content": "one"}).json()
@@ -163,8 +175,8 @@ def test_a_conversation_goes_on_in_the_remote_context(api: httpx.Client, deploy:
 
 @pytest.mark.requirement("FAC-2")
 def test_a_failed_request_is_made_again_under_the_same_id(api: httpx.Client, deploy: Deploy, abroad: Abroad) -> None:
-    deploy(remote(abroad))
     grant(api, abroad)
+    deploy(remote(abroad))
     abroad.statuses = [503]
     turn = api.post("/v1/messages", json={"capability": "translate", "content": "hello"}).json()
     assert turn["reply"]["content"]["text"] == "abroad: hello"
@@ -173,8 +185,8 @@ def test_a_failed_request_is_made_again_under_the_same_id(api: httpx.Client, dep
 
 @pytest.mark.requirement("FAC-2")
 def test_a_cancelled_turn_cancels_the_remote_task(api: httpx.Client, deploy: Deploy, abroad: Abroad) -> None:
-    deploy(remote(abroad))
     grant(api, abroad)
+    deploy(remote(abroad))
     abroad.looks = 1_000
     execution = send(api, "translate")
     until(lambda: abroad.tasks)
@@ -186,8 +198,8 @@ def test_a_cancelled_turn_cancels_the_remote_task(api: httpx.Client, deploy: Dep
 @pytest.mark.requirement("FAC-2")
 @pytest.mark.parametrize("state", ["TASK_STATE_FAILED", "TASK_STATE_REJECTED", "TASK_STATE_AUTH_REQUIRED"])
 def test_what_a_remote_agent_cannot_do_fails(api: httpx.Client, deploy: Deploy, abroad: Abroad, state: str) -> None:
-    deploy(remote(abroad))
     grant(api, abroad)
+    deploy(remote(abroad))
     abroad.state = state
     failed = api.post("/v1/messages", json={"capability": "translate", "content": "hello"}).json()
     assert (failed["code"], failed["details"]["state"]) == ("remote_agent_failed", state), failed
@@ -198,8 +210,8 @@ def test_what_a_remote_agent_cannot_do_fails(api: httpx.Client, deploy: Deploy, 
 def test_an_answer_without_a_task_is_a_reply_and_an_odd_context_is_none(
     api: httpx.Client, deploy: Deploy, abroad: Abroad
 ) -> None:
-    deploy(remote(abroad))
     grant(api, abroad)
+    deploy(remote(abroad))
     for context in ({"not": "a text"}, "x" * 100_000, None):
         abroad.message = {"messageId": "a", "role": "ROLE_AGENT", "parts": [{"text": "at once"}], "contextId": context}
         answer = api.post("/v1/messages", json={"capability": "translate", "content": "hello"}).json()
@@ -207,8 +219,8 @@ def test_an_answer_without_a_task_is_a_reply_and_an_odd_context_is_none(
 
 
 def test_a_card_cannot_send_calls_elsewhere(api: httpx.Client, deploy: Deploy, abroad: Abroad) -> None:
-    deploy(remote(abroad))
     grant(api, abroad)
+    deploy(remote(abroad))
     real = abroad.card()
     real["supportedInterfaces"][0]["url"] = "http://169.254.169.254/rpc"
     abroad.card = lambda: real  # type: ignore[method-assign]

@@ -19,8 +19,8 @@ def test_a_remote_task_is_found_again_after_the_server_was_killed(tmp_path: Path
     process, server = start_server(tmp_path / "data")
     try:
         with server.client() as api:
-            deploy_files(api, tmp_path / "workspace", remote(abroad))
             api.post("/v1/tool-grants", json={"tool": "abroad", "network": [abroad.url]}).raise_for_status()
+            deploy_files(api, tmp_path / "workspace", remote(abroad))
             abroad.looks = 1_000
             sent = {"message": {"messageId": uuid.uuid4().hex, "role": "ROLE_USER", "parts": [{"text": "hello"}]}}
             body = {**sent, "configuration": {"returnImmediately": True}}

@@ -2,7 +2,8 @@
 
 It speaks on standard input and output, or over HTTP where a port is given. What it offers and how it behaves, the files of its
 folder say, so that a test changes it while it runs: `surface` (a word in a description), `more` (another function), `mood`
-(`mute`, `silent`, `huge`, `hostile`, `many`, `endless`). It notes in `log` what it was told.
+(`mute`, `silent`, `huge`, `hostile`, `many`, `endless`; `old` speaks revision 2025-11-25 only). It notes in `log` what it was
+told.
 """
 
 import asyncio
@@ -13,8 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import mcp_types as types
 from mcp.server.lowlevel import Server
+from mcp.shared.message import SessionMessage
 
 folder = Path(sys.argv[1])
 
@@ -63,7 +66,7 @@ def tools() -> list[types.Tool]:
         _tool("fail", "Fails."),
         _tool("wait", "Waits.", {"seconds": {"type": "number"}, "progress": {"type": "boolean"}}),
         _tool("secret", "Says what it was given."),
-        _tool("ask", "Wants to ask a person."),
+        _tool("ask", "Wants to ask a person.", {"asks": {"type": "string"}, "slow": {"type": "boolean"}}),
         _tool("big", "Says much.", {"bytes": {"type": "integer"}}),
         _tool("die", "Ends in the middle of a call.", annotations=types.ToolAnnotations(idempotent_hint=False)),
         _tool("die_once", "Likewise, once.", annotations=types.ToolAnnotations(idempotent_hint=True)),
@@ -122,18 +125,54 @@ async def call_tool(
             f"{headers.get('authorization')} {os.environ.get('TOOL_TOKEN')} {os.environ.get('TOOL_PLAIN')} {names}"
         )
     if params.name == "ask":
-        schema = {"type": "object", "properties": {"sure": {"type": "boolean"}}}
-        if context.protocol_version >= "2026":
-            asking = types.ElicitRequestFormParams(message="Are you sure?", requested_schema=schema)
-            return types.InputRequiredResult(input_requests={"sure": types.ElicitRequest(params=asking)})
-        answer = await context.session.elicit_form("Are you sure?", schema, related_request_id=context.request_id)
-        return _text(f"the answer is {answer.action}")
+        return await _ask(context, params, arguments)
     if params.name == "big":
         return _text("x" * int(arguments.get("bytes", 0)))
     if params.name == "die" or (params.name == "die_once" and not (folder / "died").exists()):
         (folder / "died").touch()
         os._exit(3)
     return _text("done")
+
+
+async def _ask(
+    context: Any, params: types.CallToolRequestParams, arguments: dict[str, Any]
+) -> types.CallToolResult | types.InputRequiredResult:
+    """Asks one after another what the arguments say, and tells what was answered."""
+    sure = {"type": "object", "properties": {"sure": {"type": "boolean"}}}
+    default = json.dumps([{"message": "Are you sure?", "requestedSchema": sure}])
+    asks, answers = json.loads(arguments.get("asks") or default), list[Any]()
+    given: Any = params.input_responses or {}
+    for number, each in enumerate(asks):
+        if arguments.get("slow"):
+            await asyncio.sleep(0.3)
+        asking: Any = (
+            types.ElicitRequestURLParams(message=each["message"], url=each["url"], elicitation_id="1")
+            if "url" in each
+            else types.ElicitRequestFormParams(message=each["message"], requested_schema=each["requestedSchema"])
+        )
+        if context.protocol_version >= "2026":
+            answered: list[Any] = json.loads(params.request_state or "[]")
+            if number < len(answered):
+                answers.append(answered[number])
+                continue
+            if f"q{number}" not in given:
+                request = types.ElicitRequest(params=asking)
+                return types.InputRequiredResult(
+                    input_requests={f"q{number}": request}, request_state=json.dumps(answers)
+                )
+            answer = given[f"q{number}"]
+        else:
+            asks_on = context.session
+            answer = (
+                await asks_on.elicit_url(each["message"], each["url"], "1", related_request_id=context.request_id)
+                if "url" in each
+                else await asks_on.elicit_form(
+                    each["message"], each["requestedSchema"], related_request_id=context.request_id
+                )
+            )
+        answers.append([answer.action, answer.content])
+    note(answered=answers)
+    return _text(json.dumps(answers))
 
 
 async def _wait(context: Any, arguments: dict[str, Any]) -> types.CallToolResult:
@@ -151,6 +190,18 @@ async def _wait(context: Any, arguments: dict[str, Any]) -> types.CallToolResult
 server = Server("caxton-test", on_list_tools=list_tools, on_call_tool=call_tool)
 
 
+async def without_discovery(reading: Any, writing: Any, onwards: Any) -> None:
+    """Passes on what a client sends, as a server that does not know `server/discover`."""
+    async for sent in reading:
+        if getattr(sent.message, "method", None) == "server/discover":
+            refused = types.ErrorData(code=types.METHOD_NOT_FOUND, message="Method not found")
+            answer = types.JSONRPCError(jsonrpc="2.0", id=sent.message.id, error=refused)
+            await writing.send(SessionMessage(answer))
+        else:
+            await onwards.send(sent)
+    await onwards.aclose()
+
+
 def main() -> None:
     """Serves until it is ended."""
     note(began=os.getpid())
@@ -166,7 +217,13 @@ def main() -> None:
         if said("mood") == "mute":
             await asyncio.sleep(3_600)
         async with stdio_server() as (reading, writing):
-            await server.run(reading, writing, server.create_initialization_options())
+            if said("mood") == "old":
+                onwards, old = anyio.create_memory_object_stream[Any](10)
+                passing = asyncio.create_task(without_discovery(reading, writing, onwards))
+                await server.run(old, writing, server.create_initialization_options())
+                await passing
+            else:
+                await server.run(reading, writing, server.create_initialization_options())
 
     asyncio.run(serve())
 

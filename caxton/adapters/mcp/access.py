@@ -8,7 +8,7 @@ from caxton.adapters.sandbox.guard import Guard
 from caxton.adapters.sandbox.limits import Subject
 from caxton.adapters.secrets import Secrets
 from caxton.domain.errors import Hint, SecretMissing, ToolError, ToolNotGranted, ToolUnavailable
-from caxton.domain.grants import Missing, Rights
+from caxton.domain.grants import Missing, Rights, lacking_of_server, not_granted
 from caxton.domain.mcp_servers import McpServer
 from caxton.domain.never_granted import names_a_secret
 from caxton.domain.refusals import Refusals
@@ -54,12 +54,8 @@ def access_of(subject: Subject, manifest: ToolManifest, rights: Rights, guard: G
     """
     server = manifest.mcp_server
     assert server is not None
-    needed, wanted = set(server.variables), Rights.requested(manifest)
-    lacking = Missing(
-        network=tuple(sorted({server.origin} - rights.network)) if server.origin is not None else (),
-        environment=tuple(sorted(needed - rights.environment)),
-        commands=tuple(sorted(wanted.commands - rights.commands)),
-    )
+    needed = set(server.variables)
+    lacking = lacking_of_server(manifest, rights)
     if lacking:
         raise _not_granted(subject, lacking)
     problem = guard.command_problem(server.line) if server.line else None
@@ -104,7 +100,7 @@ def _not_granted(subject: Subject, lacking: Missing) -> ToolError:
     for line in lacking.commands:
         refused.add("commands", line, "not_granted")
     error = ToolNotGranted(
-        f"{subject.tool} needs what nobody has granted: {', '.join(lacking.told())}",
+        not_granted(subject.tool, lacking),
         Hint(text="an operator grants it", command=lacking.command(subject.tool)),
         details={**subject.details(), "missing": lacking.told()},
     )

@@ -1,17 +1,20 @@
 """One connection to a server: opened, asked for its functions, called, and closed by one task of the connections' loop."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from caxton import __version__
 from caxton.adapters.mcp.access import Access
+from caxton.adapters.mcp.asking import MOST_ROUNDS, URL_REQUIRED, Asker, Asking
 from caxton.adapters.mcp.meter import Conceal, Meter, ServerLog
 from caxton.adapters.mcp.stdio import NotStarted, StdioServer
 from caxton.adapters.sandbox.addresses import Check
 from caxton.adapters.sandbox.results import check_functions, parse_tool_list
 from caxton.domain.json_schemas import Malformed, measure
+from caxton.domain.questions import Answer, Elicitation
 from caxton.domain.strict_json import MOST_VALUES
 from caxton.domain.tools import ToolFunction
 
@@ -24,10 +27,11 @@ MOST_PAGES: Final = 20
 LIST_SIZE: Final = 4 << 20
 """Bytes of all that a server tells of its functions."""
 
+STATELESS: Final = "2026-07-28"
+"""The first revision in which servers ask by results, and not on the connection."""
+
 LISTED_FOR: Final = 5.0
 """Seconds for which what a server told of its functions is taken for current: not all of them say that it has changed."""
-
-NOBODY_TO_ASK: Final = "nobody can be asked during a call: pass what is needed as arguments"
 
 
 class Lost(Exception):
@@ -49,10 +53,22 @@ class Excessive(Exception):
 class ErrorAnswered(Exception):
     """The server answered with an error of the protocol; the text is its own."""
 
-    def __init__(self, text: str, code: int) -> None:
-        """The error of that `code`."""
+    def __init__(self, text: str, code: int, data: object = None) -> None:
+        """The error of that `code`, with what the server said besides."""
         super().__init__(text)
         self.code = code
+        self.data = data
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a call brought."""
+
+    raw: Mapping[str, Any]
+    declined: Sequence[str] = ()
+    """Kinds of questions that nobody was asked."""
+    question: Elicitation | None = None
+    """What has to be answered before it brings anything."""
 
 
 class Connection:
@@ -76,8 +92,7 @@ class Connection:
         self.calls = 0
         """Calls in progress."""
         self.used_at = asyncio.get_running_loop().time()
-        self.asked: list[str] = []
-        """Of what kinds the server's questions to people were, all of which were declined."""
+        self._asking = Asking(self.conceal)
         self._session: Any = None
         self._listing = asyncio.Lock()
         self._listed_at: float | None = None
@@ -137,8 +152,13 @@ class Connection:
             return self.functions
 
     async def call(
-        self, function: str, arguments: Mapping[str, Any], idle: float, wall_time: float
-    ) -> tuple[dict[str, Any], list[str]]:
+        self,
+        function: str,
+        arguments: Mapping[str, Any],
+        idle: float,
+        wall_time: float,
+        answers: Sequence[Answer] | None = None,
+    ) -> Answered:
         """Calls a function.
 
         Args:
@@ -146,9 +166,10 @@ class Connection:
             arguments: a JSON object.
             idle: seconds without an answer or a sign of progress after which the call is given up.
             wall_time: seconds after which it is given up in any case.
+            answers: to what the server asks people; None: nobody can be asked.
 
         Returns:
-            The result as the server sent it, without secrets; and what kinds of questions it asked meanwhile.
+            The result as the server sent it, without secrets; or a question, whereupon the call was given up.
 
         Raises:
             Lost: the server went away.
@@ -157,12 +178,8 @@ class Connection:
             ErrorAnswered: it answered with an error.
             Malformed: it answered something else.
         """
-        import mcp_types as types
-        from pydantic import TypeAdapter
-
         loop = asyncio.get_running_loop()
-        end, before = loop.time() + wall_time, len(self.asked)
-        request = types.CallToolRequest(params=types.CallToolRequestParams(name=function, arguments=dict(arguments)))
+        end = loop.time() + wall_time
         self.calls += 1
         try:
             async with asyncio.timeout_at(min(end, loop.time() + idle)) as limit:
@@ -171,16 +188,54 @@ class Connection:
                     if not limit.expired():
                         limit.reschedule(min(end, loop.time() + idle))
 
-                raw = await self._ask(request, TypeAdapter(dict[str, Any]), progress_callback=go_on)
+                async with self._asking.call(function, answers) as made:
+                    raw = await self._call(made, arguments, go_on)
         except TimeoutError:
             raise Silent from None
         finally:
             self.calls -= 1
             self.used_at = loop.time()
         _check_values(raw)
-        return self.conceal.value(raw), self.asked[before:]
+        return Answered(self.conceal.value(raw), made.declined, made.question)
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    async def _call(self, made: Asker, arguments: Mapping[str, Any], go_on: Any) -> dict[str, Any]:
+        """The result of a call; empty where it was given up because its server asks what nobody has answered yet."""
+        import mcp_types as types
+
+        params = types.CallToolRequestParams(name=made.function, arguments=dict(arguments))
+        raw: dict[str, Any] = {}
+        for _ in range(MOST_ROUNDS):
+            found = await self._unless_asked(made, types.CallToolRequest(params=params), go_on)
+            if found is None:
+                return {}
+            raw = found
+            responses = self._asking.responses(made, raw) if raw.get("resultType") == "input_required" else None
+            if responses is None:
+                break
+            params = params.model_copy(update={"input_responses": responses, "request_state": raw.get("requestState")})
+        return raw
+
+    async def _unless_asked(self, made: Asker, request: Any, go_on: Any) -> dict[str, Any] | None:
+        """Sends a call; None where its server asked something meanwhile, and the call was given up."""
+        from pydantic import TypeAdapter
+
+        asking = asyncio.create_task(self._ask(request, TypeAdapter(dict[str, Any]), progress_callback=go_on))
+        hearing = asyncio.create_task(made.has_question.wait())
+        try:
+            await asyncio.wait([asking, hearing], return_when=asyncio.FIRST_COMPLETED)
+            return None if made.question is not None else await asking
+        except ErrorAnswered as error:
+            if error.code == URL_REQUIRED:
+                self._asking.on_error(made, error.data)
+            if made.question is None:
+                raise
+            return None
+        finally:
+            for task in (asking, hearing):
+                task.cancel()
+            await asyncio.gather(asking, hearing, return_exceptions=True)
 
     async def _list(self) -> None:
         import mcp_types as types
@@ -233,7 +288,7 @@ class Connection:
             if error.code == types.INVALID_REQUEST and error.message == "Session terminated":
                 self._closing.set()
                 raise Forgotten("it does not know the session any more") from None
-            raise ErrorAnswered(self.conceal.text(error.message)[:2_000], error.code) from None
+            raise ErrorAnswered(self.conceal.text(error.message)[:2_000], error.code, error.data) from None
         except ValidationError:
             raise Malformed("it is not what the protocol says") from None
 
@@ -254,10 +309,11 @@ class Connection:
                     transport,
                     cache=None,
                     client_info=_who_we_are(),
-                    elicitation_callback=self._decline,
+                    elicitation_callback=self._elicited,
                     message_handler=self._hear,
                 )
                 self._session = (await stack.enter_async_context(client)).session
+                self._asking.on_connection = client.protocol_version < STATELESS
                 self._opened.set_result(None)
                 await self._closing.wait()
         except BaseException as error:
@@ -294,12 +350,8 @@ class Connection:
         self._why = self._why or "its process has ended, or says nothing any more"
         self._closing.set()
 
-    async def _decline(self, context: Any, params: Any) -> Any:  # noqa: ARG002 - the SDK gives it by name
-        import mcp_types as types
-
-        if len(self.asked) < 1_000:
-            self.asked.append(str(getattr(params, "mode", None) or "form")[:20])
-        return types.ErrorData(code=types.INVALID_REQUEST, message=NOBODY_TO_ASK)
+    async def _elicited(self, context: Any, params: Any) -> Any:  # noqa: ARG002 - the SDK gives it by name
+        return self._asking.on_question(params)
 
     async def _hear(self, message: Any) -> None:
         import mcp_types as types

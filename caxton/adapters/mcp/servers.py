@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from caxton.adapters.mcp import connection as connections
 from caxton.adapters.mcp.access import Access, access_of
-from caxton.adapters.mcp.connection import Connection
+from caxton.adapters.mcp.asking import NOBODY_TO_ASK
+from caxton.adapters.mcp.connection import Answered, Connection
 from caxton.adapters.mcp.loop import LoopThread
 from caxton.adapters.mcp.pool import Full, Key, Pool
 from caxton.adapters.sandbox import limits
@@ -36,6 +37,7 @@ from caxton.domain.extras import require
 from caxton.domain.grants import NOTHING, Rights, granted_limits, missing
 from caxton.domain.json_schemas import Malformed
 from caxton.domain.quantities import format_duration
+from caxton.domain.questions import Answer
 from caxton.domain.surfaces import chosen, differences, surface_of, told
 from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolVersion
 from caxton.domain.usage import ToolUsage
@@ -52,8 +54,7 @@ _LIST: Final = "tools/list"
 class _Answer:
     """What a call brought, or why it brought nothing; with what the server logged."""
 
-    raw: Mapping[str, Any]
-    asked: Sequence[str]
+    told: Answered
     log: tuple[str, ...] = ()
 
 
@@ -126,6 +127,7 @@ class McpServers:
         *,
         workspace: str = "",
         rights: Rights = NOTHING,
+        answers: Sequence[Answer] | None = None,
     ) -> ToolResult:
         """Calls a function of a server, if it still offers what it did when it was deployed.
 
@@ -136,6 +138,7 @@ class McpServers:
             arguments: a JSON object.
             workspace: the workspace of the call.
             rights: what the call is granted.
+            answers: to what the server asks people; None: nobody can be asked.
 
         Raises:
             ToolError: a subclass for each way in which it fails. A failure that the server itself reports is none: the result
@@ -147,7 +150,7 @@ class McpServers:
         key: Key = (customer, workspace, tool.digest, access.key)
         began = time.perf_counter()
         try:
-            answer = await self._answer(key, subject, access, tool, arguments)
+            answer = await self._answer(key, subject, access, tool, arguments, answers)
             result = await self._result(customer, subject, described, answer)
         except ToolError as error:
             error.usage = error.usage or _usage(began)
@@ -158,7 +161,13 @@ class McpServers:
     # --- what is asked -----------------------------------------------------------------------------------------------
 
     async def _answer(
-        self, key: Key, subject: Subject, access: Access, tool: ToolVersion, arguments: Mapping[str, Any]
+        self,
+        key: Key,
+        subject: Subject,
+        access: Access,
+        tool: ToolVersion,
+        arguments: Mapping[str, Any],
+        answers: Sequence[Answer] | None,
     ) -> _Answer:
         wall_time = subject.limits.wall_time
         idle = min(wall_time, access.server.idle_timeout or wall_time)
@@ -166,8 +175,8 @@ class McpServers:
             made = await self._connected(key, subject, access)
             _check_surface(subject, tool, chosen(access.server, made.functions))
             try:
-                raw, asked = await self._loop.run(partial(made.call, subject.function, arguments, idle, wall_time))
-                return _Answer(raw, asked)
+                ask = partial(made.call, subject.function, arguments, idle, wall_time, answers)
+                return _Answer(await self._loop.run(ask))
             except connections.Forgotten as error:
                 if attempt == 2:
                     raise _unreachable(subject, access, str(error), made) from None
@@ -181,7 +190,7 @@ class McpServers:
                 raise _logged(limits.answer_invalid(subject, str(error)), made) from None
             except connections.ErrorAnswered as error:
                 failed = {"content": [{"type": "text", "text": str(error)}], "isError": True}
-                return _Answer(failed, [], made.log.lines)
+                return _Answer(Answered(failed), made.log.lines)
         raise AssertionError("the second attempt ends")
 
     async def _connected(self, key: Key, subject: Subject, access: Access) -> Connection:
@@ -273,28 +282,24 @@ class McpServers:
         return described
 
     async def _result(self, customer: str, subject: Subject, described: ToolFunction, answer: _Answer) -> ToolResult:
-        if answer.raw.get("resultType") == "input_required":
-            requests = cast("Mapping[str, Any]", answer.raw.get("inputRequests") or {})
-            text = f"the server wants to ask a person, and {connections.NOBODY_TO_ASK}"
-            return ToolResult(
-                content=[{"type": "text", "text": text}],
-                is_error=True,
-                declined=["form"] * min(10, max(1, len(requests))),
-            )
-        size = len(json.dumps(answer.raw, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+        raw, declined = answer.told.raw, list(answer.told.declined)
+        if answer.told.question is not None:
+            return ToolResult(question=answer.told.question)
+        if raw.get("resultType") == "input_required":
+            text = f"the server wants to ask a person, and {NOBODY_TO_ASK}"
+            return ToolResult(content=[{"type": "text", "text": text}], is_error=True, declined=declined or ["form"])
+        size = len(json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
         if size > subject.limits.message_size:
             raise limits.message_too_large(subject, "result", size)
         try:
-            content, structured, is_error = parse_call_result(answer.raw)
+            content, structured, is_error = parse_call_result(raw)
         except Malformed as error:
             raise limits.answer_invalid(subject, str(error)) from None
         if not is_error:
             assert self._checks is not None
             await validate_structured(self._checks, customer, subject.tool, described, structured)
         log = list(answer.log)
-        return ToolResult(
-            content=content, structured=structured, is_error=is_error, log=log, declined=list(answer.asked)
-        )
+        return ToolResult(content=content, structured=structured, is_error=is_error, log=log, declined=declined)
 
 
 def _check_surface(subject: Subject, tool: ToolVersion, found: Sequence[ToolFunction]) -> None:

@@ -27,6 +27,7 @@ from caxton.domain.errors import AgentUnavailable, InvalidModule, NotFound, Tool
 from caxton.domain.grants import NOTHING, Rights
 from caxton.domain.ids import Digest
 from caxton.domain.ports import BlobStore
+from caxton.domain.questions import Answer
 from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolVersion
 from caxton.observability.tracing import sandbox_span
 
@@ -186,6 +187,7 @@ class WasmtimeSandbox:
         workspace: str = "",  # noqa: ARG002 - nothing is kept between calls
         rights: Rights = NOTHING,
         brief: bool = False,
+        answers: Sequence[Answer] | None = None,  # noqa: ARG002 - modules ask nobody
     ) -> ToolResult:
         """Checks the arguments against the schema, and runs one function.
 
@@ -197,6 +199,7 @@ class WasmtimeSandbox:
             workspace: whose call it is; of no consequence, for nothing is kept between calls.
             rights: what the call is granted; it gets what the manifest requests of that.
             brief: whether it is expected to end soon: such calls do not wait for those that take long.
+            answers: of no consequence, for modules ask nobody.
 
         Raises:
             ToolInputInvalid: the arguments do not fit the schema.

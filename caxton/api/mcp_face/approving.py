@@ -9,6 +9,7 @@ from caxton.api.services import Services
 from caxton.domain.errors import InvalidInput, InvalidState
 from caxton.domain.governance import Approval, ApprovalMode, ApprovalState, Verdict
 from caxton.domain.permissions import Permission
+from caxton.domain.questions import Question
 from caxton.service.approvals import Wanted
 from caxton.service.context import Caller
 
@@ -19,6 +20,15 @@ LONGEST_REASON: Final = 2_000
 MOST_DISMISSED: Final = 10_000
 APPROVE: Final = "approve"
 REJECT: Final = "reject"
+
+_DECISION: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "decision": {"type": "string", "title": "Decision", "enum": [APPROVE, REJECT]},
+        "reason": {"type": "string", "title": "Reason", "maxLength": LONGEST_REASON},
+    },
+    "required": ["decision"],
+}
 
 _dismissed: OrderedDict[tuple[str, str], None] = OrderedDict()
 """Approvals, and to whom they were shown, that somebody has put aside without deciding."""
@@ -42,16 +52,24 @@ def question(approval: Approval, *, mode: bool = True) -> dict[str, Any]:
         approval: what has to be decided.
         mode: whether the revision knows modes.
     """
+    asked = approval.question
+    if asked is not None:
+        return _passed_on(approval, asked, mode=mode)
     what = f"wants to call {approval.name}" if approval.call else "wants to send a reply"
     where = f"\nThe tool runs outside of the sandbox: {approval.unsandboxed}" if approval.unsandboxed else ""
     shown = approval.content[:LONGEST_SHOWN]
     more = len(approval.content) - len(shown)
     rest = f"\n… ({more:,} characters more; see the approval {approval.id} before you decide)" if more else ""
     message = f"Agent {approval.agent} {what} (risk: {approval.risk_level}).{where}\n\n{shown}{rest}"
-    decision = {"type": "string", "title": "Decision", "enum": [APPROVE, REJECT]}
-    reason = {"type": "string", "title": "Reason", "maxLength": LONGEST_REASON}
-    schema = {"type": "object", "properties": {"decision": decision, "reason": reason}, "required": ["decision"]}
-    return {**({"mode": "form"} if mode else {}), "message": message, "requestedSchema": schema}
+    return {**({"mode": "form"} if mode else {}), "message": message, "requestedSchema": _DECISION}
+
+
+def _passed_on(approval: Approval, asked: Question, *, mode: bool) -> dict[str, Any]:
+    """The question of a tool's own server, as it asked it. A page to visit is shown with a decision."""
+    who = f"The server of {approval.name}, which agent {approval.agent} has called, asks:"
+    where = f"\n\nVisit {asked.url}, and approve when you have done what it asks for." if asked.url else ""
+    message = f"{who}\n\n{asked.message}{where}"
+    return {**({"mode": "form"} if mode else {}), "message": message, "requestedSchema": asked.form or _DECISION}
 
 
 async def decide(caller: Caller, services: Services, approval_id: str, answer: object) -> bool:
@@ -66,18 +84,24 @@ async def decide(caller: Caller, services: Services, approval_id: str, answer: o
         NotFound: there is no such approval.
     """
     given = _object(answer)
+    asked = (await services.approvals.show(caller, approval_id)).question
     action = given.get("action")
-    if action in ("decline", "cancel"):
+    if action == "cancel" or (action == "decline" and asked is None):
         dismiss(caller, approval_id)
         return False
     said = _object(given.get("content"))
-    reason = said.get("reason") or ""
-    if action != "accept" or said.get("decision") not in (APPROVE, REJECT) or not _is_reason(reason):
-        raise InvalidInput(f'the answer has to say "decision": "{APPROVE}" or "{REJECT}"')
+    if asked is not None and action == "decline":
+        verdict, wanted = Verdict.REJECT, Wanted()
+    elif asked is not None and asked.form is not None and action == "accept":
+        verdict, wanted = Verdict.GRANT, Wanted(arguments=dict(said))
+    else:
+        reason = said.get("reason") or ""
+        if action != "accept" or said.get("decision") not in (APPROVE, REJECT) or not _is_reason(reason):
+            raise InvalidInput(f'the answer has to say "decision": "{APPROVE}" or "{REJECT}"')
+        verdict, wanted = Verdict.GRANT if said["decision"] == APPROVE else Verdict.REJECT, Wanted(reason)
     caller.require(Permission.APPROVALS_DECIDE)
-    verdict = Verdict.GRANT if said["decision"] == APPROVE else Verdict.REJECT
     try:
-        await services.approvals.decide(caller, approval_id, verdict, Wanted(reason))
+        await services.approvals.decide(caller, approval_id, verdict, wanted)
     except InvalidState:
         if (await services.approvals.show(caller, approval_id)).state is ApprovalState.PENDING:
             raise  # else it was decided elsewhere, and the first decision stands
