@@ -342,6 +342,7 @@ def _verify_file(file: Path, expect: str | None) -> "Verification":
 
     from pydantic import ValidationError
 
+    from caxton.cli.reading import unreadable
     from caxton.domain.errors import InvalidInput
     from caxton.domain.events import Event
     from caxton.domain.events.chain import ChainCheck, read_place
@@ -352,7 +353,11 @@ def _verify_file(file: Path, expect: str | None) -> "Verification":
     invariants: InvariantChecker | None = None
     whole, first = False, 0
     fields = set(Event.model_fields)
-    with file.open(encoding="utf-8-sig", errors="replace", newline="\n") as lines:
+    try:
+        opened = file.open(encoding="utf-8-sig", errors="replace", newline="\n")
+    except OSError as error:
+        raise unreadable(str(file), error, "give a file that `caxton events export` wrote") from None
+    with opened as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue

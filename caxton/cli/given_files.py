@@ -15,6 +15,7 @@ def check_files(files: Sequence[Path], word: str = "--file") -> None:
     Raises:
         UsageError: one cannot be read, is too large, or is of no type that is taken.
     """
+    from caxton.cli.reading import unreadable
     from caxton.domain.errors import UsageError
     from caxton.domain.files import FILE_LIMIT, KINDS, SNIFFED, sniff
     from caxton.domain.quantities import format_size
@@ -24,7 +25,7 @@ def check_files(files: Sequence[Path], word: str = "--file") -> None:
             with file.open("rb") as opened:
                 head, size = opened.read(SNIFFED), file.stat().st_size
         except OSError as error:
-            raise UsageError(f"{word} {file}: {(error.strerror or 'it cannot be read').lower()}") from None
+            raise unreadable(f"{word} {file}", error, "name a file that you can read") from None
         if size == 0:
             raise UsageError(f"{word} {file}: it is empty")
         if size > FILE_LIMIT:

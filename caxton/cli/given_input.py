@@ -39,15 +39,16 @@ def read_input(given: Sequence[str], schema: Callable[[], Schema]) -> dict[str, 
 
 
 def _object(file: str) -> dict[str, Any]:
+    from caxton.cli.reading import unreadable
     from caxton.domain.errors import UsageError
 
     name = "standard input" if file == "-" else f'the file "{file}"'
     try:
         value = json.loads(read_stdin() if file == "-" else Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(name, error, _EXAMPLE) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{name} is not JSON: {error}", _EXAMPLE) from None
-    except OSError as error:
-        raise UsageError(f"{name} cannot be read: {(error.strerror or '').lower()}", _EXAMPLE) from None
     if not isinstance(value, dict):
         raise UsageError(f"{name} has no JSON object", _EXAMPLE)
     return cast("dict[str, Any]", value)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 app = new_app(help="Speak MCP over standard input and output: agents as tools of the client that starts this.")
 
+KEY_HINT = "name a file that has an API key, and nothing else, such as admin.key in the data folder of a server on this machine"
+
 KeyFile = Annotated[
     Path | None,
     typer.Option("--key-file", metavar="FILE", help="Read the API key from this file, in place of the environment."),
@@ -77,6 +79,7 @@ def install(
 
 def _connection(key_file: Path | None) -> "Connection":
     """Where to connect to and as whom."""
+    from caxton.cli.reading import unreadable
     from caxton.client.discovery import discover
     from caxton.domain.errors import UsageError
 
@@ -86,7 +89,9 @@ def _connection(key_file: Path | None) -> "Connection":
         try:
             key = key_file.expanduser().read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"the key cannot be read from {key_file}", reason=str(error)) from None
+            raise unreadable(f"--key-file {key_file}", error, KEY_HINT) from None
+        if not key:
+            raise UsageError(f"--key-file {key_file}: it is empty", KEY_HINT)
     found = discover(url=given.url, api_key=key, workspace=given.workspace, config=given.config)
     return replace(found, url_from="--url") if given.url else found
 

@@ -265,7 +265,8 @@ def bring_in(
     """Import what an export wrote. If it is interrupted, run it again: memories that exist unchanged are skipped."""
     import hashlib
 
-    from caxton.domain.errors import InvalidInput, UsageError
+    from caxton.cli.reading import unreadable
+    from caxton.domain.errors import InvalidInput
     from caxton.domain.memory_export import check_whole, pieces
     from caxton.views.memory import Imported
 
@@ -277,7 +278,7 @@ def bring_in(
                 digest.update(block)
         total = check_whole(_lines(file))
     except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror or error}", "name what an export wrote") from None
+        raise unreadable(str(file), error, "name what an export wrote") from None
     except UnicodeDecodeError:
         raise InvalidInput("this is not an export of memories: it is not text", "nothing was taken") from None
     operation = f"import_{digest.hexdigest()[:16]}"

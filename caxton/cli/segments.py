@@ -45,7 +45,7 @@ def verify_segments(segments: list[Path], rest: Path | None, expect: str | None)
         InvalidInput: a file is none, or they do not follow one another.
         UsageError: a file cannot be read.
     """
-    from caxton.domain.errors import UsageError
+    from caxton.cli.reading import unreadable
     from caxton.domain.events.chain import read_place
     from caxton.domain.events.segments import LogCheck
     from caxton.views.event_log import Verification
@@ -59,7 +59,7 @@ def verify_segments(segments: list[Path], rest: Path | None, expect: str | None)
             file = rest
             check.read_events(rest)
     except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror or error}", "name files of segments") from None
+        raise unreadable(str(file), error, "name files of segments") from None
     chain, invariants = check.chain, check.invariants
     assert chain is not None
     assert invariants is not None

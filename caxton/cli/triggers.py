@@ -92,7 +92,12 @@ def send(
     ] = None,
 ) -> None:
     """Sign a file and deliver it as the other system would, to test a trigger."""
-    content = body.read_bytes()
+    from caxton.cli.reading import unreadable
+
+    try:
+        content = body.read_bytes()
+    except OSError as error:
+        raise unreadable(str(body), error, "name a file with the body of a delivery") from None
     with connect() as caxton:
         found = chosen(caxton, name)
         headers = _signed(found, content, secret or _of_trigger(found), event, delivery)

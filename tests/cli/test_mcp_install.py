@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +99,28 @@ def test_nothing_is_written_without_consent_or_over_what_is_not_understood(
     assert file.read_text() == commented
     unknown = offline_cli("mcp", "install", "emacs")
     assert "claude, claude-code, cursor, vscode" in unknown.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [("missing", "no such file"), ("folder", "a folder"), ("empty", "empty"), ("binary", "not text")]
+)
+def test_a_key_file_that_is_none_is_told_in_words(tmp_path: Path, kind: str, why: str) -> None:
+    file = tmp_path / "key"
+    if kind == "folder":
+        file.mkdir()
+    elif kind != "missing":
+        file.write_bytes(b"" if kind == "empty" else b"\xff\xfe\x00")
+    for command in (["mcp"], ["mcp", "install", "claude"]):
+        where = command if command[-1] == "claude" else ["mcp"]
+        done = subprocess.run(
+            [sys.executable, "-m", "caxton", *where, "--key-file", str(file)],
+            capture_output=True,
+            text=True,
+            input="",
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        assert f"--key-file {file}: " in done.stderr.replace("\n", " ")
+        assert why in done.stderr
+        assert "admin.key" in done.stderr
+        assert "Errno" not in done.stderr
