@@ -187,6 +187,7 @@ PRINTED = {
         "write-verse - Writes a verse on a theme.",
         r"O Tuesday, how brightly thou dost compile! \(verse 1\)",
         r"O Friday, how brightly thou dost compile! \(verse 2\)",
+        r"O Sunday, how brightly thou dost compile! \(verse 1\)",
     ],
     "how-to/use-the-python-client": [
         "O Tuesday, how brightly thou dost compile!",

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive
 
-from caxton.api.mcp_face import approving, calling, resources, tasks, tools
+from caxton.api.mcp_face import approving, calling, completing, listening, log_messages, resources, tasks, tools
 from caxton.api.mcp_face.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -124,7 +124,8 @@ def _call(message: Mapping[str, Any], headers: Headers, session: Session | None,
     params, method = params_of(message), str(message["method"])
     if modern:
         capabilities = check_modern(message, headers)
-        return Call(identity, method, params, True, MODERN, elicits(capabilities), takes_tasks(capabilities), streams)
+        asks, has_tasks = elicits(capabilities), takes_tasks(capabilities)
+        return Call(identity, method, params, True, MODERN, asks, has_tasks, streams, headers=headers)
     version = headers.get("mcp-protocol-version")
     if method != "initialize" and version is not None and version not in LEGACY:
         REQUEST.set((identity, True))
@@ -133,7 +134,7 @@ def _call(message: Mapping[str, Any], headers: Headers, session: Session | None,
         raise _SessionLost(INVALID_REQUEST, "there is no such session; begin again with initialize")
     version = version or (session.version if session else LEGACY[0])
     asks = session.elicits if session is not None else False
-    return Call(identity, method, params, False, version, asks, False, streams, session)
+    return Call(identity, method, params, False, version, asks, False, streams, session, headers)
 
 
 class _SessionLost(RpcError):
@@ -154,6 +155,8 @@ async def _answer(caller: Caller, services: Services, call: Call) -> Response:
     if call.method == "tasks/result" and not call.modern:
         found = await tasks.find(caller, services, call.text("taskId", 100), asks=False)
         return await _told(Followed(caller, services, call, found.turn, task=found.turn.execution_id))
+    if call.method == "subscriptions/listen" and call.modern:
+        return await listening.listen(caller, services, call)
     method = (_MODERN if call.modern else _LEGACY).get(call.method)
     if method is None:
         raise RpcError(METHOD_NOT_FOUND, f"there is no method {call.method[:100]}")
@@ -172,7 +175,7 @@ async def _initialize(caller: Caller, services: Services, call: Call) -> Respons
     version = wanted if wanted in LEGACY else LEGACY[0]
     facts = {"n": new_id("s"), "v": version, "e": elicits(call.params.get("capabilities"))}
     sealed = await services.seals.seal(SESSION, caller, facts)
-    capabilities: dict[str, Any] = {"tools": {}, "resources": {}}
+    capabilities: dict[str, Any] = {"tools": {}, "resources": {}, "logging": {}, "completions": {}}
     if version == "2025-11-25":
         capabilities["tasks"] = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
     result = {
@@ -237,7 +240,7 @@ async def _gone_on(caller: Caller, services: Services, call: Call) -> Followed:
 async def _told(followed: Followed) -> Response:
     """What comes of a turn: as JSON if it is there at once, or where no stream can be told."""
     services, call, turn = followed.services, followed.call, followed.turn
-    if turn.state == "running" and call.streams and call.progress_token is None:
+    if turn.state == "running" and call.streams and not followed.is_told:
         turn = await services.turns.reply(followed.caller.scope, turn.execution_id, AT_ONCE)
         followed = replace(followed, turn=turn)
     if turn.state == "running" and call.streams:
@@ -317,7 +320,13 @@ async def _ping(caller: Caller, services: Services, call: Call) -> dict[str, Any
 
 
 async def _discover(caller: Caller, services: Services, call: Call) -> dict[str, Any]:  # noqa: ARG001 - as the others
-    capabilities: dict[str, Any] = {"tools": {}, "resources": {}, "extensions": {TASKS: {}}}
+    capabilities: dict[str, Any] = {
+        "tools": {"listChanged": True},
+        "resources": {"listChanged": True, "subscribe": True},
+        "logging": {},
+        "completions": {},
+        "extensions": {TASKS: {}},
+    }
     return {"supportedVersions": list(VERSIONS), "capabilities": capabilities, "instructions": INSTRUCTIONS}
 
 
@@ -326,10 +335,11 @@ _BOTH: Final[Mapping[str, Method]] = {
     "resources/list": resources.list_resources,
     "resources/templates/list": resources.list_templates,
     "resources/read": resources.read,
+    "completion/complete": completing.complete,
     "tasks/get": tasks.show,
     "tasks/cancel": tasks.cancel,
 }
-_LEGACY: Final = {**_BOTH, "ping": _ping, "tasks/list": tasks.list_tasks}
+_LEGACY: Final = {**_BOTH, "ping": _ping, "tasks/list": tasks.list_tasks, "logging/setLevel": log_messages.set_level}
 _MODERN: Final = {**_BOTH, "server/discover": _discover, "tasks/update": tasks.update}
 _KEPT: Final = {
     "server/discover": 3_600_000,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from caxton.api.mcp_face import approving, calling
 from caxton.api.mcp_face.errors import INTERNAL_ERROR, told
+from caxton.api.mcp_face.log_messages import level_of, log_message
 from caxton.api.mcp_face.results import error_result, not_yet, result_of, with_conversation
 from caxton.api.mcp_face.tasks import as_new_task
 from caxton.api.mcp_face.wire import RELATED_TASK, Call, answer, finished, notification
@@ -60,6 +61,16 @@ class Followed:
         return self.call.has_tasks and self.call.progress_token is None and self.task is None
 
     @property
+    def log_level(self) -> str | None:
+        """The least level of log messages that the client wants."""
+        return level_of(self.caller, self.call)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the client hears of steps."""
+        return self.call.progress_token is not None or self.log_level is not None
+
+    @property
     def silence(self) -> float:
         """Seconds after which it is looked whether to wait any longer."""
         if self.gives_task:
@@ -104,6 +115,10 @@ async def follow(followed: Followed) -> AsyncGenerator[Message | None]:
                 told = await _in_silence(followed, waited, asked)
                 yield told
             elif event.kind == "step":
+                if followed.log_level is not None:
+                    logged = log_message(event.data, followed.log_level)
+                    if logged is not None:
+                        yield logged
                 if followed.call.progress_token is not None:
                     steps += 1
                     yield _progress(followed.call, steps, event.data)
@@ -167,7 +182,12 @@ def _progress(call: Call, steps: int, step: Mapping[str, Any]) -> Message:
 
 async def _input_required(followed: Followed, approval: Approval) -> dict[str, Any]:
     """The interim result that asks the client's user."""
-    facts = {"x": followed.turn.execution_id, "d": calling.digest(followed.call), "n": followed.began}
+    facts = {
+        "x": followed.turn.execution_id,
+        "a": approval.id,
+        "d": calling.digest(followed.call),
+        "n": followed.began,
+    }
     state = await followed.services.seals.seal(STATE, followed.caller, facts, lasts=STATE_LASTS)
     request = {"method": "elicitation/create", "params": approving.question(approval)}
     return {"resultType": "input_required", "inputRequests": {approval.id: request}, "requestState": state}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from caxton.api.mcp_face.errors import INVALID_PARAMS, RpcError, told
+from caxton.api.mcp_face.mirrored import KEY, check_mirrors, mirrors_of
 from caxton.api.mcp_face.wire import OWN_CONVERSATION, Call
 from caxton.api.services import Services
 from caxton.domain.capabilities import Capability
@@ -108,6 +109,8 @@ async def wanted_of(caller: Caller, services: Services, call: Call, name: str) -
             offered = await services.agents.offered(caller, name)
         except NotFound as error:
             raise RpcError(INVALID_PARAMS, f"Unknown tool: {name[:100]}", {"hint": told(error)}) from None
+        if call.modern and offered.input_schema is not None:
+            check_mirrors(offered.input_schema, arguments, call)
     return Wanted(offered.name, *_content(offered, arguments, call))
 
 
@@ -138,7 +141,7 @@ def _tool(each: CapabilityView, call: Call) -> dict[str, Any]:
     tool: dict[str, Any] = {
         "name": each.name,
         "description": each.description or f"Asks an agent for {each.name}.",
-        "inputSchema": input_schema(each.input),
+        "inputSchema": input_schema(each.input, mirrored=call.modern),
     }
     if each.output is not None:
         tool["outputSchema"] = {**_clean(each.output), "type": "object"}
@@ -147,12 +150,17 @@ def _tool(each: CapabilityView, call: Call) -> dict[str, Any]:
     return tool
 
 
-def input_schema(own: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The schema of a tool's arguments: the capability's own one, and the conversation."""
+def input_schema(own: Mapping[str, Any] | None, *, mirrored: bool = False) -> dict[str, Any]:
+    """The schema of a tool's arguments: the capability's own one, and the conversation.
+
+    Args:
+        own: the capability's, if it has one.
+        mirrored: whether it may say which arguments headers repeat.
+    """
     if own is None:
         properties = {"request": _REQUEST_SCHEMA, CONVERSATION: _CONVERSATION_SCHEMA}
         return {"type": "object", "properties": properties, "required": ["request"], "additionalProperties": False}
-    schema: dict[str, Any] = {**_clean(own), "type": "object"}
+    schema: dict[str, Any] = {**(own if mirrored and mirrors_of(own) else _clean(own)), "type": "object"}
     if _takes_conversation(own):
         schema["properties"] = {**schema.get("properties", {}), CONVERSATION: _CONVERSATION_SCHEMA}
     return schema
@@ -164,7 +172,7 @@ def _takes_conversation(own: Mapping[str, Any] | None) -> bool:
 
 
 def _clean(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema without annotations by which clients would repeat arguments in headers: we look at none."""
+    """A schema without annotations by which clients would repeat arguments in headers."""
     return {name: _cleaned(value) for name, value in schema.items() if not _mirrors(name, value)}
 
 
@@ -177,7 +185,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def _mirrors(name: str, value: object) -> bool:
-    return name == "x-mcp-header" and isinstance(value, str)
+    return name == KEY and isinstance(value, str)
 
 
 def _finders() -> Sequence[dict[str, Any]]:

@@ -69,6 +69,24 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Headers:
+    """The headers of one request; of two of one name, both."""
+
+    raw: Sequence[tuple[str, str]] = field(default=())
+
+    def get(self, name: str) -> str | None:
+        """The header `name`.
+
+        Raises:
+            RpcError: it is there twice, and a proxy before us may have looked at the other one.
+        """
+        found = [value.strip(" \t") for known, value in self.raw if known.lower() == name]
+        if len(found) > 1:
+            raise RpcError(HEADER_MISMATCH, f"the header {name} is there more than once")
+        return found[0] if found else None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A request."""
 
@@ -84,6 +102,12 @@ class Call:
     streams: bool
     """Whether it takes a stream."""
     session: Session | None = None
+    headers: Headers = Headers()
+
+    @property
+    def is_bridged(self) -> bool:
+        """Whether it came over standard input and output: those clients send no headers of their own."""
+        return self.headers.get("x-caxton-channel") == "mcp"
 
     @property
     def meta(self) -> Mapping[str, Any]:
@@ -136,24 +160,6 @@ class Call:
         return {**cast("dict[str, Any]", found)}
 
 
-@dataclass(frozen=True, slots=True)
-class Headers:
-    """The headers of one request; of two of one name, both."""
-
-    raw: Sequence[tuple[str, str]] = field(default=())
-
-    def get(self, name: str) -> str | None:
-        """The header `name`.
-
-        Raises:
-            RpcError: it is there twice, and a proxy before us may have looked at the other one.
-        """
-        found = [value.strip(" \t") for known, value in self.raw if known.lower() == name]
-        if len(found) > 1:
-            raise RpcError(HEADER_MISMATCH, f"the header {name} is there more than once")
-        return found[0] if found else None
-
-
 def is_modern(body: Mapping[str, Any], headers: Headers) -> bool:
     """Whether a message says all about itself, as since 2026-07-28, or belongs to what `initialize` began."""
     meta, method = _meta_of(body), body.get("method")
@@ -180,7 +186,7 @@ def check_modern(body: Mapping[str, Any], headers: Headers) -> Mapping[str, Any]
     named = _NAMED.get(str(method))
     if named is not None:
         wanted, header = body["params"].get(named), headers.get("mcp-name")
-        if (header is None) != (wanted is None) or (header is not None and _decoded(header) != wanted):
+        if (header is None) != (wanted is None) or (header is not None and decoded(header) != wanted):
             raise RpcError(HEADER_MISMATCH, f'the header Mcp-Name is not "{named}" of the request')
     if version != MODERN:  # the others begin with initialize
         raise unsupported(version, VERSIONS if version not in VERSIONS else (MODERN,))
@@ -258,7 +264,8 @@ def _meta_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return cast("dict[str, Any]", meta) if isinstance(meta, dict) else None
 
 
-def _decoded(value: str) -> str | None:
+def decoded(value: str) -> str | None:
+    """A header's value as its client meant it; None where it is encoded badly."""
     found = _ENCODED.fullmatch(value)
     if found is None:
         return value
