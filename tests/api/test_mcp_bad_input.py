@@ -54,14 +54,14 @@ ODD: tuple[Any, ...] = (
 
 def mutated(state: str, chance: random.Random) -> str:
     """A seal with something changed, left out, added or moved."""
-    at = chance.randrange(len(state))
+    at = chance.randrange(max(1, len(state)))
     return chance.choice(
         [
             state[:at] + chance.choice(ALPHABET) + state[at + 1 :],
             state[:at] + state[at + 1 :],
             state[:at] + chance.choice(ALPHABET) + state[at:],
             state[at:] + state[:at],
-            state[: max(1, at)],
+            state[: max(10, at)],
             state[::-1],
             state + state,
             state.swapcase(),

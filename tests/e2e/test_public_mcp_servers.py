@@ -128,8 +128,8 @@ def test_files_of_npms_server(api: httpx.Client, commands: dict[str, list[str]],
 
 def test_the_memory_of_npms_server(api: httpx.Client, commands: dict[str, list[str]], tmp_path: Path) -> None:
     entity = "entities = [{ name = 'Ada', entityType = 'person', observations = ['likes engines'] }]"
-    assert "Ada" in text(use(api, tmp_path, "memory", commands["memory"], "create_entities", entity))
-    read = api.post("/v1/tools/memory/call", json={"function": "read_graph", "arguments": {}}).json()
+    assert "Ada" in text(use(api, tmp_path, "graph", commands["memory"], "create_entities", entity))
+    read = api.post("/v1/tools/graph/call", json={"function": "read_graph", "arguments": {}}).json()
     assert "likes engines" in json.dumps(read["content"])
 
 

@@ -123,7 +123,8 @@ def workspace(asking: ServerFolder) -> dict[str, str | bytes]:
     failing = (
         '[{ name = "failing_job", input = { type = "object" }, output = { type = "object" }, output_repairs = 0 }]'
     )
-    files.update(agent("failing_job", capabilities=failing, rules=replies("no object", delay=3)))
+    slow = hands_over("slow_compute", content="{}")  # what it says is no object
+    files.update(agent("failing_job", capabilities=failing, rules=slow, more='delegates = ["slow_compute"]\n'))
     add("pausing", replies("done", delay=0.6))
     add("test_logging_tool", replies("fine"))
     for name in ("test_tool_with_logging", "test_tool_with_progress"):

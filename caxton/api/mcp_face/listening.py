@@ -76,9 +76,10 @@ def _honoured(caller: Caller, wanted: Mapping[str, Any]) -> dict[str, Any]:
     if watched is None:
         return found
     uris = cast("list[Any]", watched) if isinstance(watched, list) else [None]
-    if len(uris) > MOST_WATCHED or not all(isinstance(each, str) and len(each) <= 500 for each in uris):
+    named = [each for each in uris if isinstance(each, str) and len(each) <= 500]
+    if len(named) < len(uris) or len(uris) > MOST_WATCHED:
         raise RpcError(INVALID_PARAMS, f'"resourceSubscriptions" is a list of {MOST_WATCHED} resources at most')
-    found["resourceSubscriptions"] = [each for each in uris if _NEEDED.get(_kind(each)) in caller.permissions]
+    found["resourceSubscriptions"] = [each for each in named if _NEEDED.get(_kind(each)) in caller.permissions]
     return found
 
 
