@@ -11,7 +11,7 @@ from temporalio import activity
 from caxton.deploying.events import DeploymentNotes
 from caxton.deploying.releases import Release, read_release
 from caxton.deploying.rollouts import Rollouts, plan_of
-from caxton.deploying.schedules import set_schedules
+from caxton.deploying.schedules import check_times, set_schedules, times_per_second
 from caxton.deploying.suggestions import suggestions
 from caxton.deploying.triggers import set_triggers
 from caxton.deploying.validation import Clock, HookSecrets, ReadBundle, read_here, validate_release
@@ -96,7 +96,7 @@ class DeploymentActivities:
 
             def read(tx: Transaction) -> tuple[Release, Mapping[str, Sequence[ToolGrant]], set[Digest], float]:
                 release = read_release(tx, scope, deployment.request)
-                elsewhere = sum(each.definition.per_second for each in tx.schedules_elsewhere(scope))
+                elsewhere = times_per_second(tx, scope, elsewhere=True)
                 own = tx.own_contents(scope, release.contents)
                 return release, read_grants(tx, scope, self.standing), own, elsewhere
 
@@ -162,6 +162,8 @@ class DeploymentActivities:
             if deployment.rollback_of is not None:
                 transaction.set_deployment(deployment.scope, deployment.rollback_of, DeploymentState.ROLLED_BACK)
             transaction.add_events(deployment.scope, notes.events)
+            if _brings_schedules(transaction, deployment.scope, changes):
+                check_times(transaction, deployment.scope, self.scheduled_per_second)
             if known is not None:
                 ended.append(known)
             return any(change.action != "unchanged" for change in changes)
@@ -288,6 +290,12 @@ def _apply(
             change.suggestions = suggestions(new, specs)
             notes.tool(old, new, change.ungranted)
     return changes
+
+
+def _brings_schedules(transaction: Transaction, scope: Scope, changes: Sequence[Change]) -> bool:
+    """Whether anything that is new or modified is asked by the clock. Whoever deploys no such agent hears of no others."""
+    new = [c.digest for c in changes if c.kind == "agent" and c.action in ("new", "modified") and c.digest is not None]
+    return any(version.spec.schedules for version in transaction.agent_versions(scope, new).values())
 
 
 def _remove(transaction: Transaction, scope: Scope, change: Change) -> None:

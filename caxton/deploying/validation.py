@@ -13,6 +13,7 @@ from caxton.definitions.reading import Reading, errors_of, sorted_problems
 from caxton.definitions.tools import ToolSource
 from caxton.deploying.releases import Release
 from caxton.deploying.rollouts import plan_of
+from caxton.deploying.schedules import too_often
 from caxton.domain.agents import AgentVersion
 from caxton.domain.deployments import Bundle, wrong_in
 from caxton.domain.errors import CaxtonError, Hint, InvalidDefinitions, NotFound
@@ -301,10 +302,4 @@ def _check_clock(agents: Sequence[AgentSource], kept: Sequence[AgentSource], clo
     times = sum(each.per_second for agent in [*agents, *kept] for each in agent.version.spec.schedules)
     if not new or times + clock.elsewhere <= clock.most:
         return []
-    return [
-        new[0].problem(
-            ("schedules",),
-            f"all schedules together are due {times + clock.elsewhere:.3g} times a second, and {clock.most:g} are allowed",
-            "let them be due less often; the server's operator sets the limit: limits.scheduled_per_second",
-        )
-    ]
+    return [new[0].problem(("schedules",), *too_often(times + clock.elsewhere, clock.most))]

@@ -1,16 +1,20 @@
 """Schedules, their runs and triggers over both stores."""
 
+import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from caxton.adapters.store.database import Database
 from caxton.adapters.store.schedules import KEPT_RUNS
-from caxton.deploying.schedules import set_schedules
+from caxton.deploying.schedules import check_times, set_schedules, times_per_second
 from caxton.deploying.triggers import set_triggers
 from caxton.domain.agents import AgentSpec, AgentVersion
+from caxton.domain.errors import InvalidDefinitions
+from caxton.domain.events.system import KeyRevoked
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, Scope
-from caxton.domain.records import Deadline
+from caxton.domain.records import Deadline, Transaction
 from caxton.domain.schedules import Schedule, ScheduleRun
 from caxton.domain.triggers import Trigger
 from caxton.recording import journal
@@ -124,3 +128,29 @@ async def test_a_trigger_keeps_its_address(database: Database) -> None:
     found = await database.read(lambda tx: tx.trigger_of_hook(made.hook_id))
     assert found is not None
     assert (found.scope, found.agent, found.name) == (HERE, "clock", "orders")
+
+
+@pytest.mark.requirement("SEC-3")
+async def test_deployments_of_several_workspaces_do_not_pass_a_limit_together(database: Database) -> None:
+    scopes = [Scope(customer="acme", workspace=f"w{number}") for number in range(8)]
+    for each in scopes:  # as what is deployed is checked and kept first
+        begun = journal.note(each, KeyRevoked(key_id="k"), each.workspace)
+        await database.write(lambda tx, each=each, begun=begun: tx.add_events(each, [begun]))
+    often = version(schedule("a", interval=1))
+
+    def activate(tx: Transaction, scope: Scope) -> None:
+        set_schedules(tx, scope, "clock", often, START)
+        time.sleep(0.02)  # the others are as far
+        check_times(tx, scope, 3.0)
+
+    found = await asyncio.gather(
+        *(database.write(lambda tx, each=each: activate(tx, each)) for each in scopes), return_exceptions=True
+    )
+    refused = [each for each in found if each is not None]
+    assert [type(each) for each in refused] == [InvalidDefinitions] * 5, refused
+    assert await database.read(lambda tx: times_per_second(tx, scopes[0])) == 3.0
+    live = await database.read(lambda tx: tx.schedules_of_customer("acme"))
+    assert await database.read(lambda tx: times_per_second(tx, live[0].scope, elsewhere=True)) == 2.0, (
+        "those of its own are left out"
+    )
+    assert await database.read(lambda tx: times_per_second(tx, THERE)) == 0.0

@@ -133,6 +133,10 @@ class EventQueries(Session):
             entries = event_blocks.entries(rows)
             insert_values(self.connection, blocks, event_blocks.COLUMNS, entries, "INSERT OR IGNORE")
 
+    def hold_log(self, customer: str) -> None:
+        """Has others who write to the customer's log wait until this transaction ends."""
+        self.connection.execute(_HEAD, {"in_customer": customer})
+
     def event_head(self, customer: str) -> EventHead:
         """The end of the customer's log."""
         query = select(heads).where(heads.c.customer == customer)
@@ -259,6 +263,12 @@ class EventQueries(Session):
     def customers_with_events(self) -> dict[str, int]:
         """The last sequence of every customer's log: for work that the server does for each customer in turn."""
         return {row.customer: row.sequence for row in self.connection.execute(select(heads))}
+
+    def events_kept(self) -> dict[str, int]:
+        """How many events of each customer are in the database."""
+        left = select(segments.c.customer, func.max(segments.c.last_sequence)).group_by(segments.c.customer)
+        detached: dict[str, int] = {row[0]: row[1] for row in self.connection.execute(left)}
+        return {customer: last - detached.get(customer, 0) for customer, last in self.customers_with_events().items()}
 
     def _position_at(self, customer: str, moment: datetime, end: int) -> int:
         """Position of the first event ahead of `end` that is of `moment` or later; `end` when there is none."""

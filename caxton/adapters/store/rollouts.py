@@ -31,6 +31,11 @@ class RolloutQueries(Session):
         query = query.order_by(rollouts.c.began_at.desc(), rollouts.c.id.desc()).limit(limit)
         return [Rollout.model_validate_json(row.document) for row in self.connection.execute(query)]
 
+    def live_rollouts(self, customer: str) -> list[Rollout]:
+        """Rollouts of the customer in all workspaces that have not ended."""
+        query = select(rollouts.c.document).where(rollouts.c.customer == customer, rollouts.c.live.is_(True))
+        return [Rollout.model_validate_json(text) for text in self.connection.execute(query).scalars()]
+
     def rollout(self, scope: Scope, rollout_id: str, *, hold: bool = False) -> Rollout | None:
         """One rollout; with `hold` nobody else changes it before the transaction ends."""
         query = select(rollouts.c.document).where(in_scope(rollouts, scope), rollouts.c.id == rollout_id)

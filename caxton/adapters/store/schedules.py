@@ -26,13 +26,9 @@ class ScheduleQueries(Session):
         query = query.order_by(schedules.c.agent, schedules.c.name)
         return [_schedule(row) for row in self.connection.execute(query)]
 
-    def schedules_elsewhere(self, scope: Scope) -> list[DeployedSchedule]:
-        """Schedules of the customer in all other workspaces."""
-        query = select(schedules).where(
-            schedules.c.customer == scope.customer,
-            schedules.c.workspace != scope.workspace,
-            schedules.c.removed.is_(False),
-        )
+    def schedules_of_customer(self, customer: str) -> list[DeployedSchedule]:
+        """Schedules of the customer in all workspaces."""
+        query = select(schedules).where(schedules.c.customer == customer, schedules.c.removed.is_(False))
         return [_schedule(row) for row in self.connection.execute(query)]
 
     def schedule(self, scope: Scope, agent: str, name: str, *, hold: bool = False) -> DeployedSchedule | None:
