@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,9 +30,6 @@ FENCE = LEASE.total_seconds() - 2.0
 POLL_INTERVAL = 1.0
 """Seconds between looks for places that others have left, and for news that got lost."""
 
-PEEKS = 5
-"""How often in that time it looks whether other workers, as far as they are on this machine, are still there."""
-
 CLOSE_TIMEOUT = 2.0
 """Seconds for the last word to the store."""
 
@@ -48,7 +45,8 @@ AGAIN, LONGEST_AGAIN = 0.1, 2.0
 Tell = Callable[[FlowCall], Awaitable[bool]]
 """Tells the workflow of a call that it is its turn. False if that workflow has ended."""
 
-HasGone = Callable[[str], bool]
+Watch = Callable[[str, Callable[[], None]], Callable[[], None] | None]
+"""Calls a function when a worker's process has ended. Gives what ends the watching; None where nothing is known of it."""
 
 Ask = Callable[[Allocation], None]
 
@@ -71,7 +69,11 @@ class Flow:
     """The FlowControl port over the store."""
 
     def __init__(
-        self, records: Records, stream: DeltaStream, worker: str | None = None, has_gone: HasGone = lambda _: False
+        self,
+        records: Records,
+        stream: DeltaStream,
+        worker: str | None = None,
+        watch: Watch = lambda _worker, _ended: None,
     ) -> None:
         """Keep places in `records`, and hear from other workers over `stream`.
 
@@ -79,14 +81,14 @@ class Flow:
             records: where the places are.
             stream: carries news between workers.
             worker: this one's name; a random one unless it is given.
-            has_gone: whether another worker is known to be dead, by its name.
+            watch: tells when another worker has died, by its name.
         """
         self.records = records
         self.stream = stream
         self.worker = worker or new_id("w")
-        self._has_gone = has_gone
-        self._others = frozenset[str]()
-        """Other workers that had places the last time that somebody looked."""
+        self._watch = watch
+        self._watched: dict[str, Callable[[], None] | None] = {}
+        """Other workers that had places the last time that somebody looked, and what ends their being watched."""
         self._tell: Tell | None = None
         self._asked: list[Ask] = []
         self._asking: asyncio.Task[None] | None = None
@@ -261,7 +263,7 @@ class Flow:
             self._renewed = _clock()
             looked = 0.0
             while True:
-                await self._rest()
+                await asyncio.sleep(POLL_INTERVAL)
                 try:
                     if _clock() - self._renewed >= RENEW_EVERY:
                         await self._renew()
@@ -276,16 +278,7 @@ class Flow:
                     self._give_all_up()
         finally:
             unsubscribe()
-
-    async def _rest(self) -> None:
-        """Waits until it is time to look; meanwhile it gives up places of workers that have died."""
-        for _ in range(PEEKS):
-            await asyncio.sleep(POLL_INTERVAL / PEEKS)
-            gone = frozenset(worker for worker in self._others if self._has_gone(worker))
-            if gone:
-                self._others -= gone
-                log.info("places of %d workers are free, for their processes are gone", len(gone))
-                self._ask(partial(Allocation.take_from, workers=gone))
+            self._watch_only(set())
 
     async def _renew(self) -> None:
         if not self._held:
@@ -299,7 +292,7 @@ class Flow:
     async def _look(self) -> None:
         """Sees what others have decided of this worker's calls, and lets calls in that nobody else does."""
         found = await self.records.read(lambda transaction: transaction.workers_of_places())
-        self._others = frozenset(worker for worker in found if worker not in (None, self.worker))
+        self._watch_only({worker for worker in found if worker not in (None, self.worker)})
         if not found:
             return
         self._ask(Allocation.sweep)
@@ -311,6 +304,21 @@ class Flow:
             held.missed = held.missed + 1 if held.fence is not None and key not in running else 0
             if held.missed > 1:  # not the first time: what was read may be older than the place
                 self._fence(held)
+
+    def _watch_only(self, workers: Collection[str]) -> None:
+        """Watches over `workers`, whose places are free as soon as one has died."""
+        for worker in [each for each in self._watched if each not in workers]:
+            leave = self._watched.pop(worker)
+            if leave is not None:
+                leave()
+        for worker in workers:
+            if worker not in self._watched:
+                self._watched[worker] = self._watch(worker, partial(self._take_from, worker))
+
+    def _take_from(self, worker: str) -> None:
+        log.info("the places of a worker are free, for its process is gone")
+        self._watched.pop(worker, None)  # should it still have any when somebody looks, it is heard of again
+        self._ask(partial(Allocation.take_from, worker=worker))
 
     def _hear(self, _event: StreamEvent) -> None:
         task = asyncio.create_task(self._listen())

@@ -9,7 +9,7 @@ free. Those beyond wait in the store alone, and cost no worker anything; their w
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -140,9 +140,9 @@ class Allocation:
             self._send_back(place)
         self.tells = True
 
-    def take_from(self, workers: Collection[str]) -> None:
-        """Gives up what belongs to workers that are known to have died."""
-        for place in [place for worker in sorted(workers) for place in self.transaction.places_of_worker(worker)]:
+    def take_from(self, worker: str) -> None:
+        """Gives up what belongs to a worker that is known to have died."""
+        for place in self.transaction.places_of_worker(worker):
             self._near.pop(place.call.key, None)
             self._send_back(place)
         self.tells = True

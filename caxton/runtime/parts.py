@@ -27,7 +27,7 @@ from caxton.runtime.data_folder import DataFolder
 from caxton.runtime.fast_path_ports import circuit_breakers, flow_rules, open_database
 from caxton.runtime.guard import base_limits, build_guard, standing_grants
 from caxton.runtime.memory import build_backend, build_embedder, memory_lacks
-from caxton.runtime.presence import has_gone, worker_name
+from caxton.runtime.presence import watch, worker_name
 from caxton.runtime.settings import Settings
 from caxton.service.disk_guard import DiskGuard
 from caxton.service.fast_path import Accept
@@ -96,7 +96,7 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
     near = InlineReads(database) if database.is_sqlite else database
     stream = LocalStream() if database.is_sqlite else PostgresStream(database.engine.url)
     return Parts(
-        flow=Flow(database, stream, worker_name(), has_gone),
+        flow=Flow(database, stream, worker_name(), watch),
         guard=guard,
         settings=settings,
         database=database,
@@ -116,7 +116,9 @@ def build_parts(settings: Settings, folder: DataFolder) -> Parts:
         stream=stream,
         directory=directory,
         breakers=circuit_breakers(settings, near, directory),
-        disk=DiskGuard(folder.path, settings.limits.free_disk, settings.limits.data_size),
+        disk=DiskGuard(
+            folder.path, settings.limits.free_disk, settings.limits.data_size, settings.limits.customer_size
+        ),
         memories=_memories(settings, folder, database),
     )
 

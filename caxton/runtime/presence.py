@@ -1,7 +1,9 @@
 """Names of workers that tell others on the same machine whether the worker's process is still there."""
 
+import asyncio
 import os
 import re
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -20,12 +22,45 @@ def worker_name() -> str:
     return new_id("w") if here is None or began is None else f"w_{here}_{os.getpid():x}_{began:x}"
 
 
+def watch(worker: str, ended: Callable[[], None]) -> Callable[[], None] | None:
+    """Calls `ended` in the running event loop as soon as the process of a worker has ended, if it has not yet.
+
+    Its connections are closed before that is told.
+
+    Returns:
+        What ends the watching; None of a worker on another machine, or where the system tells nothing.
+    """
+    process, loop = _process_of(worker), asyncio.get_running_loop()
+    if process is None:
+        return None
+    try:
+        descriptor = os.pidfd_open(process[0])
+    except ProcessLookupError:
+        return loop.call_soon(ended).cancel
+    except (AttributeError, OSError, OverflowError):
+        return None
+
+    def leave() -> None:
+        if loop.remove_reader(descriptor):
+            os.close(descriptor)
+
+    def heard() -> None:
+        leave()
+        ended()
+
+    loop.add_reader(descriptor, heard)
+    if has_gone(worker):  # its number is another process's by now
+        leave()
+        return loop.call_soon(ended).cancel
+    return leave
+
+
 def has_gone(worker: str) -> bool:
     """Whether the worker of that name is known to be dead. False of one on another machine, of which nothing is known."""
-    found = _NAME.fullmatch(worker)
-    if found is None or found[1] != _here():
+    found = _process_of(worker)
+    if found is None:
         return False
-    process, began = int(found[2], 16), int(found[3], 16)
+    process, began = found
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -33,6 +68,12 @@ def has_gone(worker: str) -> bool:
     except (PermissionError, OverflowError):
         return False
     return _began(process) not in (None, began)
+
+
+def _process_of(worker: str) -> tuple[int, int] | None:
+    """Number of a worker's process, and when that began; None of one on another machine."""
+    found = _NAME.fullmatch(worker)
+    return None if found is None or found[1] != _here() else (int(found[2], 16), int(found[3], 16))
 
 
 @cache

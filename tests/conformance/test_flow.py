@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -31,7 +31,7 @@ class Provider:
     order: list[str] = field(default_factory=list[str])
 
     @contextlib.contextmanager
-    def call(self, call: FlowCall) -> Iterator[None]:
+    def call(self, call: FlowCall) -> Generator[None]:
         self.now += 1
         self.most = max(self.most, self.now)
         self.by_customer[call.scope.customer] += 1
@@ -234,18 +234,24 @@ async def test_places_of_a_worker_whose_process_is_gone_are_free_at_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flow_module, "POLL_INTERVAL", 0.2)
-    dead, gone = Flow(database, LocalStream()), set[str]()
+    dead, watched = Flow(database, LocalStream()), dict[str, Callable[[], None]]()
+
+    def watch(worker: str, ended: Callable[[], None]) -> Callable[[], None]:
+        watched[worker] = ended
+        return lambda: None
+
     held = [dead.place(call(limit=3)) for _ in range(3)]
     for each in held:
         await each.__aenter__()
-    living = Flow(database, LocalStream(), has_gone=gone.__contains__)
+    living = Flow(database, LocalStream(), watch=watch)
     workflows = Workflows(Provider(), living)
     running = asyncio.create_task(living.run(workflows.tell, restarted=False))
     try:
         waiting = [asyncio.create_task(workflows.make(call(limit=3))) for _ in range(6)]
         await asyncio.sleep(1)
         assert workflows.provider.most == 0
-        gone.add(dead.worker)
+        assert list(watched) == [dead.worker]
+        watched[dead.worker]()
         # Well before its places would have been free by themselves.
         await asyncio.wait_for(asyncio.gather(*waiting), flow_module.LEASE.total_seconds() - 3)
         assert workflows.provider.most <= 3
