@@ -72,17 +72,18 @@ def _channel(port: int) -> dict[str, str]:
 
 
 def start_server(
-    data_dir: Path, *flags: str, env: dict[str, str] | None = None
+    data_dir: Path, *flags: str, env: dict[str, str] | None = None, program: str = sys.executable
 ) -> tuple[subprocess.Popen[bytes], RunningServer]:
     """Starts `caxton serve` on free ports and waits until it is ready.
 
     A new data folder has a database already, so that no server makes one anew: the tests of `caxton serve` itself see to that.
+    `program` runs Python with the arguments that it gets.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     if not (data_dir / "caxton.db").exists() and "CAXTON_STORE__URL" not in (env or {}):
         new_sqlite_store(data_dir / "caxton.db")
     command = [
-        sys.executable,
+        program,
         "-m",
         "caxton",
         "serve",

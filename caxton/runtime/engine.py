@@ -26,6 +26,9 @@ SEARCH_ATTRIBUTE_NAMES = ("CaxtonCustomer", "CaxtonWorkspace", "CaxtonAgent", "C
 """As in `caxton.workflows.names`, repeated so that the engine can start before Temporal's SDK is loaded (a test compares)."""
 
 DYNAMIC_CONFIG = {
+    # Timers are waited for by a clock that stands still while a machine sleeps, and knows nothing of a wall clock that is set.
+    # So what is due is looked for now and then. By itself the engine does so every five minutes.
+    "history.timerProcessorMaxPollInterval": "10s",
     "history.transferProcessorMaxPollRPS": 1000,
     "history.timerProcessorMaxPollRPS": 1000,
     "history.visibilityProcessorMaxPollRPS": 100,
