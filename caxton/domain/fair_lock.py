@@ -23,18 +23,19 @@ class FairLock:
     @asynccontextmanager
     async def turn(self, kind: Hashable) -> AsyncGenerator[None]:
         """Holds it within the block, after having waited for it."""
-        await self._take(kind)
+        await self.acquire(kind)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             yield
         finally:
             if self._rest and loop.time() - began > self._rest:
-                loop.call_later(self._rest, self._pass_on)
+                loop.call_later(self._rest, self.release)
             else:
-                self._pass_on()
+                self.release()
 
-    async def _take(self, kind: Hashable) -> None:
+    async def acquire(self, kind: Hashable) -> None:
+        """Waits for it, and holds it until :meth:`release`."""
         if not self._held:
             self._held = True
             return
@@ -44,10 +45,11 @@ class FairLock:
             await mine
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():  # it was this one's turn already
-                self._pass_on()
+                self.release()
             raise
 
-    def _pass_on(self) -> None:
+    def release(self) -> None:
+        """Gives it to the next."""
         while self._waiting:
             following = self._waiting.take()
             if not following.done():

@@ -1,8 +1,8 @@
 """The way in: requests are accepted in batches, one transaction each, and most are answered by it.
 
 While a batch is under way, what arrives waits and travels in the next one; customers take turns, and so do kinds of each one's
-requests. While there are several customers, none of them has more than a part of a batch, or more than two batches: so what a
-request waits for is short, whatever others send.
+requests. While there are several customers, batches are small, and none of them has more than two: so what a request waits for is
+short, whatever others send.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ Raises StoreUnavailable or DiskFull where nothing was accepted, or where what wa
 BATCH_REQUESTS = 100
 """Requests in one batch at most: their work is done in a few milliseconds, and the next batch waits for it."""
 
-SHARE = 25
-"""Requests of one customer in a batch at most, while there are others: nothing that they need takes long then."""
+SHARED_BATCH = 8
+"""Likewise while there are several customers: of the few milliseconds, others wait for some at each step of the way."""
 
 SHARED_FOR = 10.0
 """Seconds after its last request for which a customer counts as there."""
@@ -187,10 +187,10 @@ class FastPath:
         """What goes together. A further message of a conversation stays behind until the one before it is accepted."""
         batch: list[_Waiting] = []
         behind: list[_Waiting] = []
-        taken, size = Counter[str](), 0
-        shared = self._is_shared()
+        size, shared = 0, self._is_shared()
+        most = SHARED_BATCH if shared else BATCH_REQUESTS
         full = {customer for customer, batches in self._busy.items() if batches >= OF_ONE} if shared else set[str]()
-        while len(batch) < BATCH_REQUESTS and size < BATCH_BYTES:
+        while len(batch) < most and size < BATCH_BYTES:
             waiting = self._queue.take(full)
             if waiting is None:
                 break
@@ -204,10 +204,6 @@ class FastPath:
             self._conversations.add(conversation)
             size += waiting.size
             batch.append(waiting)
-            customer = request.scope.customer
-            taken[customer] += 1
-            if shared and taken[customer] >= SHARE:
-                full.add(customer)
         for waiting in reversed(behind):
             self._queue.put_back(waiting.request.scope.customer, _kind(waiting.request), waiting)
         return batch

@@ -9,7 +9,7 @@ import contextlib
 import contextvars
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -24,6 +24,7 @@ from caxton.adapters.store.writer import BUSY_TIMEOUT
 from caxton.adapters.store.writer_process import WriterProcess
 from caxton.domain.errors import CaxtonError, DiskFull, Hint, InvalidInput, StoreUnavailable
 from caxton.domain.extras import install_command
+from caxton.domain.fair_lock import FairLock
 from caxton.domain.log_changes import LogChanges
 from caxton.domain.records import Prepared
 
@@ -77,8 +78,8 @@ class Database:
         # SQLite admits one writer at a time: one thread queues writes here instead of letting them poll for the lock.
         self._writers = ThreadPoolExecutor(1 if self.is_sqlite else READERS, thread_name_prefix="store-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
-        # One after another, in the order in which they come, whether a thread or the process writes.
-        self._turn = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
+        # One after another, whether a thread or the process writes. Whoever commits much keeps others waiting for one commit.
+        self._turn = FairLock() if self.is_sqlite else None
 
     async def read(self, work: Callable[[SqlTransaction], T]) -> T:
         """Runs `work` in a read-only transaction: all that it reads is of one moment.
@@ -103,25 +104,24 @@ class Database:
             )
 
     @contextlib.asynccontextmanager
-    async def _in_turn(self) -> AsyncGenerator[None]:
-        """Waits until it may write, as long as a write may wait.
+    async def _in_turn(self, kind: Hashable = ()) -> AsyncGenerator[None]:
+        """Waits until it may write, as long as a write may wait; kinds of writes take turns.
 
         Raises:
             StoreUnavailable: those before it do not come to an end: another process holds the database.
         """
-        if isinstance(self._turn, asyncio.Lock) and self._turn.locked():
-            try:
-                async with asyncio.timeout(self._lock_timeout):
-                    await self._turn.acquire()
-            except TimeoutError:
-                raise StoreUnavailable("the database is locked by another process") from None
-            try:
-                yield
-            finally:
-                self._turn.release()
-        else:
-            async with self._turn:
-                yield
+        if self._turn is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._lock_timeout):
+                await self._turn.acquire(kind)
+        except TimeoutError:
+            raise StoreUnavailable("the database is locked by another process") from None
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def prepare(self, work: Callable[[SqlTransaction], T], behind: Prepared[Any] | None = None) -> Prepared[T] | None:
         """Runs `work` in the calling thread, without the database; None when it wants to read.
@@ -146,13 +146,15 @@ class Database:
             StoreUnavailable: the database does not answer.
             DiskFull: there is no room to write.
         """
-        async with self._in_turn():
-            if self._process is not None:
-                job = cast("SqlTransaction", prepared.transaction).job()
+        if self._process is not None:
+            job = cast("SqlTransaction", prepared.transaction).job()
+            customers = tuple(customer for customer, _ in job[2])
+            async with self._in_turn(customers):
                 try:
                     return await self._process.commit(job)
                 finally:  # whoever gives up waiting does not know whether it was committed
-                    self.log_changes.tell([customer for customer, _ in job[2]])
+                    self.log_changes.tell(customers)
+        async with self._in_turn():
             return await asyncio.get_running_loop().run_in_executor(self._writers, self._commit_now, prepared)
 
     @property
