@@ -45,12 +45,13 @@ class AutomaticRequests:
         self.templates = templates
         self.turns = turns
 
-    async def is_known(self, scope: Scope, execution_id: ExecutionId) -> bool:
-        """Whether the request was accepted before."""
+    async def is_known(self, scope: Scope, execution_id: ExecutionId, event_id: str | None = None) -> bool:
+        """Whether the request was accepted before; with `event_id` also if the log has that event."""
 
         def read(transaction: Transaction) -> bool:
             ids = [execution_id]
-            return bool(transaction.executions(scope, ids) or transaction.turns_in_hand(scope, ids))
+            known = transaction.executions(scope, ids) or transaction.turns_in_hand(scope, ids)
+            return bool(known) or (event_id is not None and transaction.event(scope.customer, event_id) is not None)
 
         return await self.records.read(read)
 

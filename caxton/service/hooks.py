@@ -112,12 +112,6 @@ class Hooks:
             return Acknowledgement(state="ignored")
         scope = trigger.scope
         execution_id = delivered_execution(scope, trigger.agent, trigger.name, delivery_id)
-        repeated = await self.requests.is_known(scope, execution_id)
-        if not repeated:
-            try:
-                await self.requests.send(_request(trigger, execution_id, delivery_id, kind, content))
-            except IdempotencyConflict:  # two of the same at once, and a deployment between them
-                repeated = True
         accepted = DeliveryAccepted(
             trigger=trigger.name,
             delivery_id=delivery_id,
@@ -133,6 +127,13 @@ class Hooks:
             execution_id=execution_id,
             correlation_id=execution_id,
         )
+        # The log knows it also when what it set off has been deleted.
+        repeated = await self.requests.is_known(scope, execution_id, event.event_id)
+        if not repeated:
+            try:
+                await self.requests.send(_request(trigger, execution_id, delivery_id, kind, content))
+            except IdempotencyConflict:  # two of the same at once, and a deployment between them
+                repeated = True
 
         def tell(transaction: Transaction) -> None:
             transaction.add_events_once(scope, [event])

@@ -190,6 +190,7 @@ def test_what_belongs_to_another_customer_or_workspace_is_not_there(
     memory = api.post("/v1/memory", json={"text": f"ours {workspace}"}).json()["id"]
     other = api.post("/v1/memory", json={"text": f"ours too {workspace}"}).json()["id"]
     relation = api.post("/v1/memory/relations", json={"source": memory, "type": "knows", "target": other}).json()["id"]
+    response = api.post("/openai/v1/responses", json={"model": "secret", "input": "x"}).raise_for_status()
     ids = {
         "name": "secret",
         "agent": "secret",
@@ -203,6 +204,12 @@ def test_what_belongs_to_another_customer_or_workspace_is_not_there(
         "relation_id": relation,
         "kind": "agent",
         "rollout_id": "r_nope",
+        "capability": "secret",
+        "model": "agent:secret",
+        "target": "secret",
+        "task_id": turn["execution_id"],
+        "response_id": response.json()["id"],
+        "approval_id": turn["execution_id"],
     }
     bodies: dict[str, Any] = {
         "/v1/conversations/{conversation_id}/messages": {"content": "x"},
@@ -218,6 +225,11 @@ def test_what_belongs_to_another_customer_or_workspace_is_not_there(
         "/v1/tools/{name}/call": {"function": "f", "arguments": {}},
         "/v1/tools/{name}/surface": {"surface": "0" * 64},
         "/a2a/v1/tasks/{task_id}/pushNotificationConfigs": {"url": "https://example.com/"},
+        "/a2a/v1/{target}/tasks/{task_id}/pushNotificationConfigs": {"url": "https://example.com/"},
+        "/a2a/v1/{target}/message:send": {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "x"}]}},
+        "/a2a/v1/{target}/message:stream": {
+            "message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "x"}]}
+        },
     }
     stranger = customer.with_key(customer.admin.headers["Authorization"].removeprefix("Bearer "), workspace)
     made = api.post("/v1/keys", json={"name": "neighbour", "role": "operator", "workspaces": ["next-door"]}).json()

@@ -4,13 +4,16 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -18,8 +21,9 @@ from standardwebhooks import Webhook
 
 from tests.api.conftest import Deploy
 from tests.api.test_schedules import events
-from tests.conftest import HOOK_SECRETS, RunningServer
+from tests.conftest import HOOK_SECRETS, RunningServer, start_server, stop_server
 from tests.support.agents import agent, replies
+from tests.support.deploying import deploy_files
 from tests.support.waiting import until
 
 BODY = json.dumps({"id": "evt_1", "type": "order.paid", "order": {"number": 7}}).encode()
@@ -284,3 +288,89 @@ def test_nobody_signs_with_the_empty_secret_that_a_mistake_leaves(
         answer = post(outside, path_of(api), BODY, headers)
         assert (answer.status_code, answer.json()["code"]) == (503, "trigger_unavailable")
     assert events(api, "execution_triggered") == []
+
+
+@pytest.mark.requirement("SEC-3")
+def test_slow_deliveries_of_one_customer_take_no_room_from_those_of_another(tmp_path: Path) -> None:
+    customers = ("slow", "quick")
+    secrets = {f"HOOK_{each.upper()}__X": f"the secret of {each}" for each in customers}
+    process, server = start_server(tmp_path / "data", env=secrets)
+    held: list[socket.socket] = []
+    paths: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    try:
+        with server.client("default") as boss:
+            for each in customers:
+                body = {"name": each, "role": "admin", "customer": each}
+                keys[each] = boss.post("/v1/keys", json=body).raise_for_status().json()["key"]
+        for each in customers:
+            with server.client("default", key=keys[each]) as own:
+                files = triggered("github", more='max_body = "4MB"\n')
+                definition = files["agents/clerk.toml"]
+                assert isinstance(definition, str)
+                files["agents/clerk.toml"] = definition.replace("env:HOOK_GITHUB", f"env:HOOK_{each.upper()}__X")
+                deploy_files(own, tmp_path / each, files)
+                paths[each] = path_of(own)
+        address = urlsplit(server.url)
+        for _ in range(16):
+            connection = socket.create_connection((address.hostname, address.port), timeout=20)
+            held.append(connection)
+            head = f"POST {paths['slow']} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{head}Content-Length: {4 << 20}\r\n\r\n".encode() + b" " * 70_000)
+        large = json.dumps({"order": {"number": 1}, "x": "x" * 100_000}).encode()
+
+        def sign(each: str) -> dict[str, str]:
+            digest = hmac.new(secrets[f"HOOK_{each.upper()}__X"].encode(), large, hashlib.sha256).hexdigest()
+            return {"X-Hub-Signature-256": f"sha256={digest}", "X-GitHub-Delivery": "d1", "X-GitHub-Event": "push"}
+
+        with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as outside:
+            until(lambda: post(outside, paths["slow"], large, sign("slow")).status_code == 429)
+            assert post(outside, paths["quick"], large, sign("quick")).status_code == 202
+        with server.client("default", key=keys["slow"]) as own:
+            asked = own.post("/v1/messages", json={"capability": "clerk", "content": "x" * 200_000})
+            assert asked.status_code == 429, "they count among all that the customer sends"
+        with server.client("default", key=keys["quick"]) as own:
+            asked = own.post("/v1/messages", json={"capability": "clerk", "content": "x" * 200_000})
+            assert asked.status_code == 200, asked.text
+    finally:
+        for connection in held:
+            connection.close()
+        stop_server(process)
+
+
+@pytest.mark.requirement("AGT-10", "EVT-9")
+def test_a_delivery_is_known_when_what_it_set_off_has_been_deleted(
+    api: httpx.Client, deploy: Deploy, outside: httpx.Client
+) -> None:
+    deploy(triggered("github"))
+    path = path_of(api)
+    execution = post(outside, path, BODY, github(BODY, "d1")).json()["execution_id"]
+    assert reply(api, execution)
+    conversation = api.get(f"/v1/executions/{execution}").json()["conversation_id"]
+    api.delete(f"/v1/conversations/{conversation}").raise_for_status()
+    until(lambda: api.get(f"/v1/executions/{execution}").status_code == 404)
+    again = post(outside, path, BODY, github(BODY, "d1"))
+    assert (again.status_code, again.json()) == (202, {"state": "repeated", "execution_id": execution})
+    assert api.get(f"/v1/executions/{execution}").status_code == 404
+
+
+@pytest.mark.requirement("SEC-3")
+@pytest.mark.parametrize(
+    "text", ["\\ud800", "\\u0000", "\u202e", "\ufeff", "{{ 7 * 7 }}{% raw %}", "\U0001f468\u200d\U0001f469", "a" * 999]
+)
+def test_odd_texts_of_a_delivery_are_refused_or_answered(
+    text: str, api: httpx.Client, deploy: Deploy, outside: httpx.Client
+) -> None:
+    deploy(triggered("standard"))
+    path = path_of(api)
+    body = f'{{"type": "{text}", "order": {{"number": "{text}"}}}}'.encode()
+    answer = post(outside, path, body, standard(body, "d1"))
+    assert answer.status_code in (202, 400, 422), answer.text
+    if answer.status_code != 202:
+        return
+    reply(api, answer.json()["execution_id"])
+    content = api.get(f"/v1/executions/{answer.json()['execution_id']}").json()["reply"]["content"]
+    said = content["text"] or api.get(f"/v1/blobs/{content['digest']}").text  # what no database takes is kept as a file
+    assert said.endswith(f"order {json.loads(body)['order']['number']}"), "what came is content, and never a template"
+    (told,) = events(api, "delivery_accepted")
+    assert told["payload"]["kind"] == json.loads(body)["type"][:100]

@@ -69,6 +69,17 @@ def test_pages_take_a_browsers_login(bare: httpx.Client, login: str, path: str) 
     assert bare.get(path, headers={"Authorization": login}).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/health", "/ready", "/", "/.well-known/agent-card.json"])
+def test_what_answers_without_a_key_answers_a_browser_that_has_a_login(
+    bare: httpx.Client, login: str, path: str
+) -> None:
+    """A refusal would have it forget the login, so that any page could log people out by asking for such a path."""
+    answers = [bare.get(path, headers={"Authorization": given}) for given in (login, "Basic bWU6d3Jvbmc=")]
+    assert [each.status_code for each in answers] == [bare.get(path).status_code] * 2
+    assert answers[0].status_code < 400 or path.startswith("/.well-known")
+    assert answers[0].json() == answers[1].json(), "the login opens nothing here"
+
+
 @pytest.mark.parametrize(
     "wrong", ["Basic \xe9", "Basic ====", "Basic", "Basic Og==", "Basic " + "A" * 999, "Bearer", "Bearer \xff"]
 )

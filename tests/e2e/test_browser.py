@@ -51,6 +51,45 @@ for (const path of ["/v1/messages/batch", "/v1/messages"]) {
   call("POST", path, message, {"Content-Type": "application/json"}, "cors");
   call("POST", path, message, {"Content-Type": "application/x-ndjson"}, "cors");
 }
+const asked = {jsonrpc: "2.0", id: 1, method: "tools/call", params: {name: AGENT, arguments: {message: "from the attacker"}}};
+const said = {role: "user", parts: [{text: "from the attacker"}], messageId: "m1"};
+const others = {
+  "/mcp": asked,
+  "/a2a/v1": {jsonrpc: "2.0", id: 1, method: "SendMessage", params: {message: said}},
+  "/a2a/v1/message:send": {message: said},
+  [`/v1/agui/${AGENT}`]: {threadId: "t1", runId: "r1", messages: [{id: "m", role: "user", content: "from the attacker"}]},
+  "/openai/v1/chat/completions": {model: "agent:" + AGENT, messages: [{role: "user", content: "from the attacker"}]},
+  "/openai/v1/responses": {model: "agent:" + AGENT, input: "from the attacker"},
+  "/v1/hooks/hook_0": {id: "x"},
+  "/v1/files": {},
+};
+for (const [path, body] of Object.entries(others)) {
+  const text = JSON.stringify(body);
+  form(path, "text/plain", text.slice(0, -1) + ', "x": "=1"}');
+  for (const mode of ["no-cors", "cors"]) {
+    call("POST", path, text, {"Content-Type": "text/plain"}, mode);
+    call("POST", path, new Blob([text]), {}, mode);
+    call("GET", path, undefined, {}, mode);
+  }
+  call("POST", path, text, {"Content-Type": "application/json", "MCP-Protocol-Version": "2025-06-18"}, "cors");
+  call("POST", path, text, {"Content-Type": "application/a2a+json"}, "cors");
+  navigator.sendBeacon(server + path, new Blob([text], {type: "text/plain"}));
+}
+for (const path of ["/openapi.json", "/v1/messages", "/.well-known/agent-card.json"]) {   // as a script, to read what it holds
+  done.push(new Promise(resolve => {
+    const script = document.createElement("script");
+    script.onload = () => resolve("ran"); script.onerror = () => resolve("blocked");
+    script.src = server + path; document.body.append(script);
+  }));
+}
+done.push(new Promise(resolve => {
+  const socket = new WebSocket(server.replace("http", "ws") + "/mcp");
+  socket.onopen = () => resolve("open"); socket.onerror = () => resolve("blocked");
+}));
+done.push(new Promise(resolve => {
+  const stream = new EventSource(server + "/v1/events/stream", {withCredentials: true});
+  stream.onmessage = () => resolve("heard"); stream.onerror = () => { stream.close(); resolve("blocked"); };
+}));
 call("DELETE", "/v1/keys/k_1", undefined, {}, "cors");
 for (const path of ["/v1/server", "/openapi.json", "/docs", "/v1/events", "/metrics"])
   for (const mode of ["no-cors", "cors"]) call("GET", path, undefined, {}, mode);

@@ -61,26 +61,27 @@ async def deliver(
     The address is the trigger's alone: it says whose it is, so no key is needed. The same delivery is accepted once.
     """
     found = await services.hooks.find(hook_id)
-    body = await _read(request, found, services)
-    return await services.hooks.deliver(found, request.scope["state"]["headers"], body)
+    return await services.hooks.deliver(found, request.scope["state"]["headers"], await _read(request, found, services))
 
 
 async def _read(request: Request, trigger: DeployedTrigger, services: Services) -> bytes:
-    """The body, as far as the trigger takes it.
+    """The body, as far as the trigger takes it. It counts among those that its customer has in progress, not among others'.
 
     Raises:
         PayloadTooLarge: it is larger.
+        Overloaded: too much is in progress.
         InvalidInput: the sender has gone before the end.
     """
-    limit = trigger.definition.max_body
-    body = bytearray()
+    limit, state = trigger.definition.max_body, request.scope["state"]
+    if int(request.headers.get("content-length", "0")) > limit:
+        raise await services.hooks.too_large(trigger)
+    path, body = request.url.path, bytearray()
     try:
-        if int(request.headers.get("content-length", "0")) > limit:
-            raise await services.hooks.too_large(trigger)
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise await services.hooks.too_large(trigger)
+        with state["bodies"].reading(path, state["headers"], trigger.scope.customer, request.receive) as receive:
+            async for chunk in Request(request.scope, receive).stream():
+                body += chunk
+                if len(body) > limit:
+                    raise await services.hooks.too_large(trigger)
     except ClientDisconnect:
         raise InvalidInput("the delivery was broken off") from None
     return bytes(body)
