@@ -377,7 +377,7 @@ class _Server:
             self.running.on_stop("client of the engine's UI", close)
             await self._serve("engine's UI", ui, self.ui_socket)
         self.running.background(services.health.watch())
-        self.running.background(services.storage.disk.keep_measured())
+        self.running.background(services.storage.keep_measured())
         if self.settings.audit.sinks:
             await services.audit_lag.look()
             self.running.background(services.audit_lag.run())

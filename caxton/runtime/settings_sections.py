@@ -354,6 +354,9 @@ class LimitsSettings(Section):
         ge=64 << 20,
         description='Size of the data folder above which new work is refused, such as "50GB"; the log warns from 80 %.',
     )
+    customer_size: ByteSize | None = Field(
+        default=None, ge=16 << 20, description='Data of one customer, such as "5GB".'
+    )
     requests_per_second: float | None = Field(
         default=None,
         ge=LEAST_RATE,

@@ -157,21 +157,21 @@ class Deployments:
             InvalidInput: it is not what its address says.
             DiskFull: there is no room, or it has become short.
         """
-        self.disk.check()
+        self.disk.check(caller.scope.customer)
         scope = caller.scope
         known = await self.records.read(lambda transaction: transaction.own_contents(scope, [digest]))
         if not known or await self.blobs.missing(scope.customer, [digest]):
             await request_change(self.records, caller, "content.store", digest)
-        await self.blobs.store(scope.customer, digest, self._while_there_is_room(chunks))
+        await self.blobs.store(scope.customer, digest, self._while_there_is_room(chunks, scope.customer))
         if not known:
             await self.records.write(lambda transaction: transaction.add_contents(scope, [digest]))
 
-    async def _while_there_is_room(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _while_there_is_room(self, chunks: AsyncIterator[bytes], customer: str) -> AsyncIterator[bytes]:
         unchecked = 0
         async for chunk in chunks:
             unchecked += len(chunk)
             if unchecked > CHECK_EVERY:
-                self.disk.check()
+                self.disk.check(customer)
                 unchecked = 0
             yield chunk
 
@@ -204,7 +204,7 @@ class Deployments:
             InvalidDefinitions: something is wrong; nothing was changed.
             InvalidState: another deployment of the workspace is in progress.
         """
-        self.disk.check()
+        self.disk.check(caller.scope.customer)
         _check(request)
         scope = caller.scope
         deployment_id = (

@@ -38,7 +38,7 @@ class Files:
             InvalidInput: it is empty.
             DiskFull: there is no room.
         """
-        self.disk.require()
+        self.disk.require(caller.scope.customer)
         if not content:
             raise InvalidInput("the file is empty")
         if len(content) > FILE_LIMIT:

@@ -77,7 +77,7 @@ class Forks:
             caller.require(Permission.DEPLOYMENTS_WRITE)  # before it is told which versions there are
         turns, scope = self.turns, caller.scope
         turns.fast_path.check(scope.customer)
-        turns.disk.require()
+        turns.disk.require(scope.customer)
         found = await turns.records.read(lambda transaction: _find(transaction, scope, wanted))
         if not found.is_live and Permission.DEPLOYMENTS_WRITE not in caller.permissions:
             refusal = caller.refusal(Permission.DEPLOYMENTS_WRITE)

@@ -31,6 +31,10 @@ class Storage:
     """The folder of contents, with one for each customer."""
     looks: AtOnce = field(default_factory=lambda: AtOnce(MOST_LOOKS, "looks at what takes room"))
 
+    async def keep_measured(self) -> None:
+        """Measures the data folder, forever, and what each customer has of it."""
+        await self.disk.keep_measured(lambda: self.records.read(lambda transaction: transaction.events_kept()))
+
     async def show(self, caller: Caller, *, tables: bool) -> StorageView:
         """How much space data takes: of the workspace, and, for those who may inspect it, of the whole server.
 

@@ -180,7 +180,7 @@ class Turns:
             DiskFull: there is no room for more work.
             PayloadTooLarge: the variables are too long to travel with the request.
         """
-        self.disk.require()
+        self.disk.require(caller.scope.customer)
         target = f"{ask.target.agent}\x1f{ask.target.capability}\x1f{ask.target.version_range}"
         variables = f"\x1f{_sorted_json(ask.variables)}" if ask.variables else ""
         if len(variables) > LONGEST_VARIABLES:

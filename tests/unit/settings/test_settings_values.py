@@ -45,6 +45,7 @@ PLAUSIBLE: dict[str, Any] = {
     "retention.events": "90d",
     "retention.archive": "/archive",
     "limits.data_size": "50GB",
+    "limits.customer_size": "5GB",
     "memory.embedder.model": "m",
     "memory.embedder.dimensions": 3,
     "memory.embedder.base_url": "http://h",
