@@ -136,7 +136,7 @@ class Gate:
                     await error_answer(scope["path"], _stopping(), request_id)(scope, receive, answer)
                 span.answered(status or 500, _route(scope))
         finally:
-            if isinstance(lasting := state.get("answer"), LastingAnswer):
+            if isinstance(lasting := state.pop("answer", None), LastingAnswer):  # which holds what holds it
                 lasting.close()
             self._count_refusal(scope, status or 500)
             METRICS.http_request(scope["method"], _route(scope), status or 500, time.perf_counter() - started)
@@ -161,14 +161,14 @@ class Gate:
                 state["bodies"] = self.bodies  # which counts the delivery when the route knows whose it is
                 await self.app(scope, receive, send)
                 return
-            browser = is_browser_page(method, path)
+            browser, address = is_browser_page(method, path), _address(scope)
             caller = state["caller"] = await self._authenticate(
-                headers, _address(scope), browser=browser, channel="mcp" if is_mcp(path) else "api"
+                headers, address, browser=browser, channel="mcp" if is_mcp(path) else "api"
             )
             await self.turnstile.enter(caller.scope.customer)
-            state["recheck"] = recheck_of(caller, lambda: self._authenticate(headers, _address(scope), browser=browser))
+            state["recheck"] = recheck_of(caller, lambda: self._authenticate(headers, address, browser=browser))
             send = state["answer"] = LastingAnswer(send, state["recheck"], _refusing(scope, receive, send), self._watch)
-            ORIGIN.set((_address(scope), caller.channel, caller.key_id, state["request_id"]))
+            ORIGIN.set((address, caller.channel, caller.key_id, state["request_id"]))
             bucket = self.rates.take(caller)
             if bucket is not None:
                 send = _telling(bucket, send)

@@ -2,8 +2,11 @@
 
 import gc
 
-YOUNG_OBJECTS = 50_000
-"""New objects between two looks of the garbage collector at the young ones."""
+YOUNG_OBJECTS = 10_000
+"""New objects between two looks of the garbage collector at the young ones: some milliseconds, in which nothing else runs."""
+
+YOUNG_LOOKS = 10
+"""Looks at the young ones between two at those that were there then as well, such as what belongs to requests in progress."""
 
 
 def rest_the_collector() -> None:
@@ -22,5 +25,5 @@ def spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 100)
+    gc.set_threshold(YOUNG_OBJECTS, YOUNG_LOOKS, 200)
     gc.enable()

@@ -78,7 +78,7 @@ async def run(apart: Apart, *, seconds: float, kill_every: float, shortest: floa
     """Gives two workers work for so long, of calls that take from `shortest` to `longest`, and kills one now and then."""
     await apart.engine.wait_until_ready()
     dice = random.Random(10)
-    delays = [dice.uniform(shortest, longest) for _ in range(int(2.2 * seconds * LIMIT / (shortest + longest)))]
+    delays = [dice.uniform(shortest, longest) for _ in range(int(2.4 * seconds * LIMIT / (shortest + longest)) + LIMIT)]
     with running(Answer(text="done"), remembers=False) as provider:
         answers = [{"text": "done", "delay": delay} for delay in delays]
         httpx.put(f"{provider}/answers/m", json=answers, trust_env=False).raise_for_status()
@@ -99,7 +99,7 @@ async def run(apart: Apart, *, seconds: float, kill_every: float, shortest: floa
 
             with ThreadPoolExecutor(8) as pool:
                 sent = list(pool.map(send, range(len(delays))))
-            until(lambda: httpx.get(f"{provider}/stats", trust_env=False).json()["now"] >= FEW, 60)
+            until(lambda: httpx.get(f"{provider}/stats", trust_env=False).json()["now"] >= FEW, 180)
             kills, stop = list[float](), Event()
             seen = list[tuple[float, int]]()
             watching = Thread(target=_watch, args=(provider, seen, stop), daemon=True)
@@ -157,7 +157,7 @@ def main() -> None:
         running_postgres() as postgres,
         on_a_temporal_service(Path(folder), postgres.new_database()) as apart,
     ):
-        found = asyncio.run(run(apart, seconds=given.seconds, kill_every=given.every, shortest=2, longest=6))
+        found = asyncio.run(run(apart, seconds=given.seconds, kill_every=given.every, shortest=5, longest=15))
     for name, value in found.told().items():
         print(f"{name}: {value:g}")
 
