@@ -37,7 +37,7 @@ EVERY = 0.02
 @pytest.fixture
 def apart(postgres: Postgres, tmp_path: Path) -> Iterator[Apart]:
     """A Temporal service and a PostgreSQL."""
-    with on_a_temporal_service(tmp_path, postgres.new_database()) as found:
+    with on_a_temporal_service(tmp_path, postgres.new_store()) as found:
         yield found
 
 
@@ -45,7 +45,7 @@ def apart(postgres: Postgres, tmp_path: Path) -> Iterator[Apart]:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_a_limit_of_twenty_holds_over_two_workers_under_kills(apart: Apart, record_property: Any) -> None:
-    found = await run(apart, seconds=16, kill_every=6, shortest=0.5, longest=1.5)
+    found = await run(apart, seconds=12, kill_every=4, shortest=0.5, longest=1.5)
     # On a machine of its own 19 to 20 are in flight; told, and not required of one that others use as well.
     for name, value in found.told().items():
         record_property(name, value)
@@ -155,7 +155,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         running_postgres() as postgres,
-        on_a_temporal_service(Path(folder), postgres.new_database()) as apart,
+        on_a_temporal_service(Path(folder), postgres.new_store()) as apart,
     ):
         found = asyncio.run(run(apart, seconds=given.seconds, kill_every=given.every, shortest=5, longest=15))
     for name, value in found.told().items():
