@@ -29,13 +29,20 @@ class Store:
             await self.open.wait()
         return [Accepted(state="running") for _ in requests]
 
+    async def has(self, batches: int) -> None:
+        """Waits until so many are under way, and then whether there come more."""
+        async with asyncio.timeout(20):
+            while len(self.batches) < batches:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+
 
 @pytest.mark.requirement("RTE-8", "PRF-4")
 async def test_a_customer_that_asks_for_little_does_not_wait_for_the_batches_of_others() -> None:
     store = Store()
     path = FastPath(store.accept, most_waiting=10_000)
     flood = [asyncio.create_task(path.submit(turn_request("echo", f"{n}", scope=FLOOD))) for n in range(1_000)]
-    await asyncio.sleep(0.3)
+    await store.has(4)
     assert len(store.batches) == 4  # and the others wait
     for number in range(3):
         await asyncio.wait_for(path.submit(turn_request("echo", f"{number}", scope=OTHER)), 1)
@@ -51,7 +58,7 @@ async def test_while_there_are_several_customers_none_has_more_than_a_part_of_th
     await path.submit(turn_request("echo", "first", scope=OTHER))
     store.batches.clear()
     flood = [asyncio.create_task(path.submit(turn_request(f"kind-{n}", f"{n}", scope=FLOOD))) for n in range(1_000)]
-    await asyncio.sleep(0.3)
+    await store.has(2)
     assert store.batches == [["flood"] * SHARED_BATCH] * 2
     # Many at once of one kind: they take turns with the flood, however many kinds that has.
     asked = [asyncio.create_task(path.submit(turn_request("echo", f"{n}", scope=OTHER))) for n in range(20)]
@@ -70,7 +77,7 @@ async def test_a_message_of_a_conversation_does_not_wait_for_the_batches_of_othe
     store = Store()
     path = FastPath(store.accept, most_waiting=10_000)
     flood = [asyncio.create_task(path.submit(turn_request("echo", f"{n}", scope=FLOOD))) for n in range(500)]
-    await asyncio.sleep(0.3)
+    await store.has(4)
     before = len(store.batches)
     message = turn_request("echo", "hello", scope=OTHER, conversation="c_1")
     await asyncio.wait_for(path.submit(message), 10)
