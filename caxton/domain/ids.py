@@ -35,6 +35,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _NAME = re.compile(NAME_PATTERN)
+_OWN = re.compile(f"[a-z]+_[{ALPHABET}]{{22}}")
 _DIGEST = re.compile(DIGEST_PATTERN)
 
 
@@ -65,6 +66,11 @@ def is_name(text: str) -> bool:
 def is_digest(text: str) -> bool:
     """Whether `text` has the form of a content address."""
     return _DIGEST.fullmatch(text) is not None
+
+
+def is_own(identity: str) -> bool:
+    """Whether `identity` has the form of an id that is made here."""
+    return _OWN.fullmatch(identity) is not None
 
 
 def _base32(number: int) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
+from caxton.domain.caller_context import CALLS, CONTINUED
+from caxton.domain.caller_context import KEY as CONTEXT
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId
 from caxton.domain.tools import Artifact
 
@@ -90,12 +92,21 @@ class EarlierMessage:
     digest: Digest | None
     artifacts: Sequence[Artifact]
     metadata: Mapping[str, Any]
-    """Of a message of Caxton's own only: why it was sent."""
+    """Of a message of Caxton's own: why it was sent. Of one that is part of a turn which a later one went on with: how."""
 
     @property
     def is_of_caxton(self) -> bool:
         """Whether Caxton wrote it in an agent's place: an error, or that a person did not approve the reply."""
         return self.type == MessageType.ERROR or APPROVAL in self.metadata
+
+    @property
+    def is_part_way(self) -> bool:
+        """Whether it belongs to a turn that another one went on with, behind calls of its caller's functions.
+
+        That one has all of it: its request is the earlier one again, and the reply before it is nothing but calls.
+        """
+        is_call = CALLS in self.metadata and not self.text and self.digest is None
+        return is_call or CONTINUED in self.metadata.get(CONTEXT, {})
 
     @property
     def error_code(self) -> str | None:

@@ -21,11 +21,11 @@ from caxton.domain.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class FunctionSpec:
-    """A function that a model may call: a tool's, or the hand-over to a capability."""
+    """A function that a model may call: a tool's, the hand-over to a capability, or one of the caller."""
 
     name: str
-    """"server.function" for a tool, the capability's name for a hand-over."""
-    kind: Literal["tool", "capability"]
+    """"server.function" for a tool, the capability's name for a hand-over, the caller's own name for its function."""
+    kind: Literal["tool", "capability", "caller"]
     description: str
     schema: Mapping[str, Any]
     typed: bool = False
@@ -39,7 +39,7 @@ class FunctionCall:
     id: str
     """The provider's id of the call; results go back under it."""
     name: str
-    kind: Literal["tool", "capability", "unknown"]
+    kind: Literal["tool", "capability", "caller", "unknown"]
     """"unknown" when the model made the name up."""
     arguments: Mapping[str, Any]
     mistake: str = ""
@@ -128,6 +128,10 @@ class ModelRequest:
     """What the answer has to be; None where any text will do."""
     stop: Sequence[str] = ()
     """Texts before which the model stops."""
+    choice: Literal["auto", "required"] | Sequence[str] = "auto"
+    """Whether a function has to be called, or one of those of the caller that are named."""
+    parallel: bool = True
+    """Whether several functions may be called at a time."""
     files: Sequence[Mapping[str, Any]] = ()
     """Name, media type and size of the files that go with the request."""
     place: PlaceFor | None = None

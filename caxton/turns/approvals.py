@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from caxton.domain.agents import AgentVersion
+from caxton.domain.caller_context import CALLS
 from caxton.domain.deceptive import revealed_json
 from caxton.domain.errors import NotFound
 from caxton.domain.events import SYSTEM, Payload
@@ -99,6 +100,9 @@ class ApprovalStep:
         """Fetches what the person has to judge."""
         if self.draft is not None:
             self.content = await unpack(self.ports.blobs, self.input.scope, self.draft.content)
+            if CALLS in self.draft.metadata:  # the caller gets them, as it gets a text
+                calls = json.dumps(self.draft.metadata[CALLS], ensure_ascii=False, indent=2)
+                self.content = "\n\n".join(filter(None, (self.content, revealed_json(calls))))
         else:
             # An approver may read it anywhere: what deceives the eye is escaped, and means the same.
             self.content = revealed_json(json.dumps(self.call["arguments"], ensure_ascii=False, indent=2))
@@ -271,7 +275,7 @@ class ReplyStep:
         """Writes what the requester is told in place of a refused reply."""
         if self.approval.state is not ApprovalState.GRANTED:
             content = await pack(self.ports.blobs, self.input.scope, refusal(status_of(self.approval), "The reply"))
-            metadata = {name: value for name, value in self.draft.metadata.items() if name != TYPED}
+            metadata = {name: value for name, value in self.draft.metadata.items() if name not in (TYPED, CALLS)}
             self.draft = ReplyDraft(content=content, metadata={**metadata, APPROVAL: self._refused})
 
     def record(self, transaction: Transaction) -> StepResult:
@@ -286,7 +290,7 @@ class ReplyStep:
             self.draft,
             notes,
             level=service_level(self.agent, self.plan.capability),
-            auto_store=self.agent.spec.memory.auto_store,
+            auto_store=self.agent.spec.memory.auto_store and CALLS not in self.draft.metadata,
             refused=None if granted else self._refused,
         )
         transaction.append_events(self.input.scope, notes.events)

@@ -64,7 +64,18 @@ def take_over(
         RecordDeleted: what it did is deleted.
     """
     source = forkable(transaction, scope, fork.execution_id)
-    recorded = _until(transaction, scope, source, fork.step)
+    return copies(transaction, scope, _until(transaction, scope, source, fork.step), execution_id, agent)
+
+
+def copies(
+    transaction: Transaction, scope: Scope, recorded: Sequence[StepRecord], execution_id: ExecutionId, agent: AgentSpec
+) -> TakenOver:
+    """The steps of another execution as those of `execution_id`, for `agent` to go on with.
+
+    Raises:
+        InvalidInput: `agent` may not do what they ask for.
+        RecordDeleted: an answer to them is deleted.
+    """
     children = read_children(transaction, scope, recorded)
     results = {(step.step, step.call) for step in recorded if step.kind == "tool"}
     steps: list[StepRecord] = []

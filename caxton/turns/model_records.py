@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caxton.domain.agent_modules import Handled
+from caxton.domain.caller_context import CALLS
 from caxton.domain.executions import Plan, RequestedCall, StepInput, StepResult
 from caxton.domain.ports import ModelReply
 from caxton.domain.records import StepRecord
 from caxton.domain.usage import Usage
+from caxton.turns.caller_functions import ASKED
+from caxton.turns.prompt import Prompt
 
 
 def model_record(
@@ -32,7 +35,7 @@ def model_record(
     """
     payload: dict[str, Any] = {
         "model": reply.model,
-        "text": reply.text if calls else "",
+        "text": reply.text if calls or ASKED in more else "",  # a reply is a message
         "calls": [
             {
                 **call.model_dump(),
@@ -63,6 +66,31 @@ def model_record(
         memory=handled.usage.memory if handled else None,
         payload=payload,
     )
+
+
+def reply_metadata(
+    reply: ModelReply, usage: Usage, prompt: Prompt, asked: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Facts on how a reply came about, and the calls of the caller's functions that were `asked` for with it."""
+    metadata = {
+        **reply.metadata,
+        "model": reply.model,
+        "model_calls": usage.model_calls,
+        "tool_calls": usage.tool_calls,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+    if usage.cost_usd is not None:
+        metadata["cost_usd"] = usage.cost_usd
+    if asked:
+        metadata[CALLS] = list(asked)
+    if prompt.any_scripted:
+        metadata["scripted"] = True
+    if prompt.memories:
+        metadata["memories"] = [memory["id"] for memory in prompt.memories]
+    if prompt.memory_failed:
+        metadata["memory"] = "unavailable"
+    return metadata
 
 
 def result_of(known: StepRecord, usage: Usage) -> StepResult:

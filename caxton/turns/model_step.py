@@ -44,11 +44,12 @@ from caxton.recording import journal
 from caxton.recording.contents import pack
 from caxton.turns.attempts import ATTEMPT, GivenUp, record_attempts, stopped_attempt
 from caxton.turns.breaker_calls import model_breaker
+from caxton.turns.caller_functions import ASKED, of_caller, recorded_calls
 from caxton.turns.flow_calls import is_limited, model_call, model_place
 from caxton.turns.known_steps import Known
 from caxton.turns.live_text import LiveText
 from caxton.turns.mending import Mending, no_tokens
-from caxton.turns.model_records import model_record, result_of
+from caxton.turns.model_records import model_record, reply_metadata, result_of
 from caxton.turns.module_call import ModuleCall
 from caxton.turns.outcomes import outcome_of
 from caxton.turns.prompt import Prompt, read_children, read_prompt
@@ -74,6 +75,8 @@ class ModelStep:
         self.prompt: Prompt
         self.reply: ModelReply
         self.content = Content()
+        self.asked: Sequence[FunctionCall] = ()
+        """Calls of the caller's functions, with which the turn ends."""
         self.took_ms = 0.0
         self.answered_at: datetime
         self.spending: Spending | None = None
@@ -169,6 +172,7 @@ class ModelStep:
                 await self._tell_failures()
             raise self._last(self._given_up(error)) from None
         self.took_ms = self._took(self.reply) * 1000
+        self.reply, self.asked = of_caller(self.reply, self.prompt.brought)
         self.answered_at = journal.now()
         if self.reply.text and not listened and self.live.is_wanted:
             self._say(self.reply.text)  # who came in the meantime gets it all at once
@@ -329,7 +333,7 @@ class ModelStep:
             input_tokens=self.reply.usage.input_tokens,
             output_tokens=self.reply.usage.output_tokens,
             cost_usd=self.reply.usage.cost_usd,
-            calls=[call.name for call in self.calls],
+            calls=[call.name for call in (*self.calls, *self.asked)],
             scripted=bool(self.reply.metadata.get("scripted")),
             waited_ms=round(self.reply.waited * 1000, 3) if self.reply.waited else None,
         )
@@ -364,6 +368,10 @@ class ModelStep:
         """What the model asked for."""
         return [self._call(number, call) for number, call in enumerate(self.reply.calls, start=1)]
 
+    @cached_property
+    def _recorded_asked(self) -> list[dict[str, Any]]:
+        return recorded_calls(self.input.execution_id, self.input.step, self.asked)
+
     def next(self, tools: Sequence[StepRecord]) -> "ModelStep":
         """The call that follows in the same batch, after the `tools` that this one asked for."""
         step = ModelStep(step_of(StepKind.MODEL, self.input, self.plan, self.input.step + 1), self.ports)
@@ -388,7 +396,11 @@ class ModelStep:
         notes.add(ActionPrepared(action_id=journal.action_id(self.input), action_type="reply"), part="reply")
         record = self.recorded()
         if self.waits_for_approval:
-            draft = ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage))
+            draft = ReplyDraft(
+                content=self.content,
+                artifacts=self.prompt.artifacts,
+                metadata=reply_metadata(self.reply, usage, self.prompt, self._recorded_asked),
+            )
             record = replace(record, payload={**record.payload, "draft": draft.model_dump(mode="json")})
             transaction.add_step(self.input.scope, record)
             transaction.set_usage(self.input.scope, self.input.execution_id, usage)
@@ -400,10 +412,14 @@ class ModelStep:
             self.input,
             execution,
             self.prompt.asked_by,
-            ReplyDraft(content=self.content, artifacts=self.prompt.artifacts, metadata=self._metadata(usage)),
+            ReplyDraft(
+                content=self.content,
+                artifacts=self.prompt.artifacts,
+                metadata=reply_metadata(self.reply, usage, self.prompt, self._recorded_asked),
+            ),
             notes,
             level=service_level(self.prompt.agent, self.plan.capability) if self.plan.rehearses is None else None,
-            auto_store=self.prompt.agent.spec.memory.auto_store and self.plan.rehearses is None,
+            auto_store=self.prompt.agent.spec.memory.auto_store and self.plan.rehearses is None and not self.asked,
         )
         if self.begins and self.input.execution_id == self.input.root_id:
             # The turn is this one execution, so all of it is known here.
@@ -445,7 +461,7 @@ class ModelStep:
         self.live.say(self.attempt, text)
 
     def _call(self, number: int, call: FunctionCall) -> RequestedCall:
-        if call.mistake or call.kind == "unknown" or self.plan.rehearses is not None:
+        if call.mistake or call.kind in ("unknown", "caller") or self.plan.rehearses is not None:
             # Nothing is called: what is wrong with it becomes its result, or the record answers, in a rehearsal.
             return RequestedCall(call=number, kind="tool", name=call.name, fast=True)
         if call.kind == "capability":
@@ -475,24 +491,7 @@ class ModelStep:
             more = {"memories": self.prompt.memories, "memory_failed": self.prompt.memory_failed}
         if self.live.text_id:
             more["text_id"] = self.live.text_id
+        if self.asked:
+            more[ASKED] = self._recorded_asked
         handled = self.module and self.module.handled
         return model_record(self.input, self.plan, self.reply, self.calls, self.took_ms, handled, more)
-
-    def _metadata(self, usage: Usage) -> dict[str, Any]:
-        metadata = {
-            **self.reply.metadata,
-            "model": self.reply.model,
-            "model_calls": usage.model_calls,
-            "tool_calls": usage.tool_calls,
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-        }
-        if usage.cost_usd is not None:
-            metadata["cost_usd"] = usage.cost_usd
-        if self.prompt.any_scripted:
-            metadata["scripted"] = True
-        if self.prompt.memories:
-            metadata["memories"] = [memory["id"] for memory in self.prompt.memories]
-        if self.prompt.memory_failed:
-            metadata["memory"] = "unavailable"
-        return metadata

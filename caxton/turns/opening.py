@@ -36,6 +36,8 @@ from caxton.recording import journal
 from caxton.recording.contents import content_hash, pack, unpack
 from caxton.routing.decision import NOBODY, Decision, route
 from caxton.routing.directory import Registry
+from caxton.turns.caller_functions import check_functions
+from caxton.turns.continuing import earlier_of_continued, go_on
 from caxton.turns.forking import TakenOver, take_over, tell_fork
 from caxton.turns.outcomes import last_call, outcome_of
 from caxton.turns.step import StepPorts, publish_step
@@ -86,6 +88,11 @@ class Opening:
         self.fork = request.fork if step.parent_id is None else None
         self.rehearses = self.fork.rehearses if self.fork is not None else None
         self.taken = TakenOver()
+        context = request.context if step.parent_id is None else None
+        self.continued = context.continued if context is not None else None
+        """The turn that this one goes on with, behind calls of its caller's functions."""
+        self.earlier = self.fork.earlier if self.fork is not None else None
+        """The exchange before the request, where that is not simply what the conversation has."""
 
     @property
     def in_conversation(self) -> bool:
@@ -110,7 +117,7 @@ class Opening:
             self.strategy,
             key=self.input.execution_id,
             load=transaction.work_in_hand(self.input.scope) if several else None,
-            preferred=self.so_far.agent,
+            preferred=self.so_far.agent or self._continued_agent(transaction),
             excluded=self.input.chain,
             resting=NOBODY
             if self.rehearses
@@ -123,8 +130,7 @@ class Opening:
         self._check_loops()
         self.agent = self._version(transaction, self._side(transaction, registry))
         self.rollout = self._counted_for(registry, self.agent.name, self.agent.digest)
-        if self.fork is not None:
-            self.taken = take_over(transaction, self.input.scope, self.fork, self.input.execution_id, self.agent.spec)
+        self._take_over(transaction)
         self.deployment_id = self._deployment(transaction, registry)
         if registry.has_budgets and self.rehearses is None:
             hand_over = self.input.parent_id is not None
@@ -132,6 +138,23 @@ class Opening:
             self.spending.check()
         self._begin()
         return None
+
+    def _continued_agent(self, transaction: Transaction) -> str | None:
+        """Who worked on the turn that this one goes on with."""
+        if self.continued is None:
+            return None
+        known = transaction.executions(self.input.scope, [self.continued.execution_id])
+        return next((record.execution.agent for record in known.values()), None)
+
+    def _take_over(self, transaction: Transaction) -> None:
+        """Finds what other executions have recorded that is not to be done again."""
+        scope, execution_id, spec = self.input.scope, self.input.execution_id, self.agent.spec
+        if self.fork is not None and (self.fork.step or self.continued is None):
+            self.taken = take_over(transaction, scope, self.fork, execution_id, spec)
+        elif self.continued is not None:
+            self.taken = go_on(transaction, scope, self.continued, execution_id, spec)
+            if self.in_conversation:
+                self.earlier = earlier_of_continued(transaction, scope, self.continued)
 
     @property
     def offered(self) -> Capability | None:
@@ -157,6 +180,8 @@ class Opening:
             text = await unpack(self.ports.blobs, scope, self.message.content) if text is None else text
             await read_input(self.ports.schemas, scope, self.decision.agent, offered, text)
         context = self.request.context
+        if context is not None and context.functions and self.input.parent_id is None:
+            check_functions(self.agent, scripted=self.ports.models.is_scripted(self.agent))
         if context is not None and context.output is not None and self.input.parent_id is None:
             await check_wanted(self.ports.schemas, scope, offered, context.output)
         if self.arguments is not None:
@@ -239,8 +264,8 @@ class Opening:
         context, found = self.request.context, dict[str, Any]()
         if context is not None and self.input.parent_id is None:
             found[CONTEXT] = context.model_dump(mode="json", exclude_defaults=True)
-        if self.fork is not None and self.fork.earlier is not None:
-            found[EARLIER] = self.fork.earlier.model_dump(mode="json")
+        if self.earlier is not None:
+            found[EARLIER] = self.earlier.model_dump(mode="json")
         return found
 
     def after(self, result: StepResult) -> None:
@@ -387,7 +412,7 @@ class Opening:
             agent_version=spec.version,
             agent_digest=self.agent.digest,
             fast=self._answers_at_once(),
-            max_steps=limits.steps,
+            max_steps=limits.steps + (self.continued.step if self.continued is not None else 0),
             max_depth=limits.depth,
             max_loops=limits.loops,
             max_tokens=limits.tokens,

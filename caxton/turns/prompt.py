@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from caxton.domain.agents import AgentVersion
@@ -37,6 +38,7 @@ from caxton.memory.tools import told
 from caxton.recording.contents import fetch, unpack
 from caxton.routing.directory import Directory
 from caxton.turns.artifacts import prompt_file
+from caxton.turns.caller_functions import as_parts, functions_of
 from caxton.turns.functions import hand_overs, tool_functions
 from caxton.turns.known_steps import Children, Known
 from caxton.turns.step import StepPorts
@@ -97,15 +99,20 @@ class Prompt:
         # What Caxton itself said in an agent's place, such as an error, is not the agent's: models take up what they "said".
         # A turn that a later one has replaced counts as not said.
         replaced = {each.execution_id for each in self.history if each.error_code == ExecutionReplaced.code}
-        shown = [each for each in self.history if not each.is_of_caxton and each.execution_id not in replaced]
+        shown = [
+            each
+            for each in self.history
+            if not each.is_of_caxton and not each.is_part_way and each.execution_id not in replaced
+        ]
         history = [
             (each, (each.text or "") if each.digest is None else await fetch(ports.blobs, scope, each.digest))
             for each in shown
         ]
-        given, brought = self._input(text), CallerContext.model_validate(self.message.metadata.get(CONTEXT, {}))
+        given, brought = self._input(text), self.brought
         most = self.agent.spec.limits.history
         earlier = brought.history[-most:] if most else []
-        spoken = [(said.role, said.text) for said in earlier] + [(message.sender, said) for message, said in history]
+        spoken = [(message.sender, said) for message, said in history]
+        spoken += [(said.role, said.text) for said in earlier if said.text]
         files = self._files(ports, self.message.artifacts, required=not self.record.execution.depth)
         variables: dict[str, Any] = {
             "request": text,
@@ -123,18 +130,19 @@ class Prompt:
             },
             "conversation": {"id": self.record.execution.conversation_id},
         }
-        parts = [PromptPart("user" if said.role == "user" else "assistant", said.text) for said in earlier]
-        parts += [
+        parts = [
             PromptPart("user", said, files=self._files(ports, message.artifacts, required=False))
             if message.sender == "user"
             else PromptPart("assistant", said)
             for message, said in history
         ]
+        parts += as_parts(earlier)
         async with COSTLY_WORK.lane(scope.customer, self.agent.digest):
             with ports.templates.new_budget():
                 user_prompt = ports.templates.render(self.agent.spec.user_prompt_template, variables)
                 system_prompt = ports.templates.render(self.agent.spec.system_prompt, variables)
         parts.append(PromptPart("user", user_prompt, files=files))
+        parts += as_parts(brought.since)
         parts += await self._exchanges(ports)
         return ModelRequest(
             agent=self.agent,
@@ -144,7 +152,9 @@ class Prompt:
             request=text,
             system_prompt=_joined(system_prompt, brought.instructions) + _reminder(self.memories),
             parts=parts,
-            functions=self.functions,
+            functions=[*self.functions, *functions_of(brought)],
+            choice=brought.choice,
+            parallel=brought.parallel,
             settings=self.agent.spec.model_settings,
             variables=self.record.variables,
             memories=self.memories,
@@ -157,6 +167,11 @@ class Prompt:
     def _files(self, ports: StepPorts, artifacts: Sequence[Artifact], *, required: bool) -> list[PromptFile]:
         """The files that go with a message."""
         return [prompt_file(ports.blobs, self.step.scope, file, required=required) for file in artifacts]
+
+    @cached_property
+    def brought(self) -> CallerContext:
+        """What the caller brought along."""
+        return CallerContext.model_validate(self.message.metadata.get(CONTEXT, {}))
 
     @property
     def offered(self) -> Capability | None:
@@ -269,7 +284,7 @@ class Prompt:
         return FunctionResult(call["id"], call["name"], text, message.data, is_error)
 
 
-def _called_as(call: Mapping[str, Any]) -> Literal["tool", "capability", "unknown"]:
+def _called_as(call: Mapping[str, Any]) -> Literal["tool", "capability", "caller", "unknown"]:
     """What the model called; a call with a mistake is made as a tool's, whatever it was meant to be."""
     return call.get("called_as", call["kind"])
 

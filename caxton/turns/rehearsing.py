@@ -20,6 +20,7 @@ from caxton.domain.ports import BlobStore
 from caxton.domain.records import StepRecord, Transaction
 from caxton.domain.rollouts import Rollout
 from caxton.recording.contents import unpack
+from caxton.turns.caller_functions import ASKED
 from caxton.turns.forking import check_size, earlier_of, fork_request, record_deleted
 from caxton.turns.known_steps import Children
 from caxton.turns.prompt import child_id, read_children
@@ -91,7 +92,9 @@ def answered(transaction: Transaction, scope: Scope, execution_id: ExecutionId) 
     failed = execution.error.code if execution.error else None
     found = Answered(
         error_code=failed or ("execution_failed" if execution.state is ExecutionState.FAILED else None),
-        calls=[call["name"] for step in models for call in step.payload.get("calls", [])],
+        calls=[
+            call["name"] for step in models for call in (*step.payload.get("calls", []), *step.payload.get(ASKED, []))
+        ],
         dry=sum(bool(step.payload.get(DRY)) for step in steps),
         totals=Totals(
             latency_ms=sum(step.duration_ms or 0.0 for step in models),

@@ -61,6 +61,11 @@ def to_call(
     settings = to_settings(request.settings, headers, model)
     if request.stop:
         settings["stop_sequences"] = list(request.stop)
+    if request.choice != "auto" and request.functions:
+        required = request.choice == "required"
+        settings["tool_choice"] = "required" if required else [wire_name(name, "caller") for name in request.choice]
+    if not request.parallel and request.functions:
+        settings["parallel_tool_calls"] = False
     if request.output is not None and structure is not Structure.NATIVE:
         request = replace(request, system_prompt=_with_schema(request.system_prompt, request.output))
     messages, given = to_messages(request, name)

@@ -20,17 +20,19 @@ _FOREIGN = re.compile(r"[^a-zA-Z0-9_-]")
 _HASH_LENGTH = 8
 
 
-def wire_name(name: str, kind: Literal["tool", "capability", "unknown"]) -> str:
+def wire_name(name: str, kind: Literal["tool", "capability", "caller", "unknown"]) -> str:
     """The name under which a provider knows the function `name`.
 
     "csv-tools.parse" is "csv-tools__parse", the capability "analyze-data" is "ask__analyze-data". A name that is too
-    long, has other characters, or could be mistaken for another gets a hash of the original at its end. One that a model made up
-    stays as it is, as far as that can be.
+    long, has other characters, or could be mistaken for another gets a hash of the original at its end. A function of the caller
+    has its own name. One that a model made up stays as it is, as far as that can be.
     """
     if kind == "unknown":
         return _FOREIGN.sub("_", name)[:LENGTH_LIMIT] or "unknown"
     if kind == "capability":
         plain, prefix = name, HANDOVER_PREFIX
+    elif kind == "caller":
+        plain, prefix = name, ""  # all others have "__" in their names
     else:
         server, _, function = name.partition(".")
         plain, prefix = function, f"{server}__"

@@ -11,6 +11,7 @@ from caxton.adapters.store import clock
 from caxton.adapters.store.schema import conversations, executions, messages
 from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
 from caxton.adapters.store.several import chunks, each
+from caxton.domain.caller_context import CALLS, CONTINUED
 from caxton.domain.conversations import STATE_AFTER, Conversation, ConversationState, EndReason
 from caxton.domain.forks import REHEARSAL
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
@@ -28,6 +29,9 @@ _BY_ID = select(conversations).where(
     scope_given(conversations), conversations.c.id.in_(bindparam("ids", expanding=True))
 )
 
+
+_SPECIAL = [f'"{name}"' for name in (APPROVAL, ERROR_CODE, CALLS, CONTINUED)]
+"""In the metadata of a message, as JSON, whose metadata count for what a model is shown."""
 
 _SHOWN = [messages.c[name] for name in ("execution_id", "type", "sender", "text", "digest", "artifacts", "metadata")]
 """What a model is shown of a message."""
@@ -351,6 +355,6 @@ def _earlier_message(
     metadata: str | None,
 ) -> EarlierMessage:
     files = [] if artifacts in (None, "[]") else [Artifact.model_validate(each) for each in from_json(artifacts)]
-    is_of_caxton = metadata is not None and (f'"{APPROVAL}"' in metadata or f'"{ERROR_CODE}"' in metadata)
-    facts: dict[str, Any] = from_json(metadata) if is_of_caxton else {}
+    is_special = metadata is not None and any(name in metadata for name in _SPECIAL)
+    facts: dict[str, Any] = from_json(metadata) if is_special else {}
     return EarlierMessage(execution_id, type, sender, text, digest, files, facts)

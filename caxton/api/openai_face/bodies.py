@@ -1,13 +1,10 @@
 """What clients of OpenAI's API send, as far as an agent can do something with it."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from caxton.api.openai_face.files import KINDS, GivenFile, read_file
 from caxton.api.targets import target_named
-from caxton.domain.caller_context import CallerContext, Said
 from caxton.domain.errors import HttpVersionNotSupported, InvalidInput, NotFound
 from caxton.domain.executions import Target
 
@@ -16,6 +13,9 @@ MOST_MESSAGES = 2_000
 
 LONGEST_STOP = 1_000
 """Characters of a text before which a reply ends: each piece of the reply is looked through for it."""
+
+LONGEST_ID = 200
+"""Characters of the id of a call, and of the name of a function that was called."""
 
 MOST_TEXTS = 256
 """Texts of one request for embeddings."""
@@ -40,13 +40,31 @@ class Part(BaseModel):
 
 Text = str | list[Part] | None
 
+JsonObject = dict[str, Any]
+
+
+class CalledFunction(_Body):
+    """The function of a call, and its arguments as JSON."""
+
+    name: str = Field(min_length=1, max_length=LONGEST_ID)
+    arguments: str = ""
+
+
+class GivenCall(_Body):
+    """A call in a message of the assistant."""
+
+    id: str = Field(min_length=1, max_length=LONGEST_ID)
+    type: str = "function"
+    function: CalledFunction | None = None
+
 
 class ChatMessage(_Body):
     """One message of a chat."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Text = None
-    tool_calls: list[Any] | None = None
+    tool_calls: list[GivenCall] | None = None
+    tool_call_id: str | None = Field(default=None, max_length=LONGEST_ID)
 
 
 class JsonSchemaFormat(_Body):
@@ -61,6 +79,7 @@ class ResponseFormat(_Body):
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
+    name: str = ""
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
     """Where the Responses API has it."""
 
@@ -72,9 +91,9 @@ class ResponseFormat(_Body):
             return {"type": "object"}
         schema = self.schema_ if self.json_schema is None else self.json_schema.schema_
         if schema is None:
-            raise _wrong(f"{param} has no schema", param)
+            raise wrong(f"{param} has no schema", param)
         if schema.get("type") != "object":
-            raise _wrong(f'the "type" of the schema in {param} is not "object"', param)
+            raise wrong(f'the "type" of the schema in {param} is not "object"', param)
         return schema
 
 
@@ -97,9 +116,10 @@ class ChatBody(_Body):
     n: int | None = None
     stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
     response_format: ResponseFormat | None = None
-    tools: list[Any] | None = None
+    tools: list[JsonObject] | None = None
     functions: list[Any] | None = None
-    tool_choice: Any = None
+    tool_choice: str | JsonObject | None = None
+    parallel_tool_calls: bool | None = None
     logprobs: bool | None = None
     modalities: list[str] | None = None
 
@@ -126,8 +146,9 @@ class ResponsesBody(_Body):
     store: bool | None = None
     background: bool | None = None
     text: TextConfig | None = None
-    tools: list[Any] | None = None
-    tool_choice: Any = None
+    tools: list[JsonObject] | None = None
+    tool_choice: str | JsonObject | None = None
+    parallel_tool_calls: bool | None = None
     metadata: dict[str, Any] | None = None
 
 
@@ -151,7 +172,7 @@ def read_body(model: type[BodyT], content: bytes) -> BodyT:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"][:4]) or "body"
-        raise _wrong(f"{place}: {first['msg']}"[:500], place[:100]) from None
+        raise wrong(f"{place}: {first['msg']}"[:500], place[:100]) from None
 
 
 def check_stream(wanted: bool | None, *, streams: bool) -> None:
@@ -180,130 +201,6 @@ def target_of(model: str) -> Target:
     return found
 
 
-Asked = tuple[str, CallerContext, Sequence[GivenFile]]
-"""What is asked, what its caller brings along, and the files that go with it."""
-
-
-def chat_request(body: ChatBody, *, keeps_history: bool) -> Asked:
-    """What is asked, and what its caller brings along. Files of earlier messages go with the last one.
-
-    Args:
-        body: the request.
-        keeps_history: whether the server has the earlier messages, so that those of the body do not count.
-
-    Raises:
-        InvalidInput: the body wants what an agent cannot do.
-    """
-    if body.n not in (None, 1):
-        raise _wrong("an agent gives one answer: n is 1", "n")
-    if body.logprobs:
-        raise _wrong("agents tell no probabilities of words", "logprobs")
-    if body.modalities not in (None, ["text"]):
-        raise _wrong("agents answer with text", "modalities")
-    _no_tools("tools", body.tools, body.tool_choice)
-    _no_tools("functions", body.functions, None)
-    said: list[Said] = []
-    files: Files = []
-    instructions: list[str] = []
-    for number, message in enumerate(body.messages):
-        place = f"messages.{number}"
-        if message.role in ("tool", "function") or message.tool_calls:
-            raise _wrong("calls of the caller's own tools are not supported: agents have tools of their own", place)
-        _take(message, place, said, files, instructions)
-    content, before = _last(said, bool(files), "messages")
-    output = body.response_format.output("response_format") if body.response_format else None
-    context = _context([] if keeps_history else before, instructions, output, body.stops)
-    return content, context, _sent(files, len(before) if keeps_history else 0)
-
-
-def responses_request(body: ResponsesBody) -> Asked:
-    """The same of a request for a response."""
-    _no_tools("tools", body.tools, body.tool_choice)
-    said: list[Said] = []
-    files: Files = []
-    instructions = [body.instructions] if body.instructions else []
-    if isinstance(body.input, str):
-        said.append(Said(role="user", text=body.input))
-    else:
-        for number, item in enumerate(body.input):
-            place = f"input.{number}"
-            if item.get("type", "message") != "message":
-                raise _wrong(f'items of the type "{str(item.get("type"))[:50]}" are not supported', place)
-            message = read_item(item, place)
-            _take(message, place, said, files, instructions)
-    content, before = _last(said, bool(files), "input")
-    wanted = body.text.format if body.text else None
-    context = _context(before, instructions, wanted.output("text.format") if wanted else None, [])
-    return content, context, _sent(files, 0)
-
-
-Files = list[tuple[int, GivenFile]]
-"""Files, each with the position of its message."""
-
-
-def _take(message: ChatMessage, place: str, said: list[Said], files: Files, instructions: list[str]) -> None:
-    """Takes a message: what it says, and its files."""
-    text, found = _content(message.content, f"{place}.content")
-    if found and message.role != "user":
-        raise _wrong("files are sent by users", f"{place}.content")
-    if message.role in ("system", "developer"):
-        instructions.append(text)
-        return
-    files += [(len(said), file) for file in found]
-    said.append(Said(role="user" if message.role == "user" else "assistant", text=text))
-
-
-def _sent(files: Files, since: int) -> Sequence[GivenFile]:
-    """The files of the messages from a position on."""
-    return [file for position, file in files if position >= since]
-
-
-def read_item(item: dict[str, Any], place: str) -> ChatMessage:
-    """A message among the items of a request."""
-    try:
-        return ChatMessage.model_validate(item)
-    except ValidationError as error:
-        raise _wrong(f"{place}: {error.errors(include_url=False)[0]['msg']}"[:500], place) from None
-
-
-def _context(
-    history: Sequence[Said], instructions: Sequence[str], output: dict[str, Any] | None, stop: Sequence[str]
-) -> CallerContext:
-    text = "\n\n".join(text for text in instructions if text)
-    return CallerContext(history=list(history), instructions=text, output=output, stop=list(stop))
-
-
-def _last(said: Sequence[Said], has_files: bool, param: str) -> tuple[str, Sequence[Said]]:
-    """What the user says at last, and all before it. A message may consist of files alone."""
-    start = len(said)
-    while start and said[start - 1].role == "user":
-        start -= 1
-    content = "\n\n".join(each.text for each in said[start:])
-    if start == len(said) or not (content.strip() or has_files):
-        raise _wrong("the last message is not one of the user, or it is empty", param)
-    return content, said[:start]
-
-
-def _content(content: Text, place: str) -> tuple[str, list[GivenFile]]:
-    """What a message says, and its files."""
-    if content is None or isinstance(content, str):
-        return content or "", []
-    files: list[GivenFile] = []
-    texts: list[str] = []
-    for part in content:
-        if part.type in KINDS:
-            files.append(read_file(part.type, part.model_extra or {}, place))
-        elif part.type in ("text", "input_text", "output_text", "refusal"):
-            texts.append(part.text)
-        else:
-            raise _wrong(f'a part of the type "{part.type[:50]}" is not supported', place)
-    return "\n".join(texts), files
-
-
-def _no_tools(param: str, tools: Sequence[Any] | None, choice: Any) -> None:
-    if tools and choice != "none":
-        raise _wrong("an agent calls its own tools, and none of the caller's: leave them out", param)
-
-
-def _wrong(message: str, param: str) -> InvalidInput:
+def wrong(message: str, param: str) -> InvalidInput:
+    """What is told of a request that an agent can do nothing with; `param` is the field."""
     return InvalidInput(message, details={"param": param})

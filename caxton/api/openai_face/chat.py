@@ -8,9 +8,12 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from caxton.api.openai_face.asking import Answer, answer_of, failure, not_yet, response_id, spoken, wait_for
-from caxton.api.openai_face.bodies import ChatBody, chat_request, check_stream, read_body, target_of
+from caxton.api.openai_face.bodies import ChatBody, check_stream, read_body, target_of
+from caxton.api.openai_face.continuing import calls_of, go_on
 from caxton.api.openai_face.errors import error_body
+from caxton.api.openai_face.exchange import chat_request
 from caxton.api.openai_face.files import bring
+from caxton.api.openai_face.functions import told_arguments
 from caxton.api.openai_face.stops import Stops, cut
 from caxton.api.services import Services
 from caxton.api.sse import STILL_HERE, EventStream
@@ -56,9 +59,10 @@ async def complete(
     body = read_body(ChatBody, content)
     check_stream(body.stream, streams=streams)
     target = target_of(body.model)
-    text, context, given = chat_request(body, keeps_history=conversation not in (None, NEW))
-    files = await bring(services, caller, given) if given else ()
-    asked = Ask(target, text, idempotency_key=key, context=context, files=files)
+    wanted = chat_request(body, keeps_history=conversation not in (None, NEW))
+    ready = await go_on(services, caller.scope, wanted, None, "messages")
+    files = await bring(services, caller, wanted.files) if wanted.files else ready.files
+    asked = Ask(target, ready.content, idempotency_key=key, context=ready.context, files=files)
     at_once = 0.0 if not body.stream else None
     if conversation is None:
         turn = await services.turns.ask(caller, asked, wait=at_once)
@@ -82,11 +86,13 @@ async def complete(
 
 
 def _whole(body: ChatBody, found: Answer) -> dict[str, Any]:
+    calls = tool_calls(found.turn)
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": cut(found.text, body.stops),
+        "content": cut(found.text, body.stops) or (None if calls else ""),
         "refusal": None,
         "annotations": [],
+        **({"tool_calls": calls} if calls else {}),
     }
     choice: dict[str, Any] = {
         "index": 0,
@@ -130,8 +136,22 @@ def facts(turn: TurnView) -> dict[str, Any]:
     }
 
 
+def tool_calls(turn: TurnView) -> list[dict[str, Any]]:
+    """The calls that the answer asks its caller for."""
+    return [
+        {
+            "id": call["id"],
+            "type": "function",
+            "function": {"name": call["name"], "arguments": told_arguments(call)},
+        }
+        for call in calls_of(turn)
+    ]
+
+
 def finish_reason(turn: TurnView) -> str:
-    """Why the text ends: "stop", unless the model was cut off."""
+    """Why the answer ends: "stop", unless the caller is asked for something, or the model was cut off."""
+    if calls_of(turn):
+        return "tool_calls"
     cut_by = turn.reply.metadata.get("cut_by") if turn.reply else None
     return cut_by if cut_by in ("length", "content_filter") else "stop"
 
@@ -154,6 +174,8 @@ async def _streamed(caller: Caller, services: Services, body: ChatBody, turn: Tu
         if isinstance(piece, Answer):
             if rest := stops.rest():
                 yield chunk({"content": rest})
+            for number, call in enumerate(tool_calls(piece.turn)):
+                yield chunk({"tool_calls": [{"index": number, **call}]})
             yield chunk({}, finish_reason(piece.turn))
             if counts:
                 told: dict[str, Any] = {**head, "choices": [], "usage": usage(piece.turn), "caxton": facts(piece.turn)}
