@@ -11,6 +11,7 @@ from caxton.domain.errors import CaxtonError, InvalidInput
 from caxton.domain.executions import TurnView
 from caxton.domain.json_text import json_line
 from caxton.domain.strict_json import check_json
+from caxton.domain.validation_words import first_problem
 
 NDJSON = "application/x-ndjson"
 
@@ -79,9 +80,7 @@ async def _answer(number: int, line: bytes, model: type[LineT], ask: Callable[[L
             check_json(line, "the line")
             body = model.model_validate_json(line)
         except ValidationError as error:
-            first = error.errors()[0]
-            path = ".".join(str(part) for part in first["loc"]) or "body"
-            raise InvalidInput(f"{path}: {first['msg']}", details={"line": number}) from None
+            raise InvalidInput(first_problem(error)[1][:500], details={"line": number}) from None
         if body.id is not None:
             head["id"] = body.id
         view = await ask(body)

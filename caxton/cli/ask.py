@@ -87,7 +87,9 @@ def ask(
                 options["input"] = read_input(given, schema_of(caxton, target.get("capability")))
             if file:
                 options["files"] = upload_all(caxton, file)
-            turn = caxton.ask(request, wait=not (no_wait or display.is_live), **options)
+            turn = caxton.ask(
+                request, wait=False, **options
+            )  # who waits follows the steps, one of which may be a person's
             if turn.state == "running" and display.is_live and not no_wait:
                 acknowledgement.progress("Waiting for the reply …")
             if no_wait:

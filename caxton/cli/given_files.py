@@ -30,8 +30,16 @@ def check_files(files: Sequence[Path], word: str = "--file") -> None:
             raise UsageError(f"{word} {file}: it is empty")
         if size > FILE_LIMIT:
             raise UsageError(f"{word} {file}: it is larger than {format_size(FILE_LIMIT)}")
+        if (problem := _misread(file, size)) is not None:
+            raise UsageError(f"{word} {file}: it is not in UTF-8: {problem}", "save it as UTF-8, or convert it: iconv")
         if sniff(head, file.name) is None:
             raise UsageError(f"{word} {file}: it is of no type that is taken", f"taken are {', '.join(KINDS)}")
+
+
+def _misread(file: Path, size: int) -> str | None:
+    from caxton.domain.files import misread_text
+
+    return misread_text(file.read_bytes(), file.name) if size else None
 
 
 def upload_all(caxton: "Caxton", files: Sequence[Path]) -> "list[Artifact]":

@@ -1,5 +1,6 @@
 """`caxton import`"""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,7 +47,7 @@ def import_files(
                 "workspace": str(folder),
                 "files": written,
                 **({"contents": found.files()} if dry_run else {}),
-                "notes": [{"where": each.where, "what": each.what, "hint": each.hint} for each in found.notes],
+                "notes": [asdict(each) for each in found.notes],
                 "warnings": warnings,
             }
         )
@@ -70,6 +71,7 @@ def _tell_notes(found: "Found") -> None:
 
 
 def _tell_note(note: "Note") -> None:
-    prose(f"  {style(note.where, 'cyan')}: {note.what}")
+    line = f" (line {note.line})" if note.line else ""
+    prose(f"  {style(note.where, 'cyan')}{line}: {note.what}")
     if note.hint:
         prose(f"      {style(note.hint, 'dim')}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from caxton.cli.output import columns, harmless, is_terminal, say, style, width
+from caxton.cli.output import columns, complain, harmless, is_terminal, say, style, width
 from caxton.cli.tables import packed
 from caxton.domain.errors import CaxtonError, ExecutionFailed
 from caxton.domain.quantities import format_duration
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class TurnDisplay:
-    """Shows one turn while it streams; use it in a `with` statement. In a pipe nothing but the reply is written."""
+    """Shows one turn while it streams; use it in a `with` statement. In a pipe the reply alone is written, and stderr gets what
+    a person has to decide."""
 
     quiet: bool = False
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -48,6 +49,8 @@ class TurnDisplay:
             line = step_line(event.data)
             if line and self.is_live:
                 self.line(line)
+            elif line and event.data.get("state") == "Pending":
+                complain(_to_decide(event.data))
         elif event.kind == "delta":
             piece = str(event.data.get("text", ""))
             self.text += piece
@@ -153,6 +156,16 @@ def _approval_line(step: dict[str, Any], agent: str, depth: int) -> str:
         return f"{left}{waits}: caxton approvals show {step.get('approval_id')}"
     colour = "green" if step.get("ok") else "red"
     return f"{left}{step.get('action')} {style(str(state).lower(), colour)} by {step.get('by')}"
+
+
+def _to_decide(step: dict[str, Any]) -> str:
+    """What waits for a person, and how it is decided: for who looks at a command that stands still in a pipe."""
+    approval = step.get("approval_id")
+    who = f"{step.get('agent')}: {step.get('action')} waits for the {step.get('mode')}"
+    return (
+        f"{who}\n  see it:  caxton approvals show {approval}\n"
+        f"  decide:  caxton approvals grant {approval}   (or reject)"
+    )
 
 
 def follow(caxton: "Caxton", turn: "TurnView", display: TurnDisplay) -> "TurnView":

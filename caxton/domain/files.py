@@ -110,6 +110,30 @@ def _is_text(head: bytes) -> bool:
     return True
 
 
+def misread_text(content: bytes, name: str) -> str | None:
+    """Why a file that is a text by its name, or begins as one, is not in UTF-8; None if it is, or is no text."""
+    ending = name.rpartition(".")[2].lower()
+    if not content or not (ending in _TEXTS or ending in ("txt", "log", "tsv") or _is_text(content[:SNIFFED])):
+        return None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "it is in UTF-16"
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return f"line {line} has the byte 0x{content[error.start]:02X}, which is no UTF-8"
+    return None
+
+
+def not_utf8(name: str, problem: str) -> UnsupportedMediaType:
+    """The refusal of a text in another encoding: nobody can know in which, and a model would see it garbled."""
+    return UnsupportedMediaType(
+        f'the text file "{name}" is not in UTF-8: {problem}' if name else f"the text file is not in UTF-8: {problem}",
+        Hint(text="save it as UTF-8, or convert it", command="iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"),
+        details={"accept": sorted(KINDS)},
+    )
+
+
 def kind_of(media_type: str) -> FileKind | None:
     """The kind of a file; None for one that no model gets."""
     return KINDS.get(media_type)

@@ -4,7 +4,18 @@ import asyncio
 from contextlib import aclosing
 
 from caxton.domain.errors import Hint, InvalidInput, PayloadTooLarge
-from caxton.domain.files import FILE_LIMIT, SNIFFED, FileReference, clean_name, not_taken, sniff
+from caxton.domain.files import (
+    FILE_LIMIT,
+    KINDS,
+    SNIFFED,
+    FileKind,
+    FileReference,
+    clean_name,
+    misread_text,
+    not_taken,
+    not_utf8,
+    sniff,
+)
 from caxton.domain.ids import Digest, Scope, digest_of
 from caxton.domain.permissions import Permission
 from caxton.domain.ports import BlobStore
@@ -48,6 +59,10 @@ class Files:
                 details={"limit": FILE_LIMIT},
             )
         media_type = sniff(content[:SNIFFED], name)
+        if media_type is None or KINDS[media_type] is FileKind.TEXT:
+            problem = await asyncio.to_thread(misread_text, content, name)
+            if problem is not None:
+                raise not_utf8(clean_name(name, ""), problem)
         if media_type is None:
             raise not_taken(clean_name(name, ""))
         scope, digest = caller.scope, await asyncio.to_thread(digest_of, content)

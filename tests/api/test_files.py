@@ -261,3 +261,55 @@ def test_work_that_is_handed_over_has_the_files_and_a_model_that_does_not_take_t
     seen = request["messages"][-1]["content"]
     assert f"[file p.png, image/png, {len(PNG)} B, which is not shown to you]" in seen
     assert "2025-02,12" in seen
+
+
+@pytest.mark.requirement("MSG-12")
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("Ort;Umsatz\nK\u00f6ln;5\n".encode("cp1252"), "line 2 has the byte 0xF6"),
+        (b"a,b\n" * 2_000 + b"K\xf6ln,5\n", "line 2001 has the byte 0xF6"),  # far behind its first bytes
+        ("Ort;Umsatz\n".encode("utf-16"), "it is in UTF-16"),
+    ],
+)
+def test_a_text_in_another_encoding_is_refused_with_its_place(api: httpx.Client, content: bytes, told: str) -> None:
+    refused = api.post("/v1/files", params={"name": "sales.csv"}, content=content, headers=OCTETS)
+    assert refused.status_code == 415
+    assert told in refused.json()["detail"]
+    assert "UTF-8" in str(refused.json()["hints"])
+
+
+@pytest.mark.requirement("MSG-12")
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (
+            [{"type": "picture"}],
+            "parts.0: has the type \"picture\", which is not known: it must be one of 'text', 'file', 'data'",
+        ),
+        ([{"text": "x"}], 'parts.0: must be an object with a "type"'),
+        ([{"type": "text", "text": 5}], "must be text"),
+        ([{"type": "file", "digest": "x"}], "parts.0"),
+        (["x"], "parts.0: must be an object"),
+    ],
+)
+def test_what_is_wrong_with_parts_is_told_in_plain_words(api: httpx.Client, parts: Any, told: str) -> None:
+    refused = api.post("/v1/messages", json={"capability": "x", "parts": parts})
+    assert refused.status_code == 400
+    detail = refused.json()["detail"]
+    assert told in detail
+    assert "Input" not in detail
+    assert "discriminator" not in detail
+
+
+@pytest.mark.requirement("MSG-12")
+def test_what_is_wrong_with_a_message_of_openais_client_is_told_in_plain_words(api: httpx.Client) -> None:
+    def said(messages: Any) -> str:
+        refused = api.post("/openai/v1/chat/completions", json={"model": "x", "messages": messages})
+        assert refused.status_code == 400, refused.text
+        return refused.json()["error"]["message"]
+
+    assert said([{"role": "user", "content": 5}]).startswith("messages.0.content must be")
+    assert said([{"role": "user", "content": [{"text": "x"}]}]).startswith("messages.0.content.0.type is missing")
+    assert said([{"role": "boss", "content": "x"}]).startswith("messages.0.role must be 'system'")
+    assert said([]).startswith("messages must not be empty")

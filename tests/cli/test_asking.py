@@ -3,12 +3,15 @@
 import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import RunCli
 from tests.cli.terminal import Terminal
+from tests.support.agents import agent, replies
 from tests.support.deploying import write_files
 
 pytestmark = pytest.mark.xdist_group("asking")  # one worker makes what they share
@@ -219,3 +222,30 @@ def test_conversations_are_listed_and_shown(echo: RunCli) -> None:
     assert "user → " in shown.out
     assert "you said: hello" in shown.out
     assert json.loads(echo("conversation", "list", "--active", "--json").out) == {"conversations": []}
+
+
+@pytest.mark.requirement("FAC-9")
+@pytest.mark.requirement("GOV-1")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_in_a_pipe_stderr_tells_what_waits_for_a_person(run_cli: RunCli, folder: Path, options: list[str]) -> None:
+    offered = '[{ name = "pay", approval_mode = "operator" }]'
+    write_files(folder, agent("payer", capabilities=offered, rules=replies("paid {{ request }}")))
+    assert run_cli("deploy").code == 0
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "caxton", "ask", "pay", "7", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert asking.stderr is not None
+        told = [asking.stderr.readline() for _ in range(3)]
+        assert told[0].strip() == "payer: reply waits for the operator"
+        command = told[2].split("decide:")[1].split("(")[0].split()
+        assert command[:3] == ["caxton", "approvals", "grant"]
+        assert run_cli(*command[1:]).code == 0
+        out, err = asking.communicate(timeout=60)
+    finally:
+        asking.kill()
+    assert asking.returncode == 0, err
+    assert (json.loads(out)["text"] if options else out.strip()) == "paid 7"

@@ -12,6 +12,7 @@ from caxton.domain.errors import InvalidInput
 from caxton.domain.files import FileReference
 from caxton.domain.given import GivenText
 from caxton.domain.ids import Digest, is_digest
+from caxton.domain.validation_words import first_problem
 
 MOST_MESSAGES = 2_000
 """Messages of one run's input."""
@@ -112,9 +113,8 @@ def read_input(content: bytes) -> RunInput:
     try:
         return RunInput.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"][:4]) or "body"
-        raise _wrong(f"{place}: {first['msg']}"[:500], place[:100]) from None
+        place, told = first_problem(error)
+        raise _wrong(told[:500], place[:100]) from None
 
 
 def read_answer(given: Resume) -> Answer:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from caxton.api.targets import target_named
 from caxton.domain.errors import HttpVersionNotSupported, InvalidInput, NotFound
 from caxton.domain.executions import Target
+from caxton.domain.validation_words import first_problem
 
 MOST_MESSAGES = 2_000
 """Messages, or items, of one request."""
@@ -170,9 +171,8 @@ def read_body(model: type[BodyT], content: bytes) -> BodyT:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"][:4]) or "body"
-        raise wrong(f"{place}: {first['msg']}"[:500], place[:100]) from None
+        place, told = first_problem(error)
+        raise wrong(told[:500], place[:100]) from None
 
 
 def check_stream(wanted: bool | None, *, streams: bool) -> None:

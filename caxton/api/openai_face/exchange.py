@@ -18,6 +18,7 @@ from caxton.api.openai_face.bodies import (
 from caxton.api.openai_face.files import KINDS, GivenFile, read_file
 from caxton.api.openai_face.functions import Offered, read_tools, said_call, said_calls
 from caxton.domain.caller_context import CallerContext, Said, SaidResult
+from caxton.domain.validation_words import first_problem
 
 _TEXTS: Final = frozenset({"text", "input_text", "output_text", "refusal"})
 
@@ -188,7 +189,9 @@ def read_item(item: dict[str, Any], place: str) -> ChatMessage:
     try:
         return ChatMessage.model_validate(item)
     except ValidationError as error:
-        raise wrong(f"{place}: {error.errors(include_url=False)[0]['msg']}"[:500], place) from None
+        below, told = first_problem(error)
+        whole = place if below == "body" else f"{place}.{below}"
+        raise wrong(f"{place}.{told}"[:500] if below != "body" else f"{place} {told}"[:500], whole[:100]) from None
 
 
 def _check_pairs(said: Sequence[Said], param: str) -> None:

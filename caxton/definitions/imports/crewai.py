@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from caxton.definitions.imports.fields import table, texts
+from caxton.definitions.imports.fields import number, table, texts, whole
 from caxton.definitions.imports.found import VERSION, Found, free_name, name_of, one_line, verbatim
 from caxton.definitions.imports.models import model_of
 
@@ -29,6 +29,7 @@ def read(agents: Mapping[str, Any], tasks: Mapping[str, Any]) -> Found:
     offered = {key: name_of(key, f"task-{number}") for number, key in enumerate(tasks, start=1)}
     for key, given in agents.items():
         own = {task: about for task, about in tasks.items() if table(about).get("agent") == key}
+        found.origins[f"agents/{names[key]}"] = f"agents.{key}"
         found.agents[names[key]] = _agent(found, f"agents.{key}", names[key], table(given), own, offered)
     for key, about in tasks.items():
         if table(about).get("agent") not in agents:
@@ -65,8 +66,8 @@ def _agent(
             f"send --variable {placeholders[0]}=…; without it the request's text stands there",
         )
     limits: dict[str, Any] = {
-        "steps": int(given["max_iter"]) if given.get("max_iter") else None,
-        "time": float(given["max_execution_time"]) if given.get("max_execution_time") else None,
+        "steps": whole(given["max_iter"]) if given.get("max_iter") else None,
+        "time": number(given["max_execution_time"]) if given.get("max_execution_time") else None,
     }
     return {
         "name": name,
@@ -115,12 +116,16 @@ def _template(text: str) -> str:
 def _add_crew(found: Found, tasks: Mapping[str, Any], offered: Mapping[str, str]) -> None:
     """The agent that has the tasks done one after another, as a crew does."""
     steps: list[str] = []
-    for number, (key, about) in enumerate(tasks.items(), start=1):
+    for position, (key, about) in enumerate(tasks.items(), start=1):
         before = [offered.get(each, each) for each in texts(table(about).get("context"))]
         gets = (
-            f", with what {' and '.join(before)} brought" if before else ", with what came before" if number > 1 else ""
+            f", with what {' and '.join(before)} brought"
+            if before
+            else ", with what came before"
+            if position > 1
+            else ""
         )
-        steps.append(f"{number}. {offered[key]}{gets}")
+        steps.append(f"{position}. {offered[key]}{gets}")
     name = free_name("crew", "crew", found.agents)
     found.agents[name] = {
         "name": name,

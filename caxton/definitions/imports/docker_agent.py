@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from caxton.definitions.imports.fields import table, tables, texts
+from caxton.definitions.imports.fields import table, tables, texts, whole
 from caxton.definitions.imports.found import VERSION, Found, name_of, one_line, verbatim
 from caxton.definitions.imports.mcp_tools import add_server
 from caxton.definitions.imports.models import model_of
@@ -35,6 +35,7 @@ def read(data: Mapping[str, Any]) -> Found:
     models, servers, agents = table(data.get("models")), table(data.get("mcps")), table(data["agents"])
     names = {key: name_of(key, f"agent-{number}") for number, key in enumerate(agents, start=1)}
     for key, given in agents.items():
+        found.origins[f"agents/{names[key]}"] = f"agents.{key}"
         found.agents[names[key]] = _agent(found, f"agents.{key}", names[key], table(given), names, models, servers)
     return found
 
@@ -66,8 +67,8 @@ def _agent(
         "memory": {"enabled": True} if memory else None,
     }
     limits = {
-        "steps": int(given["max_iterations"]) if given.get("max_iterations") else None,
-        "history": int(given["num_history_items"]) if given.get("num_history_items") else None,
+        "steps": whole(given["max_iterations"]) if given.get("max_iterations") else None,
+        "history": whole(given["num_history_items"]) if given.get("num_history_items") else None,
     }
     if any(limits.values()):
         data["limits"] = limits

@@ -3,16 +3,25 @@
 from typing import Any, cast
 
 
+class WrongFieldError(Exception):
+    """A value is not what it has to be."""
+
+    def __init__(self, value: object, wanted: str) -> None:
+        """Say that `wanted`, such as "a list", is expected in place of `value`."""
+        super().__init__(f"{wanted} is expected where there is {_named(value)}")
+        self.value = value
+
+
 def table(value: object) -> dict[str, Any]:
     """A mapping.
 
     Raises:
-        TypeError: it is something else.
+        WrongFieldError: it is something else.
     """
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise TypeError(f"a mapping is expected where there is {_named(value)}")
+        raise WrongFieldError(value, "a mapping")
     return {str(key): each for key, each in cast("dict[Any, Any]", value).items()}
 
 
@@ -20,12 +29,12 @@ def entries(value: object) -> list[Any]:
     """A list.
 
     Raises:
-        TypeError: it is something else.
+        WrongFieldError: it is something else.
     """
     if value is None:
         return []
     if not isinstance(value, list):
-        raise TypeError(f"a list is expected where there is {_named(value)}")
+        raise WrongFieldError(value, "a list")
     return cast("list[Any]", value)
 
 
@@ -33,7 +42,7 @@ def tables(value: object) -> list[dict[str, Any]]:
     """A list of mappings.
 
     Raises:
-        TypeError: it is something else.
+        WrongFieldError: it is something else.
     """
     return [table(each) for each in entries(value)]
 
@@ -42,10 +51,34 @@ def texts(value: object) -> list[str]:
     """A list of texts.
 
     Raises:
-        TypeError: it is something else.
+        WrongFieldError: it is something else.
     """
     return [str(each) for each in entries(value)]
 
 
+def number(value: object) -> float:
+    """A number; a whole one is an `int`.
+
+    Raises:
+        WrongFieldError: it is something else.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    raise WrongFieldError(value, "a number")
+
+
+def whole(value: object) -> int:
+    """A whole number.
+
+    Raises:
+        WrongFieldError: it is something else.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise WrongFieldError(value, "a whole number")
+
+
 def _named(value: object) -> str:
-    return "a list" if isinstance(value, list) else f'"{str(value)[:50]}"'
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "a mapping"
+    return str(value).lower() if isinstance(value, (int, float, bool)) else f'"{str(value)[:50]}"'

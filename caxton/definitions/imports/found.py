@@ -1,10 +1,12 @@
 """What was found in a file of another program: agents, tools, and what cannot be carried over."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+from caxton.definitions.imports.sources import Place, Sources
 from caxton.definitions.imports.toml_text import document
 from caxton.definitions.suggestions import fixed_name
+from caxton.domain.problems import Problem
 
 VERSION = "1.0.0"
 """The first version of what is imported."""
@@ -18,6 +20,8 @@ class Note:
     """Where it stands in the file, such as "agents.root.toolsets"."""
     what: str
     hint: str = ""
+    line: int | None = None
+    """Its line there, from 1; None if that is not known."""
 
 
 @dataclass(slots=True)
@@ -29,6 +33,25 @@ class Found:
     tools: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """Tools by name, as their manifests have them."""
     notes: list[Note] = field(default_factory=list[Note])
+    origins: dict[str, str] = field(default_factory=dict[str, str])
+    """Where each agent stands in its source, by "agents/NAME"."""
+    sources: Sources = field(default_factory=Sources)
+    """The files that it was found in."""
+
+    def place_of(self, problem: Problem) -> Place | None:
+        """The place in a source that something wrong in a file of the workspace comes from, as far as that is known."""
+        kind, name = problem.file.split("/")[:2]
+        value: Any = self.agents.get(name.removesuffix(".toml")) if kind == "agents" else self.tools.get(name)
+        found: Place | None = None
+        for part in problem.path.split(".") if problem.path else ():
+            if isinstance(value, list) and part.isdigit() and int(part) < len(cast("list[Any]", value)):
+                value = cast("list[Any]", value)[int(part)]
+            elif isinstance(value, dict):
+                value = cast("dict[str, Any]", value).get(part)
+            else:
+                break
+            found = self.sources.of_value(value) or found
+        return found or self.sources.of_path(self.origins.get(f"{kind}/{name.removesuffix('.toml')}", ""))
 
     def note(self, where: str, what: str, hint: str = "") -> None:
         """Notes that something was not carried over."""

@@ -35,6 +35,7 @@ def read(assistants: list[Mapping[str, Any]]) -> Found:
     for number, given in enumerate(assistants):
         where = f"data.{number}." if len(assistants) > 1 else ""
         name = free_name(str(given.get("name") or given.get("id") or ""), "assistant", found.agents)
+        found.origins[f"agents/{name}"] = where.rstrip(".")
         found.agents[name] = _agent(found, where, name, given)
     return found
 

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
 
 from caxton.definitions.imports import crewai, docker_agent, openai_assistant
-from caxton.definitions.imports.fields import table
+from caxton.definitions.imports.fields import WrongFieldError, table
 from caxton.definitions.imports.found import Found
+from caxton.definitions.imports.sources import Sources
 from caxton.domain.encodings import decoded
 from caxton.domain.errors import Hint, InvalidInput, UsageError
 
@@ -32,17 +34,25 @@ def read_files(files: Sequence[Path]) -> tuple[str, Found]:
         UsageError: one cannot be read.
         InvalidInput: they are of no program that is known, or not as that writes them.
     """
-    texts = {file: _load(file) for file in files}
+    sources = Sources()
     try:
-        return _read(texts)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        program, found = _read({file: _load(file, sources) for file in files}, sources)
+    except WrongFieldError as error:
+        place = sources.of_value(error.value) or ", ".join(map(str, files))
+        raise InvalidInput(f"{place}: {error}", Hint(text=f"what is imported: {_TAKEN}")) from None
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise InvalidInput(
-            f"{', '.join(map(str, files))}: not as its program writes it ({type(error).__name__}: {str(error)[:200]})",
-            Hint(text=f"what is imported: {_TAKEN}"),
+            f"{', '.join(map(str, files))}: not as its program writes it", Hint(text=f"what is imported: {_TAKEN}")
         ) from None
+    found.sources = sources
+    found.notes = [
+        replace(each, line=place.line) if (place := sources.of_path(each.where)) is not None else each
+        for each in found.notes
+    ]
+    return program, found
 
 
-def _read(texts: dict[Path, Any]) -> tuple[str, Found]:
+def _read(texts: dict[Path, Any], sources: Sources) -> tuple[str, Found]:
     first, data = next(iter(texts.items()))
     if len(texts) == 1:
         assistants = _assistants(data)
@@ -52,7 +62,7 @@ def _read(texts: dict[Path, Any]) -> tuple[str, Found]:
             return "Docker Agent", docker_agent.read(data)
         beside = _beside(first)
         if beside is not None:
-            texts = {**texts, beside: _load(beside)}
+            texts = {**texts, beside: _load(beside, sources)}
     agents, tasks = dict[str, Any](), dict[str, Any]()
     for data in texts.values():
         for key, about in table(data).items():
@@ -62,9 +72,13 @@ def _read(texts: dict[Path, Any]) -> tuple[str, Found]:
             elif "description" in fields or "expected_output" in fields:
                 tasks[key] = fields
             else:
-                raise ValueError(f'"{key}" is neither an agent nor a task')
+                place = sources.of_value(about) or first
+                raise InvalidInput(
+                    f"{place}: neither an agent, which has a `role`, nor a task, which has a `description`",
+                    Hint(text=f"what is imported: {_TAKEN}"),
+                )
     if not agents:
-        raise ValueError("it has no agents")
+        raise InvalidInput(f"{first}: it has no agents", Hint(text=f"what is imported: {_TAKEN}"))
     return "CrewAI", crewai.read(agents, tasks)
 
 
@@ -94,7 +108,7 @@ def _assistants(data: Any) -> list[Mapping[str, Any]] | None:
     return None
 
 
-def _load(file: Path) -> Any:
+def _load(file: Path, sources: Sources) -> Any:
     try:
         with file.open("rb") as opened:
             content = opened.read(LARGEST + 1)
@@ -106,12 +120,18 @@ def _load(file: Path) -> Any:
         text = decoded(content)
     except UnicodeDecodeError:
         raise InvalidInput(f"{file} is not UTF-8 text") from None
-    if file.suffix == ".json":
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"{file} is not JSON: {error}") from None
-    return _yaml(file, text)
+    data = _json(file, text) if file.suffix == ".json" else _yaml(file, text)
+    sources.add(str(file), data, text)
+    return data
+
+
+def _json(file: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{file}, line {error.lineno}, is not JSON: {error.msg.lower()}") from None
+    except (ValueError, RecursionError):
+        raise InvalidInput(f"{file} is not JSON that can be read") from None
 
 
 def _yaml(file: Path, text: str) -> Any:

@@ -26,14 +26,15 @@ def write_into(folder: Path, found: Found, *, force: bool, dry_run: bool) -> tup
 
     Raises:
         InvalidState: a file of that name is there, or one cannot be written.
-        InvalidDefinitions: what would be written is not valid.
+        InvalidDefinitions: what would be written is not valid; its problems are told by the places that they come from.
         DiskFull: there is no room.
     """
     files = found.files()
     problems = _problems(files)
+    problems = [_in_its_source(found, each) for each in problems]
     if errors := errors_of(problems):
         raise InvalidDefinitions(
-            f"what would be written is not valid: {errors[0].file}: {errors[0].message}",
+            f"{errors[0].file}: {errors[0].message}",
             *([Hint(text=errors[0].hint)] if errors[0].hint else []),
             details={"problems": [each.model_dump(exclude_none=True) for each in errors]},
         )
@@ -51,6 +52,22 @@ def write_into(folder: Path, found: Found, *, force: bool, dry_run: bool) -> tup
             writing.add(path, text.encode())
         writing.write()
     return list(files), problems
+
+
+def _in_its_source(found: Found, problem: Problem) -> Problem:
+    """A problem of a file that would be written, where it stands in the file that is imported."""
+    place = found.place_of(problem)
+    if place is None:
+        return problem
+    told = f"{place.path}: {problem.message}" if place.path else problem.message
+    where = {
+        "file": place.file,
+        "line": place.line or 1,
+        "column": 1,
+        "width": int(place.line is not None),
+        "path": place.path,
+    }
+    return problem.model_copy(update={**where, "message": told})
 
 
 def _problems(files: dict[str, str]) -> list[Problem]:

@@ -112,11 +112,11 @@ def test_an_assistant_of_openai() -> None:
     ("name", "text", "said"),
     [
         ("a.yaml", "agents: [", "not YAML"),
-        ("a.yaml", "just: {a: 1}", "neither an agent nor a task"),
+        ("a.yaml", "just: {a: 1}", "just: neither an agent"),
         ("a.yaml", "- 1\n- 2\n", "a mapping is expected"),
         ("a.json", "{", "not JSON"),
         ("a.json", "[1]", "a mapping is expected"),
-        ("a.yaml", "agents:\n  root: {model: openai/x, toolsets: 7}\n", "not as its program writes it"),
+        ("a.yaml", "agents:\n  root: {model: openai/x, toolsets: 7}\n", "agents.root.toolsets: a list is expected"),
         ("a.yaml", "a: &a [x, x]\n" + "".join(f"b{n}: *a\n" for n in range(30)), "aliases"),
         ("a.yaml", "a: !!python/object/apply:os.system ['true']\n", "not YAML"),
     ],
