@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cli, deadlines, deploy, idle, memory, openai_face, routing, sandbox, scenario
+from benchmarks import cli, deadlines, deploy, faces, idle, memory, routing, sandbox, scenario
 from benchmarks.headlines import BEGIN, END, fill
 from benchmarks.report import Figure, Suite
 from benchmarks.stand_in import stand_in
@@ -49,7 +49,11 @@ SMALL: dict[str, tuple[tuple[str, ...], Callable[[], Sequence[Figure]], int]] = 
     "deploy": (("DEP-8",), lambda: deploy.figures(runs=1), 3),
     "idle": (("AGT-8",), lambda: idle.figures((20,), rest=0.5), 3),
     "memory": (("MEM-9",), lambda: memory.figures(entities=300, rounds=1), 3),
-    "openai_face": (("FAC-3",), lambda: openai_face.figures(requests=5, rounds=1), 2),
+    "faces": (
+        ("FAC-1", "FAC-2", "FAC-3", "FAC-7"),
+        lambda: faces.figures(requests=3, rounds=1, count=8, latency=2.0),
+        9,
+    ),
     "routing": (("RTE-7",), routing.figures, 1),
     "sandbox": (("TOL-10",), sandbox.figures, 2),
     "scenario": (("OPS-6",), small_scenario, 1),
