@@ -16,6 +16,7 @@ from caxton.domain.records import ExecutionRecord, Transaction
 from caxton.domain.remote_agents import FUNCTION, MODEL, Remote, RemoteMessage, RemoteSession, RemoteTask
 from caxton.domain.usage import Usage
 from caxton.recording import journal
+from caxton.turns.attempts import GivenUp
 from caxton.turns.module_call import ModuleCall
 from caxton.turns.prompt import Prompt
 from caxton.turns.step import StepPorts
@@ -60,6 +61,8 @@ class RemoteCall:
         self.remote = Remote(step.scope.customer, agent.spec.a2a, agent.remote, rights)
         self.state = AgentState()
         self.name = f"{MODEL}:{agent.name}"
+        self._ended = False
+        """Whether the remote task was ended for it took too long: the same message again would find it ended."""
 
     @property
     def _task_key(self) -> str:
@@ -77,6 +80,7 @@ class RemoteCall:
 
         Raises:
             ModelError: it does not answer, or says that it cannot do it.
+            GivenUp: it has taken too long.
             ToolError: nobody has granted what it needs.
         """
         if self.plan.rehearses is not None:
@@ -94,6 +98,8 @@ class RemoteCall:
             return self._reply(task, waited)
         except CaxtonError as error:
             on_failure(FailedAttempt(self.name, error.code, time.perf_counter() - began))
+            if self._ended:
+                raise GivenUp(error) from None
             raise
 
     def _reply(self, task: RemoteTask, waited: float) -> ModelReply:
@@ -115,6 +121,7 @@ class RemoteCall:
                 await self._pass_on(session, task_id, out_of_time)
                 raise
             except TimeoutError:
+                self._ended = True
                 await self._pass_on(session, task_id, lambda: True)
                 raise RemoteAgentTimeout(
                     f'the remote agent "{self.agent.name}" has not answered within {timeout:g} s',
