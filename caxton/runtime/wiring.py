@@ -308,7 +308,7 @@ def build_services(
         audit_lag=build_lag(parts.settings.audit, parts.database),
         turns=turns,
         seals=Seals(parts.database),
-        listening=Listening(parts.database, parts.stream, turns),
+        listening=Listening(parts.database, parts.stream),
         conversations=Conversations(parts.database, parts.directory, engine, turns, deletions),
         files=Files(parts.database, parts.blobs, parts.disk),
         tasks=Tasks(parts.near),

@@ -18,7 +18,7 @@ from caxton.domain.ports import DeltaStream, StreamEvent
 from caxton.domain.records import ExecutionRecord, Records, StepRecord, Transaction
 from caxton.service.shared_look import SharedLook
 from caxton.service.timeline import Entry, timeline
-from caxton.service.turns import Turns
+from caxton.service.turns import read_turn
 
 LONGEST_OFFSET = 16
 """Digits of a position in a text, as a listener gives it back."""
@@ -48,11 +48,10 @@ class Seen:
 class Listening:
     """Use cases of those who follow a turn as it happens."""
 
-    def __init__(self, records: Records, stream: DeltaStream, turns: Turns) -> None:
-        """Read steps from `records`, hear text from `stream`, and take ends from `turns`."""
+    def __init__(self, records: Records, stream: DeltaStream) -> None:
+        """Read steps and ends from `records`, and hear text from `stream`."""
         self.records = records
         self.stream = stream
-        self.turns = turns
         self._followed: dict[tuple[Scope, ExecutionId], _Followed] = {}
 
     async def watch(
@@ -140,12 +139,14 @@ class _Followed:
 
     async def _look(self) -> None:
         before, listening = self._seen, self.listening
-        seen = await listening.records.read(
-            lambda transaction: listening.look(transaction, self.scope, self.execution_id, before)
-        )
-        if seen.has_ended:
-            self._end = _end(await listening.turns.show(self.scope, self.execution_id))
-        self._seen = seen
+
+        def read(transaction: Transaction) -> tuple[Seen, TurnView | None]:
+            seen = listening.look(transaction, self.scope, self.execution_id, before)
+            return seen, read_turn(transaction, self.scope, self.execution_id) if seen.has_ended else None
+
+        self._seen, ended = await listening.records.read(read)
+        if ended is not None:
+            self._end = _end(ended)
 
     @property
     def end(self) -> StreamEvent | None:
@@ -246,7 +247,7 @@ class _Progress:
         if not fresh:
             return []
         ended = _end_of_a_text(fresh)
-        told = []
+        told: list[StreamEvent] = []
         if self.offset and ended is not None and self.text_id != _text_id(ended.data):
             told = self._reset(_what_began(ended, entries))
         self._known.update(entry.id for entry in fresh)

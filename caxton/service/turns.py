@@ -261,22 +261,27 @@ class Turns:
         Raises:
             NotFound: there is none of that id.
         """
+        return await self.records.read(lambda transaction: read_turn(transaction, scope, execution_id))
 
-        def read(transaction: Transaction) -> TurnView:
-            turn = transaction.executions_of_turn(scope, execution_id)
-            if not turn:  # not a turn's root: an agent's part in one
-                turn = list(transaction.executions(scope, [execution_id]).values())
-            if not turn:
-                waiting = transaction.turns_in_hand(scope, [execution_id]).get(execution_id)
-                if waiting is None:
-                    raise unknown_execution(execution_id)
-                return _running(execution_id, waiting.request.conversation_id)
-            used = reduce(Usage.plus, (record.execution.usage for record in turn))
-            root = turn[0]
-            reply = transaction.message(scope, root.reply_id) if root.reply_id else None
-            return turn_view(root.execution.model_copy(update={"usage": used}), reply)
 
-        return await self.records.read(read)
+def read_turn(transaction: Transaction, scope: Scope, execution_id: ExecutionId) -> TurnView:
+    """A turn as it stands.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    turn = transaction.executions_of_turn(scope, execution_id)
+    if not turn:  # not a turn's root: an agent's part in one
+        turn = list(transaction.executions(scope, [execution_id]).values())
+    if not turn:
+        waiting = transaction.turns_in_hand(scope, [execution_id]).get(execution_id)
+        if waiting is None:
+            raise unknown_execution(execution_id)
+        return _running(execution_id, waiting.request.conversation_id)
+    used = reduce(Usage.plus, (record.execution.usage for record in turn))
+    root = turn[0]
+    reply = transaction.message(scope, root.reply_id) if root.reply_id else None
+    return turn_view(root.execution.model_copy(update={"usage": used}), reply)
 
 
 class _Listener:

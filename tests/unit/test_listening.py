@@ -8,15 +8,32 @@ from typing import Any, cast
 import pytest
 
 from caxton.adapters.streams import LocalStream
-from caxton.domain.executions import Execution, ExecutionState, TurnView
+from caxton.domain.executions import Execution, ExecutionState
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope
-from caxton.domain.records import Records, Transaction
+from caxton.domain.records import ExecutionRecord, Records, Transaction
 from caxton.service.listening import Listening, Seen
 from caxton.service.timeline import Entry
-from caxton.service.turns import Turns
 
 TURN = ExecutionId("x_1")
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def execution(state: ExecutionState) -> Execution:
+    return Execution(
+        id=TURN,
+        root_id=TURN,
+        conversation_id=ConversationId("c_1"),
+        message_id=MessageId("m_1"),
+        state=state,
+        started_at=STARTED,
+    )
+
+
+class Ended:
+    """A transaction that finds the turn at its end."""
+
+    def executions_of_turn(self, _scope: Scope, _root: ExecutionId) -> list[ExecutionRecord]:
+        return [ExecutionRecord(execution(ExecutionState.COMPLETED), "", None, {})]
 
 
 class Counted:
@@ -27,7 +44,7 @@ class Counted:
     async def read(self, work: Callable[[Any], Any]) -> Any:
         self.looks += 1
         await asyncio.sleep(0.01)
-        return work(None)
+        return work(Ended())
 
 
 class Told(Listening):
@@ -37,30 +54,18 @@ class Told(Listening):
     state = ExecutionState.RUNNING
 
     def look(self, transaction: Transaction, scope: Scope, execution_id: ExecutionId, before: Seen) -> Seen:
-        root = Execution(
-            id=TURN,
-            root_id=TURN,
-            conversation_id=ConversationId("c_1"),
-            message_id=MessageId("m_1"),
-            state=self.state,
-            started_at=STARTED,
-        )
+        root = execution(self.state)
         return Seen(
             root,
             [Entry(f"{TURN}.{number}.0", STARTED, {"kind": "tool", "step": number}) for number in range(self.steps)],
         )
 
 
-class Ends:
-    async def show(self, _scope: Scope, execution_id: ExecutionId) -> TurnView:
-        return TurnView(execution_id=execution_id, conversation_id=ConversationId("c_1"), state="completed")
-
-
 @pytest.mark.requirement("PRF-4")
 async def test_fifty_listeners_cost_one_look_a_change() -> None:
     records, stream = Counted(), LocalStream()
     stream.poll = 60.0
-    listening = Told(cast("Records", records), stream, cast("Turns", Ends()))
+    listening = Told(cast("Records", records), stream)
     heard: list[list[str]] = []
 
     async def listen() -> None:
@@ -92,7 +97,7 @@ async def test_fifty_listeners_cost_one_look_a_change() -> None:
 async def test_silence_is_told_and_a_lost_event_is_found_out() -> None:
     records, stream = Counted(), LocalStream()
     stream.poll = 0.05
-    listening = Told(cast("Records", records), stream, cast("Turns", Ends()))
+    listening = Told(cast("Records", records), stream)
     events = listening.watch(Scope(), TURN, None, silence=0.05)
     assert await anext(events) is None
     listening.state = ExecutionState.COMPLETED

@@ -84,11 +84,12 @@ async def _asked(caller: Caller, services: Services, thread: Thread, body: RunIn
     """The turn that the run is. The same run again is the same turn."""
     text, given, before = said_in(body)
     key = f"agui\x1f{body.run_id}"
-    conversation, known = await thread.find(key)
-    if known is not None:
-        await thread.check_same(known.execution_id, text, given)
-        return known
-    await thread.check_free(conversation)
+    found = await thread.find(key)
+    conversation = found.conversation
+    if found.turn is not None:
+        await thread.check_same(found.turn, text, given)
+        return await services.turns.show(caller.scope, found.turn)
+    found.check_free()
     files = await _brought(caller, services, given)
     variables: dict[str, Any] | None = {"state": body.state} if isinstance(body.state, dict) and body.state else None
     context = context_of(body, before if not conversation.message_count else ())

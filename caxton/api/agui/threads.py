@@ -1,15 +1,17 @@
 """Threads: the conversations that they are, what has been asked in them, and what they wait for."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from caxton.api.agui.bodies import GivenFile, Inline
 from caxton.api.services import Services
 from caxton.api.targets import target_named
 from caxton.domain.conversations import ENDED, Conversation, WhenBusy
 from caxton.domain.errors import ConversationBusy, Hint, IdempotencyConflict, InvalidInput, NotFound
-from caxton.domain.executions import Target, TurnView
+from caxton.domain.executions import Target
 from caxton.domain.governance import Approval, ApprovalState
-from caxton.domain.ids import Digest, ExecutionId, Scope, digest_of
+from caxton.domain.ids import ConversationId, Digest, ExecutionId, Scope, digest_of
 from caxton.domain.messages import Content
 from caxton.domain.records import Transaction
 from caxton.recording.contents import unpack
@@ -22,6 +24,34 @@ MOST_GENERATIONS = 100
 _GIVES_WAY = frozenset({WhenBusy.INTERRUPT, WhenBusy.REPLACE})
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A thread as a run finds it."""
+
+    conversation: Conversation
+    turn: ExecutionId | None
+    """The turn that the run is, if it has been asked for before."""
+    waiting: Sequence[Approval] = ()
+    """The approvals that a new message would have to wait for."""
+
+    def check_free(self) -> None:
+        """Makes sure that a new message does not have to wait for a person's decision on an earlier one.
+
+        Raises:
+            ConversationBusy: it would have to; what waits is told.
+        """
+        if not self.waiting:
+            return
+        about = "; ".join(message_of(each) for each in self.waiting)
+        raise ConversationBusy(
+            f"the thread waits for a person to decide: {about}",
+            f'answer each interrupt with `resume`, as [{{"interruptId": "{self.waiting[0].id}", "status": "resolved", '
+            '"payload": {"approved": true}}]; then send the message again',
+            Hint(text="or have it decided elsewhere", command="caxton approvals list"),
+            details={"interrupts": [each.id for each in self.waiting], "conversation_id": self.conversation.id},
+        )
+
+
 class Thread:
     """One thread, as a caller has it with a capability."""
 
@@ -32,24 +62,34 @@ class Thread:
         self._capability = capability
         self._identity = identity
 
-    async def find(self, run: str) -> tuple[Conversation, TurnView | None]:
-        """The conversation that the thread is now, and the turn of a run if that has been asked before.
+    async def find(self, run: str) -> Found:
+        """What the thread is now, for a run.
 
         Raises:
             NotFound: there is no such capability.
             InvalidInput: the thread has had too many conversations.
         """
-        target, services = _target_of(self._capability), self._services
+        target, services, scope = _target_of(self._capability), self._services, self._caller.scope
         for generation in range(MOST_GENERATIONS):
-            start = Start(target, idempotency_key=self._key(generation))
-            found = await services.conversations.start(self._caller, start)
-            try:
-                identity = services.turns.execution_id(self._caller.scope, found.id, run)
-                return found, await services.turns.show(self._caller.scope, identity)
-            except NotFound:
-                if found.state not in ENDED:
-                    return found, None
+            key = self._key(generation)
+            identity = identity_of(scope, key)
+            turn = services.turns.execution_id(scope, identity, run)
+            found = await services.turns.records.read(partial(self._look, identity, turn))
+            if found is None:
+                begun = await services.conversations.start(self._caller, Start(target, idempotency_key=key))
+                return Found(begun, None)
+            if found.turn is not None or found.conversation.state not in ENDED:
+                return found
         raise InvalidInput("the thread has been gone on with too often", "begin a new thread")
+
+    def _look(self, identity: ConversationId, turn: ExecutionId, transaction: Transaction) -> Found | None:
+        scope = self._caller.scope
+        conversation = transaction.conversation(scope, identity)
+        if conversation is None:
+            return None
+        if turn in transaction.executions(scope, [turn]) or turn in transaction.turns_in_hand(scope, [turn]):
+            return Found(conversation, turn)
+        return Found(conversation, None, self._waits_for(transaction, conversation))
 
     async def conversations(self) -> AsyncGenerator[str]:
         """The ids of the thread's conversations, the oldest first."""
@@ -91,26 +131,6 @@ class Thread:
             raise IdempotencyConflict(
                 "the run was begun with another message", "give each run a runId of its own", details={"param": "runId"}
             )
-
-    async def check_free(self, conversation: Conversation) -> None:
-        """Makes sure that a new message does not have to wait for a person's decision on an earlier one.
-
-        Raises:
-            ConversationBusy: it would have to; what waits is told.
-        """
-        waiting = await self._services.turns.records.read(
-            lambda transaction: self._waits_for(transaction, conversation)
-        )
-        if not waiting:
-            return
-        about = "; ".join(message_of(each) for each in waiting)
-        raise ConversationBusy(
-            f"the thread waits for a person to decide: {about}",
-            f'answer each interrupt with `resume`, as [{{"interruptId": "{waiting[0].id}", "status": "resolved", '
-            '"payload": {"approved": true}}]; then send the message again',
-            Hint(text="or have it decided elsewhere", command="caxton approvals list"),
-            details={"interrupts": [each.id for each in waiting], "conversation_id": conversation.id},
-        )
 
     def _waits_for(self, transaction: Transaction, conversation: Conversation) -> list[Approval]:
         scope = self._caller.scope
