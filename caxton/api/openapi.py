@@ -6,7 +6,7 @@ from typing import Any, cast
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from caxton.api.a2a_face.errors import A2A_JSON, PREFIX, is_a2a, is_rpc
+from caxton.api.a2a_face.errors import PREFIX, is_a2a, is_rpc
 from caxton.api.examples import EXAMPLES
 from caxton.api.mcp_face.errors import is_mcp
 from caxton.api.openai_face.errors import is_openai
@@ -123,7 +123,7 @@ class JsonRpcError(BaseModel):
 
 _FORMS: Mapping[str, tuple[str, type[BaseModel]]] = {
     "OpenAIError": ("application/json", OpenAIError),
-    "A2AError": (A2A_JSON, A2AError),
+    "A2AError": ("application/json", A2AError),
     "JsonRpcError": ("application/json", JsonRpcError),
 }
 """Forms of errors beside problem details: media type and schema, by the name of the schema."""

@@ -132,14 +132,18 @@ class Conversations:
         """
         scope = caller.scope
         self.turns.fast_path.check(scope.customer)
-        target, strategy = await self._address(scope, conversation_id)
+        target, strategy = await self.address(scope, conversation_id)
         ask = replace(ask, target=target, strategy=strategy)
         execution_id = self.turns.execution_id(scope, conversation_id, ask.idempotency_key)
         request = await self.turns.request(caller, ask, execution_id, conversation_id, one_shot=False)
         return await self.turns.submit(request, wait=wait)
 
-    async def _address(self, scope: Scope, conversation_id: ConversationId) -> tuple[Target, RoutingStrategy]:
-        """Whom a conversation's messages are for: settled by its start, so it is read once."""
+    async def address(self, scope: Scope, conversation_id: ConversationId) -> tuple[Target, RoutingStrategy]:
+        """Whom a conversation's messages are for: settled by its start, so it is read once.
+
+        Raises:
+            NotFound: there is no such conversation.
+        """
         known = self._addresses.get((scope, conversation_id))
         if known is None:
             conversation = await self.show(scope, conversation_id)

@@ -2316,12 +2316,12 @@ export interface Operations {
   };
   "POST /a2a/v1/message:send": {
     body: string | Record<string, unknown>;
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "POST /a2a/v1/{target}/message:send": {
     path: { target: string };
     body: string | Record<string, unknown>;
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "POST /a2a/v1/message:stream": {
     body: string | Record<string, unknown>;
@@ -2333,18 +2333,18 @@ export interface Operations {
     answer: string;
   };
   "GET /a2a/v1/extendedAgentCard": {
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "GET /a2a/v1/{target}/extendedAgentCard": {
     path: { target: string };
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "GET /a2a/v1/tasks": {
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "GET /a2a/v1/{target}/tasks": {
     path: { target: string };
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "POST /a2a/v1/tasks/{task_id}:subscribe": {
     path: { task_id: string };
@@ -2367,54 +2367,65 @@ export interface Operations {
   "POST /a2a/v1/tasks/{task_id}:cancel": {
     path: { task_id: string };
     body?: string | Record<string, unknown>;
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "POST /a2a/v1/{target}/tasks/{task_id}:cancel": {
     path: { target: string; task_id: string };
     body?: string | Record<string, unknown>;
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "GET /a2a/v1/tasks/{task_id}": {
     path: { task_id: string };
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "GET /a2a/v1/{target}/tasks/{task_id}": {
     path: { target: string; task_id: string };
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "POST /a2a/v1/tasks/{task_id}/pushNotificationConfigs": {
     path: { task_id: string };
     body: string | Record<string, unknown>;
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "GET /a2a/v1/tasks/{task_id}/pushNotificationConfigs": {
     path: { task_id: string };
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "POST /a2a/v1/{target}/tasks/{task_id}/pushNotificationConfigs": {
     path: { target: string; task_id: string };
     body: string | Record<string, unknown>;
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "GET /a2a/v1/{target}/tasks/{task_id}/pushNotificationConfigs": {
     path: { target: string; task_id: string };
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "GET /a2a/v1/tasks/{task_id}/pushNotificationConfigs/{config_id}": {
     path: { task_id: string; config_id: string };
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "DELETE /a2a/v1/tasks/{task_id}/pushNotificationConfigs/{config_id}": {
     path: { task_id: string; config_id: string };
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "GET /a2a/v1/{target}/tasks/{task_id}/pushNotificationConfigs/{config_id}": {
     path: { target: string; task_id: string; config_id: string };
-    answer: string;
+    answer: Record<string, unknown> | string;
   };
   "DELETE /a2a/v1/{target}/tasks/{task_id}/pushNotificationConfigs/{config_id}": {
     path: { target: string; task_id: string; config_id: string };
-    answer: string;
+    answer: Record<string, unknown> | string;
+  };
+  /** All operations of version 0.3 over HTTP+JSON: `v1/message:send`, or `CAPABILITY/v1/message:send` of one capability. */
+  "POST /a2a/v0.3/{path}": {
+    path: { path: string };
+    body?: Record<string, unknown>;
+    answer: Record<string, unknown> | string;
+  };
+  /** All operations of version 0.3 over HTTP+JSON: `v1/message:send`, or `CAPABILITY/v1/message:send` of one capability. */
+  "GET /a2a/v0.3/{path}": {
+    path: { path: string };
+    answer: Record<string, unknown> | string;
   };
   /** All operations over JSON-RPC, of one capability or agent. */
   "POST /a2a/v1/{target}": {

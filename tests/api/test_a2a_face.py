@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from a2a.client import ClientCallContext, ClientConfig, ClientFactory
+from a2a.client import Client, ClientCallContext, ClientConfig, ClientFactory
 from a2a.types.a2a_pb2 import (
+    AgentCard,
     CancelTaskRequest,
     GetExtendedAgentCardRequest,
     GetTaskRequest,
@@ -23,6 +24,7 @@ from a2a.utils.errors import (
     TaskNotFoundError,
     UnsupportedOperationError,
 )
+from google.protobuf.json_format import ParseDict
 
 from tests.api.conftest import Deploy
 from tests.api.test_approvals import guarded, pending
@@ -40,6 +42,7 @@ from tests.support.a2a import (
     text_of,
     with_data,
 )
+from tests.support.a2a_tck import agents
 from tests.support.agents import agent, hands_over, replies
 from tests.support.stand_in import Answer, Remote
 from tests.support.waiting import until
@@ -67,7 +70,7 @@ def thinker(stand_in: Remote) -> dict[str, str | bytes]:
 
 def rpc(api: httpx.Client, method: str, params: Any = None, target: str = "", **headers: str) -> dict[str, Any]:
     """One JSON-RPC request, by hand."""
-    body = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params or {}}
+    body: dict[str, Any] = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params or {}}
     answer = api.post(f"/a2a/v1{target}", json=body, headers=headers)
     assert answer.status_code == 200, answer.text
     assert answer.json()["id"] == 7
@@ -211,8 +214,9 @@ async def test_a_message_that_is_sent_again_is_answered_once(
         assert len({task.id for task in tasks}) == 1
         inside = [await send(client, said("two", message_id="2", context_id=tasks[0].context_id)) for _ in range(2)]
         assert inside[0].id == inside[1].id != tasks[0].id
-        with pytest.raises(InvalidParamsError, match="used before"):
-            await send(client, said("another", message_id="one"))
+        other = await send(client, said("another", message_id="one"))
+        assert other.id != tasks[0].id, "another message under the id of one is another message"
+        assert text_of(other) == "you said: another"
         key = api.post("/v1/keys", json={"name": f"other-{workspace}", "role": "developer"}).json()["key"]
     async with a2a_client(caxton_server, workspace, "echo", key=key, streaming=False) as other:
         theirs = await send(other, said("once", message_id="one"))
@@ -326,6 +330,38 @@ def test_a_message_names_its_skill_where_there_are_several(api: httpx.Client, de
         assert done["artifacts"][0]["parts"][0]["text"] == "y"
 
 
+@pytest.mark.requirement("FAC-2")
+def test_a_client_that_ends_addresses_with_a_slash_is_answered(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(agent("echo", rules=replies("you said: {{ request }}")))
+    for target in ("/", "/echo/"):
+        assert rpc(api, "SendMessage", message("x"), target)["result"]["task"]["status"]["state"].endswith("COMPLETED")
+        assert rpc(api, "GetTask", {"id": "x_nothing"}, target)["error"]["code"] == -32001
+
+
+@pytest.mark.requirement("FAC-2")
+def test_a_card_has_the_fields_of_the_version_that_is_asked_for_and_no_others(
+    api: httpx.Client, deploy: Deploy
+) -> None:
+    deploy(agent("echo", rules=replies("x")))
+    address = "/a2a/v1/echo/.well-known/agent-card.json"
+    card = api.get(address).json()
+    ParseDict(card, AgentCard())  # refuses what version 1.0 does not know
+    assert card == api.get(address, headers={"A2A-Version": "1.0"}).json()
+    older = api.get(address, params={"A2A-Version": "0.3"}).json()
+    assert (older["protocolVersion"], "supportedInterfaces" in older) == ("0.3.0", False)
+
+
+@pytest.mark.requirement("FAC-2", "MSG-12")
+def test_an_agent_may_have_nothing_to_say_beside_its_files(api: httpx.Client, deploy: Deploy) -> None:
+    files = agents()
+    deploy({path: text for path, text in files.items() if "file" in path or "printer" in path})
+    done = api.post("/a2a/v1/file/message:send", json=message("print it")).json()["task"]
+    [made] = done["artifacts"]
+    assert made["parts"][0]["filename"] == "output.txt"
+    assert made["parts"][0]["mediaType"] == "text/plain"
+    assert {name.isalpha() for name in done["metadata"][EXTENSION]["usage"]} == {True}, "names are in camel case"
+
+
 def test_cards_are_cached_by_their_tag(api: httpx.Client, caxton_server: RunningServer, deploy: Deploy) -> None:
     deploy(agent("echo", rules=replies("x")))
     with httpx.Client(base_url=caxton_server.url, trust_env=False) as nobody:
@@ -349,7 +385,7 @@ def test_cards_are_cached_by_their_tag(api: httpx.Client, caxton_server: Running
 
 def test_errors_have_the_form_of_each_binding(api: httpx.Client, caxton_server: RunningServer) -> None:
     missing = api.get("/a2a/v1/tasks/x_nothing")
-    assert (missing.status_code, missing.headers["content-type"]) == (404, "application/a2a+json")
+    assert (missing.status_code, missing.headers["content-type"]) == (404, "application/json")
     error = missing.json()["error"]
     assert (error["code"], error["status"]) == (404, "NOT_FOUND")
     info = error["details"][0]
@@ -437,6 +473,12 @@ async def test_a_client_of_version_0_3_is_answered_in_it(
     assert rpc(api, "message/send", {"message": old}, **{"A2A-Version": "1.0"})["error"]["code"] == -32601
     card = api.get("/a2a/v1/echo/.well-known/agent-card.json", headers={"A2A-Version": "0.3"}).json()
     assert (card["protocolVersion"], card["preferredTransport"]) == ("0.3.0", "JSONRPC")
+    places = {each["transport"]: each["url"] for each in card["additionalInterfaces"]}
+    assert {name: url.removeprefix(caxton_server.url) for name, url in places.items()} == {
+        "JSONRPC": "/a2a/v1/echo",
+        "HTTP+JSON": "/a2a/v0.3/echo",
+    }
+
     # The official client falls back to 0.3 where a card says no more.
     headers = {"Authorization": f"Bearer {caxton_server.api_key}", "X-Caxton-Workspace": workspace}
     async with httpx.AsyncClient(headers=headers, timeout=60, trust_env=False) as http:
@@ -446,6 +488,51 @@ async def test_a_client_of_version_0_3_is_answered_in_it(
         found = await events(client, said("old"))
         assert streamed_text(found) == "you said: old"
         assert found[-1].status_update.status.state == TaskState.TASK_STATE_COMPLETED
+
+
+@pytest.mark.requirement("FAC-2")
+@pytest.mark.parametrize("binding", [JSONRPC, REST])
+async def test_the_official_client_of_version_0_3_is_answered_in_it(
+    caxton_server: RunningServer, workspace: str, deploy: Deploy, stand_in: Remote, binding: str
+) -> None:
+    deploy({**typed(), **thinker(stand_in), **agent("slow", rules=replies("done", delay=20))})
+    headers = {"Authorization": f"Bearer {caxton_server.api_key}", "X-Caxton-Workspace": workspace}
+    async with httpx.AsyncClient(headers=headers, timeout=60, trust_env=False) as http:
+
+        async def client_of(target: str, *, streaming: bool) -> Client:
+            """One that knows the older interface alone."""
+            address = f"{caxton_server.url}/a2a/v1/{target}/.well-known/agent-card.json"
+            card = ParseDict((await http.get(address)).json(), AgentCard())
+            kept = [each for each in card.supported_interfaces if each.protocol_version == "0.3"]
+            del card.supported_interfaces[:]
+            card.supported_interfaces.extend(kept)
+            config = ClientConfig(httpx_client=http, supported_protocol_bindings=[binding], streaming=streaming)
+            return ClientFactory(config).create(card)
+
+        pricer = await client_of("price", streaming=False)
+        task = await send(pricer, with_data({"item": "a pen"}))
+        assert task.status.state == TaskState.TASK_STATE_COMPLETED
+        [made] = task.artifacts
+        assert plain(made.parts[0])["data"] == {"total": 12}
+        assert (await pricer.get_task(GetTaskRequest(id=task.id))).id == task.id
+        with pytest.raises(TaskNotFoundError if binding == JSONRPC else Exception):
+            await pricer.get_task(GetTaskRequest(id="x_nothing"))
+
+        stand_in.answer(Answer(text="one two three four", chunks=4, took=0.5))
+        told = await events(await client_of("think", streaming=True), said("count"))
+        assert streamed_text(told) == "one two three four"
+        assert told[-1].status_update.status.state == TaskState.TASK_STATE_COMPLETED
+
+        slow = await client_of("slow", streaming=False)
+        begun = await send(slow, said("x"), configuration=SendMessageConfiguration(return_immediately=True))
+        assert begun.status.state in (TaskState.TASK_STATE_SUBMITTED, TaskState.TASK_STATE_WORKING)
+        following = (await client_of("slow", streaming=True)).subscribe(SubscribeToTaskRequest(id=begun.id))
+        assert (await anext(following)).task.id == begun.id
+        ended = await slow.cancel_task(CancelTaskRequest(id=begun.id))
+        assert ended.status.state == TaskState.TASK_STATE_CANCELED
+        assert [each async for each in following][-1].status_update.status.state == TaskState.TASK_STATE_CANCELED
+        odd = await http.post(f"{caxton_server.url}/a2a/v0.3/v1/nothing", json={})
+        assert (odd.status_code, odd.json()["error"]["details"][0]["reason"]) == (404, "METHOD_NOT_FOUND")
 
 
 def test_a_failure_is_a_state_of_the_task(api: httpx.Client, deploy: Deploy, stand_in: Remote) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from caxton import __version__
-from caxton.api.a2a_face.errors import KEYS, PREFIX
+from caxton.api.a2a_face.errors import KEYS, OLDER, PREFIX
 from caxton.api.a2a_face.sending import target_of
 from caxton.api.a2a_face.tasks import Json
 from caxton.api.services import CardSigning, Services
@@ -121,6 +121,7 @@ def _card(
             {"url": address, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
             {"url": address, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"},
             {"url": address, "protocolBinding": "JSONRPC", "protocolVersion": "0.3"},
+            {"url": f"{base}{OLDER}{place}", "protocolBinding": "HTTP+JSON", "protocolVersion": "0.3"},
         ],
         "documentationUrl": f"{base}/docs",
         "capabilities": {
@@ -152,15 +153,10 @@ def _schemas(offered: CapabilityView) -> Json:
     return {name: value for name, value in (("input", offered.input), ("output", offered.output)) if value}
 
 
-def for_version(card: Json, version: str | None, *, signed: bool) -> Json:
-    """The card as a client of this version wants it.
-
-    A card that is not signed has what both versions want. One that is signed does not: clients leave out what they do not
-    know before they verify it.
-    """
-    if version == "0.3":
-        return _older(card)
-    return card if version is not None or signed else {**_older(card), **card, "securitySchemes": _schemes(both=True)}
+def for_version(card: Json, version: str | None) -> Json:
+    """The card as a client of this version wants it. One that does not say so gets that of version 1.0, which knows no other
+    fields."""
+    return _older(card) if version == "0.3" else card
 
 
 def _older(card: Json) -> Json:
@@ -172,16 +168,16 @@ def _older(card: Json) -> Json:
         "protocolVersion": "0.3.0",
         "url": card["supportedInterfaces"][0]["url"],
         "preferredTransport": "JSONRPC",
+        "additionalInterfaces": [
+            {"url": each["url"], "transport": each["protocolBinding"]}
+            for each in card["supportedInterfaces"]
+            if each["protocolVersion"] == "0.3"
+        ],
         "capabilities": capabilities,
         "supportsAuthenticatedExtendedCard": True,
-        "securitySchemes": _schemes(both=False),
+        "securitySchemes": {_KEY: {"type": "http", "scheme": "bearer"}},
         "security": [{_KEY: []}],
     }
-
-
-def _schemes(*, both: bool) -> Json:
-    older = {"type": "http", "scheme": "bearer"}
-    return {_KEY: {**_SCHEME, **older} if both else older}
 
 
 def card_response(
@@ -197,7 +193,7 @@ def card_response(
         cache: who may keep it, and how long.
         known: the ETag that the client has.
     """
-    told = for_version(card, version, signed=signer is not None)
+    told = for_version(card, version)
     if signer is not None and version != "0.3":
         told = {**told, "signatures": [signer.sign(told, f"{base}{KEYS}")]}
     content = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()

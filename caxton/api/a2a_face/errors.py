@@ -6,15 +6,19 @@ from typing import Any, ClassVar, Final
 from starlette.responses import JSONResponse
 
 from caxton.api.told_errors import AnyJson, for_programs, headers_of, in_words
-from caxton.domain.errors import CaxtonError
+from caxton.domain.errors import CaxtonError, UnsupportedMediaType
 
 PREFIX: Final = "/a2a/v1"
 """Where the face is; what is below answers in its form, errors included."""
+
+OLDER: Final = "/a2a/v0.3"
+"""Where version 0.3 is spoken over HTTP+JSON."""
 
 CARD: Final = "/.well-known/agent-card.json"
 KEYS: Final = "/.well-known/agent-card-keys.json"
 
 A2A_JSON: Final = "application/a2a+json"
+"""What clients may send, and get where they ask for nothing else; the binding itself speaks of application/json."""
 
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
@@ -76,6 +80,7 @@ class TaskNotCancelable(A2AError):
     """The task is over."""
 
     code = "task_not_cancelable"
+    status = 409
     reason_name, number = "TASK_NOT_CANCELABLE", -32002
 
 
@@ -97,6 +102,7 @@ class ContentTypeNotSupported(A2AError):
     """A part is of a type that no agent takes."""
 
     code = "content_type_not_supported"
+    status = 415
     reason_name, number, status_name = "CONTENT_TYPE_NOT_SUPPORTED", -32005, "INVALID_ARGUMENT"
 
 
@@ -131,12 +137,12 @@ class NoJson(InvalidRequest):
 
 def is_a2a(path: str) -> bool:
     """Whether `path` belongs to the face."""
-    return path == PREFIX or path.startswith(f"{PREFIX}/") or path in (CARD, KEYS)
+    return path == PREFIX or path.startswith((f"{PREFIX}/", f"{OLDER}/")) or path in (CARD, KEYS)
 
 
 def is_rpc(path: str) -> bool:
     """Whether `path` is one of those that JSON-RPC requests are sent to."""
-    target = path.removeprefix(PREFIX).removeprefix("/")
+    target = path.removeprefix(PREFIX).strip("/")
     return path.startswith(PREFIX) and "/" not in target and target not in _NOT_TARGETS
 
 
@@ -144,6 +150,8 @@ def number_of(error: CaxtonError) -> int:
     """The error's code in JSON-RPC."""
     if isinstance(error, A2AError):
         return error.number
+    if isinstance(error, UnsupportedMediaType):
+        return ContentTypeNotSupported.number
     if error.status in (401, 403):
         return INVALID_REQUEST
     return INVALID_PARAMS if error.status < 500 and error.status != 429 else INTERNAL
@@ -152,14 +160,16 @@ def number_of(error: CaxtonError) -> int:
 def details_of(error: CaxtonError, request_id: str | None) -> list[dict[str, Any]]:
     """What both bindings tell of an error: its reason, what is wrong with which field, and what Caxton knows besides."""
     report = error.report()
-    known = isinstance(error, A2AError)
+    reason: str | None = error.reason_name if isinstance(error, A2AError) else None
+    if isinstance(error, UnsupportedMediaType):
+        reason = ContentTypeNotSupported.reason_name
     facts = {name: str(value) for name, value in report.details.items() if isinstance(value, str | int | float)}
     moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     found: list[dict[str, Any]] = [
         {
             "@type": f"{_TYPES}google.rpc.ErrorInfo",
-            "reason": error.reason_name if isinstance(error, A2AError) else report.code.upper(),
-            "domain": "a2a-protocol.org" if known else "caxton",
+            "reason": reason or report.code.upper(),
+            "domain": "a2a-protocol.org" if reason else "caxton",
             "metadata": {**facts, "timestamp": moment},
         }
     ]
@@ -196,4 +206,4 @@ def error_response(path: str, error: CaxtonError, request_id: str | None) -> JSO
     headers = headers_of(error)
     if is_rpc(path):
         return AnyJson(rpc_body(error, request_id), error.status, headers)
-    return AnyJson(status_body(error, request_id), error.status, headers, media_type=A2A_JSON)
+    return AnyJson(status_body(error, request_id), error.status, headers)

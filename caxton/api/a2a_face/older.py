@@ -100,7 +100,7 @@ def downgraded(method: str, result: Json) -> Any:
     if method in ("tasks/get", "tasks/cancel"):
         return _task(result)
     if method == "agent/getAuthenticatedExtendedCard":
-        return for_version(result, "0.3", signed=False)
+        return for_version(result, "0.3")
     if method == "tasks/pushNotificationConfig/list":
         return [_told_push(each) for each in result.get("configs", [])]
     if method == "tasks/pushNotificationConfig/delete":

@@ -15,8 +15,9 @@ from caxton.api.a2a_face.bodies import (
     read_body,
 )
 from caxton.api.a2a_face.cards import target_card, workspace_card
+from caxton.api.a2a_face.errors import InvalidParams
 from caxton.api.a2a_face.push import create_push, delete_push, get_push, list_push
-from caxton.api.a2a_face.sending import begin, send_message
+from caxton.api.a2a_face.sending import begin, check_target, send_message
 from caxton.api.a2a_face.streams import Update, subscribe, updates
 from caxton.api.a2a_face.tasks import Asking, Json, cancel_task, get_task, list_tasks, task_found
 from caxton.domain.permissions import Permission
@@ -26,8 +27,17 @@ Call = Callable[[Asking, str | None, Any], Awaitable[Json]]
 Updates = AsyncGenerator[Update | None]
 
 
+async def _message(asking: Asking, target: str | None, params: Any) -> SendMessage:
+    """A message. That there is nobody of this name is told before what is wrong with it."""
+    try:
+        return read_body(SendMessage, params)
+    except InvalidParams:
+        await check_target(asking, target)
+        raise
+
+
 async def _send(asking: Asking, target: str | None, params: Any) -> Json:
-    request = read_body(SendMessage, params)
+    request = await _message(asking, target, params)
     return await send_message(asking, target or request.tenant, request)
 
 
@@ -82,6 +92,9 @@ CALLS: Final[dict[str, Call]] = {
 
 STREAMS: Final = frozenset({"SendStreamingMessage", "SubscribeToTask"})
 
+FIND_OUT: Final = frozenset({"SendMessage", "SendStreamingMessage"})
+"""Operations that find out themselves whether there is somebody of the name that an address has."""
+
 
 async def open_stream(method: str, asking: Asking, target: str | None, params: Any, last: str | None) -> Updates:
     """The events of a streaming operation; what is wrong with it is told before the first one.
@@ -98,7 +111,7 @@ async def open_stream(method: str, asking: Asking, target: str | None, params: A
     """
     if method == "SubscribeToTask":
         return await subscribe(asking, read_body(TaskQuery, params).id, last)
-    request = read_body(SendMessage, params)
+    request = await _message(asking, target, params)
     turn = await begin(asking, target or request.tenant, request, wait=None)
     asking = asking.with_modes(request.settings.accepted_output_modes)
     task = await task_found(asking, turn.execution_id)

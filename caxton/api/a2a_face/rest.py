@@ -32,9 +32,10 @@ async def answer(request: Request, asking: Asking, target: str | None, method: s
         CaxtonError: it cannot be done.
     """
     _check_version(request)
-    params = {**await _params(request), **given}
+    params = {**await params_of(request), **given}
     result = await CALLS[method](asking, target, params)
-    return AnyJson(result, headers=extension_header(asking), media_type=A2A_JSON)
+    kind = A2A_JSON if request.headers.get("accept", "").strip() == A2A_JSON else None
+    return AnyJson(result, headers=extension_header(asking), media_type=kind)
 
 
 async def stream(request: Request, asking: Asking, target: str | None, method: str, given: dict[str, Any]) -> Response:
@@ -42,7 +43,7 @@ async def stream(request: Request, asking: Asking, target: str | None, method: s
     _check_version(request)
     if request.scope["http_version"] == "1.0":
         raise HttpVersionNotSupported("a stream cannot be told in HTTP/1.0", "use HTTP/1.1")
-    params = {**await _params(request), **given}
+    params = {**await params_of(request), **given}
     events = await open_stream(method, asking, target, params, request.headers.get(LAST))
     return EventStream(_encoded(events), headers={**STREAM_HEADERS, **extension_header(asking)})
 
@@ -50,14 +51,18 @@ async def stream(request: Request, asking: Asking, target: str | None, method: s
 def _check_version(request: Request) -> None:
     if version_of(request) == "0.3":
         raise VersionNotSupported(
-            "version 0.3 is spoken here over JSON-RPC only",
-            "send A2A-Version: 1.0, or JSON-RPC",
+            "version 0.3 is not spoken at this address",
+            "a card of version 0.3 has the addresses at which it is; or send A2A-Version: 1.0",
             details={"supportedVersions": "1.0"},
         )
 
 
-async def _params(request: Request) -> dict[str, Any]:
-    """What a request says beside its path: in its URL where it has no body."""
+async def params_of(request: Request) -> dict[str, Any]:
+    """What a request says beside its path: in its URL where it has no body.
+
+    Raises:
+        InvalidInput: its body is no object.
+    """
     if request.method == "GET":
         # Everything is a text there; what has to be a number or a truth value is made one where it is checked.
         return {name: text for name, text in request.query_params.items() if name != "A2A-Version"}

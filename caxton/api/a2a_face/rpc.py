@@ -16,7 +16,8 @@ from caxton.api.a2a_face.errors import (
     VersionNotSupported,
     rpc_body,
 )
-from caxton.api.a2a_face.operations import CALLS, STREAMS, open_stream
+from caxton.api.a2a_face.operations import CALLS, FIND_OUT, STREAMS, open_stream
+from caxton.api.a2a_face.sending import check_target
 from caxton.api.a2a_face.streams import Update
 from caxton.api.a2a_face.tasks import Asking, Json
 from caxton.api.sse import STILL_HERE, EventStream
@@ -53,12 +54,15 @@ def version_of(request: Request) -> str | None:
 async def answer_rpc(request: Request, asking: Asking, target: str | None, request_id: str | None) -> Response:
     """Answers `POST` with one JSON-RPC request. What is wrong with it is told in its own form, with the status 200."""
     identity: Any = None
+    name = ""
     try:
         call = _read(await request.body())
         identity = call.get("id")
         method = _check(call)
         version = version_of(request)
         older, name = _operation(method, version)
+        if name not in FIND_OUT:
+            await check_target(asking, target)
         if name in STREAMS:
             if request.scope["http_version"] == "1.0":
                 raise HttpVersionNotSupported("a stream cannot be told in HTTP/1.0", "use HTTP/1.1")
@@ -74,6 +78,8 @@ async def answer_rpc(request: Request, asking: Asking, target: str | None, reque
         await asking.services.authentication.refusals.not_permitted(asking.caller, f"POST {request.url.path}", needed)
         return AnyJson(rpc_body(error, request_id, identity))
     except CaxtonError as error:
+        if name not in FIND_OUT:  # that there is nobody of this name is told before anything else, by the status
+            await check_target(asking, target)
         return AnyJson(rpc_body(error, request_id, identity))
 
 

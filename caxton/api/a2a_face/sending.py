@@ -16,7 +16,7 @@ from caxton.domain.executions import Target, TurnView
 from caxton.domain.files import FileReference, check_count
 from caxton.domain.given import is_id
 from caxton.domain.governance import Verdict
-from caxton.domain.ids import ConversationId, ExecutionId
+from caxton.domain.ids import ConversationId, ExecutionId, digest_of
 from caxton.domain.permissions import Permission
 from caxton.domain.quantities import format_size
 from caxton.domain.tools import Artifact
@@ -72,7 +72,7 @@ async def send_message(asking: Asking, target: str | None, request: SendMessage)
     """
     at_once = request.settings.return_immediately
     turn = await begin(asking, target, request, wait=None if at_once else 0.0)
-    if not at_once:
+    if not at_once and turn.state == "running":
         await wait_for(asking.services, asking.caller.scope, turn)
     asking = asking.with_modes(request.settings.accepted_output_modes)
     task = await task_found(asking, turn.execution_id)
@@ -106,10 +106,11 @@ async def _new_task(asking: Asking, target: str | None, request: SendMessage, wa
     if not text and not given:
         raise InvalidParams("the message is empty", "send a part with a text or data")
     _check_size(text, services.limits.content_bytes)
-    # Another client may use the same id; what each has sent is told apart by who it is.
-    key = f"a2a\x1f{caller.principal}\x1f{message.message_id}"
-    wanted = target or _named(request)
-    said = Ask(Target(), text, idempotency_key=key, files=await _files(asking, given))
+    wanted, files = target or _named(request), await _files(asking, given)
+    # Another client may use the same id, and one that says something else under it has not sent the same message again.
+    content = digest_of("\x1f".join([wanted or "", text, *(file.digest for file in files)]).encode(errors="replace"))
+    key = f"a2a\x1f{caller.principal}\x1f{message.message_id}\x1f{content}"
+    said = Ask(Target(), text, idempotency_key=key, files=files)
     if message.context_id:
         return await _in_context(asking, message.context_id, wanted, said, wait)
     aim = target_of(wanted) if wanted else await _only_target(asking)
@@ -267,17 +268,19 @@ async def _in_context(asking: Asking, context: str, wanted: str | None, said: As
     if not is_id(context) or len(context) > LONGEST_CONTEXT_ID:
         raise _no_context(context)
     try:
-        conversation = await services.conversations.show(caller.scope, ConversationId(context))
+        identity = ConversationId(context)
+        known, _ = await services.conversations.address(caller.scope, identity)
     except NotFound:
         if context.startswith(OWN_IDS):  # one of ours, that there is not, or no longer
             raise _no_context(context) from None
         aim = target_of(wanted) if wanted else await _only_target(asking)
-        conversation = await services.conversations.start(caller, Start(aim, id=ConversationId(context)))
+        begun = await services.conversations.start(caller, Start(aim, id=ConversationId(context)))
+        identity, known = begun.id, aim
     if wanted is not None:
         aim = target_of(wanted)
-        if (aim.capability, aim.agent) != (conversation.capability, conversation.agent):
+        if (aim.capability, aim.agent) != (known.capability, known.agent):
             raise InvalidParams("the conversation is with another skill", "begin a new one: leave contextId out")
-    return await services.conversations.send(caller, conversation.id, said, wait=wait)
+    return await services.conversations.send(caller, identity, said, wait=wait)
 
 
 def _no_context(context: str) -> InvalidParams:

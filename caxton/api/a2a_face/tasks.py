@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from caxton.api.a2a_face.bodies import ListTasks, TaskQuery
 from caxton.api.a2a_face.errors import InvalidParams, TaskNotCancelable, TaskNotFound
 from caxton.api.services import Services
@@ -172,7 +174,8 @@ async def artifacts_of(asking: Asking, task: Task) -> list[Json]:
     if task.reply is None:
         return []
     text = await unpack(asking.services.blobs, asking.caller.scope, task.reply.content)
-    found = [artifact(REPLY, "reply", reply_parts(asking, task, text))]
+    # An agent may have nothing to say beside its files.
+    found = [artifact(REPLY, "reply", reply_parts(asking, task, text))] if text or not task.reply.artifacts else []
     for number, made in enumerate(task.reply.artifacts, 1):
         address = f"{asking.base}/v1/blobs/{made.digest}"
         part = {"url": address, "filename": made.name, "mediaType": made.media_type}
@@ -231,7 +234,8 @@ def _question(asking: Asking, task: Task) -> list[Json]:
 
 def _facts(task: Task) -> Json:
     """What A2A has no place for."""
-    found: Json = {"usage": task.usage.model_dump(mode="json")}
+    usage = task.usage.model_dump(mode="json")
+    found: Json = {"usage": {to_camel(name): value for name, value in usage.items()}}
     if task.agent is not None:
         found["agent"] = task.agent
     if task.capability is not None:

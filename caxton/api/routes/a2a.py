@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from fastapi import APIRouter, Request, Response
 
-from caxton.api.a2a_face.errors import A2A_JSON, CARD, KEYS, PREFIX
+from caxton.api.a2a_face.errors import A2A_JSON, CARD, KEYS, OLDER, PREFIX
 from caxton.api.guard import GuardedRoute, needs, open_to_all
 from caxton.api.services import Services
 from caxton.domain.permissions import Permission
@@ -53,6 +53,7 @@ def _parameter(name: str, longest: int, what: str) -> dict[str, Any]:
 _PARAMETERS: Final = {
     "target": _parameter("target", 300, 'A capability, or "agent:NAME".'),
     "task_id": _parameter("task_id", 200, "A task."),
+    "path": _parameter("path", 700, "An operation of version 0.3."),
     "config_id": _parameter("config_id", 100, "A configuration of push notifications."),
 }
 """Parameters of paths. Endpoints read them themselves: FastAPI takes a millisecond for each that it is told of."""
@@ -65,7 +66,7 @@ def _described(path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 def _answers(what: str, *, stream: bool = False) -> dict[int | str, dict[str, Any]]:
-    return {200: {"description": what, "content": _EVENTS if stream else {A2A_JSON: _OBJECT}}}
+    return {200: {"description": what, "content": _EVENTS if stream else {_JSON: _OBJECT, A2A_JSON: _OBJECT}}}
 
 
 def _body(example: dict[str, Any], *kinds: str, required: bool = True) -> dict[str, Any]:
@@ -157,11 +158,8 @@ def _card(request: Request, told: dict[str, Any], cache: str) -> Response:
 
 async def _rpc(request: Request, target: str | None = None) -> Response:
     from caxton.api.a2a_face.rpc import answer_rpc
-    from caxton.api.a2a_face.sending import check_target
 
-    asking = asking_of(request)
-    await check_target(asking, target)
-    return await answer_rpc(request, asking, target, request.state.request_id)
+    return await answer_rpc(request, asking_of(request), target, request.state.request_id)
 
 
 RPC: Final[dict[str, Any]] = {
@@ -171,6 +169,7 @@ RPC: Final[dict[str, Any]] = {
 _CALLED: Final = _body(_CALL, _JSON, A2A_JSON)
 
 
+@router.post(f"{PREFIX}/", **RPC, include_in_schema=False)  # some clients end addresses with a slash
 @router.post(PREFIX, **RPC, openapi_extra=_CALLED)
 @needs(Permission.MESSAGES_READ, also=CALLING)
 async def rpc(request: Request) -> Response:
@@ -204,11 +203,13 @@ def _operation(
 
     async def endpoint(request: Request) -> Response:
         from caxton.api.a2a_face import rest
+        from caxton.api.a2a_face.operations import FIND_OUT
         from caxton.api.a2a_face.sending import check_target
 
         given: dict[str, str] = dict(request.path_params)
         target, asking = given.pop("target", None), asking_of(request)
-        await check_target(asking, target)
+        if method not in FIND_OUT:
+            await check_target(asking, target)
         answer = rest.stream if stream else rest.answer
         return await answer(request, asking, target, method, {named[name]: value for name, value in given.items()})
 
@@ -293,7 +294,25 @@ _operation(
 )
 
 
+OLDER_PATH: Final = f"{OLDER}/{{path:path}}"
+OLDER_WAYS: Final[dict[str, Any]] = {
+    "response_class": Response,
+    "responses": {200: {"description": "What version 0.3 answers.", "content": {_JSON: _OBJECT, **_EVENTS}}},
+}
+
+
+@router.get(OLDER_PATH, **OLDER_WAYS, openapi_extra=_described("{path}"))
+@router.post(OLDER_PATH, **OLDER_WAYS, openapi_extra=_described("{path}", _body(_MESSAGE, _JSON, required=False)))
+@needs(Permission.MESSAGES_READ, also=CALLING)
+async def older(request: Request) -> Response:
+    """All operations of version 0.3 over HTTP+JSON: `v1/message:send`, or `CAPABILITY/v1/message:send` of one capability."""
+    from caxton.api.a2a_face import older_rest
+
+    return await older_rest.answer(request, asking_of(request), request.path_params["path"])
+
+
 # Last, for its path would take those of the operations above.
+@router.post(f"{PREFIX}/{{target}}/", **RPC, include_in_schema=False)
 @router.post(f"{PREFIX}/{{target}}", **RPC, openapi_extra=_described("{target}", _CALLED))
 @needs(Permission.MESSAGES_READ, also=CALLING)
 async def rpc_of_target(request: Request) -> Response:
