@@ -115,6 +115,9 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
     return error_answer(request.url.path, found, request_id_of(request))
 
 
+FEW = 8
+"""Choices that an error lists although it has a guess."""
+
 _PATTERNS = {
     NAME_PATTERN: 'names have lower-case letters, digits, "-" and "_", and begin and end with a letter or digit',
     TYPE_PATTERN: 'only letters, digits, "_", "." and "-" may be in it',
@@ -131,11 +134,11 @@ def _said(detail: Mapping[str, Any]) -> str:
 
 
 def _choice(given: str, choices: list[str], message: str) -> str:
-    """Says what may stand in the place of `given`: what was probably meant, or else all."""
-    guess = did_you_mean(given, choices)
+    """Says what may stand in the place of `given`: all where they are few, and what was probably meant."""
+    guess, every = did_you_mean(given, choices), in_plain_words(message)
     if guess is None:
-        return in_plain_words(message)
-    return f'"{given[:MOST_QUOTED]}" is not known; {guess}'
+        return every
+    return f"{every}; {guess}" if len(choices) <= FEW else f'"{given[:MOST_QUOTED]}" is not known; {guess}'
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
