@@ -13,6 +13,7 @@ from tests.api.test_approvals import guarded, pending
 from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
 from tests.support.mcp_client import MODES, Raw, Use, messages_of, result_of, text_of
+from tests.support.stand_in import Answer, Remote
 from tests.support.waiting import until
 
 FORMS: dict[str, Any] = {"elicitation": {"form": {}}}
@@ -236,3 +237,44 @@ def test_a_client_of_2026_that_takes_tasks_gets_one_where_work_takes_long(raw: R
     until(lambda: result_of(raw.modern("tasks/get", taskId=begun["taskId"]))["status"] == "completed", 20)
     done = result_of(raw.modern("tasks/get", taskId=begun["taskId"]))["result"]
     assert done["content"][0]["text"] == "you said: a"
+
+
+@pytest.mark.requirement("FAC-9")
+@pytest.mark.parametrize("way", [*MODES, "task"])
+def test_calls_at_the_same_time_are_decided_each(
+    use: Use, deploy: Deploy, raw: Raw, api: httpx.Client, stand_in: Remote, way: str
+) -> None:
+    files = guarded()
+    text = str(files["agents/teller.toml"]).replace('model = "scripted"', f'model = "{stand_in.model}"')
+    files["agents/teller.toml"] = text.replace('script = "teller.script.toml"\n', "")
+    del files["agents/teller.script.toml"]
+    deploy(files)
+    names = [f"call_{number}" for number in range(2)]
+    called = [{"id": name, "name": "hostile__ok", "arguments": {}} for name in names]
+    stand_in.answer(Answer(calls=called), Answer(text="both done"))
+    asked: list[str] = []
+
+    async def work(client: Client) -> str:
+        return text_of(await client.call_tool("teller", {"request": "x"}))
+
+    if way == "task":
+        raw.capabilities = {**FORMS, **TASKS}
+        identity = result_of(raw.modern("tools/call", **CALL))["taskId"]
+
+        def both() -> Any:
+            told = result_of(raw.modern("tasks/get", taskId=identity))
+            return told if len(told.get("inputRequests", ())) == 2 else None
+
+        requests = until(both, 30)["inputRequests"]
+        yes = {"action": "accept", "content": {"decision": "approve"}}
+        result_of(
+            raw.modern(
+                "tasks/update", {"Mcp-Name": identity}, taskId=identity, inputResponses=dict.fromkeys(requests, yes)
+            )
+        )
+        until(lambda: result_of(raw.modern("tasks/get", taskId=identity))["status"] == "completed", 30)
+    else:
+        assert use(work, way, elicitation_callback=says(asked, "accept", "approve")) == "both done"
+        assert len(asked) == 2
+    states = [each["state"] for each in api.get("/v1/approvals").json()["approvals"]]
+    assert states == ["Granted", "Granted"]

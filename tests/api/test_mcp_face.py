@@ -368,3 +368,44 @@ def test_a_session_is_only_what_the_client_said(raw: Raw, api: httpx.Client) -> 
     other = Raw(api, session=raw.session)
     assert result_of(other.legacy("ping")) == {}
     assert messages_of(other.begin("1999-01-01").legacy("ping"))[0]["result"] == {}
+
+
+@pytest.mark.requirement("FAC-1")
+@pytest.mark.parametrize("mode", MODES)
+def test_a_capability_is_a_prompt_that_has_the_model_call_it(use: Use, deploy: Deploy, mode: str) -> None:
+    size = '{ type = "string", enum = ["small", "middle", "large"], description = "How large." }'
+    schema = f'{{ type = "object", required = ["size"], properties = {{ size = {size} }} }}'
+    offered = f'[{{ name = "order", input = {schema} }}]'
+    order = agent("order", capabilities=offered, rules=replies("ordered"))
+    deploy({**order, **agent("echo", rules=replies("you said: {{ request }}"))})
+
+    async def work(client: Client) -> None:
+        found = {each.name: each for each in (await client.list_prompts()).prompts}
+        assert sorted(found) == ["echo", "order"]
+        for name, argument, value in (("echo", "request", "hello"), ("order", "size", "small")):
+            [told] = found[name].arguments or []
+            assert (told.name, told.required) == (argument, True)
+            got = await client.get_prompt(name, {argument: value})
+            text = got.messages[0].content.text  # type: ignore[union-attr]
+            assert f'Call the tool "{name}"' in text
+            assert f'"{argument}": "{value}"' in text
+        for wrong in ({}, {"request": "a", "else": "b"}):
+            with pytest.raises(MCPError) as caught:
+                await client.get_prompt("echo", wrong)
+            assert caught.value.code == -32602
+        with pytest.raises(MCPError):
+            await client.get_prompt("nothing", {})
+
+    use(work, mode)
+
+
+@pytest.mark.requirement("FAC-1")
+def test_arguments_of_prompts_are_completed(raw: Raw, deploy: Deploy) -> None:
+    schema = 'type = "object", properties = { size = { type = "string", enum = ["small", "sky", "large"] } }'
+    deploy(agent("order", capabilities=f'[{{ name = "order", input = {{ {schema} }} }}]', rules=replies("x")))
+    ref = {"type": "ref/prompt", "name": "order"}
+    told = raw.modern("completion/complete", ref=ref, argument={"name": "size", "value": "s"})
+    assert result_of(told)["completion"]["values"] == ["small", "sky"]
+    other = raw.modern("completion/complete", ref={**ref, "name": "nothing"}, argument={"name": "size", "value": ""})
+    assert other.json()["error"]["code"] == -32602
+    assert raw.modern("completion/complete", ref=ref, argument={"name": 5}).json()["error"]["code"] == -32602

@@ -46,7 +46,7 @@ def test_a_client_hears_of_changes_that_it_asked_for(
     deploy(agent("count", rules=replies("{{ 1 + history | length // 2 }}")))
     talk = api.post("/v1/conversations", json={"capability": "count"}).json()["id"]
     watched = [f"caxton://conversations/{talk}", "caxton://agents/count", "caxton://nothing"]
-    with listening(api, toolsListChanged=True, promptsListChanged=True, resourceSubscriptions=watched) as messages:
+    with listening(api, toolsListChanged=True, promptsListChanged=1, resourceSubscriptions=watched) as messages:
         told = next(messages)
         assert told["method"] == "notifications/subscriptions/acknowledged"
         assert told["params"]["notifications"] == {"toolsListChanged": True, "resourceSubscriptions": watched[:2]}

@@ -22,17 +22,13 @@ pytestmark = [
 ]
 
 OTHER_ADDRESSES = "resources have addresses of Caxton's own (caxton://…), and none is test://…"
-NO_PROMPTS = "there are no prompts: what a person may ask for are capabilities, which are tools"
+TEXTS_ONLY = "prompts are capabilities, whose words are a text"
 NO_SAMPLING = "agents have models of their own, and ask for none of the client's, nor for its folders"
 OWN_KEYS = "the key of a question is its approval's id, and not user_name"
 
 NOT_EXPRESSED = {
-    "prompts-list": NO_PROMPTS,
-    "prompts-get-simple": NO_PROMPTS,
-    "prompts-get-with-args": NO_PROMPTS,
-    "prompts-get-embedded-resource": NO_PROMPTS,
-    "prompts-get-with-image": NO_PROMPTS,
-    "completion-complete": f"it completes arguments of a prompt; {NO_PROMPTS}",
+    "prompts-get-embedded-resource": TEXTS_ONLY,
+    "prompts-get-with-image": TEXTS_ONLY,
     "resources-read-text": OTHER_ADDRESSES,
     "resources-read-binary": OTHER_ADDRESSES,
     "resources-templates-read": OTHER_ADDRESSES,
@@ -48,14 +44,13 @@ NOT_EXPRESSED_OF = {
     },
     "2026-07-28": {
         **NOT_EXPRESSED,
-        "caching sep-2549-prompts-list-caching-hints": NO_PROMPTS,
         "server-stateless sep-2575-server-rejects-undeclared-capability": NO_SAMPLING,
         "server-stateless sep-2575-missing-capability-http-400": NO_SAMPLING,
         "input-required-result-basic-elicitation": OWN_KEYS,
         "input-required-result-basic-sampling": NO_SAMPLING,
         "input-required-result-basic-list-roots": NO_SAMPLING,
         "input-required-result-multiple-input-requests": NO_SAMPLING,
-        "input-required-result-non-tool-request": NO_PROMPTS,
+        "input-required-result-non-tool-request": TEXTS_ONLY,
         "input-required-result-capability-check": NO_SAMPLING,
     },
 }

@@ -117,6 +117,9 @@ def workspace(asking: ServerFolder) -> dict[str, str | bytes]:
     add("test_simple_text", replies("This is a simple text response for testing."))
     add("greet", replies("Hello, {{ input.name }}!"), NAME)
     add("test_error_handling", "[[rules]]\nwhen = { contains = 'never' }\n[[rules.steps]]\nreply = 'x'\n")
+    two = {"type": "object", "properties": {"arg1": {"type": "string"}, "arg2": {"type": "string"}}}
+    add("test_simple_prompt", replies("fine"))
+    add("test_prompt_with_arguments", replies("fine"), {**two, "required": ["arg1", "arg2"]})
     add("json_schema_2020_12_tool", replies("fine"), SCHEMA)
     add("regional", replies("fine"), REGION)
     add("slow_compute", replies("done", delay=3))

@@ -64,6 +64,11 @@ def question(approval: Approval, *, mode: bool = True) -> dict[str, Any]:
     return {**({"mode": "form"} if mode else {}), "message": message, "requestedSchema": _DECISION}
 
 
+def asking(approval: Approval) -> dict[str, Any]:
+    """The request that shows an approval, as results of 2026-07-28 have it."""
+    return {"method": "elicitation/create", "params": question(approval)}
+
+
 def _passed_on(approval: Approval, asked: Question, *, mode: bool) -> dict[str, Any]:
     """The question of a tool's own server, as it asked it. A page to visit is shown with a decision."""
     who = f"The server of {approval.name}, which agent {approval.agent} has called, asks:"

@@ -1,9 +1,10 @@
-"""`completion/complete`: what may stand in the places of a resource's address."""
+"""`completion/complete`: what may stand in the places of a resource's address, and what an argument of a prompt may be."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from caxton.api.mcp_face.errors import INVALID_PARAMS, RpcError
+from caxton.api.mcp_face.prompts import offered_as, properties_of
 from caxton.api.mcp_face.resources import MOST_CONVERSATIONS, SCHEME, TEMPLATES
 from caxton.api.mcp_face.wire import Call
 from caxton.api.services import Services
@@ -21,6 +22,8 @@ async def complete(caller: Caller, services: Services, call: Call) -> dict[str, 
         RpcError: there is no such template, or it has no such place.
     """
     ref, argument = call.object("ref"), call.object("argument")
+    if ref.get("type") == "ref/prompt":
+        return _completion(await _choices(caller, services, ref.get("name"), argument), argument["value"])
     uri, name, typed = ref.get("uri"), argument.get("name"), argument.get("value")
     places = {f"{SCHEME}{place}": place for place, *_ in TEMPLATES}
     if ref.get("type") != "ref/resource" or not isinstance(uri, str) or uri not in places:
@@ -28,9 +31,23 @@ async def complete(caller: Caller, services: Services, call: Call) -> dict[str, 
     kind, _, place = places[uri].partition("/")
     if place != f"{{{name}}}" or not isinstance(typed, str) or len(typed) > 200:
         raise RpcError(INVALID_PARAMS, f'{uri} has the argument "{place[1:-1]}", a text of 200 characters at most')
-    found = [each for each in await _values(caller, services, kind) if each.startswith(typed)]
+    return _completion(await _values(caller, services, kind), typed)
+
+
+def _completion(known: Sequence[str], typed: str) -> dict[str, Any]:
+    found = [each for each in known if each.startswith(typed)]
     values = found[:MOST_VALUES]
     return {"completion": {"values": values, "total": len(found), "hasMore": len(found) > len(values)}}
+
+
+async def _choices(caller: Caller, services: Services, prompt: object, argument: Mapping[str, Any]) -> Sequence[str]:
+    """What a capability's schema lets one of its arguments be, where it says so."""
+    name, typed = argument.get("name"), argument.get("value")
+    if not all(isinstance(each, str) and 0 <= len(each) <= 200 for each in (prompt, name, typed)):
+        raise RpcError(INVALID_PARAMS, "a reference to a prompt and its argument have a name, and the argument a value")
+    offered = await offered_as(caller, services, str(prompt))
+    choices: Any = properties_of(offered.input_schema).get(str(name), {}).get("enum")
+    return [each for each in choices if isinstance(each, str)] if isinstance(choices, list) else ()
 
 
 async def _values(caller: Caller, services: Services, kind: str) -> Sequence[str]:

@@ -12,7 +12,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive
 
-from caxton.api.mcp_face import approving, calling, completing, listening, log_messages, resources, tasks, tools
+from caxton.api.mcp_face import (
+    approving,
+    calling,
+    completing,
+    listening,
+    log_messages,
+    prompts,
+    resources,
+    tasks,
+    tools,
+)
 from caxton.api.mcp_face.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -175,7 +185,7 @@ async def _initialize(caller: Caller, services: Services, call: Call) -> Respons
     version = wanted if wanted in LEGACY else LEGACY[0]
     facts = {"n": new_id("s"), "v": version, "e": elicits(call.params.get("capabilities"))}
     sealed = await services.seals.seal(SESSION, caller, facts)
-    capabilities: dict[str, Any] = {"tools": {}, "resources": {}, "logging": {}, "completions": {}}
+    capabilities: dict[str, Any] = {"tools": {}, "resources": {}, "prompts": {}, "logging": {}, "completions": {}}
     if version == "2025-11-25":
         capabilities["tasks"] = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
     result = {
@@ -322,6 +332,7 @@ async def _ping(caller: Caller, services: Services, call: Call) -> dict[str, Any
 async def _discover(caller: Caller, services: Services, call: Call) -> dict[str, Any]:  # noqa: ARG001 - as the others
     capabilities: dict[str, Any] = {
         "tools": {"listChanged": True},
+        "prompts": {"listChanged": True},
         "resources": {"listChanged": True, "subscribe": True},
         "logging": {},
         "completions": {},
@@ -332,6 +343,8 @@ async def _discover(caller: Caller, services: Services, call: Call) -> dict[str,
 
 _BOTH: Final[Mapping[str, Method]] = {
     "tools/list": tools.list_tools,
+    "prompts/list": prompts.list_prompts,
+    "prompts/get": prompts.get_prompt,
     "resources/list": resources.list_resources,
     "resources/templates/list": resources.list_templates,
     "resources/read": resources.read,
@@ -344,6 +357,7 @@ _MODERN: Final = {**_BOTH, "server/discover": _discover, "tasks/update": tasks.u
 _KEPT: Final = {
     "server/discover": 3_600_000,
     "tools/list": FRESH,
+    "prompts/list": FRESH,
     "resources/list": FRESH,
     "resources/templates/list": FRESH,
     "resources/read": 0,

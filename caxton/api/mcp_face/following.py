@@ -1,7 +1,7 @@
 """Following a turn for a client: its steps as progress, its approvals as questions, its end as the result."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,7 +12,7 @@ from caxton.api.mcp_face.log_messages import level_of, log_message
 from caxton.api.mcp_face.results import error_result, not_yet, result_of, with_conversation
 from caxton.api.mcp_face.tasks import as_new_task
 from caxton.api.mcp_face.wire import RELATED_TASK, Call, answer, finished, notification
-from caxton.api.openai_face.asking import pending
+from caxton.api.openai_face.asking import all_pending, pending
 from caxton.api.services import Services
 from caxton.domain.executions import TurnView
 from caxton.domain.governance import Approval, ApprovalState
@@ -32,6 +32,9 @@ TASK_AFTER: Final = 2.0
 
 STATE_LASTS: Final = 24 * 3600.0
 """Seconds for which a question may be answered."""
+
+MOST_QUESTIONS: Final = 20
+"""Approvals of one turn that are asked at once; the others follow."""
 
 STATE: Final = "mcp state"
 QUESTION: Final = "mcp question"
@@ -151,17 +154,18 @@ async def _at_step(followed: Followed, step: Mapping[str, Any], asked: set[str])
     if step.get("kind") != "approval" or step.get("state") != ApprovalState.PENDING:
         return None
     caller, services, call = followed.caller, followed.services, followed.call
-    approval = await pending(services, caller.scope, followed.turn)
-    if approval is None or approval.id in asked:
+    waiting = [each for each in await all_pending(services, caller.scope, followed.turn) if each.id not in asked]
+    if not waiting:
         return None
     if followed.gives_task:
         return followed.message(await as_new_task(caller, services, followed.turn))
-    if not call.elicits or followed.dismissed or not approving.may_decide(caller, approval):
-        return followed.pending(approval) if followed.task is None else None  # of a task, somebody else decides
+    own = [each for each in waiting if approving.may_decide(caller, each)]
+    if not call.elicits or followed.dismissed or not own:
+        return followed.pending(waiting[0]) if followed.task is None else None  # of a task, somebody else decides
     if call.modern:
-        return followed.message(await _input_required(followed, approval))
-    asked.add(approval.id)
-    return await _question(followed, approval)
+        return followed.message(await _input_required(followed, own))
+    asked.add(own[0].id)
+    return await _question(followed, own[0])
 
 
 def _progress(call: Call, steps: int, step: Mapping[str, Any]) -> Message:
@@ -180,17 +184,17 @@ def _progress(call: Call, steps: int, step: Mapping[str, Any]) -> Message:
     return notification("notifications/progress", params)
 
 
-async def _input_required(followed: Followed, approval: Approval) -> dict[str, Any]:
+async def _input_required(followed: Followed, approvals: Sequence[Approval]) -> dict[str, Any]:
     """The interim result that asks the client's user."""
     facts = {
         "x": followed.turn.execution_id,
-        "a": approval.id,
+        "a": [each.id for each in approvals[:MOST_QUESTIONS]],
         "d": calling.digest(followed.call),
         "n": followed.began,
     }
     state = await followed.services.seals.seal(STATE, followed.caller, facts, lasts=STATE_LASTS)
-    request = {"method": "elicitation/create", "params": approving.question(approval)}
-    return {"resultType": "input_required", "inputRequests": {approval.id: request}, "requestState": state}
+    requests = {each.id: approving.asking(each) for each in approvals[:MOST_QUESTIONS]}
+    return {"resultType": "input_required", "inputRequests": requests, "requestState": state}
 
 
 async def _question(followed: Followed, approval: Approval) -> Message:

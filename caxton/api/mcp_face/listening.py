@@ -29,9 +29,11 @@ GATHER: Final = 0.5
 _TOOLS: Final = "notifications/tools/list_changed"
 _RESOURCES: Final = "notifications/resources/list_changed"
 _UPDATED: Final = "notifications/resources/updated"
-_LISTS: Final = {"toolsListChanged": _TOOLS, "resourcesListChanged": _RESOURCES}
+_PROMPTS: Final = "notifications/prompts/list_changed"
+_LISTS: Final = {"toolsListChanged": _TOOLS, "promptsListChanged": _PROMPTS, "resourcesListChanged": _RESOURCES}
 _NEEDED: Final = {
     "toolsListChanged": Permission.MESSAGES_SEND,
+    "promptsListChanged": Permission.MESSAGES_SEND,
     "agents": Permission.AGENTS_READ,
     "conversations": Permission.MESSAGES_READ,
     "traces": Permission.MESSAGES_READ,
@@ -122,7 +124,7 @@ def _news(event: Event) -> list[News]:
     """What an event may mean for clients."""
     found: list[News] = []
     if event.event_type in _DEPLOYED:
-        found += [(_TOOLS, ""), (_RESOURCES, ""), (_UPDATED, f"{SCHEME}agents")]
+        found += [(_TOOLS, ""), (_PROMPTS, ""), (_RESOURCES, ""), (_UPDATED, f"{SCHEME}agents")]
         found += [(_UPDATED, f"{SCHEME}agents/{event.agent}")] if event.agent else []
     if event.event_type in _TALKS:
         found += [(_RESOURCES, ""), (_UPDATED, f"{SCHEME}conversations")]

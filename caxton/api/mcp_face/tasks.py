@@ -1,5 +1,6 @@
 """Executions as tasks: found again by their ids, whatever was killed since."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -8,7 +9,7 @@ from caxton.api.mcp_face import approving
 from caxton.api.mcp_face.errors import INVALID_PARAMS, RpcError
 from caxton.api.mcp_face.results import result_of
 from caxton.api.mcp_face.wire import Call
-from caxton.api.openai_face.asking import pending
+from caxton.api.openai_face.asking import all_pending
 from caxton.api.services import Services
 from caxton.domain.executions import TurnView
 from caxton.domain.governance import Approval
@@ -31,14 +32,14 @@ class Task:
 
     turn: TurnView
     created_at: datetime
-    approval: Approval | None = None
-    """What it waits for, if the caller's user can decide on it."""
+    approvals: Sequence[Approval] = ()
+    """What it waits for, as far as the caller's user can decide on it."""
 
     @property
     def status(self) -> str:
         """Its state, as both ways of the protocol call it, but for failures."""
         if self.turn.state == "running":
-            return "working" if self.approval is None else "input_required"
+            return "input_required" if self.approvals else "working"
         if self.turn.state == "completed":
             return "completed"
         return "cancelled" if self.turn.error is not None and self.turn.error.code in _CANCELLED else "failed"
@@ -56,8 +57,8 @@ class Task:
             "ttlMs" if modern else "ttl": None,
             "pollIntervalMs" if modern else "pollInterval": POLL_EVERY,
         }
-        if self.approval is not None:
-            told["statusMessage"] = f"a person has to decide on approval {self.approval.id}"
+        if self.approvals:
+            told["statusMessage"] = f"a person has to decide on approval {self.approvals[0].id}"
         elif self.turn.error is not None:
             told["statusMessage"] = self.turn.error.message
         return told
@@ -99,14 +100,14 @@ async def find(caller: Caller, services: Services, task_id: str, *, asks: bool =
     if found is None or found.principal != caller.principal:
         raise RpcError(INVALID_PARAMS, f"Task not found: {task_id[:100]}")
     turn = await services.turns.show(caller.scope, identity)
-    approval = await pending(services, caller.scope, turn) if asks and turn.state == "running" else None
-    return Task(turn, found.created_at, approval if approval and approving.may_decide(caller, approval) else None)
+    waiting = await all_pending(services, caller.scope, turn) if asks and turn.state == "running" else []
+    return Task(turn, found.created_at, [each for each in waiting if approving.may_decide(caller, each)])
 
 
 async def waiting_for(caller: Caller, services: Services, turn: TurnView, approval_id: str) -> Approval | None:
     """The approval of that id, if the turn waits for it."""
-    found = await pending(services, caller.scope, turn) if turn.state == "running" else None
-    return found if found is not None and found.id == approval_id else None
+    found = await all_pending(services, caller.scope, turn) if turn.state == "running" else []
+    return next((each for each in found if each.id == approval_id), None)
 
 
 async def list_tasks(caller: Caller, services: Services, call: Call) -> dict[str, Any]:
@@ -133,9 +134,8 @@ async def show(caller: Caller, services: Services, call: Call) -> dict[str, Any]
     told = task.facts(modern=call.modern)
     if call.modern and told["status"] == "completed":
         told["result"] = await result_of(services, caller.scope, task.turn)
-    elif call.modern and task.approval is not None:
-        question = {"method": "elicitation/create", "params": approving.question(task.approval)}
-        told["inputRequests"] = {task.approval.id: question}
+    elif call.modern and task.approvals:
+        told["inputRequests"] = {each.id: approving.asking(each) for each in task.approvals}
     return told
 
 
@@ -143,8 +143,9 @@ async def update(caller: Caller, services: Services, call: Call) -> dict[str, An
     """Answers `tasks/update`: what the client's user says."""
     task = await find(caller, services, call.text("taskId", 100))
     answers = call.object("inputResponses")
-    if task.approval is not None and task.approval.id in answers:
-        await approving.decide(caller, services, task.approval.id, answers[task.approval.id])
+    for approval in task.approvals:
+        if approval.id in answers:
+            await approving.decide(caller, services, approval.id, answers[approval.id])
     return {}
 
 

@@ -119,15 +119,20 @@ async def spoken(services: Services, scope: Scope, turn: TurnView) -> AsyncGener
                 return
 
 
-async def pending(services: Services, scope: Scope, turn: TurnView) -> Approval | None:
-    """The approval that a turn waits for, of any agent that works on it."""
+async def all_pending(services: Services, scope: Scope, turn: TurnView) -> list[Approval]:
+    """The approvals that a turn waits for, of all agents that work on it."""
 
-    def read(transaction: Transaction) -> Approval | None:
+    def read(transaction: Transaction) -> list[Approval]:
         ids = [record.execution.id for record in transaction.executions_of_turn(scope, turn.execution_id)]
         found = transaction.approvals_of(scope, ids) if ids else []
-        return next((each for each in found if each.state is ApprovalState.PENDING), None)
+        return [each for each in found if each.state is ApprovalState.PENDING]
 
     return await services.turns.records.read(read)
+
+
+async def pending(services: Services, scope: Scope, turn: TurnView) -> Approval | None:
+    """The first of them."""
+    return next(iter(await all_pending(services, scope, turn)), None)
 
 
 def failure(turn: TurnView) -> CaxtonError:
