@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
+from caxton.deploying.drains import Drains
 from caxton.deploying.events import DeploymentNotes
 from caxton.deploying.releases import Release, read_release
 from caxton.deploying.rollouts import Rollouts, plan_of
@@ -19,7 +20,7 @@ from caxton.domain.agents import AgentState, AgentVersion
 from caxton.domain.deployments import UNFINISHED, Change, Deployment, DeploymentState, not_undoable
 from caxton.domain.events import SYSTEM
 from caxton.domain.grants import NO_GRANTS, Missing, StandingGrants, ToolGrant, for_any_call, missing
-from caxton.domain.ids import Digest, Scope
+from caxton.domain.ids import DeploymentId, Digest, Scope
 from caxton.domain.ports import BlobStore, ModelGateway, Sandbox
 from caxton.domain.records import ComponentKind, Records, Transaction
 from caxton.domain.tools import BASE_LIMITS, ToolLimits, ToolState, ToolVersion
@@ -38,6 +39,9 @@ from caxton.workflows.policies import HEARTBEAT_TIMEOUT
 
 NOTIFY_AT_ONCE = 10
 """Lifecycle workflows that are told at the same time."""
+
+Versions = dict[tuple[ComponentKind, str], AgentVersion | ToolVersion]
+"""Versions by kind and name."""
 
 FollowRollout = Callable[[Scope, str], Awaitable[None]]
 """Has somebody look at a rollout, by its id."""
@@ -140,11 +144,10 @@ class DeploymentActivities:
             ended.clear()
             known = transaction.deployment(deployment.scope, deployment.deployment_id)
             if known is not None and known.state not in UNFINISHED:  # somebody else's run of the workflow has done it
-                is_live = known.state is DeploymentState.RUNNING
-                return is_live and any(change.action != "unchanged" for change in known.changes)
+                return known.is_undoable and any(change.action != "unchanged" for change in known.changes)
             if deployment.rollback_of is not None:
                 undone = transaction.deployment(deployment.scope, deployment.rollback_of)
-                if undone is not None and undone.state is not DeploymentState.RUNNING:
+                if undone is not None and not undone.is_undoable:
                     raise not_undoable(undone.id, undone.state)  # another rollback was quicker
             release = read_release(transaction, deployment.scope, deployment.request)
             notes = DeploymentNotes(
@@ -159,8 +162,10 @@ class DeploymentActivities:
                 changes=changes,
                 before=release.before,
             )
+            drains = Drains(transaction, deployment.scope, deployment.actor or SYSTEM, deployment.origin)
             if deployment.rollback_of is not None:
-                transaction.set_deployment(deployment.scope, deployment.rollback_of, DeploymentState.ROLLED_BACK)
+                drains.retire(deployment.rollback_of, DeploymentState.ROLLED_BACK)
+            drains.replaced(deployment.deployment_id)
             transaction.add_events(deployment.scope, notes.events)
             if _brings_schedules(transaction, deployment.scope, changes):
                 check_times(transaction, deployment.scope, self.scheduled_per_second)
@@ -241,18 +246,23 @@ def _apply(
 ) -> list[Change]:
     scope, changes = deployment.scope, release.changes
     changed = [change for change in changes if change.action != "unchanged"]
-    before = {
+    before: Versions = {
         (change.kind, change.name): _version_of(transaction, scope, change.kind, component.digest)
         for change in changed
         if change.before is not None
         and (component := transaction.component(scope, change.kind, change.name)) is not None
     }
-    after: dict[tuple[str, str], AgentVersion | ToolVersion] = {}
+    live_by: dict[tuple[ComponentKind, str], DeploymentId | None] = {
+        (c.kind, c.name): c.deployment_id for c in transaction.components(scope)
+    }
+    after: Versions = {}
     rollouts = Rollouts(transaction, scope, deployment.actor or SYSTEM, deployment.origin)
     named = {bundle.name for bundle in deployment.request.bundles if bundle.kind == "agent"}
     for change in changes:
         if change.kind == "agent" and (change.action == "deleted" or _brings_back(transaction, scope, change, named)):
-            rollouts.supersede(change.name, "the deployment of another version came after it")
+            undone = deployment.rollback_of
+            why = f"deployment {undone} was undone" if undone else "the deployment of another version came after it"
+            change.ends = rollouts.supersede(change.name, why)
     _reset_breakers(transaction, deployment, changed)
     for change in changed:
         if change.action == "deleted":
@@ -272,6 +282,7 @@ def _apply(
                 state=AgentState.RUNNING if change.kind == "agent" else ToolState.RUNNING,
                 deployment_id=deployment.deployment_id,
             )
+    _drain(transaction, deployment, before, after, live_by)
     notes.activated(changes, rollback=deployment.rollback_of is not None)
     specs = [each.spec for each in [*after.values(), *release.kept_agents.values()] if isinstance(each, AgentVersion)]
     skills = _count_skills(release, after)
@@ -296,6 +307,22 @@ def _brings_schedules(transaction: Transaction, scope: Scope, changes: Sequence[
     """Whether anything that is new or modified is asked by the clock. Whoever deploys no such agent hears of no others."""
     new = [c.digest for c in changes if c.kind == "agent" and c.action in ("new", "modified") and c.digest is not None]
     return any(version.spec.schedules for version in transaction.agent_versions(scope, new).values())
+
+
+def _drain(
+    transaction: Transaction,
+    deployment: DeploymentInput,
+    before: Versions,
+    after: Versions,
+    live_by: Mapping[tuple[ComponentKind, str], DeploymentId | None],
+) -> None:
+    """What was replaced or removed finishes what it has in progress."""
+    drains = Drains(transaction, deployment.scope, deployment.actor or SYSTEM, deployment.origin)
+    for key, new in after.items():
+        drains.live_again(*key, new.digest)
+    for key, old in before.items():
+        if key in after or transaction.component(deployment.scope, *key) is None:
+            drains.begin(old, live_by.get(key))
 
 
 def _remove(transaction: Transaction, scope: Scope, change: Change) -> None:
@@ -337,7 +364,7 @@ def _rolls_out(
     """Whether a new version of an agent gets only a part of the traffic at first; begins that."""
     if not isinstance(after, AgentVersion):
         return False
-    rollouts.supersede(change.name, f"{after.spec.version} was deployed after it")
+    change.ends = rollouts.supersede(change.name, f"{after.spec.version} was deployed after it")
     component = transaction.component(deployment.scope, "agent", change.name)
     plan = plan_of(after, deployment.request.strategy, gate=deployment.request.gate)
     if plan is None or not isinstance(before, AgentVersion) or deployment.rollback_of is not None:
@@ -366,7 +393,7 @@ def _reset_breakers(transaction: Transaction, deployment: DeploymentInput, chang
             )
 
 
-def _count_skills(release: Release, after: Mapping[tuple[str, str], AgentVersion | ToolVersion]) -> int:
+def _count_skills(release: Release, after: Versions) -> int:
     agents = [version for version in after.values() if isinstance(version, AgentVersion)]
     return len({c.name for version in [*agents, *release.kept_agents.values()] for c in version.spec.capabilities})
 

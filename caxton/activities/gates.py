@@ -13,10 +13,11 @@ from typing import Any
 from temporalio import activity
 
 from caxton.activities.heartbeats import with_heartbeats
+from caxton.activities.judging import Judging
 from caxton.activities.rollouts import look_of
-from caxton.deploying.gating import Gating
+from caxton.deploying.gating import SAYS_NOTHING, Gating
 from caxton.domain.channels import Channel
-from caxton.domain.errors import CaxtonError, ChannelFailed
+from caxton.domain.errors import BudgetUsedUp, CaxtonError, ChannelFailed
 from caxton.domain.executions import TurnRequest
 from caxton.domain.gates import (
     Answered,
@@ -69,6 +70,8 @@ class GateActivities:
     """Has a rehearsal accepted."""
     embed: Embed | None = field(default=None, repr=False)
     """Vectors of texts; None where this server has no model for that."""
+    judging: Judging | None = field(default=None, repr=False)
+    """Has replies judged."""
 
     @activity.defn(name=CHECK_GATES)
     async def check_gates(self, wanted: RolloutInput) -> RolloutLook:
@@ -83,6 +86,8 @@ class GateActivities:
                 await self._pass_next(rollout)
             case RolloutState.PROGRESSING:
                 await self._ask_meanwhile(rollout)
+                if rollout.plan.judge is not None and self.judging is not None:
+                    await self.judging.go_on(rollout)
                 if rollout.plan.strategy is Strategy.SHADOW:
                     await self._shadow(rollout)
             case RolloutState.PROMOTED | RolloutState.ROLLED_BACK:
@@ -170,6 +175,10 @@ class GateActivities:
             request = await self.records.read(lambda tx: rehearsal_request(tx, scope, rollout, each))
             await self.start(request)
         except CaxtonError as error:
+            if isinstance(error, BudgetUsedUp):
+                why = error.message  # it is gone on with when the budget starts over, or the gate's time ends
+                await self._change(rollout, lambda gating, found: gating.still_waits(found, name, why))
+                return
             if error.retryable:
                 log.info("a rehearsal waits: %s", error.message)
                 return
@@ -188,8 +197,10 @@ class GateActivities:
         recorded, candidate = await self.records.read(read)
         if candidate is None:
             return
-        if recorded is None:
-            await self._change(rollout, lambda gating, found: gating.not_rehearsed(found, name, each, "record_deleted"))
+        nothing = "record_deleted" if recorded is None else candidate[0].error_code
+        if recorded is None or nothing in SAYS_NOTHING:
+            code = nothing or ""
+            await self._change(rollout, lambda gating, found: gating.not_rehearsed(found, name, each, code))
             return
         one, two = await self._with_text(scope, recorded), await self._with_text(scope, candidate)
         cosine = await self._cosine(scope, one, two) if wants_embeddings(rules) else None

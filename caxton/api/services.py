@@ -17,6 +17,7 @@ from caxton.service.codec import Codec
 from caxton.service.context import Caller
 from caxton.service.conversations import Conversations
 from caxton.service.deployments import Deployments
+from caxton.service.drains import Drains
 from caxton.service.event_log import EventLog
 from caxton.service.files import Files
 from caxton.service.forks import Forks
@@ -93,6 +94,7 @@ class Services:
     triggers: Triggers
     hooks: Hooks
     deployments: Deployments
+    drains: Drains
     rollouts: Rollouts
     tools: Tools
     tool_surfaces: ToolSurfaces

@@ -9,10 +9,12 @@ from caxton.cli import agent_starters
 from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent
 from caxton.cli.connection import connect
+from caxton.cli.drains import draining, show_drains_of
 from caxton.cli.interrupts import told_if_interrupted
 from caxton.cli.invocation import current
-from caxton.cli.output import ago, complain, emit, in_words, milliseconds, prose, remark, say, style, wrapped
+from caxton.cli.output import ago, complain, emit, milliseconds, prose, remark, say, style, wrapped
 from caxton.cli.tables import table
+from caxton.domain.state_words import in_words
 
 if TYPE_CHECKING:
     from caxton.client import Caxton
@@ -90,10 +92,12 @@ def show(name: AgentName) -> None:
     with connect() as caxton:
         agent = caxton.agent(name)
         rollout = next((each for each in _under_way(caxton) if each.agent == agent.name), None)
+        drains = [each for each in draining(caxton) if (each.kind, each.name) == ("agent", agent.name)]
     if current().json:
-        emit({**agent.model_dump(mode="json"), "rollout": rollout})
+        emit({**agent.model_dump(mode="json"), "rollout": rollout, "draining": drains})
         return
     prose(f"{style(agent.name, 'bold')} {agent.version}  {_state(agent)}")
+    show_drains_of(drains)
     if rollout is not None:
         from caxton.cli.rollouts import rollout_words
 

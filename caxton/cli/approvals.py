@@ -10,8 +10,9 @@ import typer
 from caxton.cli.app import new_app
 from caxton.cli.connection import connect
 from caxton.cli.invocation import current
-from caxton.cli.output import ago, complain, emit, in_words, prose, remark, say, style
+from caxton.cli.output import ago, complain, emit, prose, remark, say, style
 from caxton.cli.tables import table
+from caxton.domain.state_words import in_words
 
 if TYPE_CHECKING:
     from caxton.domain.governance import Approval

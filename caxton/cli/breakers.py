@@ -7,8 +7,9 @@ import typer
 from caxton.cli.app import new_app
 from caxton.cli.connection import connect
 from caxton.cli.invocation import current
-from caxton.cli.output import ago, emit, in_words, prose, remark, say, style
+from caxton.cli.output import ago, emit, prose, remark, say, style
 from caxton.cli.tables import table
+from caxton.domain.state_words import in_words
 
 if TYPE_CHECKING:
     from caxton.views.breakers import BreakerView

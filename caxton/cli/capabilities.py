@@ -8,8 +8,9 @@ from caxton.cli.agents import success
 from caxton.cli.app import new_app
 from caxton.cli.connection import connect
 from caxton.cli.invocation import current
-from caxton.cli.output import emit, in_words, prose, remark, say
+from caxton.cli.output import emit, prose, remark, say
 from caxton.cli.tables import table
+from caxton.domain.state_words import in_words
 
 app = new_app()
 

@@ -57,6 +57,9 @@ def changes_lines(
             when = "(remove with: caxton deploy --prune)" if change in gone else _whence(change)
         rows.append([f"{style(mark, colour)} {name}", word, versions(change), when])
     lines = table(rows, indent="  ")
+    lines += [
+        f"  {style('.', 'dim')} {each.name}: the rollout of {each.ends} is ended" for each in changes if each.ends
+    ]
     unchanged = sum(change.action == "unchanged" for change in changes)
     return [*lines, f"  {style('=', 'dim')} {unchanged} unchanged"] if unchanged else lines
 

@@ -11,7 +11,8 @@ from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent, complete_capability, complete_conversation
 from caxton.cli.connection import connect
 from caxton.cli.invocation import current
-from caxton.cli.output import complain, in_words, is_terminal, plural, prose, say, style
+from caxton.cli.output import complain, is_terminal, plural, prose, say, style
+from caxton.domain.state_words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,6 @@ from caxton.cli.output import (
     columns,
     cut,
     emit,
-    in_words,
     is_terminal,
     plain,
     plural,
@@ -27,6 +26,7 @@ from caxton.cli.output import (
     wrapped,
 )
 from caxton.cli.tables import table
+from caxton.domain.state_words import in_words
 
 if TYPE_CHECKING:
     from caxton.client import Caxton

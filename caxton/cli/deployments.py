@@ -8,10 +8,12 @@ from caxton.cli import interrupts
 from caxton.cli.app import new_app
 from caxton.cli.changes import changes_lines, summary_text
 from caxton.cli.connection import connect
+from caxton.cli.drains import draining, show_drains
 from caxton.cli.errors import INTERRUPTED
 from caxton.cli.invocation import current
-from caxton.cli.output import ago, clock, complain, emit, in_words, prose, remark, say, style
+from caxton.cli.output import ago, clock, complain, emit, prose, remark, say, style
 from caxton.cli.tables import table
+from caxton.domain.state_words import in_words
 
 if TYPE_CHECKING:
     from caxton.domain.deployments import Deployment
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 app = new_app(help="List past deployments, show one.")
 app_rollback = new_app()
 
-_COLOURS = {"Running": "green", "Failed": "red", "RolledBack": "yellow"}
+_COLOURS = {"Running": "green", "Draining": "yellow", "Superseded": "dim", "Failed": "red", "RolledBack": "yellow"}
 
 
 @app.callback(invoke_without_command=True)
@@ -43,11 +45,10 @@ def list_deployments(
         prose("nothing has been deployed yet")
         remark("Next: caxton deploy")
         return
-    live = next((deployment.id for deployment in deployments if deployment.state == "Running"), None)
     rows = [
         [
             deployment.id,
-            _state(deployment, live),
+            style(in_words(deployment.state), _COLOURS.get(deployment.state, "bold")),
             clock(deployment.created_at),
             summary_text(deployment.summary) if deployment.error is None else str(deployment.error.get("message")),
             f"undoes {deployment.rollback_of}" if deployment.rollback_of else deployment.message,
@@ -58,22 +59,17 @@ def list_deployments(
         say(line)
 
 
-def _state(deployment: "Deployment", live: str | None) -> str:
-    """The latest is the one in force; those before it were replaced, in part or wholly."""
-    if deployment.state == "Running" and deployment.id != live:
-        return style("superseded", "dim")
-    return style(in_words(deployment.state), _COLOURS.get(deployment.state, "bold"))
-
-
 @app.command()
 def show(deployment_id: Annotated[str, typer.Argument(metavar="ID", help="As `caxton deployments` shows it.")]) -> None:
     """Show what one deployment changed."""
     with connect() as caxton:
         deployment = caxton.deployment(deployment_id)
+        drains = draining(caxton, deployment.id)
     if current().json:
-        emit(deployment)
+        emit({**deployment.model_dump(mode="json"), "draining": drains})
         return
     show_deployment(deployment)
+    show_drains(drains)
 
 
 @app_rollback.command()
@@ -135,10 +131,9 @@ def latest(deployments: "list[Deployment]") -> "Deployment":
         InvalidState: the newest is a rollback. Perhaps somebody else made it a moment ago, and undoing one more
             would be too much; which one is meant has to be said.
     """
-    from caxton.domain.deployments import DeploymentState
     from caxton.domain.errors import Hint, InvalidState, NotFound
 
-    effective = [each for each in deployments if each.state in (DeploymentState.RUNNING, DeploymentState.DRAINING)]
+    effective = [each for each in deployments if each.is_undoable]
     if not effective:
         raise NotFound("there is no deployment to undo", "see them with `caxton deployments list`")
     newest = effective[0]

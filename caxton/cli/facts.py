@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from caxton.cli.output import clock, in_words, milliseconds, plain, style
+from caxton.cli.output import clock, milliseconds, plain, style
 from caxton.cli.tables import table
+from caxton.domain.state_words import in_words
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")

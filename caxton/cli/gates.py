@@ -23,6 +23,10 @@ def await_gates(caxton: "Caxton", changes: "Iterable[Change]") -> "list[RolloutV
     decided: list[RolloutView] = []
     for change in changes:
         if change.rollout is None:
+            if change.kind == "agent" and change.action == "new" and not current().json:
+                prose(
+                    f"{change.name} is new: there is no version before it to compare with, so it is live without a gate."
+                )
             continue
         if not current().json:
             prose(f"Waiting for the gates of {change.name} …")

@@ -266,11 +266,6 @@ def clock(moment: datetime) -> str:
     return local.strftime("%H:%M" if local.date() == today else "%Y-%m-%d %H:%M")
 
 
-def in_words(state: str) -> str:
-    """A state as people read it: "rolled back" for "RolledBack"."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", state).lower()
-
-
 def percent(share: float, digits: int = 0) -> str:
     """A share of one: "60 %"."""
     return f"{100 * share:.{digits}f} %"

@@ -9,9 +9,10 @@ from caxton.cli.app import new_app
 from caxton.cli.completions import complete_agent
 from caxton.cli.connection import connect
 from caxton.cli.invocation import current
-from caxton.cli.output import ago, emit, in_words, is_terminal, milliseconds, plain, plural, prose, remark, say, style
+from caxton.cli.output import ago, emit, is_terminal, milliseconds, plain, plural, prose, remark, say, style
 from caxton.cli.tables import table
 from caxton.domain.quantities import format_duration
+from caxton.domain.state_words import in_words
 
 if TYPE_CHECKING:
     from caxton.client import Caxton
@@ -103,13 +104,16 @@ def _wanted(caxton: "Caxton", agent: str | None) -> "list[RolloutView]":
     Raises:
         NotFound: the agent has had no rollout.
     """
+    from caxton.definitions.suggestions import closest
     from caxton.domain.rollouts import unknown_rollout
 
     if agent is None:
         return caxton.rollouts(live=True)
     found = caxton.rollouts(agent, limit=1)
     if not found:
-        raise unknown_rollout(agent)
+        names = [each.name for each in caxton.agents()]
+        meant = None if agent in names else closest(agent, names)
+        raise unknown_rollout(agent, [meant] if meant else [])
     return found
 
 

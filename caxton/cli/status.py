@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from caxton.cli.app import new_app
 from caxton.cli.connection import connect
+from caxton.cli.drains import draining, show_drains
 from caxton.cli.invocation import current
 from caxton.cli.output import clock, emit, prose, remark, say, style
 from caxton.cli.tables import table
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from caxton.definitions.workspace import Workspace
     from caxton.domain.deployments import Change
     from caxton.views.breakers import BreakerView
+    from caxton.views.drains import DrainView
     from caxton.views.rollouts import RolloutView
     from caxton.views.system import QueueList
 
@@ -39,6 +41,7 @@ def status() -> None:
     queues: QueueList | None = None
     breakers: list[BreakerView] = []
     rollouts: list[RolloutView] = []
+    drains: list[DrainView] = []
     with connect(patience=0) as caxton:
         workspace = load_against(folder, caxton)
         try:
@@ -49,17 +52,20 @@ def status() -> None:
                 queues = caxton.queues()
                 breakers = [each for each in caxton.breakers() if each.state != "Closed"]
                 rollouts = caxton.rollouts(live=True)
+                drains = draining(caxton)
         except ServerUnreachable as error:
             state = _remembered(workspace, caxton.connection, error)
             changes = _compared(workspace, state)
     changes = _without_broken(with_versions(changes, workspace), workspace)
     if current().json:
-        emit({**_as_json(changes, workspace, state, queues, breakers), "rollouts": rollouts})
+        found = {**_as_json(changes, workspace, state, queues, breakers), "rollouts": rollouts, "draining": drains}
+        emit(found)
     else:
         _show(changes, workspace, state, caxton.connection)
         _show_queues(queues)
         _show_breakers(breakers)
         _show_rollouts(rollouts)
+        show_drains(drains)
 
 
 def _remembered(workspace: "Workspace", connection: "Connection", error: Exception) -> "ServerState":

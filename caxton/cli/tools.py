@@ -12,6 +12,7 @@ from caxton.cli.app import new_app
 from caxton.cli.completions import complete_function, complete_tool
 from caxton.cli.connection import connect
 from caxton.cli.deploy import Yes
+from caxton.cli.drains import draining, show_drains_of
 from caxton.cli.interrupts import told_if_interrupted
 from caxton.cli.invocation import current
 from caxton.cli.output import (
@@ -19,7 +20,6 @@ from caxton.cli.output import (
     clock,
     complain,
     emit,
-    in_words,
     milliseconds,
     plain,
     prose,
@@ -29,6 +29,7 @@ from caxton.cli.output import (
     wrapped,
 )
 from caxton.cli.tables import table
+from caxton.domain.state_words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -113,10 +114,12 @@ def show(name: ToolName) -> None:
     """Show one tool: its functions with their parameters, limits, permissions, and statistics."""
     with connect() as caxton:
         tool = caxton.tool(name)
+        drains = [each for each in draining(caxton) if (each.kind, each.name) == ("tool", tool.name)]
     if current().json:
-        emit(tool)
+        emit({**tool.model_dump(mode="json"), "draining": drains})
         return
     prose(f"{style(tool.name, 'bold')} {tool.version}  {_state(tool)}{f'  {tool.reason}' if tool.reason else ''}")
+    show_drains_of(drains)
     if tool.quarantined:
         say(style(f"  takes no calls: {tool.quarantined}", "yellow"))
         remark(f"  let it: caxton tool release {tool.name}")

@@ -15,7 +15,6 @@ from caxton.cli.output import (
     columns,
     cut,
     emit,
-    in_words,
     milliseconds,
     plain,
     plural,
@@ -26,6 +25,7 @@ from caxton.cli.output import (
     width,
 )
 from caxton.cli.tables import table
+from caxton.domain.state_words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -64,6 +64,8 @@ def describe_module(content: bytes) -> ModuleFile:
 def check_kind(source: TomlSource) -> Iterator[Problem]:
     """What does not go together with the agent's kind."""
     kind = source.data.get("kind")
+    if kind not in (None, "model", "wasm", "a2a"):
+        return  # the model says so, and what goes with the kind that was meant nobody knows
     is_wasm = kind == "wasm"
     if is_wasm and "wasm" not in source.data:
         hint = f'add a table [wasm] with: module = "{source.data.get("name", "my-agent")}{MODULE_SUFFIX}"'
@@ -103,7 +105,10 @@ def check_module(source: TomlSource, modules: Mapping[str, ModuleFile]) -> Itera
         return  # the model says what is wrong with it
     module = modules.get(name)
     if module is None:
-        hint = did_you_mean(name, list(modules)) or "build it, and put it beside this file"
+        folder = f"agents/{source.data.get('name', 'NAME')}"
+        hint = did_you_mean(name, list(modules)) or (
+            f"build it, and put it beside this file: `caxton agent init` writes a source and {folder}/README.md, which says how"
+        )
         if modules and not did_you_mean(name, list(modules)):
             hint = f"beside this file there is {listed(sorted(modules))}"
         yield source.problem(_PLACE, f'the module "{name}" is missing', hint)

@@ -12,6 +12,7 @@ from caxton.definitions.capability_schemas import read_schemas
 from caxton.definitions.literal_secrets import secret_problems
 from caxton.definitions.model_problems import misplaced_key, validate
 from caxton.definitions.reading import Reading, errors_of, sorted_problems
+from caxton.definitions.rollouts import check_rollout
 from caxton.definitions.schedules import check_schedules
 from caxton.definitions.scripts import read_script
 from caxton.definitions.suggestions import did_you_mean, fixed_name, name_hint
@@ -210,6 +211,7 @@ def _check_data(source: TomlSource) -> Iterator[Problem]:
     yield from _check_models(source)
     yield from check_schedules(source)
     yield from check_triggers(source)
+    yield from check_rollout(source)
     yield from _check_prompts(source, cast("dict[str, Any]", parameters) if isinstance(parameters, dict) else {})
 
 

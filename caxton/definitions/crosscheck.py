@@ -53,6 +53,7 @@ def crosscheck(
         problems += _check_name(agent, tools)
         if all_offers_known:
             problems += _check_delegates(agent, offers)
+            problems += _check_judge(agent, offers)
     problems += _check_circles(agents, offers)
     return sorted_problems(problems)
 
@@ -175,6 +176,15 @@ def _check_delegates(agent: AgentSource, offers: Offers) -> Iterator[Problem]:
                 or "handing over to it fails until an agent that offers it is deployed"
             )
         yield agent.problem(("delegates", index), message, hint, warning=True)
+
+
+def _check_judge(agent: AgentSource, offers: Offers) -> Iterator[Problem]:
+    """A judge that nobody is would never say anything, and the rollout never be told good."""
+    judge = agent.version.spec.rollout.judge if agent.version.spec.rollout else None
+    if judge is not None and judge.capability not in offers:
+        message = f'no agent offers "{judge.capability}", so nothing would be judged and the rollout never be told good'
+        hint = did_you_mean(judge.capability, offers) or "deploy an agent that offers it first, or with this one"
+        yield agent.problem(("rollout", "judge", "capability"), message, hint, warning=True)
 
 
 def _check_circles(agents: Sequence[AgentSource], offers: Offers) -> Iterator[Problem]:

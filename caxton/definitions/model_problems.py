@@ -19,7 +19,7 @@ from caxton.definitions.suggestions import closest, did_you_mean, listed, name_h
 from caxton.definitions.toml_positions import Path
 from caxton.definitions.toml_source import TomlSource
 from caxton.domain.ids import NAME_PATTERN
-from caxton.domain.problems import Problem
+from caxton.domain.problems import Problem, WrongAt
 from caxton.domain.quantities import format_duration, format_size
 
 M = TypeVar("M", bound=BaseModel)
@@ -184,6 +184,9 @@ def _problem(model: type[BaseModel], source: TomlSource, path: Path, error: Erro
     if kind in ("too_long", "string_too_long"):
         unit = "characters" if kind.startswith("string") else "entries"
         return source.problem(path, f"{name} has more than {context['max_length']:,} {unit}".replace(",", " "))
+    wrong = context.get("error")
+    if isinstance(wrong, WrongAt):
+        return source.problem((*path, *wrong.place), str(wrong), wrong.fix)
     text = str(context["error"]) if kind == "value_error" and "error" in context else error["msg"]
     if found := _KIND_OF_TEXT.match(text):
         return source.problem(path, f'{name} must be {found[1]}, not "{_short(value)}"', f"write {found[2]}")

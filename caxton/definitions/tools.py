@@ -110,7 +110,7 @@ def read_tool(
     model, problems = validate(ToolManifest, manifest)
     if manifest.data.get("name") == MEMORY:
         problems.append(manifest.problem(("name",), f'"{MEMORY}" is a built-in tool', "give yours another name"))
-    problems = _check_kind(manifest, problems)
+    problems = _check_rollout(manifest, _check_kind(manifest, problems))
     problems += secret_problems(manifest)
     problems += _check_network(manifest, problems)
     problems += _check_module(manifest, wanted, files, beside)
@@ -134,6 +134,16 @@ def _check_kind(manifest: TomlSource, problems: list[Problem]) -> list[Problem]:
         return known
     hint = 'add: module = "module.wasm"'
     return [*known, Problem(file=manifest.file, width=0, message=_NO_MODULE, hint=hint, path="module")]
+
+
+def _check_rollout(manifest: TomlSource, problems: list[Problem]) -> list[Problem]:
+    """`problems`, with the reason why a tool has no `[rollout]` in place of "unknown key"."""
+    if "rollout" not in manifest.data:
+        return problems
+    known = [problem for problem in problems if problem.path != "rollout" and not problem.path.startswith("rollout.")]
+    message = "a tool has no rollout of its own: what its answers are worth shows in the replies of agents"
+    hint = "deploy the new version under a name of its own, and name that in the `tools` of an agent with a [rollout]"
+    return [*known, manifest.problem(("rollout",), message, hint, at="key")]
 
 
 def is_inside(path: str, folder: str) -> bool:

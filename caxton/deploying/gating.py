@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from caxton.deploying.rollouts import Rollouts, fact
+from caxton.domain.errors import BudgetUsedUp, RecordDeleted
 from caxton.domain.events.governance import ApprovalRequested, ApprovalTimeout
 from caxton.domain.events.rollouts import RolloutGateDecided
 from caxton.domain.gates import (
@@ -26,6 +27,9 @@ from caxton.recording.contents import hash_of
 
 CHOSEN_AT_ONCE = 50
 """Turns of the live version that a shadow looks through at a time."""
+
+SAYS_NOTHING = (RecordDeleted.code, BudgetUsedUp.code)
+"""Errors of rehearsals that are no fault of the candidate."""
 
 MOST_WAITING = 20
 """Turns that wait for a shadow, from which on it takes up no others: it need not see all."""
@@ -116,8 +120,9 @@ class Gating(Rollouts):
         self.transaction.put_rehearsal(self.scope, rehearsal.model_copy(update={"state": "started"}))
 
     def not_rehearsed(self, rollout: Rollout, name: str, rehearsal: Rehearsal, code: str) -> None:
-        """Notes that a turn could not be replayed. One that was deleted meanwhile says nothing of the candidate."""
-        differ = [] if code == "record_deleted" else [(RuleName.NO_NEW_ERRORS, f"it could not be replayed: {code}")]
+        """Notes that a turn could not be replayed. One that was deleted meanwhile, or that no budget was left for, says
+        nothing of the candidate."""
+        differ = [] if code in SAYS_NOTHING else [(RuleName.NO_NEW_ERRORS, f"it could not be replayed: {code}")]
         self._note(rollout, name, rehearsal, differ, Totals(), Totals(), counts=bool(differ))
 
     def compared(

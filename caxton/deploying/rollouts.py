@@ -5,6 +5,8 @@ All of it happens in transactions of the store. Routers read the registry, whose
 
 from typing import Any
 
+from caxton.deploying.comparing import choose_judged, examine
+from caxton.deploying.drains import Drains
 from caxton.deploying.events import DeploymentNotes
 from caxton.deploying.schedules import set_schedules
 from caxton.deploying.triggers import set_triggers
@@ -30,11 +32,12 @@ from caxton.domain.governance import ApprovalState
 from caxton.domain.ids import DeploymentId, Digest, ExecutionId, Scope, derived_id, new_id
 from caxton.domain.origin import Origin
 from caxton.domain.records import Transaction
+from caxton.domain.rollout_metrics import Metric
+from caxton.domain.rollout_plans import AfterAbort
 from caxton.domain.rollouts import (
     UNDO_WITHIN,
     Command,
     Decision,
-    Metric,
     Rollout,
     RolloutPlan,
     RolloutState,
@@ -72,6 +75,7 @@ class Rollouts:
         self.actor = actor
         self.origin = origin
         self.now = journal.now()
+        self.drains = Drains(transaction, scope, actor, origin)
 
     def begin(
         self, agent: str, before: AgentVersion, after: AgentVersion, plan: RolloutPlan, deployment: DeploymentId
@@ -92,21 +96,30 @@ class Rollouts:
             stage_began_at=self.now,
         ).begun(self.now)
         self._put(rollout)
+        self.drains.live_again("agent", agent, after.digest)
         self._tell(rollout, _started(rollout))
         return rollout
 
-    def supersede(self, agent: str, reason: str) -> None:
-        """Ends a rollout of `agent` that is under way, for something else happens to the agent."""
+    def supersede(self, agent: str, reason: str) -> str | None:
+        """Ends a rollout of `agent` that is under way, for something else happens to the agent. Returns its candidate's
+        version."""
+        ended = None
         for rollout in self.transaction.rollouts(self.scope, agent, live=True, limit=1):
             self._put(rollout.changed(RolloutState.SUPERSEDED, reason, self.now))
             self._tell(rollout, fact(RolloutSuperseded, rollout, reason=reason))
+            self._take_back(rollout, keeps_conversations=True)
+            ended = rollout.candidate_version
+        return ended
 
     def look(self, rollout: Rollout) -> Rollout:
         """Counts what has happened since the last look, and does what follows from it."""
         if not rollout.is_live or rollout.share == 0:
             return rollout  # while it gets no traffic, there is nothing to compare
         verdict = rollout.verdict
-        found = rollout.after(count(rollout, self.transaction.take_outcomes(self.scope, rollout.id)), self.now)
+        outcomes = self.transaction.take_outcomes(self.scope, rollout.id)
+        choose_judged(self.transaction, rollout, outcomes)
+        counted = count(rollout, outcomes, examine(self.transaction, rollout, outcomes))
+        found = rollout.after(counted, self.now)
         if found.verdict is not verdict:
             self._judged(found)
         decision, why = decide(found, self.now)
@@ -185,15 +198,23 @@ class Rollouts:
         found = rollout.changed(RolloutState.PROMOTED, why, self.now)
         self._make_live(rollout, rollout.stable, rollout.candidate)
         self._put(found)
+        self.drains.replaced(rollout.deployment_id)
         self._tell(rollout, fact(RolloutPromoted, rollout, reason=why))
         return found
 
     def _roll_back(self, rollout: Rollout, why: str) -> Rollout:
         found = rollout.changed(RolloutState.ROLLED_BACK, why, self.now)
         self._put(found)
+        self._take_back(rollout)
         self._undeploy(rollout)
         self._tell(rollout, fact(RolloutRolledBack, rollout, reason=why))
         return found
+
+    def _take_back(self, rollout: Rollout, *, keeps_conversations: bool | None = None) -> None:
+        """The candidate gets nothing new, and finishes what it has in progress."""
+        candidate = self.transaction.agent_versions(self.scope, [rollout.candidate])[rollout.candidate]
+        keeps = rollout.plan.after_abort is AfterAbort.FINISH if keeps_conversations is None else keeps_conversations
+        self.drains.begin(candidate, rollout.deployment_id, keeps_conversations=keeps)
 
     def _retry(self, rollout: Rollout) -> Rollout:
         self._check_still(rollout, rollout.stable)
@@ -205,6 +226,7 @@ class Rollouts:
         self.transaction.take_outcomes(self.scope, rollout.id)  # of messages that ended after the rollback
         found = rollout.retried(self.now)
         self._put(found)
+        self.drains.live_again("agent", rollout.agent, rollout.candidate)
         self._tell(found, _started(found))
         return found
 
@@ -218,7 +240,8 @@ class Rollouts:
             )
         self._check_still(rollout, rollout.candidate)
         found = rollout.changed(RolloutState.ROLLED_BACK, why, self.now)
-        self._make_live(rollout, rollout.candidate, rollout.stable)
+        keeps = rollout.plan.after_abort is AfterAbort.FINISH
+        self._make_live(rollout, rollout.candidate, rollout.stable, keeps_conversations=keeps)
         self._put(found)
         self._undeploy(rollout)
         self._tell(rollout, fact(RolloutRolledBack, rollout, reason=why))
@@ -236,11 +259,14 @@ class Rollouts:
                 Hint(text="deploy what you want", command="caxton deploy"),
             )
 
-    def _make_live(self, rollout: Rollout, before: Digest, after: Digest) -> None:
+    def _make_live(self, rollout: Rollout, before: Digest, after: Digest, *, keeps_conversations: bool = True) -> None:
         """Makes another version of the agent the live one. It stays in the state that it is in."""
         component = self.transaction.component(self.scope, "agent", rollout.agent)
         versions = self.transaction.agent_versions(self.scope, [before, after])
         old, new = versions[before], versions[after]
+        deployment_id = rollout.deployment_id
+        if after == rollout.stable:
+            deployment_id = self.transaction.version_deployment(self.scope, "agent", after) or deployment_id
         self.transaction.put_component(
             self.scope,
             "agent",
@@ -248,8 +274,11 @@ class Rollouts:
             digest=after,
             version=new.spec.version,
             state=component.state if component else AgentState.RUNNING,
-            deployment_id=self.transaction.version_deployment(self.scope, "agent", after) or rollout.deployment_id,
+            deployment_id=deployment_id,
         )
+        self.drains.live_again("agent", rollout.agent, after)
+        self.drains.revive(deployment_id)
+        self.drains.begin(old, component.deployment_id if component else None, keeps_conversations=keeps_conversations)
         notes = DeploymentNotes(self.scope, rollout.deployment_id, self.actor, self.origin, new_id("e"))
         model = VersionUpgraded if after == rollout.candidate else VersionRolledBack
         facts: dict[str, Any] = {
@@ -273,7 +302,7 @@ class Rollouts:
             c for c in deployment.changes if c.action != "unchanged" and (c.kind, c.name) != ("agent", rollout.agent)
         ]
         if not others:
-            self.transaction.set_deployment(self.scope, rollout.deployment_id, DeploymentState.ROLLED_BACK)
+            self.drains.retire(rollout.deployment_id, DeploymentState.ROLLED_BACK)
 
     def _judged(self, rollout: Rollout) -> None:
         errors = rollout.comparisons[Metric.ERRORS]
@@ -292,6 +321,7 @@ class Rollouts:
     def _put(self, rollout: Rollout) -> None:
         if not rollout.is_live:
             self.transaction.take_outcomes(self.scope, rollout.id)  # nobody will count them
+            self.transaction.drop_rehearsals(self.scope, rollout.id)
             self._withdraw(rollout)
         self.transaction.put_rollout(rollout)
         self.transaction.bump_generation(self.scope)

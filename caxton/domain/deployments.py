@@ -12,6 +12,7 @@ from caxton.domain.grants import Missing
 from caxton.domain.ids import DeploymentId, Digest, Name, derived_id, digest_of, is_digest, is_name
 from caxton.domain.lifecycle import StateMachine
 from caxton.domain.rollouts import Strategy
+from caxton.domain.state_words import in_words
 
 
 class DeploymentState(StrEnum):
@@ -21,6 +22,9 @@ class DeploymentState(StrEnum):
     DEPLOYING = "Deploying"
     RUNNING = "Running"
     DRAINING = "Draining"
+    """None of its versions is live any more, and some have work in progress."""
+    SUPERSEDED = "Superseded"
+    """Later deployments replaced all that it brought."""
     FAILED = "Failed"
     ROLLED_BACK = "RolledBack"
 
@@ -31,8 +35,17 @@ DEPLOYMENT_LIFECYCLE = StateMachine(
     {
         DeploymentState.VALIDATING: {DeploymentState.DEPLOYING, DeploymentState.FAILED},
         DeploymentState.DEPLOYING: {DeploymentState.RUNNING, DeploymentState.FAILED, DeploymentState.ROLLED_BACK},
-        DeploymentState.RUNNING: {DeploymentState.DRAINING, DeploymentState.ROLLED_BACK},
-        DeploymentState.DRAINING: {DeploymentState.RUNNING, DeploymentState.ROLLED_BACK},
+        DeploymentState.RUNNING: {
+            DeploymentState.DRAINING,
+            DeploymentState.SUPERSEDED,
+            DeploymentState.ROLLED_BACK,
+        },
+        DeploymentState.DRAINING: {
+            DeploymentState.RUNNING,
+            DeploymentState.SUPERSEDED,
+            DeploymentState.ROLLED_BACK,
+        },
+        DeploymentState.SUPERSEDED: {DeploymentState.RUNNING, DeploymentState.ROLLED_BACK},
     },
 )
 
@@ -187,6 +200,8 @@ class Change(BaseModel):
     """The rollout that began in place of making it live at once."""
     strategy: Strategy | None = None
     """Of that rollout."""
+    ends: str | None = None
+    """The candidate's version of a rollout that was under way, and that this ended."""
     capabilities: list[str] = []
     ungranted: list[str] = []
     """What a tool requests and nobody has granted: it runs without."""
@@ -231,15 +246,25 @@ class Deployment(BaseModel):
     error: dict[str, Any] | None = None
     """The :class:`caxton.domain.errors.ErrorReport` of a failed deployment."""
     rollback_of: DeploymentId | None = None
+    becomes: DeploymentState | None = None
+    """While it drains: what it is after that."""
     source: DeploymentSource | None = None
     """The folder that it came from, where the client said it."""
     created_at: datetime
     finished_at: datetime | None = None
 
+    @property
+    def is_undoable(self) -> bool:
+        """Whether it took effect and nobody has undone it."""
+        if self.state is DeploymentState.DRAINING:
+            return self.becomes is not DeploymentState.ROLLED_BACK
+        return self.state in (DeploymentState.RUNNING, DeploymentState.SUPERSEDED)
+
 
 def not_undoable(deployment_id: DeploymentId, state: DeploymentState) -> InvalidState:
     """The error for a rollback of a deployment that is not in force: it failed, or somebody has undone it."""
-    why = "was undone already" if state is DeploymentState.ROLLED_BACK else f"is {state}"
+    undone = state in (DeploymentState.ROLLED_BACK, DeploymentState.DRAINING)
+    why = "was undone already" if undone else f"is {in_words(state)}"
     return InvalidState(
         f'deployment "{deployment_id}" {why}, so there is nothing to undo',
         Hint(text="see which can be undone", command="caxton deployments"),

@@ -5,6 +5,16 @@ from typing import Literal
 from pydantic import BaseModel
 
 
+class WrongAt(ValueError):
+    """What a validator of a whole table finds wrong at one place of it."""
+
+    def __init__(self, message: str, *place: str | int, fix: str | None = None) -> None:
+        """Say what is wrong at `place`, below the table, and how to fix it."""
+        super().__init__(message)
+        self.place = place
+        self.fix = fix
+
+
 class Problem(BaseModel):
     """One thing that is wrong in one file. Lines and columns count from 1."""
 

@@ -7,7 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from caxton.domain.gates import MOST_GATES, Gate, Rule, Totals, default_rules
-from caxton.domain.quantities import Seconds, one_of
+from caxton.domain.problems import WrongAt
+from caxton.domain.quantities import Seconds, format_duration, one_of
+from caxton.domain.rollout_metrics import MOST_METRICS, EventMetric, Judge, Metric
 
 MOST_STAGES = 20
 
@@ -32,17 +34,6 @@ class Strategy(StrEnum):
     """In stages."""
     SHADOW = "shadow"
     """None: it gets the same requests, and answers nobody."""
-
-
-class Metric(StrEnum):
-    """Which bad events are counted."""
-
-    ERRORS = "errors"
-    """Failures for reasons of the agent's own."""
-    SLOW = "slow"
-    """Replies later than `slow_after`."""
-    TOKENS = "tokens"
-    """Replies that used more than `tokens_above`."""
 
 
 class OnBad(StrEnum):
@@ -144,6 +135,20 @@ class RolloutPlan(BaseModel):
     tokens_above: int | None = Field(
         default=None, gt=0, description="Compares how many replies use more tokens than this; left out: not compared."
     )
+    breaches: bool = Field(
+        default=False, description="Compares how many replies come later than their capability's `sla` promises."
+    )
+    cost_above: float | None = Field(
+        default=None,
+        gt=0,
+        description="Compares how many replies cost more US dollars than this; left out: not compared.",
+    )
+    metrics: list[EventMetric] = Field(
+        default=[], max_length=MOST_METRICS, description="Further metrics: in how many turns an event happens."
+    )
+    judge: Judge | None = Field(
+        default=None, description="Who gives replies a score; left out: nobody does, and none is compared."
+    )
     tolerance: float = Field(
         default=0.05,
         ge=0,
@@ -187,39 +192,73 @@ class RolloutPlan(BaseModel):
     def _gates_fit(self) -> Self:
         names = [gate.name for gate in self.gates]
         if len(set(names)) < len(names):
-            raise ValueError("two gates have the same name")
+            twice = next(number for number, name in enumerate(names) if name in names[:number])
+            raise WrongAt("two gates have the same name", "gates", twice, "name", fix="give one of them another name")
         if SHADOW in names:
-            raise ValueError(f'a gate cannot be called "{SHADOW}": that is the report of a shadow')
+            place = ("gates", names.index(SHADOW), "name")
+            raise WrongAt(
+                f'a gate cannot be called "{SHADOW}": that is the report of a shadow', *place, fix="rename it"
+            )
         late = [gate.name for gate in self.gates if not gate.is_before]
         if self.strategy is Strategy.DIRECT and late:
-            raise ValueError(
-                f'"{late[0]}" is asked while the candidate gets a part of the traffic, and "direct" has no such time'
+            raise WrongAt(
+                f'"{late[0]}" is asked while the candidate gets a part of the traffic, and "direct" has no such time',
+                *("gates", names.index(late[0]), "at"),
+                fix='ask it "pre-rollout", or take the strategy "canary"',
             )
         return self
 
     @model_validator(mode="after")
     def _shares_rise(self) -> Self:
         shares = [stage.percent for stage in self.stages]
-        if any(later <= earlier for earlier, later in pairwise(shares)):
-            raise ValueError("each stage needs a larger `percent` than the one before it")
+        for number, (earlier, later) in enumerate(pairwise(shares), start=1):
+            if later <= earlier:
+                raise WrongAt(
+                    f"each stage needs a larger `percent` than the one before it, which has {earlier:g}",
+                    *("stages", number, "percent"),
+                    fix="put the stages in the order in which the share grows",
+                )
         if shares[-1] == 100 and self.strategy is Strategy.CANARY:
-            raise ValueError(
-                "the last stage ends with all of the traffic by itself: give it less than 100, so that there is "
-                "something to compare with"
+            raise WrongAt(
+                "the last stage ends with all of the traffic by itself, and at 100 there is nothing to compare with",
+                *("stages", len(shares) - 1, "percent"),
+                fix="remove it, or give it less than 100",
             )
-        if any(stage.duration > self.longest for stage in self.stages):
-            raise ValueError("`longest` is shorter than a stage lasts, so the stage could never be told good")
+        for number, stage in enumerate(self.stages):
+            if stage.duration > self.longest:
+                raise WrongAt(
+                    f"`longest` ({format_duration(self.longest)}) ends the stage before it has lasted for its `duration`",
+                    *("stages", number, "duration"),
+                    fix=f'set longest = "{format_duration(stage.duration).replace(" ", "")}" or more, or a shorter duration',
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _names_of_metrics(self) -> Self:
+        names = [metric.name for metric in self.metrics]
+        for number, name in enumerate(names):
+            if name in set(Metric) or name in names[:number]:
+                whose = "every rollout has" if name in set(Metric) else "another one has already"
+                raise WrongAt(
+                    f'"{name}" is the name of a metric that {whose}',
+                    *("metrics", number, "name"),
+                    fix="give it another name",
+                )
         return self
 
     @property
-    def metrics(self) -> list[Metric]:
-        """What is compared."""
-        found = [Metric.ERRORS]
-        if self.slow_after is not None:
-            found.append(Metric.SLOW)
-        if self.tokens_above is not None:
-            found.append(Metric.TOKENS)
-        return found
+    def compared(self) -> list[str]:
+        """Names of the metrics that are compared."""
+        wanted = {
+            Metric.ERRORS: True,
+            Metric.SLOW: self.slow_after is not None,
+            Metric.BREACHES: self.breaches,
+            Metric.TOKENS: self.tokens_above is not None,
+            Metric.COST: self.cost_above is not None,
+            Metric.JUDGE: self.judge is not None,
+        }
+        own = [metric.name for metric in self.metrics]
+        return [*(str(metric) for metric, is_wanted in wanted.items() if is_wanted), *own]
 
     @property
     def steps(self) -> list[Stage]:

@@ -1,6 +1,7 @@
 """Rollouts: a new version of an agent gets a part of the traffic first, is compared, and goes live or goes away."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
@@ -9,18 +10,19 @@ from pydantic import BaseModel, ConfigDict
 
 from caxton.domain.errors import Hint, InvalidState, NotFound
 from caxton.domain.gates import Gate, GateKind, GateResult, GateState, Moment
-from caxton.domain.ids import ConversationId, DeploymentId, Digest, Scope
+from caxton.domain.ids import ConversationId, DeploymentId, Digest, ExecutionId, Scope
 from caxton.domain.lifecycle import StateMachine
 from caxton.domain.quantities import format_duration
+from caxton.domain.rollout_metrics import Metric
 from caxton.domain.rollout_plans import (
     SHADOW,
-    Metric,
     OnBad,
     OnInconclusive,
     RolloutPlan,
     Stage,
     Strategy,
 )
+from caxton.domain.state_words import in_words
 from caxton.domain.verdicts import Comparison, Counted, Verdict
 
 MOST_ROLLOUTS = 20_000
@@ -112,11 +114,13 @@ class Rollout(BaseModel):
     """Why it is paused, or has ended so."""
     stage: int = 0
     """Counts from 0."""
-    comparisons: dict[Metric, Comparison] = {}
+    comparisons: dict[str, Comparison] = {}
     """Over all stages: a test that may be looked at at any time need not start over."""
     stable_messages: int = 0
     candidate_messages: int = 0
     """Since the stage began."""
+    judged: tuple[Counted, Counted] = (Counted(), Counted())
+    """What a judge has said of both sides since both were compared last."""
     extended: int = 0
     """How often the stage was given its longest time again."""
     actor: str = ""
@@ -170,7 +174,8 @@ class Rollout(BaseModel):
         moments = {gate.at for gate in self.plan.gates}
         if self.state is RolloutState.PROGRESSING:
             each_look = moments & {Moment.ROLLOUT, Moment.ROLLBACK}
-            return bool(each_look) or self.asks is not None or self.plan.strategy is Strategy.SHADOW
+            others = self.plan.strategy is Strategy.SHADOW or self.plan.judge is not None
+            return bool(each_look) or self.asks is not None or others
         if self.state in (RolloutState.PROMOTED, RolloutState.ROLLED_BACK):
             return any(r.at is Moment.POST_ROLLOUT and r.state is GateState.WAITING for r in self.results)
         return self.is_gating
@@ -219,16 +224,17 @@ class Rollout(BaseModel):
         return self.plan.steps[min(self.stage, len(self.plan.steps) - 1)]
 
     @property
-    def verdicts(self) -> dict[Metric, Verdict]:
+    def verdicts(self) -> dict[str, Verdict]:
         """What each metric says by now."""
-        alpha = ALPHA / len(self.plan.metrics)  # so that all of them together keep to it
+        alpha = ALPHA / len(self.plan.compared)  # so that all of them together keep to it
         enough = min(self.stable_messages, self.candidate_messages) >= self.at_stage.sample
-        return {
-            metric: self.comparisons.get(metric, Comparison()).verdict(
-                alpha=alpha, enough=enough, tolerance=self.plan.tolerance
-            )
-            for metric in self.plan.metrics
-        }
+        found: dict[str, Verdict] = {}
+        for metric in self.plan.compared:
+            known = self.comparisons.get(metric, Comparison())
+            # Of some metrics only a part of the messages is known; what is not known is not good.
+            seen = min(known.stable.messages, known.candidate.messages) >= self.at_stage.sample
+            found[metric] = known.verdict(alpha=alpha, enough=enough and seen, tolerance=self.plan.tolerance)
+        return found
 
     @property
     def verdict(self) -> Verdict:
@@ -242,15 +248,17 @@ class Rollout(BaseModel):
         """With what a look found."""
         comparisons = {
             metric: self.comparisons.get(metric, Comparison()).after(*outcomes.counted[metric])
-            for metric in self.plan.metrics
+            for metric in self.plan.compared
         }
         stable, candidate = outcomes.counted[Metric.ERRORS]
-        news = {
+        news: dict[str, Any] = {
             "comparisons": comparisons,
             "stable_messages": self.stable_messages + stable.messages,
             "candidate_messages": self.candidate_messages + candidate.messages,
             "looked_at": moment,
         }
+        if all(side.messages for side in self.judged):
+            news["judged"] = Counted(), Counted()
         return self.model_copy(update=news)
 
     def at(self, stage: int, moment: datetime) -> "Rollout":
@@ -269,7 +277,8 @@ class Rollout(BaseModel):
 
     def retried(self, moment: datetime) -> "Rollout":
         """From its first stage on, with nothing compared yet."""
-        again = self.at(0, moment).model_copy(update={"comparisons": {}, "round": self.round + 1})
+        fresh: dict[str, Any] = {"comparisons": {}, "judged": (Counted(), Counted()), "round": self.round + 1}
+        again = self.at(0, moment).model_copy(update=fresh)
         return again.begun(moment)
 
     def changed(self, state: RolloutState, reason: str, moment: datetime) -> "Rollout":
@@ -295,7 +304,7 @@ class Rollout(BaseModel):
         if self.state is RolloutState.SUPERSEDED:
             hints = [Hint(text="another deployment came after it; deploy again what you want", command="caxton deploy")]
         raise InvalidState(
-            f'the rollout of "{self.agent}" is {self.state}: it cannot be told to {command}',
+            f'the rollout of "{self.agent}" is {in_words(self.state)}: it cannot be told to {command}',
             *hints,
             Hint(text="see how it stands", command=f"caxton rollout status {self.agent}"),
             details={"rollout": self.id, "agent": self.agent, "state": self.state, "legal": legal},
@@ -313,30 +322,54 @@ class Outcome(BaseModel):
     took: float
     """Seconds."""
     tokens: int
+    cost: float = 0.0
+    """US dollars."""
+    breached: bool = False
+    """Whether it came later than its capability promises."""
+    execution_id: ExecutionId = ExecutionId("")
 
 
 class Outcomes(BaseModel):
     """What a look found: for each metric what the stable version had and what the candidate had."""
 
-    counted: dict[Metric, tuple[Counted, Counted]]
+    counted: dict[str, tuple[Counted, Counted]]
 
 
-def count(rollout: Rollout, outcomes: list[Outcome]) -> Outcomes:
+Marked = Mapping[str, Mapping[ExecutionId, bool]]
+"""Of metrics by events: turns that were examined, and whether each is bad."""
+
+
+def count(rollout: Rollout, outcomes: Sequence[Outcome], marked: Marked | None = None) -> Outcomes:
     """Counts bad events of both sides."""
     plan = rollout.plan
 
-    def is_bad(metric: Metric, outcome: Outcome) -> bool:
-        if metric is Metric.ERRORS:
-            return outcome.failed
-        if metric is Metric.SLOW:
-            return plan.slow_after is not None and outcome.took > plan.slow_after
-        return plan.tokens_above is not None and outcome.tokens > plan.tokens_above
+    def is_bad(metric: str, outcome: Outcome) -> bool:
+        match metric:
+            case Metric.SLOW:
+                return plan.slow_after is not None and outcome.took > plan.slow_after
+            case Metric.BREACHES:
+                return outcome.breached
+            case Metric.TOKENS:
+                return plan.tokens_above is not None and outcome.tokens > plan.tokens_above
+            case Metric.COST:
+                return plan.cost_above is not None and outcome.cost > plan.cost_above
+            case _:
+                return outcome.failed
 
-    def side(metric: Metric, digest: Digest) -> Counted:
+    def side(metric: str, digest: Digest) -> Counted:
         own = [outcome for outcome in outcomes if outcome.digest == digest]
+        known = (marked or {}).get(metric)
+        if known is not None:
+            bad = [known[outcome.execution_id] for outcome in own if outcome.execution_id in known]
+            return Counted(messages=len(bad), bad=sum(bad))
         return Counted(messages=len(own), bad=sum(is_bad(metric, outcome) for outcome in own))
 
-    found = {metric: (side(metric, rollout.stable), side(metric, rollout.candidate)) for metric in plan.metrics}
+    found = {metric: (side(metric, rollout.stable), side(metric, rollout.candidate)) for metric in plan.compared}
+    if plan.judge is not None:
+        # The test compares what both sides did in the same time, so a verdict on one side waits for one on the other.
+        found[Metric.JUDGE] = (
+            rollout.judged if all(each.messages for each in rollout.judged) else (Counted(), Counted())
+        )
     return Outcomes(counted=found)
 
 
@@ -400,7 +433,14 @@ def decide(rollout: Rollout, moment: datetime) -> tuple[Decision, str]:
 
 _WAIT = (Decision.WAIT, "")
 
-_BAD_WORDS = {Metric.ERRORS: "failed", Metric.SLOW: "were slow", Metric.TOKENS: "used too many tokens"}
+_BAD_WORDS: dict[str, str] = {
+    Metric.ERRORS: "failed",
+    Metric.SLOW: "were slow",
+    Metric.BREACHES: "came later than was promised",
+    Metric.TOKENS: "used too many tokens",
+    Metric.COST: "cost too much",
+    Metric.JUDGE: "got a low score",
+}
 
 
 def why_bad(rollout: Rollout) -> str:
@@ -410,7 +450,7 @@ def why_bad(rollout: Rollout) -> str:
         if verdict is Verdict.BAD:
             each = rollout.comparisons[metric]
             found.append(
-                f"{each.candidate.bad} of {each.candidate.messages} messages {_BAD_WORDS[metric]}, "
+                f"{each.candidate.bad} of {each.candidate.messages} messages {_BAD_WORDS.get(metric) or f'had {metric}'}, "
                 f"and {each.stable.bad} of {each.stable.messages} of the stable version"
             )
     return "; ".join(found)
@@ -425,10 +465,11 @@ def gets(conversation: ConversationId, candidate: Digest, percent: float) -> boo
     return mark < percent / 100 * 2**64
 
 
-def unknown_rollout(name: str) -> NotFound:
-    """The error for a rollout that is not there."""
+def unknown_rollout(name: str, similar: Sequence[str] = ()) -> NotFound:
+    """The error for a rollout that is not there; `similar` are agents with names like it."""
     return NotFound(
         f'there is no rollout of "{name}"',
+        *(Hint(text=f'did you mean "{each}"?', command=f"caxton rollout status {each}") for each in similar[:1]),
         Hint(text="see which there are", command="caxton rollout status"),
         Hint(text="begin one: deploy a new version", command="caxton deploy --strategy canary"),
         details={"rollout": name},

@@ -15,11 +15,15 @@ from caxton.domain.usage import Usage
 class Spending:
     """The budgets that limit one agent's work."""
 
-    def __init__(self, transaction: Transaction, scope: Scope, agent: str, *, hand_over: bool = False) -> None:
+    def __init__(
+        self, transaction: Transaction, scope: Scope, agent: str, *, hand_over: bool = False, rehearsal: bool = False
+    ) -> None:
         """Read the budgets; those whose period has ended start over.
 
         A request that is handed over was counted when it came in: only the budget of the agent that gets it counts it again.
+        A rehearsal is no request to the agent: what its models use counts for the workspace and the customer, who pay for it.
         """
+        self.rehearsal = rehearsal
         self.scope = scope
         self.agent = agent
         self.hand_over = hand_over
@@ -63,6 +67,8 @@ class Spending:
         return told
 
     def _counts(self, budget: Budget) -> bool:
+        if self.rehearsal:
+            return not budget.agent and budget.resource != "requests"
         return bool(budget.agent) or not self.hand_over or budget.resource != "requests"
 
     def _current(self, transaction: Transaction) -> list[Budget]:

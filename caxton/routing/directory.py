@@ -1,18 +1,19 @@
 """Keeps capability indexes current. It asks the records port for the registry's generation and rebuilds when that moved."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from caxton.domain.agents import AgentSpec, AgentState, AgentVersion
 from caxton.domain.breakers import Breaker, BreakerKind
+from caxton.domain.drains import over
 from caxton.domain.grants import NO_GRANTS, StandingGrants, ToolGrant
 from caxton.domain.ids import ConversationId, DeploymentId, Digest, Scope
 from caxton.domain.memory_functions import MEMORY_TOOL, SERVER
-from caxton.domain.records import Transaction
+from caxton.domain.records import Component, Transaction
 from caxton.domain.rollout_plans import AfterAbort
 from caxton.domain.rollouts import MOST_ROLLOUTS, Rollout, RolloutState, gets
 from caxton.domain.tools import ToolState, ToolVersion
-from caxton.routing.index import CapabilityIndex, DeployedAgent, build_index
+from caxton.routing.index import CapabilityIndex, DeployedAgent, build_index, update_index
 
 Breakers = Mapping[tuple[BreakerKind, str], Breaker]
 """Circuit breakers that are not closed, or have failures to remember, by kind and name."""
@@ -28,22 +29,18 @@ class Registry:
         deployments: dict[str, tuple[Digest, DeploymentId | None]] | None = None,
         *,
         has_budgets: bool = False,
-        grants: Mapping[str, Sequence[ToolGrant]] | None = None,
-        rollouts: Sequence[Rollout] = (),
-        withdrawn: frozenset[Digest] = frozenset(),
     ) -> None:
-        """Join the capability index with the active versions of tools and what is granted to them, and each agent's digest
-        with its deployment."""
+        """Join the capability index with the active versions of tools, and each agent's digest with its deployment."""
         self.index = index
         self.tools = tools
         self.deployments = deployments or {}
         self.has_budgets = has_budgets
         """Whether anything that agents of the workspace do counts against a budget."""
-        self.grants = grants or {}
+        self.grants: Mapping[str, Sequence[ToolGrant]] = {}
         """What operators and settings grant, by tool."""
-        self.rollouts = {rollout.agent: rollout for rollout in rollouts}
+        self.rollouts: Mapping[str, Rollout] = {}
         """Rollouts under way, by agent."""
-        self.withdrawn = withdrawn
+        self.withdrawn: frozenset[Digest] = frozenset()
         """Versions that were rolled back and that no conversation stays with."""
         self.quarantined: Mapping[str, str] = {}
         """Tools that take no calls until an administrator releases them, and why."""
@@ -83,6 +80,9 @@ class Registry:
 
 
 MOST_VERSIONS = 4_096
+
+MOST_CHANGED = 500
+"""Components that an index takes up one by one; where more have changed, all are read."""
 
 ENDED_ROLLOUTS = 100
 """The latest rollouts of a workspace whose conversations are checked after they were rolled back."""
@@ -130,32 +130,70 @@ class Directory:
 def _read(
     transaction: Transaction, scope: Scope, generation: int, before: Registry | None, standing: StandingGrants
 ) -> Registry:
+    found = None if before is None else _changed(transaction, scope, generation, before)
+    found = found or _all(transaction, scope, generation, before)
+    found.has_budgets = bool(transaction.budgets(scope.customer, scope.workspace))
+    found.grants = read_grants(transaction, scope, standing)
+    live = transaction.rollouts(scope, live=True, limit=MOST_ROLLOUTS)
+    found.rollouts = {rollout.agent: rollout for rollout in live}
+    ended = transaction.rollouts(scope, live=False, limit=ENDED_ROLLOUTS)
+    moved = {rollout.candidate for rollout in ended if _takes_back(rollout)}
+    found.withdrawn = over(transaction.drains(scope)) | moved
+    return found
+
+
+def _all(transaction: Transaction, scope: Scope, generation: int, before: Registry | None) -> Registry:
+    """All that is deployed."""
     components = transaction.components(scope)
     specs = _specs(transaction, scope, [c.digest for c in components if c.kind == "agent"], before)
     tools = _tools(transaction, scope, [c.digest for c in components if c.kind == "tool"], before)
-    deployed = [
-        DeployedAgent(specs[c.digest], c.digest, AgentState(c.state), suspended=c.suspended)
-        for c in components
-        if c.kind == "agent" and c.digest in specs
-    ]
+    deployed = [_deployed(c, specs[c.digest]) for c in components if c.kind == "agent" and c.digest in specs]
     active = {
         c.name: (tools[c.digest], ToolState(c.state)) for c in components if c.kind == "tool" and c.digest in tools
     }
     deployments = {c.name: (c.digest, c.deployment_id) for c in components if c.kind == "agent"}
-    limited = bool(transaction.budgets(scope.customer, scope.workspace))
-    grants = read_grants(transaction, scope, standing)
-    ended = transaction.rollouts(scope, live=False, limit=ENDED_ROLLOUTS)
-    found = Registry(
-        build_index(generation, deployed),
-        active,
-        deployments,
-        has_budgets=limited,
-        grants=grants,
-        rollouts=transaction.rollouts(scope, live=True, limit=MOST_ROLLOUTS),
-        withdrawn=frozenset(rollout.candidate for rollout in ended if _takes_back(rollout)),
-    )
+    found = Registry(build_index(generation, deployed), active, deployments)
     found.quarantined = {c.name: c.suspended for c in components if c.kind == "tool" and c.suspended is not None}
     return found
+
+
+def _changed(transaction: Transaction, scope: Scope, generation: int, before: Registry) -> Registry | None:
+    """What was known `before`, with what has changed since; None where that is much."""
+    changed = transaction.changed_components(scope, before.index.generation, MOST_CHANGED + 1)
+    if len(changed) > MOST_CHANGED:
+        return None
+    agents = {name: component for (kind, name), component in changed.items() if kind == "agent"}
+    tools = {name: component for (kind, name), component in changed.items() if kind == "tool"}
+    # What an MCP server offers may have been accepted again, which changes no component.
+    unsandboxed = [version for version, _ in before.tools.values() if not version.manifest.is_sandboxed]
+    specs = _specs(transaction, scope, [c.digest for c in agents.values() if c], before, only=agents)
+    wanted = {c.digest for c in tools.values() if c} | {version.digest for version in unsandboxed}
+    versions = transaction.tool_versions(scope, sorted(wanted)) if wanted else {}
+    index = update_index(
+        before.index,
+        generation,
+        {name: _deployed(c, specs[c.digest]) if c and c.digest in specs else None for name, c in agents.items()},
+    )
+    active = {name: (versions.get(known.digest, known), state) for name, (known, state) in before.tools.items()}
+    deployments, quarantined = dict(before.deployments), dict(before.quarantined)
+    for name, c in agents.items():
+        deployments.pop(name, None)
+        if c is not None:
+            deployments[name] = (c.digest, c.deployment_id)
+    for name, c in tools.items():
+        active.pop(name, None)
+        quarantined.pop(name, None)
+        if c is not None and c.digest in versions:
+            active[name] = (versions[c.digest], ToolState(c.state))
+        if c is not None and c.suspended is not None:
+            quarantined[name] = c.suspended
+    found = Registry(index, active, deployments)
+    found.quarantined = quarantined
+    return found
+
+
+def _deployed(component: Component, spec: AgentSpec) -> DeployedAgent:
+    return DeployedAgent(spec, component.digest, AgentState(component.state), suspended=component.suspended)
 
 
 def _takes_back(rollout: Rollout) -> bool:
@@ -174,10 +212,16 @@ def read_grants(transaction: Transaction, scope: Scope, standing: StandingGrants
 
 
 def _specs(
-    transaction: Transaction, scope: Scope, wanted: Sequence[Digest], before: Registry | None
+    transaction: Transaction,
+    scope: Scope,
+    wanted: Sequence[Digest],
+    before: Registry | None,
+    only: Collection[str] | None = None,
 ) -> dict[Digest, AgentSpec]:
-    """The agents of the `wanted` digests; those that the registry had `before` are not read again."""
-    found = {agent.digest: agent.spec for agent in before.index.agents.values()} if before else {}
+    """The agents of the `wanted` digests; those that the registry had `before` (`only` of these names) are not read again."""
+    known = before.index.agents if before else {}
+    agents = known.values() if only is None else [known[name] for name in only if name in known]
+    found = {agent.digest: agent.spec for agent in agents}
     fresh = [digest for digest in wanted if digest not in found]
     return found | {digest: agent.spec for digest, agent in transaction.agent_versions(scope, fresh).items()}
 

@@ -1,6 +1,6 @@
 """The capability index: who offers what, prepared so that a decision is a few dictionary look-ups."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from caxton.domain.agents import AgentSpec, AgentState
@@ -63,19 +63,45 @@ def build_index(generation: int, agents: Iterable[DeployedAgent]) -> CapabilityI
     by_name: dict[str, DeployedAgent] = {}
     for agent in agents:
         by_name[agent.spec.name] = agent
-        for capability in agent.spec.capabilities:
-            provider = Provider(
-                agent.spec.name,
-                agent.digest,
-                capability.version,
-                agent.state,
-                suspended=agent.suspended is not None,
-            )
-            found.setdefault(capability.name, []).append(provider)
-    ordered: dict[str, tuple[Provider, ...]] = {}
-    for name, providers in found.items():
-        if len(providers) > 1:
-            providers.sort(key=lambda provider: provider.agent)
-            providers.sort(key=lambda provider: version_key(provider.version), reverse=True)
-        ordered[name] = tuple(providers)
-    return CapabilityIndex(generation, ordered, by_name)
+        _offer(found, agent)
+    return CapabilityIndex(generation, {name: _ordered(providers) for name, providers in found.items()}, by_name)
+
+
+def update_index(
+    index: CapabilityIndex, generation: int, changed: Mapping[str, DeployedAgent | None]
+) -> CapabilityIndex:
+    """The index with some agents changed, by name; None for those that are gone. It costs what they offer, not what there is."""
+    agents, providers = dict(index.agents), dict(index.providers)
+    offered: dict[str, list[Provider]] = {}
+    for name in changed:
+        before = agents.pop(name, None)
+        for capability in before.spec.capabilities if before else ():
+            offered.setdefault(capability.name, [])
+    for name, agent in changed.items():
+        if agent is not None:
+            agents[name] = agent
+            _offer(offered, agent)
+    for capability, new in offered.items():
+        kept = [provider for provider in providers.pop(capability, ()) if provider.agent not in changed]
+        if kept or new:
+            providers[capability] = _ordered([*kept, *new])
+    return CapabilityIndex(generation, providers, agents)
+
+
+def _offer(found: dict[str, list[Provider]], agent: DeployedAgent) -> None:
+    for capability in agent.spec.capabilities:
+        provider = Provider(
+            agent.spec.name,
+            agent.digest,
+            capability.version,
+            agent.state,
+            suspended=agent.suspended is not None,
+        )
+        found.setdefault(capability.name, []).append(provider)
+
+
+def _ordered(providers: list[Provider]) -> tuple[Provider, ...]:
+    if len(providers) > 1:
+        providers.sort(key=lambda provider: provider.agent)
+        providers.sort(key=lambda provider: version_key(provider.version), reverse=True)
+    return tuple(providers)

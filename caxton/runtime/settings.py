@@ -16,7 +16,7 @@ from caxton.domain.breakers import ProviderBreakerSettings
 from caxton.domain.ids import DEFAULT_CUSTOMER, DEFAULT_WORKSPACE, Name
 from caxton.domain.secrets import SecretReference
 from caxton.runtime.settings_a2a import A2ASettings
-from caxton.runtime.settings_healing import AlertsSettings, HealthSettings
+from caxton.runtime.settings_healing import AlertsSettings, DeploymentsSettings, HealthSettings
 from caxton.runtime.settings_retention import RetentionSettings
 from caxton.runtime.settings_sections import (
     AuditSettings,
@@ -78,6 +78,7 @@ class _Shared(BaseModel):
     breaker: ProviderBreakerSettings = ProviderBreakerSettings()
     alerts: AlertsSettings = AlertsSettings()
     health: HealthSettings = HealthSettings()
+    deployments: DeploymentsSettings = DeploymentsSettings()
     auth: AuthSettings = AuthSettings()
     memory: MemorySection = MemorySection()
     retention: RetentionSettings = RetentionSettings()

@@ -1,7 +1,9 @@
-"""`[alerts]` and `[health]` of the server's settings: who is told when something is taken out of service, and when agents are."""
+"""`[alerts]`, `[health]` and `[deployments]` of the server's settings: who is told when something is taken out of service, when
+agents are, and how old versions drain."""
 
 from pydantic import Field
 
+from caxton.domain.drains import DRAIN_TIME, LONGEST_DRAIN
 from caxton.domain.ids import Name
 from caxton.domain.quantities import Duration
 from caxton.runtime.settings_sections import Integer, Section
@@ -14,6 +16,18 @@ class AlertsSettings(Section):
         default=[],
         max_length=20,
         description="Channels (of [channels]) that are told when a tool is quarantined or an agent is stopped as unhealthy.",
+    )
+
+
+class DeploymentsSettings(Section):
+    """`[deployments]`: what becomes of versions that were replaced."""
+
+    drain: Duration = Field(
+        default=DRAIN_TIME,
+        ge=0,
+        le=LONGEST_DRAIN,
+        description='How long conversations stay on the version that they began with once it is replaced, such as "7d"; '
+        "after that they go on with the live version.",
     )
 
 

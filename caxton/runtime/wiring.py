@@ -12,6 +12,7 @@ from caxton.activities.agents import AgentActivities
 from caxton.activities.conversations import ConversationActivities
 from caxton.activities.deployments import DeploymentActivities
 from caxton.activities.gates import GateActivities
+from caxton.activities.judging import Judging
 from caxton.activities.notices import NoticeActivities
 from caxton.activities.push import PushActivities
 from caxton.activities.retention import RetentionActivities
@@ -22,6 +23,7 @@ from caxton.adapters import templates, webhooks
 from caxton.adapters.oidc import Oidc
 from caxton.adapters.secrets import SECRETS
 from caxton.api.services import ApiLimits, Services
+from caxton.deploying.drains import KIND as DRAIN
 from caxton.governance.alerts import KIND
 from caxton.memory.auto_store import AutoStore
 from caxton.memory.bulk import BulkMemory
@@ -52,6 +54,7 @@ from caxton.service.deadline_worker import DeadlineWorker
 from caxton.service.deletion import Deletions
 from caxton.service.delivery import Delivery
 from caxton.service.deployments import Deployments
+from caxton.service.drains import Drains
 from caxton.service.engine import Engine
 from caxton.service.event_log import EventLog
 from caxton.service.fast_path import Accept, FastPath
@@ -149,6 +152,7 @@ def build_worker(parts: Parts, client: Client, task_queue: str, delivery: Delive
         webhooks.post,
         partial(turns.submit, wait=None),
         parts.memories.embed if parts.memories else None,
+        Judging(parts.database, parts.blobs, AutomaticRequests(parts.database, templates, turns).judge),
     )
     notices = NoticeActivities(parts.database, channels, webhooks.post)
     push = PushActivities(parts.database, push_sender(parts.settings.a2a, parts.guard.check_address).post)
@@ -229,6 +233,7 @@ def build_deadline_worker(parts: Parts, client: Client, task_queue: str, server_
     deletions = Deletions(parts.database, engine, parts.blobs, parts.memories)
     retention = build_retention(parts, deletions)
     handlers = {**deletions.handlers, **retention.handlers, KIND: Alerts(engine).send}
+    handlers[DRAIN] = Drains(parts.database, parts.settings.deployments.drain).look
     handlers[PUSH] = PushNotifier(parts.database, partial(start_push, engine)).look
     room = FreeRoom(parts.database)
 
@@ -315,6 +320,7 @@ def build_services(
         push=PushConfigs(parts.database, push_policy(parts.settings.a2a)),
         agents=Agents(parts.database, parts.models, parts.directory, engine, statistics, tallies),
         deployments=build_deployments(parts, client, task_queue),
+        drains=Drains(parts.database, parts.settings.deployments.drain),
         rollouts=Rollouts(parts.database, engine),
         approvals=Approvals(parts.database, engine, parts.tools),
         budgets=Budgets(parts.database),

@@ -72,6 +72,18 @@ class AutomaticRequests:
         made = made.model_copy(update={"requester": request.requester or f"{request.channel}:{caller.name}"})
         return await self.turns.submit(made, wait=wait)
 
+    async def judge(self, scope: Scope, capability: str, content: str, execution_id: ExecutionId) -> None:
+        """Has a capability asked to judge a reply, for a rollout. Nobody waits for what it says.
+
+        Raises:
+            CaxtonError: it was refused; nothing was accepted.
+        """
+        caller = Caller(scope=scope, role="", key_id="", name="rollout", channel="rollout")
+        conversation_id = ConversationId(id_near("c", execution_id))
+        ask = Ask(Target(capability=capability), content)
+        made = await self.turns.request(caller, ask, execution_id, conversation_id, one_shot=True)
+        await self.turns.submit(made.model_copy(update={"requester": "system:rollout"}), wait=None)
+
     async def _content(self, request: AutomaticRequest, agent: AgentVersion) -> str:
         if "{" not in request.content:
             return request.content

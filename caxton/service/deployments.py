@@ -277,7 +277,7 @@ class Deployments:
             InvalidState: it did not change anything.
         """
         present = await self.show(caller, deployment_id)
-        if present.state is not DeploymentState.RUNNING:
+        if not present.is_undoable:
             raise not_undoable(deployment_id, present.state)
         before = await self.records.read(lambda tx: tx.deployment_before(caller.scope, deployment_id))
         request = DeploymentRequest(bundles=before or [], prune=True, message=f"rollback of {deployment_id}")

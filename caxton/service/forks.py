@@ -13,6 +13,7 @@ from caxton.domain.origin import current_origin
 from caxton.domain.permissions import Permission
 from caxton.domain.records import ExecutionRecord, Transaction
 from caxton.observability.tracing import current_traceparent
+from caxton.routing.similar import similar_names
 from caxton.service.context import Caller
 from caxton.service.turns import Turns
 from caxton.turns.forking import earlier_of, fork_request, forkable, record_deleted
@@ -137,20 +138,28 @@ def _digest(transaction: Transaction, scope: Scope, wanted: ForkWanted, executio
     if wanted.version is None:
         component = transaction.component(scope, "agent", wanted.agent)
         if component is None:
-            raise NotFound(
-                f'there is no agent "{wanted.agent}"',
-                Hint(text="see which agents there are", command="caxton agent list"),
-                details={"agent": wanted.agent},
-            )
+            raise _unknown_agent(transaction, scope, wanted.agent)
         return component.digest
     known = transaction.versions_of(scope, "agent", wanted.agent)
     digest = next((digest for version, digest in known if version == wanted.version), None)
+    if digest is None and not known:
+        raise _unknown_agent(transaction, scope, wanted.agent)
     if digest is None:
         names = list(dict.fromkeys(version for version, _ in known))
         raise NotFound(
             f'there was never an agent "{wanted.agent}" {wanted.version}',
-            Hint(text=f"known versions: {', '.join(names[:20])}") if names else "name an agent that was deployed",
+            Hint(text=f"known versions: {', '.join(names[:20])}"),
             Hint(text="see which agents there are", command="caxton agent list"),
             details={"agent": wanted.agent, "version": wanted.version, "versions": names[:100]},
         )
     return digest
+
+
+def _unknown_agent(transaction: Transaction, scope: Scope, name: str) -> NotFound:
+    similar = similar_names(name, [each.name for each in transaction.components(scope, "agent")])
+    return NotFound(
+        f'there is no agent "{name}"',
+        *(Hint(text=f'did you mean "{each}"?') for each in similar[:1]),
+        Hint(text="see which agents there are", command="caxton agent list"),
+        details={"agent": name, "similar": similar},
+    )

@@ -6,7 +6,7 @@ from caxton.deploying.rollouts import Rollouts as Changes
 from caxton.domain.ids import Scope
 from caxton.domain.origin import current_origin
 from caxton.domain.records import Records, Transaction
-from caxton.domain.rollouts import Command, Metric, Rollout, unknown_rollout
+from caxton.domain.rollouts import Command, Rollout, unknown_rollout
 from caxton.service.context import Caller
 from caxton.service.engine import Engine
 from caxton.views.rollouts import MetricView, RolloutView, StageView
@@ -86,9 +86,7 @@ async def follow_rollout(engine: Engine, scope: Scope, rollout_id: str) -> None:
 def _view(rollout: Rollout) -> RolloutView:
     verdicts = rollout.verdicts
     metrics: list[MetricView] = []
-    for metric in Metric:
-        if metric not in verdicts:
-            continue
+    for metric in rollout.plan.compared:
         found = rollout.comparisons.get(metric)
         metrics.append(
             MetricView(

@@ -154,9 +154,13 @@ class ModelStep:
             self.module, self.remote = in_place_of_a_model(transaction, self.input, self.ports, self.prompt, record)
         registry = self.ports.directory.registry(transaction, self.input.scope)
         self.is_live = registry.is_live(self.plan.agent, self.plan.agent_digest)
-        if self.plan.rehearses is None and registry.has_budgets:
-            self.spending = Spending(transaction, self.input.scope, self.plan.agent)
+        if registry.has_budgets:
+            self.spending = self._spending(transaction)
             self.spending.check("tokens", "cost_usd")
+
+    def _spending(self, transaction: Transaction) -> Spending:
+        rehearsal = self.plan.rehearses is not None
+        return Spending(transaction, self.input.scope, self.plan.agent, rehearsal=rehearsal)
 
     async def act(self) -> None:
         """Calls the model."""
@@ -290,7 +294,7 @@ class ModelStep:
             transaction.set_usage(scope, execution_id, found.usage.plus(self.failed_usage))
             transaction.append_events(scope, notes.events)
             if self.spending is not None:
-                self.spending = Spending(transaction, scope, self.plan.agent)
+                self.spending = self._spending(transaction)
 
         await self.ports.records.write(write)
         execution = self.prompt.record.execution

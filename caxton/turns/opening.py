@@ -132,9 +132,10 @@ class Opening:
         self.rollout = self._counted_for(registry, self.agent.name, self.agent.digest)
         self._take_over(transaction)
         self.deployment_id = self._deployment(transaction, registry)
-        if registry.has_budgets and self.rehearses is None:
-            hand_over = self.input.parent_id is not None
-            self.spending = Spending(transaction, self.input.scope, self.agent.name, hand_over=hand_over)
+        if registry.has_budgets:
+            hand_over, rehearsal = self.input.parent_id is not None, self.rehearses is not None
+            name, scope = self.agent.name, self.input.scope
+            self.spending = Spending(transaction, scope, name, hand_over=hand_over, rehearsal=rehearsal)
             self.spending.check()
         self._begin()
         return None

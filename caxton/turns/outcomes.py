@@ -16,14 +16,18 @@ def note_outcome(
     """Notes how `execution` ended, with `error_code` if it failed. Errors that are not the agent's own do not count."""
     if plan is None or plan.rollout is None or error_code in NOT_ITS_OWN:
         return
+    took = max(0.0, (journal.now() - execution.started_at).total_seconds())
     outcome = Outcome(
         rollout_id=plan.rollout,
         digest=plan.agent_digest,
         failed=error_code is not None,
-        took=max(0.0, (journal.now() - execution.started_at).total_seconds()),
+        took=took,
         tokens=execution.usage.tokens,
+        cost=execution.usage.cost_usd or 0.0,
+        breached=plan.promised is not None and took > plan.promised,
+        execution_id=execution.id,
     )
-    transaction.add_outcome(scope, execution.id, outcome)
+    transaction.add_outcome(scope, outcome)
 
 
 def last_call(transaction: Transaction, scope: Scope, execution: Execution) -> dict[str, Any]:

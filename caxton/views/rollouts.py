@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from caxton.domain.gates import GateResult
-from caxton.domain.rollouts import Metric, RolloutState, Strategy
+from caxton.domain.rollouts import RolloutState, Strategy
 from caxton.domain.verdicts import Verdict
 from caxton.views.view import View
 
@@ -21,7 +21,8 @@ class StageView(View):
 class MetricView(View):
     """One metric of a rollout, over all its stages."""
 
-    metric: Metric | str
+    metric: str
+    """errors, slow, breaches, tokens, cost, judge, or one that the agent's file defines."""
     verdict: Verdict | str
     stable_messages: int
     stable_bad: int

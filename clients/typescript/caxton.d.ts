@@ -258,6 +258,7 @@ export interface Schemas {
     source?: Schemas["DeploymentSource"] | null;
     rollout?: string | null;
     strategy?: Schemas["Strategy"] | null;
+    ends?: string | null;
     capabilities?: string[];
     ungranted?: string[];
     grant?: string | null;
@@ -374,6 +375,7 @@ export interface Schemas {
     summary?: Schemas["DeploymentSummary"];
     error?: Record<string, unknown> | null;
     rollback_of?: string | null;
+    becomes?: Schemas["DeploymentState"] | null;
     source?: Schemas["DeploymentSource"] | null;
     created_at: string;
     finished_at?: string | null;
@@ -393,13 +395,31 @@ export interface Schemas {
     place?: string;
   };
   /** States of a deployment (architecture 1.0, "Deployment and Versioning"). */
-  DeploymentState: "Validating" | "Deploying" | "Running" | "Draining" | "Failed" | "RolledBack";
+  DeploymentState: "Validating" | "Deploying" | "Running" | "Draining" | "Superseded" | "Failed" | "RolledBack";
   /** Counts of agents and tools by what happened to them. */
   DeploymentSummary: {
     deployed?: number;
     updated?: number;
     removed?: number;
     unchanged?: number;
+  };
+  /** Versions that were replaced and have work in progress. */
+  DrainPage: {
+    drains: Schemas["DrainView"][];
+  };
+  /** A version of an agent or a tool that is not live any more, and finishes what it has in progress. */
+  DrainView: {
+    kind: "agent" | "tool" | string;
+    name: string;
+    version: string;
+    digest: string;
+    deployment_id?: string | null;
+    since: string;
+    ends_at: string;
+    moves?: boolean;
+    turns?: number;
+    conversations?: number;
+    calls?: number;
   };
   /** Whether only to look. */
   DryRunBody: {
@@ -809,8 +829,6 @@ export interface Schemas {
   };
   /** Types of message (architecture 2.0, "Message Structure"). */
   MessageType: "Request" | "Response" | "Notification" | "Error";
-  /** Which bad events are counted. */
-  Metric: "errors" | "slow" | "tokens";
   /** `count`, or `count` divided by `per`. */
   MetricDefinition: {
     count: Schemas["Selector"];
@@ -833,7 +851,7 @@ export interface Schemas {
   };
   /** One metric of a rollout, over all its stages. */
   MetricView: {
-    metric: Schemas["Metric"] | string;
+    metric: string;
     verdict: Schemas["Verdict"] | string;
     stable_messages: number;
     stable_bad: number;
@@ -1727,6 +1745,11 @@ export interface Operations {
   "GET /v1/deployments": {
     query: { limit?: number };
     answer: Schemas["DeploymentPage"];
+  };
+  /** Versions that are not live any more, and finish what they have in progress. */
+  "GET /v1/drains": {
+    query: { deployment?: string | null };
+    answer: Schemas["DrainPage"];
   };
   /** One deployment. */
   "GET /v1/deployments/{deployment_id}": {

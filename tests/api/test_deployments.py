@@ -123,7 +123,7 @@ def test_a_rollback_brings_back_what_was_there(api: httpx.Client, deploy: Deploy
     assert ask(api, "a") == "a1"
     assert [found["name"] for found in api.get("/v1/agents").json()["agents"]] == ["a"]
     states = [found["state"] for found in api.get("/v1/deployments").json()["deployments"]]
-    assert states == ["Running", "RolledBack", "Running"]
+    assert states == ["Running", "RolledBack", "Superseded"]
     assert api.post(f"/v1/deployments/{second['id']}/rollback").status_code == 409
 
 

@@ -89,3 +89,34 @@ def test_a_shadow_has_a_budget_of_its_own(api: httpx.Client, deploy: Deploy, sta
     used: list[dict[str, Any]] = api.get("/v1/budgets").json()["budgets"]
     assert [each["used"] for each in used if each["workspace"] == budget["workspace"]] == [5 * 60.0]
     assert len(stand_in.requests()) == asked + 1, "the shadow asks no more"
+
+
+@pytest.mark.requirement("DEP-6")
+def test_what_rehearsals_use_counts_for_the_workspace_and_not_for_the_agent(
+    api: httpx.Client, deploy: Deploy, stand_in: Remote
+) -> None:
+    def version(number: int, more: str = "") -> dict[str, str | bytes]:
+        text = f'name = "clerk"\nversion = "{number}.0.0"\ncapabilities = ["clerk"]\nmodel = "{stand_in.model}"\n{more}'
+        return {"agents/clerk.toml": text}
+
+    stand_in.answer(Answer(text="v1: x", usage={"prompt_tokens": 50, "completion_tokens": 10}))
+    deploy(version(1))
+    workspace = api.headers["X-Caxton-Workspace"]
+    for agent_name, limit in (("", 500), ("clerk", 1_000_000)):
+        budget = {"resource": "tokens", "period": "day", "limit": limit, "workspace": workspace}
+        api.put("/v1/budgets", json={**budget, **({"agent": agent_name} if agent_name else {})}).raise_for_status()
+
+    def used() -> dict[str, float]:
+        found = api.get("/v1/budgets").json()["budgets"]
+        return {each["agent"] or "": each["used"] for each in found if each["workspace"] == workspace}
+
+    deploy(version(2, shadow().replace("sample = 4", "sample = 10")))
+    assert shares(api, 4) == {"v1": 4}
+    until(lambda: used().get("") == 8 * 60.0, seconds=60)
+    assert used()["clerk"] == 4 * 60.0
+    assert ask(api) == "v1"
+    assert used()[""] == 9 * 60.0, "the budget is used up: the shadow waits"
+    asked = len(stand_in.requests())
+    waits = until(lambda: next((g for g in latest(api)["gates"] if "budget" in g["reason"] or g["reason"]), None), 30)
+    assert "tokens" in waits["reason"]
+    assert len(stand_in.requests()) == asked

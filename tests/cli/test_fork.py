@@ -29,6 +29,8 @@ def test_a_turn_is_forked_at_a_step_and_the_trace_says_from_where(run_cli: RunCl
     assert "(taken over)" in run_cli("trace", "--last", "--contents").out
     assert "events alone lead to what was recorded" in run_cli("trace", "--last", "--replay").out
 
+    for misspelt in ("frist", "frist@1.0.0"):
+        assert 'did you mean "first"?' in run_cli("fork", source, "--at", "1", "--agent", misspelt).err
     handed = run_cli("fork", source, "--at", "0", "--agent", "first@1.0.0", "--no-wait").out.strip()
     assert run_cli("execution", "wait", handed).out == "so it is\n"
     for words, code in (

@@ -14,7 +14,9 @@ CANARY = "[rollout]\nstages = [{ percent = 50, sample = 1000 }]\n"
 @pytest.mark.requirement("DEP-10", "FAC-6")
 def test_a_gate_in_continuous_integration_says_by_its_exit_code_how_it_went(run_cli: RunCli, folder: Path) -> None:
     write_files(folder, agent("clerk", rules=replies("We open at nine.")))
-    assert run_cli("deploy", "--gate").code == 0, "a new agent has nothing to be compared with"
+    new = run_cli("deploy", "--gate")
+    assert new.code == 0, "a new agent has nothing to be compared with"
+    assert "clerk is new: there is no version before it to compare with" in new.out
     source = run_cli("ask", "clerk", "When?", "--json").data["execution_id"]
 
     write_files(folder, agent("clerk", version="2.0.0", rules=replies("Bananas are rich in potassium.")))

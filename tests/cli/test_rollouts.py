@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.test_rollouts import version
+from tests.api.test_rollouts import say, version
 from tests.cli.conftest import RunCli
+from tests.conftest import RunningServer
 from tests.support.deploying import write_files
 
 
@@ -42,8 +43,42 @@ def test_a_rollout_is_followed_and_decided_on(run_cli: RunCli, folder: Path) -> 
     illegal = run_cli("rollout", "abort", "clerk")
     assert illegal.code != 0
     assert "what can be done now: retry" in illegal.err
+    assert 'the rollout of "clerk" is rolled back: it cannot' in illegal.err
+    misspelt = run_cli("rollout", "status", "clrek")
+    assert 'did you mean "clerk"?' in misspelt.err
     assert "5 % of new conversations" in run_cli("rollout", "retry", "clerk").out
     assert "promoted" in run_cli("rollout", "promote", "clerk", "--full").out
     assert "rolled back" in run_cli("rollout", "undo", "clerk").out
     both = run_cli("rollout", "status", "--watch", "--json")
     assert both.code == 2
+
+
+@pytest.mark.requirement("DEP-6", "DEP-5")
+def test_a_rollback_says_that_it_ended_a_rollout(run_cli: RunCli, folder: Path) -> None:
+    write_files(folder, version(1))
+    assert run_cli("deploy").code == 0
+    write_files(folder, version(2))
+    assert run_cli("deploy", "--strategy", "canary").code == 0
+    undone = run_cli("rollback")
+    assert undone.code == 0, undone.err
+    assert "clerk: the rollout of 2.0.0 is ended" in undone.out
+    assert "superseded" in run_cli("rollout", "status", "clerk").out
+
+
+@pytest.mark.requirement("DEP-7")
+def test_what_an_old_version_has_in_hand_is_shown(
+    run_cli: RunCli, folder: Path, caxton_server: RunningServer, workspace: str
+) -> None:
+    write_files(folder, version(1))
+    first = run_cli("deploy", "--json").data["id"]
+    with caxton_server.client(workspace) as api:
+        talk = api.post("/v1/conversations", json={"capability": "clerk"}).json()["id"]
+        assert say(api, talk, "hello") == "v1"
+    write_files(folder, version(2))
+    assert run_cli("deploy").code == 0
+    assert "Old versions that finish what they have in progress" in (shown := run_cli("status").out)
+    assert "agent clerk  1.0.0  1 conversation" in shown
+    assert run_cli("status", "--json").data["draining"][0]["version"] == "1.0.0"
+    assert "1.0.0 drains: 1 conversation" in run_cli("agent", "show", "clerk").out
+    assert "draining" in run_cli("deployments").out
+    assert "agent clerk  1.0.0  1 conversation" in run_cli("deployments", "show", first).out

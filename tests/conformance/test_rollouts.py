@@ -58,11 +58,20 @@ async def test_rollouts_are_kept_by_agent_and_state(database: Database) -> None:
 @pytest.mark.requirement("DEP-9")
 async def test_each_outcome_is_counted_once(database: Database) -> None:
     def outcome(number: int) -> Outcome:
-        return Outcome(rollout_id="r1", digest=Digest("a" * 64), failed=number % 2 == 0, took=0.5, tokens=number)
+        return Outcome(
+            rollout_id="r1",
+            digest=Digest("a" * 64),
+            failed=number % 2 == 0,
+            took=0.5,
+            tokens=number,
+            cost=number / 8,
+            breached=number == 1,
+            execution_id=ExecutionId(f"x{number}"),
+        )
 
     for number in range(3):
-        await database.write(lambda tx, number=number: tx.add_outcome(HERE, ExecutionId(f"x{number}"), outcome(number)))
-    await database.write(lambda tx: tx.add_outcome(THERE, ExecutionId("x0"), outcome(7)))
+        await database.write(lambda tx, number=number: tx.add_outcome(HERE, outcome(number)))
+    await database.write(lambda tx: tx.add_outcome(THERE, outcome(7)))
     taken = await database.write(lambda tx: tx.take_outcomes(HERE, "r1"))
     assert sorted(taken, key=lambda each: each.tokens) == [outcome(number) for number in range(3)]
     assert await database.write(lambda tx: tx.take_outcomes(HERE, "r1")) == []
@@ -122,3 +131,23 @@ async def test_recorded_turns_are_found_and_rehearsed_once(database: Database) -
     assert not await put("done"), "and counted once"
     assert not await put("started")
     assert await database.read(lambda tx: tx.rehearsals(HERE, "r1", "g-0")) == []
+
+
+@pytest.mark.requirement("DEP-10")
+async def test_rehearsals_go_with_their_executions_and_with_a_rollout_that_never_began_them(database: Database) -> None:
+    await database.write(lambda tx: tx.add_execution(HERE, execution(1, agent_digest=Digest("a" * 64))))
+
+    def each(number: int, state: str, *, rollout_id: str = "r1") -> Rehearsal:
+        facts = {"source": f"x_s{number}", "execution_id": f"x_{number}", "state": state}
+        return Rehearsal.model_validate({"rollout_id": rollout_id, "gate": "g-0", **facts})
+
+    for one in (each(1, "done"), each(3, "started"), each(4, "waiting")):
+        await database.write(lambda tx, one=one: tx.put_rehearsal(HERE, one))
+    await database.write(lambda tx: tx.put_rehearsal(HERE, each(5, "waiting", rollout_id="r2")))
+    await database.write(lambda tx: tx.drop_rehearsals(HERE, "r1"))
+    found = await database.read(lambda tx: tx.rehearsals(HERE, "r1", "g-0"))
+    assert [one.execution_id for one in found] == ["x_3"], "what has begun may still come"
+    assert not await database.write(lambda tx: tx.put_rehearsal(HERE, each(1, "done"))), "it marks its execution"
+    assert len(await database.read(lambda tx: tx.rehearsals(HERE, "r2", "g-0"))) == 1
+    await database.write(lambda tx: tx.remove_executions(HERE, ["x_1"]))
+    assert await database.write(lambda tx: tx.put_rehearsal(HERE, each(1, "done"))), "the row went with the execution"

@@ -19,6 +19,7 @@ from caxton.adapters.store.schema import (
 )
 from caxton.adapters.store.schema_agent_states import agent_states
 from caxton.adapters.store.schema_clients import client_tasks
+from caxton.adapters.store.schema_rollouts import rehearsals
 from caxton.adapters.store.session import Session, in_scope
 from caxton.domain.ids import ConversationId, Digest, Scope
 from caxton.domain.records import Removed
@@ -91,6 +92,7 @@ class DeletionQueries(Session):
         removed.remembering = self.connection.execute(remembering.limit(1)).first() is not None
         self.connection.execute(waiting)
         self._remove(client_tasks, scope, "execution_id", ids)
+        self._remove(rehearsals, scope, "execution_id", ids)
         removed.executions = self._remove(executions, scope, "id", ids)
         return removed
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import Row, and_, exists, func, select
 
 from caxton.adapters.store import clock
 from caxton.adapters.store.schema import components, deployments, versions
@@ -141,8 +141,10 @@ class DeploymentQueries(Session):
         changes: Sequence[Change] | None = None,
         before: Sequence[Bundle] | None = None,
         error: ErrorReport | None = None,
+        becomes: DeploymentState | None = None,
     ) -> None:
-        """Moves the deployment to `state`; being there already is not an error, since an activity may run again.
+        """Moves the deployment to `state`; being there already is not an error, since an activity may run again. `becomes`
+        says what one that drains is after that.
 
         Raises:
             InvalidState: the state may not follow the present one.
@@ -152,7 +154,7 @@ class DeploymentQueries(Session):
             return
         if present.state is not state:
             DEPLOYMENT_LIFECYCLE.change(present.state, state, name=deployment_id)
-        values: dict[str, object] = {"state": state}
+        values: dict[str, object] = {"state": state, "becomes": becomes}
         if changes is not None:
             values["changes"] = to_json(list(changes))
         if before is not None:
@@ -164,6 +166,18 @@ class DeploymentQueries(Session):
         self.connection.execute(
             deployments.update().where(in_scope(deployments, scope), deployments.c.id == deployment_id).values(**values)
         )
+
+    def replaced_deployments(self, scope: Scope, *, but: DeploymentId, limit: int) -> list[DeploymentId]:
+        """Running deployments of which nothing is live any more, and that no rollout is under way for, the latest first."""
+        live = exists().where(in_scope(components, scope), components.c.deployment_id == deployments.c.id)
+        query = (
+            select(deployments.c.id)
+            .where(in_scope(deployments, scope), deployments.c.state == DeploymentState.RUNNING)
+            .where(deployments.c.id != but, ~live)
+            .order_by(deployments.c.created_at.desc())
+            .limit(limit)
+        )
+        return [DeploymentId(each) for each in self.connection.execute(query).scalars()]
 
 
 def _deployment(row: Row[tuple[object, ...]]) -> Deployment:
@@ -177,6 +191,7 @@ def _deployment(row: Row[tuple[object, ...]]) -> Deployment:
         summary=summarize(changes),
         error=from_json(row.error),
         rollback_of=row.rollback_of,
+        becomes=row.becomes,
         source=_source(row.source),
         created_at=clock.to_datetime(row.created_at),
         finished_at=clock.optional_datetime(row.finished_at),

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select
+from sqlalchemy import Row, and_, bindparam, func, select
 
 from caxton.adapters.store import clock
-from caxton.adapters.store.schema import components, generations, versions
+from caxton.adapters.store.schema import component_changes, components, generations, versions
 from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
 from caxton.domain.agents import AgentVersion
 from caxton.domain.deployments import Bundle
@@ -19,6 +19,7 @@ _GENERATIONS = select(generations.c.generation, generations.c.breakers).where(sc
 _COMPONENT = select(components).where(
     scope_given(components), components.c.kind == bindparam("kind"), components.c.name == bindparam("name")
 )
+_OTHERS = [column for column in components.c if column.name not in ("customer", "workspace", "kind", "name")]
 
 
 @lru_cache(maxsize=4096)
@@ -99,7 +100,7 @@ class RegistryQueries(Session):
         )
         if not changed.rowcount:
             self.connection.execute(components.insert(), scoped(scope, kind=kind, name=name, **values))
-        self.bump_generation(scope)
+        self._note_change(scope, kind, name)
 
     def set_component_state(self, scope: Scope, kind: ComponentKind, name: str, state: str, reason: str | None) -> bool:
         """Changes the state; False when there is no such component."""
@@ -109,7 +110,7 @@ class RegistryQueries(Session):
             .values(state=state, reason=reason, updated_at=clock.now())
         )
         if changed.rowcount:
-            self.bump_generation(scope)
+            self._note_change(scope, kind, name)
         return bool(changed.rowcount)
 
     def suspend_component(self, scope: Scope, kind: ComponentKind, name: str, reason: str | None) -> bool:
@@ -121,8 +122,32 @@ class RegistryQueries(Session):
             .values(suspended=reason)
         )
         if changed.rowcount:
-            self.bump_generation(scope)
+            self._note_change(scope, kind, name)
         return bool(changed.rowcount)
+
+    def _note_change(self, scope: Scope, kind: ComponentKind, name: str) -> None:
+        """Tells every index that just this component has changed."""
+        self.bump_generation(scope)
+        generation = self.generation(scope)
+        own = in_scope(component_changes, scope), component_changes.c.kind == kind, component_changes.c.name == name
+        known = self.connection.execute(component_changes.update().where(*own).values(generation=generation))
+        if not known.rowcount:
+            row = scoped(scope, kind=kind, name=name, generation=generation)
+            self.connection.execute(component_changes.insert(), row)
+
+    def changed_components(
+        self, scope: Scope, since: int, limit: int
+    ) -> dict[tuple[ComponentKind, str], Component | None]:
+        """Components that have changed after a generation; None for those that are gone. At most `limit`, in no order."""
+        own = [component_changes.c[name] == components.c[name] for name in ("customer", "workspace", "kind", "name")]
+        query = (
+            select(component_changes.c.kind, component_changes.c.name, *_OTHERS)
+            .outerjoin(components, and_(*own))
+            .where(in_scope(component_changes, scope), component_changes.c.generation > since)
+            .limit(limit)
+        )
+        rows = self.connection.execute(query)
+        return {(row.kind, row.name): _component(row) if row.digest is not None else None for row in rows}
 
     def bump_generations(self, customer: str) -> None:
         """Tells every index of the customer that something has changed."""
@@ -145,7 +170,7 @@ class RegistryQueries(Session):
         self.connection.execute(
             components.delete().where(in_scope(components, scope), components.c.kind == kind, components.c.name == name)
         )
-        self.bump_generation(scope)
+        self._note_change(scope, kind, name)
 
     def put_version(
         self,

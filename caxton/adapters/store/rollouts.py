@@ -53,9 +53,9 @@ class RolloutQueries(Session):
             row = scoped(rollout.scope, id=rollout.id, agent=rollout.agent, began_at=began, **values)
             self.connection.execute(rollouts.insert(), row)
 
-    def add_outcome(self, scope: Scope, execution_id: ExecutionId, outcome: Outcome) -> None:
+    def add_outcome(self, scope: Scope, outcome: Outcome) -> None:
         """Notes how a message ended, for the next look."""
-        self.insert(rollout_outcomes, scoped(scope, execution_id=execution_id, **outcome.model_dump()))
+        self.insert(rollout_outcomes, scoped(scope, **outcome.model_dump()))
 
     def take_outcomes(self, scope: Scope, rollout_id: str) -> list[Outcome]:
         """What has been noted since the last look. It is counted once: it is gone with the transaction."""
@@ -102,6 +102,13 @@ class RolloutQueries(Session):
             .limit(limit)
         )
         return [Rehearsal.model_validate(row, from_attributes=True) for row in self.connection.execute(query)]
+
+    def drop_rehearsals(self, scope: Scope, rollout_id: str) -> None:
+        """Strikes those of a rollout that nobody will begin, or that came to nothing. Others go with their executions, for by
+        them those are known to be rehearsals."""
+        begun = exists().where(in_scope(executions, scope), executions.c.id == rehearsals.c.execution_id)
+        own = in_scope(rehearsals, scope), rehearsals.c.rollout_id == rollout_id
+        self.connection.execute(rehearsals.delete().where(*own, rehearsals.c.state != "started", ~begun))
 
     def put_rehearsal(self, scope: Scope, rehearsal: Rehearsal) -> bool:
         """Keeps a rehearsal; False if it is done already, which stays so."""

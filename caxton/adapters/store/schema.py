@@ -23,6 +23,9 @@ def _present(name: str, *columns: str, column: str) -> Index:
     return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
+OPEN = text("NOT one_shot AND ended_at IS NULL")
+"""Conversations that may go on: queries that say it in these words find them by their index."""
+
 generations = Table(
     "generations",
     metadata,
@@ -64,6 +67,17 @@ components = Table(
 )
 """What is deployed now: the active version and the state of each agent and tool."""
 
+component_changes = Table(
+    "component_changes",
+    metadata,
+    *scope_columns(),
+    Column("kind", String(8), primary_key=True),
+    Column("name", String(NAME), primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+    Index("component_changes_by_generation", "customer", "workspace", "generation"),
+)
+"""At which generation each component was changed or removed last, so that an index in memory reads only what is new."""
+
 deployments = Table(
     "deployments",
     metadata,
@@ -80,6 +94,7 @@ deployments = Table(
     Column("source", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
+    Column("becomes", String(16)),
     Index("deployments_by_time", "customer", "workspace", "created_at"),
 )
 
@@ -126,6 +141,7 @@ conversations = Table(
     Column("end_reason", String(16)),
     Column("metadata", Text, nullable=False),
     Index("conversations_by_activity", "customer", "workspace", "last_activity"),
+    Index("conversations_open", "customer", "workspace", sqlite_where=OPEN, postgresql_where=OPEN),
 )
 
 messages = Table(

@@ -1,6 +1,6 @@
 """Tables of rollouts."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, String, Table, Text, false, text
 
 from caxton.adapters.store.schema import DIGEST, ID, NAME, metadata, scope_columns
 
@@ -28,6 +28,8 @@ rollout_outcomes = Table(
     Column("failed", Boolean, nullable=False),
     Column("took", Float, nullable=False),
     Column("tokens", BigInteger, nullable=False),
+    Column("cost", Float, nullable=False, server_default=text("0")),
+    Column("breached", Boolean, nullable=False, server_default=false()),
 )
 """How messages of agents in a rollout ended, until the next look counts them."""
 

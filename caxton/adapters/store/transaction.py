@@ -8,6 +8,7 @@ from caxton.adapters.store.conversations import ConversationQueries
 from caxton.adapters.store.deadlines import DeadlineQueries
 from caxton.adapters.store.deployments import DeploymentQueries
 from caxton.adapters.store.documents import DocumentQueries
+from caxton.adapters.store.drains import DrainQueries
 from caxton.adapters.store.executions import ExecutionQueries
 from caxton.adapters.store.flow import FlowQueries
 from caxton.adapters.store.governance import GovernanceQueries
@@ -39,6 +40,7 @@ class SqlTransaction(
     PushQueries,
     FlowQueries,
     DeploymentQueries,
+    DrainQueries,
     SegmentQueries,
     GovernanceQueries,
     DeadlineQueries,

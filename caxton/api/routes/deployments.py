@@ -17,6 +17,7 @@ from caxton.domain.deployments import Deployment, DeploymentPlan, GivenDeploymen
 from caxton.domain.errors import InvalidInput
 from caxton.domain.given import GivenDeploymentId, GivenDigest
 from caxton.domain.permissions import Permission
+from caxton.views.drains import DrainView
 
 router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["deployments"])
 
@@ -28,6 +29,12 @@ class Content(StreamingResponse):
 
     media_type = BYTES
     has_length = True
+
+
+class DrainPage(BaseModel):
+    """Versions that were replaced and have work in progress."""
+
+    drains: list[DrainView]
 
 
 class DeploymentPage(BaseModel):
@@ -92,6 +99,17 @@ async def deployments(
 ) -> DeploymentPage:
     """The history of deployments."""
     return DeploymentPage(deployments=await services.deployments.list_deployments(caller, limit))
+
+
+@router.get("/drains")
+@needs(Permission.DEPLOYMENTS_READ)
+async def drains(
+    caller: CurrentCaller,
+    services: UseCases,
+    deployment: Annotated[GivenDeploymentId | None, Query(description="Only versions that were live by it.")] = None,
+) -> DrainPage:
+    """Versions that are not live any more, and finish what they have in progress."""
+    return DrainPage(drains=await services.drains.list_drains(caller, deployment))
 
 
 @router.get("/deployments/{deployment_id}")

@@ -12,6 +12,7 @@ from caxton.domain.grants import GrantRequest, ToolGrant
 from caxton.domain.ids import new_id
 from caxton.domain.rollouts import Command as RolloutCommand
 from caxton.views.agents import AgentView, CapabilityView
+from caxton.views.drains import DrainView
 from caxton.views.rollouts import RolloutView
 from caxton.views.system import Health, QueueList, Readiness, ServerInfo
 from caxton.views.tools import GrantsView, SurfaceView, ToolCallResult, ToolLogLine, ToolView
@@ -112,6 +113,11 @@ class ServerCalls(Calls):
         """
         body = {"reason": reason, **({"full": full} if command == "promote" else {})}
         return RolloutView.model_validate(self._post(f"/v1/rollouts/{segment(rollout_id)}/{command}", body))
+
+    def drains(self, deployment_id: str | None = None) -> list[DrainView]:
+        """Versions that were replaced and have work in progress; of one deployment, if it is given."""
+        found = self._get("/v1/drains", deployment=deployment_id)
+        return [DrainView.model_validate(drain) for drain in found["drains"]]
 
     def deployments(self, limit: int = 20) -> list[Deployment]:
         """The latest deployments, newest first."""

@@ -72,6 +72,50 @@ class DeploymentFailed(DeploymentEvent):
     suggested_actions: list[str] = []
 
 
+class DeploymentDraining(DeploymentEvent):
+    """Nothing of a deployment is live any more, and versions that it brought finish what they have in progress."""
+
+    sentence: ClassVar[str] = "drains, and is {becomes} after that"
+    becomes: str
+    """Superseded or RolledBack."""
+
+
+class DeploymentSuperseded(DeploymentEvent):
+    """Later deployments replaced all that it brought, and nothing of it is at work."""
+
+    sentence: ClassVar[str] = "superseded by later deployments"
+
+
+class DeploymentRolledBack(DeploymentEvent):
+    """It was undone, and nothing of it is at work."""
+
+    sentence: ClassVar[str] = "rolled back"
+
+
+class VersionDraining(DeploymentEvent):
+    """A version that is not live any more finishes what it has in progress."""
+
+    sentence: ClassVar[str] = '{kind} "{name}" {version} drains'
+    kind: str
+    name: str
+    version: str
+    digest: str
+    turns: int = 0
+    """Executions in progress."""
+    conversations: int = 0
+    """Conversations that began with it and may go on."""
+    calls: int = 0
+    """Calls of a tool without a result."""
+
+
+class VersionDrained(VersionDraining):
+    """A version that was replaced has nothing in progress any more, or its time has passed; the counts tell what is left."""
+
+    sentence: ClassVar[str] = '{kind} "{name}" {version} is drained: {reason}'
+    reason: str
+    """finished, time_passed, or live_again."""
+
+
 class DeploymentSuspended(DeploymentEvent):
     """An agent takes no more work until an operator resumes it."""
 

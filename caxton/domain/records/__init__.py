@@ -14,6 +14,7 @@ from caxton.domain.records.deadlines import Backlog, Deadline, DeadlineRecords
 from caxton.domain.records.deletion import DeletionRecords, Removed
 from caxton.domain.records.deployments import BegunDeployment, DeploymentRecords
 from caxton.domain.records.documents import DocumentRecords
+from caxton.domain.records.drains import DrainRecords
 from caxton.domain.records.events import EventFilter, EventRecords
 from caxton.domain.records.executions import ExecutionRecord, ExecutionRecords, StepRecord
 from caxton.domain.records.flow import FlowRecords, GateState, Place, PlaceKey, PlaceState, QueueStatus, Waiting
@@ -53,6 +54,7 @@ __all__ = [
     "DeletionRecords",
     "DeploymentRecords",
     "DocumentRecords",
+    "DrainRecords",
     "DueTurn",
     "EndedTurns",
     "EventFilter",

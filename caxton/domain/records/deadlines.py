@@ -16,7 +16,17 @@ class Deadline:
     execution_id: ExecutionId
     """Of what is to be taken away: any name that tells it from others."""
     kind: Literal[
-        "pressure", "breach", "escalation", "memory", "schedule", "deletion", "contents", "retention", "alert", "push"
+        "pressure",
+        "breach",
+        "escalation",
+        "memory",
+        "schedule",
+        "deletion",
+        "contents",
+        "retention",
+        "alert",
+        "push",
+        "drain",
     ]
     """schedule: a run of a schedule waits for the execution's end. push: somebody is told of it, and of more."""
     level: int

@@ -55,4 +55,6 @@ class DeploymentRecords(Protocol):
         changes: Sequence[Change] | None = None,
         before: Sequence[Bundle] | None = None,
         error: ErrorReport | None = None,
+        becomes: DeploymentState | None = None,
     ) -> None: ...
+    def replaced_deployments(self, scope: Scope, *, but: DeploymentId, limit: int) -> list[DeploymentId]: ...

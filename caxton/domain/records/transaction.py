@@ -15,6 +15,7 @@ from caxton.domain.records.deadlines import DeadlineRecords
 from caxton.domain.records.deletion import DeletionRecords
 from caxton.domain.records.deployments import DeploymentRecords
 from caxton.domain.records.documents import DocumentRecords
+from caxton.domain.records.drains import DrainRecords
 from caxton.domain.records.events import EventRecords
 from caxton.domain.records.executions import ExecutionRecords
 from caxton.domain.records.flow import FlowRecords
@@ -46,6 +47,7 @@ class Transaction(
     FlowRecords,
     ConversationRecords,
     DeploymentRecords,
+    DrainRecords,
     EventRecords,
     GovernanceRecords,
     DeadlineRecords,

@@ -13,7 +13,7 @@ from caxton.domain.errors import AllAgentsUnavailable, CircuitBreakerOpen, NoCap
 from caxton.domain.executions import RoutingStrategy, Target
 from caxton.domain.ids import Digest, digest_of
 from caxton.routing.decision import route
-from caxton.routing.index import CapabilityIndex, DeployedAgent, build_index
+from caxton.routing.index import CapabilityIndex, DeployedAgent, build_index, update_index
 
 NAMES = ["analyst", "artist", "clerk", "fetcher", "planner"]
 CAPABILITIES = ["analyze", "draw", "fetch"]
@@ -188,3 +188,15 @@ def test_an_agent_whose_breaker_is_open_is_passed_over_and_where_there_is_no_oth
         route(index, Target(agent="tired"), RoutingStrategy.DETERMINISTIC, key="k", resting={"tired": 4.0})
     assert named.value.details["alternatives"] == ["awake"]
     assert any(hint.command == 'caxton ask --agent awake "…"' for hint in named.value.hints)
+
+
+@pytest.mark.requirement("AGT-8")
+@given(workspaces, workspaces, st.sets(st.sampled_from(NAMES)))
+def test_an_index_that_takes_up_changes_is_the_one_that_is_built_anew(
+    before: list[DeployedAgent], after: list[DeployedAgent], gone: set[str]
+) -> None:
+    changed: dict[str, DeployedAgent | None] = {**dict.fromkeys(gone), **{agent.spec.name: agent for agent in after}}
+    index = build_index(1, before)
+    kept = [agent for agent in before if agent.spec.name not in changed]
+    assert update_index(index, 2, changed) == build_index(2, [*kept, *after])
+    assert index == build_index(1, before), "who has the old one goes on with it"
