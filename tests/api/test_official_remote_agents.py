@@ -33,8 +33,8 @@ def official() -> Iterator[Official]:
 def deploy_remote(api: httpx.Client, deploy: Deploy, official: Official) -> Any:
     def run(*, capabilities: str = '["translate"]', timeout: str = "20s", **files: str | bytes) -> None:
         text = AGENT.format(capabilities=capabilities, url=official.url, timeout=timeout)
-        deploy({"agents/abroad.toml": text, **files})
         api.post("/v1/tool-grants", json={"tool": "abroad", "network": [official.url]}).raise_for_status()
+        deploy({"agents/abroad.toml": text, **files})
 
     return run
 
