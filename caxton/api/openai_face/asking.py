@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caxton.api.services import Services
-from caxton.domain.errors import CaxtonError, ErrorReport, NotFound, ReplyPending
+from caxton.domain.errors import CaxtonError, ErrorReport, Hint, NotFound, ReplyPending
 from caxton.domain.executions import TurnView
 from caxton.domain.given import is_id
 from caxton.domain.governance import Approval, ApprovalState
@@ -149,6 +149,7 @@ def not_yet(found: Answer) -> ReplyPending:
     return ReplyPending(
         f"the answer is not there yet: {waits}",
         f"the agent goes on with it; get the answer as response {response_id(found.turn.execution_id)}",
+        *([Hint(text="decide on it", command=f"caxton approvals grant {found.approval.id}")] if found.approval else []),
         details=details,
     )
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from caxton.api.openai_face.approving import approval_item
 from caxton.api.openai_face.asking import Answer, response_id
 from caxton.api.openai_face.bodies import ResponsesBody
 from caxton.api.openai_face.chat import facts, finish_reason
@@ -13,13 +14,16 @@ from caxton.domain.caller_context import CallerFunction
 from caxton.domain.executions import TurnView
 
 
-def as_response(body: ResponsesBody, found: Answer, *, streaming: bool = False) -> dict[str, Any]:
+def as_response(
+    body: ResponsesBody, found: Answer, *, streaming: bool = False, shows_approval: bool = False
+) -> dict[str, Any]:
     """The response.
 
     Args:
         body: what was asked.
         found: the turn, and its text.
         streaming: whether it is about to be told in events.
+        shows_approval: whether who asked may see what waits for a person.
     """
     turn = found.turn
     status = "in_progress" if streaming else {"running": "in_progress"}.get(turn.state, turn.state)
@@ -30,6 +34,7 @@ def as_response(body: ResponsesBody, found: Answer, *, streaming: bool = False) 
     metadata = {name: str(value) for name, value in (body.metadata or {}).items()}
     if found.approval is not None:
         metadata |= {"caxton_waits_for": "approval", "caxton_approval_id": found.approval.id}
+    waits = [approval_item(found.approval)] if found.approval is not None and shows_approval else []
     reason = {"length": "max_output_tokens"}.get(cut, cut)
     created = turn.reply.created_at.timestamp() if turn.reply else time.time()
     return {
@@ -45,7 +50,7 @@ def as_response(body: ResponsesBody, found: Answer, *, streaming: bool = False) 
         "max_output_tokens": None,
         "max_tool_calls": None,
         "model": body.model,
-        "output": output_items(turn, found.text) if done else [],
+        "output": output_items(turn, found.text) if done else waits,
         "parallel_tool_calls": body.parallel_tool_calls is not False,
         "previous_response_id": body.previous_response_id,
         "prompt_cache_key": None,

@@ -2,6 +2,7 @@
 
 from starlette.responses import JSONResponse, Response
 
+from caxton.api.openai_face.approving import answers_in, decide, may_see
 from caxton.api.openai_face.asking import Answer, answer_of, execution_of, failure, response_id, wait_for
 from caxton.api.openai_face.bodies import ResponsesBody, check_stream, read_body, target_of
 from caxton.api.openai_face.continuing import context_of, go_on
@@ -37,10 +38,14 @@ async def create(
     body = read_body(ResponsesBody, content)
     check_stream(body.stream, streams=streams)
     target = target_of(body.model)
-    wanted = responses_request(body)
+    answers = answers_in(body)
     before = None
     if body.previous_response_id is not None:
         before = await _turn_before(caller, services, body.previous_response_id, key)
+    if answers and before is not None:
+        await decide(caller, services, before, answers)
+        return await _answer(caller, services, body, await services.turns.show(caller.scope, before.execution_id))
+    wanted = responses_request(body)
     ready = await go_on(services, caller.scope, wanted, before, "input")
     files = await bring(services, caller, wanted.files) if wanted.files else ready.files
     asked = Ask(target, ready.content, idempotency_key=key, context=ready.context, files=files)
@@ -52,6 +57,11 @@ async def create(
     else:
         started = await services.conversations.start(caller, Start(target, idempotency_key=key))
         turn = await services.conversations.send(caller, started.id, asked, wait=waits)
+    return await _answer(caller, services, body, turn)
+
+
+async def _answer(caller: Caller, services: Services, body: ResponsesBody, turn: TurnView) -> Response:
+    """The response that a turn is, once it has ended or waits for a person; or its events."""
     headers = {"X-Caxton-Execution": turn.execution_id, "X-Caxton-Conversation": turn.conversation_id}
     if body.stream:
         headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -61,7 +71,7 @@ async def create(
         raise failure(found.turn)
     if found.turn.state == "completed":
         found = await answer_of(services, caller.scope, found.turn)
-    return JSONResponse(as_response(body, found), headers=headers)
+    return JSONResponse(as_response(body, found, shows_approval=may_see(caller)), headers=headers)
 
 
 async def retrieve(caller: Caller, services: Services, identity: str) -> Response:
@@ -80,7 +90,8 @@ async def retrieve(caller: Caller, services: Services, identity: str) -> Respons
     body = ResponsesBody(
         model=model, input="", instructions=context.instructions or None, tools=tools_of(context.functions)
     )
-    return JSONResponse(as_response(body, await answer_of(services, caller.scope, turn)))
+    found = await answer_of(services, caller.scope, turn)
+    return JSONResponse(as_response(body, found, shows_approval=may_see(caller)))
 
 
 async def _turn_before(caller: Caller, services: Services, previous: str, key: str | None) -> TurnView:
