@@ -1,7 +1,7 @@
 """`completion/complete`: what may stand in the places of a resource's address, and what an argument of a prompt may be."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from caxton.api.mcp_face.errors import INVALID_PARAMS, RpcError
 from caxton.api.mcp_face.prompts import offered_as, properties_of
@@ -47,7 +47,8 @@ async def _choices(caller: Caller, services: Services, prompt: object, argument:
         raise RpcError(INVALID_PARAMS, "a reference to a prompt and its argument have a name, and the argument a value")
     offered = await offered_as(caller, services, str(prompt))
     choices: Any = properties_of(offered.input_schema).get(str(name), {}).get("enum")
-    return [each for each in choices if isinstance(each, str)] if isinstance(choices, list) else ()
+    listed = cast("list[Any]", choices) if isinstance(choices, list) else []
+    return [each for each in listed if isinstance(each, str)]
 
 
 async def _values(caller: Caller, services: Services, kind: str) -> Sequence[str]:

@@ -73,7 +73,8 @@ def properties_of(schema: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]
     found = (schema or {}).get("properties")
     if not isinstance(found, dict):
         return {}
-    return {name: each for name, each in cast("dict[str, Any]", found).items() if isinstance(each, dict)}
+    described = cast("dict[str, Any]", found)
+    return {name: cast("dict[str, Any]", each) for name, each in described.items() if isinstance(each, dict)}
 
 
 def _prompt(name: str, description: str, schema: Mapping[str, Any] | None) -> dict[str, Any]:
