@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def run(folder: Path, kills: int, conversations: int, seed: int) -> int:
             deploy_files(api, folder / "w", workers())
         for _ in range(kills):
             with server.client() as api:
-                talks = [start(api, dice.choice(WAYS)) for _ in range(conversations)]
+                ways = [dice.choice(WAYS) for _ in range(conversations)]
+                with ThreadPoolExecutor(8) as pool:
+                    talks = list(pool.map(partial(start, api), ways))
             with ThreadPoolExecutor(conversations) as pool:
                 sent = [pool.submit(send, server, talk) for talk in talks]
                 time.sleep(dice.uniform(0.0, 0.3))
@@ -51,7 +54,9 @@ def run(folder: Path, kills: int, conversations: int, seed: int) -> int:
                     each.result()
             process, server = start_server(folder / "data")
             with server.client() as api:
-                check(api, [(talk, send(server, talk)) for talk in talks])
+                with ThreadPoolExecutor(8) as pool:
+                    sent_again = list(pool.map(partial(send, server), talks))
+                check(api, list(zip(talks, sent_again, strict=True)))
         with server.client() as api:
             assert api.get("/v1/events/verify").json()["ok"]
     finally:
@@ -88,7 +93,8 @@ def check(api: httpx.Client, sent: Sequence[tuple[tuple[str, str, str], str | No
         answered = until(lambda quick=quick: ended(api, quick), 120)
         before = 1 if how == "interrupt" else 0
         assert answered["reply"]["content"]["text"] == f"{before} before: quick"
-        assert code_of(api, slow) == ("execution_interrupted" if before else "execution_replaced")
+        code = code_of(api, slow)
+        assert code == ("execution_interrupted" if before else "execution_replaced"), (how, slow, code)
         for execution, end in ((slow, "execution_failed"), (quick, "execution_completed")):
             assert ends_of(api, execution) == [end]
         history = api.get(f"/v1/conversations/{conversation}/messages").json()["messages"]
