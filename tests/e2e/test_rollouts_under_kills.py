@@ -2,11 +2,17 @@
 
 import os
 import signal
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import httpx
 import pytest
 
+from caxton.domain.rollouts import LEGAL
 from tests.api.test_rollouts import FAILS, HALF, ask, latest, live_version, shares, tell, version
 from tests.api.test_schedules import events
 from tests.conftest import start_server, stop_server
@@ -95,5 +101,81 @@ def test_gates_are_passed_after_every_kill_and_each_turn_is_rehearsed_once(tmp_p
             gates = latest(api)["gates"]
             assert [(each["state"], each["compared"]) for each in gates] == [("passed", 9), ("passed", 0)]
             assert len(events(api, "execution_forked")) == 9
+    finally:
+        stop_server(process)
+
+
+TABLE = [
+    # before, command, full, after
+    ("Gating", "abort", False, "RolledBack"),
+    ("RolledBack", "retry", False, "Gating"),
+    ("Gating", "promote", False, "Progressing"),
+    ("Progressing", "pause", False, "Paused"),
+    ("Paused", "resume", False, "Progressing"),
+    ("Progressing", "promote", False, "Progressing"),
+    ("Progressing", "pause", False, "Paused"),
+    ("Paused", "promote", False, "Promoted"),
+    ("Promoted", "undo", False, "RolledBack"),
+    ("RolledBack", "retry", False, "Gating"),
+    ("Gating", "promote", False, "Progressing"),
+    ("Progressing", "abort", False, "RolledBack"),
+    ("RolledBack", "retry", False, "Gating"),
+    ("Gating", "promote", False, "Progressing"),
+    ("Progressing", "pause", False, "Paused"),
+    ("Paused", "abort", False, "RolledBack"),
+    ("RolledBack", "retry", False, "Gating"),
+    ("Gating", "promote", True, "Promoted"),
+    ("Promoted", "undo", False, "RolledBack"),
+]
+"""Every command in every state in which it is legal, as one way through all of them."""
+
+STAGES = "stages = [{ percent = 30, sample = 100000 }, { percent = 60, sample = 100000 }]"
+
+
+def test_the_way_takes_every_command_that_is_legal() -> None:
+    taken = {(command, before) for before, command, _, _ in TABLE}
+    assert taken == {(command, str(state)) for command, states in LEGAL.items() for state in states}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.requirement("DEP-6", "DEP-7")
+def test_every_command_in_every_state_survives_a_kill_in_the_middle_of_it(tmp_path: Path) -> None:
+    flags = ("--port", str(free_port()))
+    process, server = start_server(tmp_path / "data", *flags)
+    person = '[[rollout.gates]]\nname = "owner"\nkind = "person"\n'
+    dice = Random(23)
+
+    def send(command: str, *, full: bool) -> None:
+        with suppress(httpx.HTTPError, ValueError, KeyError), server.client() as api:
+            tell(api, command, **({"full": full} if command == "promote" else {}))
+
+    def state() -> tuple[str, int, str]:
+        with server.client() as api:
+            found = latest(api)
+            return found["state"], found["stage"], live_version(api)
+
+    try:
+        with server.client() as api:
+            deploy_files(api, tmp_path / "w", version(1))
+            deploy_files(api, tmp_path / "w", version(2, rollout=f"{STAGES}\n{person}"))
+        for before, command, full, after in TABLE:
+            was = state()
+            assert was[0] == before, (before, command)
+            sending = threading.Thread(target=send, args=(command,), kwargs={"full": full})
+            sending.start()
+            time.sleep(dice.uniform(0, 0.15))
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            sending.join()
+            process, server = start_server(tmp_path / "data", *flags)
+            if state() == was:  # it was killed before the command was taken: whoever sent it sends it again
+                send(command, full=full)
+            found, _, live = state()
+            assert found == after, (before, command, found)
+            assert live == ("2.0.0" if after == "Promoted" else "1.0.0")
+            with server.client() as api:
+                sides = set(shares(api, 12))
+            assert sides <= {"Promoted": {"v2"}, "Progressing": {"v1", "v2"}, "Paused": {"v1", "v2"}}.get(after, {"v1"})
     finally:
         stop_server(process)
