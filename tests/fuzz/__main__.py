@@ -52,6 +52,7 @@ def main() -> int:
                         known=known,
                         phases=phases,
                         examples=options.examples,
+                        tries_keys=role == "admin" and STATEFUL not in phases,
                         seed=options.seed,
                         seconds=max(1, int(options.minutes * 60 / len(roles) / len(parts))),
                         # What is refused is followed by nothing; the other phases send enough of it.

@@ -236,6 +236,11 @@ def _over_a2a(place: str, path: str) -> dict[tuple[str, str], tuple[Change, tupl
     }
 
 
+def _send_over_older_a2a(walk: Walk) -> httpx.Response:
+    message = {"messageId": uuid.uuid4().hex, "role": "ROLE_USER", "content": [{"text": "x"}]}
+    return walk.post("/a2a/v0.3/quick/v1/message:send", {"message": message})
+
+
 def _tell_rollout(command: str, *before: str) -> Change:
     """Begins a rollout, does what has to come before, and then what is asked for."""
 
@@ -421,6 +426,7 @@ TABLE: dict[tuple[str, str], tuple[Change, tuple[str, ...]]] = {
     ("POST", "/mcp"): (_call_as_mcp, ("execution_triggered",)),
     **_over_a2a("", ""),
     **_over_a2a("/{target}", "/quick"),
+    ("POST", "/a2a/v0.3/{path}"): (_send_over_older_a2a, ("execution_triggered",)),
     ("PUT", "/v1/roles/{name}"): (
         lambda walk: walk.api.put(f"/v1/roles/{walk.known['role']}", json={"permissions": ["events:read"]}),
         ("role_defined",),
