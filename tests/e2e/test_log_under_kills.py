@@ -15,6 +15,6 @@ from tests.e2e.chaos import run
 async def test_the_log_verifies_and_keeps_its_invariants_whatever_is_killed(tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")  # shown where the test fails: python -m tests.e2e.chaos --seed
-    seen = await run(tmp_path / "data", 15, seed)
+    seen = await run(tmp_path / "data", 25, seed)
     assert seen["requests"] > 50, seen
     assert sum(seen["kills"].values()) >= 2, seen
