@@ -83,7 +83,7 @@ async def perform(ports: StepPorts, step: StepInput, attempt: Attempt = ONLY) ->
         PlaceLost: the call was given up, to be begun again.
     """
     try:
-        return StepDone.of(await do_step(ports, partial(_step, ports, step, attempt)))
+        return await _heard(ports, step, StepDone.of(await do_step(ports, partial(_step, ports, step, attempt))))
     except CallQueued as queued:
         return StepDone(queued=True, waited=round(queued.waited, 3))
     except PlaceLost:
@@ -107,12 +107,23 @@ async def open_child(ports: StepPorts, step: StepInput, attempt: Attempt = ONLY)
     if turn is None:
         return StepDone(ended=True)
     try:
-        return await _open(ports, step, turn)
+        return await _heard(ports, step, await _open(ports, step, turn))
     except Exception as error:
         report = unexpected(error, step).report()
     if report.retryable and not attempt.is_last:
         raise _again(ports, step, report, attempt)
     return await _close(ports, step, turn.request, report)
+
+
+async def _heard(ports: StepPorts, step: StepInput, done: StepDone) -> StepDone:
+    """`done`, with whether its turn is cancelled where it found the end of an execution below another one.
+
+    A worker may have heard of it, ended that execution, and died before the one above could be told.
+    """
+    if not done.ended or step.parent_id is None:
+        return done
+    turn = await _turn(ports, step)
+    return done.model_copy(update={"cancelled": True}) if turn is not None and turn.cancelled else done
 
 
 def _again(ports: StepPorts, step: StepInput, report: ErrorReport, attempt: Attempt) -> TryAgainError:

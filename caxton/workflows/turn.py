@@ -103,6 +103,8 @@ class Turn:
         return result.approval
 
     async def _execute(self, opening: StepInput, opened: StepDone, elapsed: float = 0.0) -> None:
+        if opened.cancelled:
+            raise _TurnCancelledError
         if opened.ended:
             return
         plan = opened.plan

@@ -41,8 +41,10 @@ def plan(execution_id: ExecutionId, agent: str) -> Plan:
 class Told:
     """Activities that tell what the workflow wanted of them. A call of helper or tool hears that the turn is cancelled."""
 
-    def __init__(self, call: RequestedCall) -> None:
+    def __init__(self, call: RequestedCall, *, begun: bool) -> None:
         self.call = call
+        self.begun = begun
+        """Whether the execution below has not ended yet when it is opened."""
         self.turns = 1
         self.closed: list[tuple[str, str]] = []
         self.called: list[str] = []
@@ -56,6 +58,8 @@ class Told:
 
     @activity.defn(name=OPEN_EXECUTION)
     async def open_execution(self, step: StepInput) -> StepDone:
+        if not self.begun:
+            return StepDone(ended=True, cancelled=True)
         return StepDone(plan=plan(step.execution_id, "helps"))
 
     @activity.defn(name=CALL_MODEL)
@@ -88,17 +92,18 @@ async def engine() -> AsyncIterator[Client]:
 
 
 @pytest.mark.parametrize(
-    ("call", "called", "closed"),
+    ("call", "begun", "called", "closed"),
     [
-        (RequestedCall(call=1, kind="capability", name="help"), ["helps"], ["helps", "asks"]),
-        (RequestedCall(call=1, kind="tool", name="slow.call"), ["tool"], ["asks"]),
+        (RequestedCall(call=1, kind="capability", name="help"), True, ["helps"], ["helps", "asks"]),
+        (RequestedCall(call=1, kind="capability", name="help"), False, [], ["asks"]),
+        (RequestedCall(call=1, kind="tool", name="slow.call"), True, ["tool"], ["asks"]),
     ],
-    ids=["hand-over", "tool"],
+    ids=["hand-over", "hand-over that has ended", "tool"],
 )
 async def test_the_turn_above_ends_as_well(
-    engine: Client, call: RequestedCall, called: list[str], closed: list[str]
+    engine: Client, call: RequestedCall, *, begun: bool, called: list[str], closed: list[str]
 ) -> None:
-    told = Told(call)
+    told = Told(call, begun=begun)
     activities = [told.next_turn, told.open_execution, told.call_model, told.call_tool, told.close, told.run_step]
     async with Worker(engine, task_queue="here", workflows=[ConversationWorkflow], activities=activities):
         await engine.execute_workflow(ConversationWorkflow.run, STATE, id="c_1", task_queue="here")
