@@ -33,7 +33,7 @@ def revealed(text: str) -> str:
 
 def revealed_json(text: str) -> str:
     """JSON text with deceptive characters escaped; it means the same."""
-    if text.isascii():
+    if text.isascii() and "\x7f" not in text:  # JSON itself escapes all others of ASCII
         return text
     return "".join(_escaped(each) if is_deceptive(each) else each for each in text)
 

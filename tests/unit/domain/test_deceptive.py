@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from caxton.domain.deceptive import is_deceptive, mixed_words, revealed, revealed_json
@@ -23,6 +23,7 @@ def test_invisible_and_reordering_characters_are_shown_by_their_numbers(text: st
 
 
 @given(st.text())
+@example("\x7f")
 def test_escaped_json_means_the_same(text: str) -> None:
     escaped = revealed_json(json.dumps({"to": text}, ensure_ascii=False, indent=2))
     assert json.loads(escaped) == {"to": text}
