@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -57,6 +58,12 @@ log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 5.0
 """Seconds between looks for deployments that nobody has begun."""
+
+ENDING = 5.0
+"""Seconds for which a deployment waits for the workflow of one that is done, which is about to end."""
+
+LOOK_AGAIN = 0.1
+"""Seconds between two looks whether it has."""
 
 AT_A_TIME = 100
 
@@ -309,34 +316,46 @@ class Deployments:
             InvalidState: another deployment of the workspace is in progress; this one has failed.
         """
         scope = deployment.scope
-        try:
-            return await self.engine.call(
-                lambda: self.engine.client.start_workflow(
-                    DeploymentWorkflow.run,
-                    deployment,
-                    id=deployment_workflow_id(scope),
-                    task_queue=self.engine.task_queue,
-                    request_eager_start=True,
-                    task_timeout=TASK_TIMEOUT,
-                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                    search_attributes=search_attributes(scope, state=DeploymentState.VALIDATING),
-                    memo={DEPLOYMENT_MEMO: deployment.deployment_id},
-                    static_summary=f"deployment {deployment.deployment_id} of {len(deployment.request.bundles)} files",
+        until = time.monotonic() + ENDING
+        while True:
+            try:
+                return await self.engine.call(
+                    lambda: self.engine.client.start_workflow(
+                        DeploymentWorkflow.run,
+                        deployment,
+                        id=deployment_workflow_id(scope),
+                        task_queue=self.engine.task_queue,
+                        request_eager_start=True,
+                        task_timeout=TASK_TIMEOUT,
+                        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                        search_attributes=search_attributes(scope, state=DeploymentState.VALIDATING),
+                        memo={DEPLOYMENT_MEMO: deployment.deployment_id},
+                        static_summary=f"deployment {deployment.deployment_id} of {len(deployment.request.bundles)} files",
+                    )
                 )
-            )
-        except WorkflowAlreadyStartedError:
+            except WorkflowAlreadyStartedError:
+                holder = await self._at_work(scope)
             # Perhaps it is this very deployment: its server was killed, and the client asks again.
-            holder = await self._at_work(scope)
-            if holder != deployment.deployment_id:
-                busy = InvalidState(
-                    f"another deployment of workspace {scope} is in progress: {holder or 'it just began'}",
-                    Hint(text="it goes on by itself; deploy again when it is done", command="caxton deployments"),
-                    details={"deployment": holder},
-                )
-                await self.records.write(lambda transaction: _fail(transaction, deployment, busy.report()))
-                raise busy from None
-            return self._handle(scope)
+            if holder == deployment.deployment_id:
+                return self._handle(scope)
+            if time.monotonic() > until or not await self._is_ending(scope, holder):
+                break
+            await asyncio.sleep(LOOK_AGAIN)
+        busy = InvalidState(
+            f"another deployment of workspace {scope} is in progress: {holder or 'it just began'}",
+            Hint(text="it goes on by itself; deploy again when it is done", command="caxton deployments"),
+            details={"deployment": holder},
+        )
+        await self.records.write(lambda transaction: _fail(transaction, deployment, busy.report()))
+        raise busy
+
+    async def _is_ending(self, scope: Scope, holder: str | None) -> bool:
+        """Whether the deployment in progress is done, and only its workflow has not ended yet, or has just ended."""
+        if holder is None:
+            return True
+        found = await self.records.read(lambda transaction: transaction.deployment(scope, DeploymentId(holder)))
+        return found is not None and found.state not in (DeploymentState.VALIDATING, DeploymentState.DEPLOYING)
 
     async def _at_work(self, scope: Scope) -> str | None:
         """Which deployment of a workspace is in progress, if one is."""
