@@ -124,14 +124,8 @@ def target_of(name: str) -> Target:
     Raises:
         NotFound: it is no such name.
     """
-    found = target_named(name)
-    if found is None:
-        raise NotFound(
-            f'there is no skill "{name[:100]}"',
-            'a skill is a capability, such as "analyze-data" or "analyze-data@^1"; an agent is "agent:NAME"',
-            details={"capability": name[:100]},
-        )
-    return found
+    hint = 'a skill is a capability, such as "analyze-data" or "analyze-data@^1"; an agent is "agent:NAME"'
+    return target_named(name, "skill", hint)
 
 
 async def check_target(asking: Asking, target: str | None) -> None:

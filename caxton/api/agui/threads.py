@@ -165,11 +165,5 @@ def _target_of(capability: str) -> Target:
     Raises:
         NotFound: it is no such name.
     """
-    found = target_named(capability)
-    if found is None:
-        raise NotFound(
-            f'there is no capability "{capability[:100]}"',
-            'name one, such as "analyze-data" or "analyze-data@^1", or an agent as "agent:NAME"',
-            details={"capability": capability[:100]},
-        )
-    return found
+    hint = 'name one, such as "analyze-data" or "analyze-data@^1", or an agent as "agent:NAME"'
+    return target_named(capability, "capability", hint)

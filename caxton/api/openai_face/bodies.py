@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from caxton.api.targets import target_named
-from caxton.domain.errors import HttpVersionNotSupported, InvalidInput, NotFound
+from caxton.domain.errors import HttpVersionNotSupported, InvalidInput
 from caxton.domain.executions import Target
 from caxton.domain.validation_words import first_problem
 
@@ -191,14 +191,8 @@ def target_of(model: str) -> Target:
     Raises:
         NotFound: it is no such name.
     """
-    found = target_named(model)
-    if found is None:
-        raise NotFound(
-            f'there is no model "{model[:100]}"',
-            'a model is a capability, such as "analyze-data" or "analyze-data@^1", or "agent:NAME"',
-            details={"param": "model", "capability": model[:100]},
-        )
-    return found
+    hint = 'a model is a capability, such as "analyze-data" or "analyze-data@^1", or "agent:NAME"'
+    return target_named(model, "model", hint, param="model")
 
 
 def wrong(message: str, param: str) -> InvalidInput:
