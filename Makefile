@@ -38,7 +38,7 @@ audit: .venv/.installed ## A hostile tool, another customer and a flood attack a
 WORKERS ?= $(shell echo $$(((3 * $$(getconf _NPROCESSORS_ONLN) + 1) / 2)))
 
 test: .venv/.installed ## All tests, in parallel (WORKERS=1 one after another), with one shared server.
-	$(RUN)/python -m pytest -n $(WORKERS) --dist loadgroup -q
+	$(RUN)/python -m tests.again -n $(WORKERS) --dist loadgroup -q
 
 check: lint test ## Lint, types, layers, built modules, tests.
 

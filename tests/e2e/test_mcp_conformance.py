@@ -107,20 +107,31 @@ def failed(folder: Path) -> dict[str, str]:
     return found
 
 
+def unexpected(found: dict[str, str], expected: dict[str, str]) -> dict[str, str]:
+    """What failed and should not have."""
+    return {name: why for name, why in found.items() if not expected.keys() & {name, name.partition(" ")[0]}}
+
+
 def compare(found: dict[str, str], expected: dict[str, str]) -> None:
     """Holds what failed against what has to: neither more nor less."""
-    more = {name: why for name, why in found.items() if not expected.keys() & {name, name.partition(" ")[0]}}
-    assert more == {}
+    assert unexpected(found, expected) == {}
     known = {name for full in found for name in (full, full.partition(" ")[0])}
     assert sorted(expected.keys() - known) == [], "they pass: take them from the list"
 
 
 @pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
 def test_all_scenarios_pass_that_agents_can_be(face: str, tmp_path: Path, revision: str) -> None:
-    command = [*program("conformance"), "server", "--url", face, "-o", str(tmp_path)]
-    done = run([*command, "--suite", "all", "--spec-version", revision], within=500)
+    command = [*program("conformance"), "server", "--url", face, "--spec-version", revision, "-o"]
+    done = run([*command, str(tmp_path), "--suite", "all"], within=500)
     assert len(list(tmp_path.glob("server-*"))) > 25, done.stdout + done.stderr
-    compare(failed(tmp_path), NOT_EXPRESSED_OF[revision])
+    found = failed(tmp_path)
+    # The suite waits for some answers for fractions of a second, which a busy machine may miss: those are asked for once more.
+    for scenario in sorted({name.partition(" ")[0] for name in unexpected(found, NOT_EXPRESSED_OF[revision])}):
+        again = tmp_path / "again" / scenario
+        run([*command, str(again), "--scenario", scenario], within=200)
+        assert list(again.glob("server-*")), scenario
+        found = {name: why for name, why in found.items() if name.partition(" ")[0] != scenario} | failed(again)
+    compare(found, NOT_EXPRESSED_OF[revision])
 
 
 def test_tasks_go_their_ways(face: str, tmp_path: Path) -> None:
