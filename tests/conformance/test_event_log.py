@@ -80,15 +80,51 @@ def test_the_database_itself_refuses_to_change_the_log(database: Database, state
     append(database, event(), event())
     before = log(database)
     if not database.is_sqlite and "OR REPLACE" in statement:
-        statement = statement.replace(" OR REPLACE", "") + " ON CONFLICT DO NOTHING"
-        if "event_heads" in statement:
-            statement = statement.replace("DO NOTHING", "(customer) DO UPDATE SET sequence = 1")
+        keys = "(customer)" if "event_heads" in statement else "(customer, sequence)"
+        statement = statement.replace(" OR REPLACE", "") + f" ON CONFLICT {keys} DO UPDATE SET sequence = 1"
     if "999" in statement and database.is_sqlite:
         pytest.skip("SQLite's triggers run for rows: a statement that touches none has nothing to refuse")
     with pytest.raises(DBAPIError) as caught, database.engine.begin() as connection:
         connection.exec_driver_sql(statement)
-    assert "append-only" in str(caught.value) or (database.is_sqlite and "TRUNCATE" in statement)
+    keys = statement.startswith("INSERT") and "unique constraint" in str(caught.value)
+    assert "append-only" in str(caught.value) or keys or (database.is_sqlite and "TRUNCATE" in statement)
     assert log(database) == before
+
+
+def insert(database: Database, head: int, *sequences: int) -> None:
+    """Moves the head, and inserts copies of the first event, in one statement."""
+    names = [column.name for column in events_table.columns]
+    copies = [
+        "SELECT " + ", ".join({"sequence": str(each), "event_id": f"'e_{each}'"}.get(name, name) for name in names)
+        for each in sequences
+    ]
+    rows = " UNION ALL ".join(f"{copy} FROM events WHERE sequence = 1" for copy in copies)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE event_heads SET sequence = {head}")
+        connection.exec_driver_sql(f"INSERT INTO events ({', '.join(names)}) {rows}")
+
+
+@pytest.mark.requirement("EVT-1")
+@pytest.mark.parametrize(
+    ("head", "sequences"),
+    [(3, (4,)), (9, (4,)), (9, (3, 5)), (9, (4, 5)), (3, (3, 4)), (9, (0,)), (9, (-1,)), (9, (2, 3)), (9, (1,))],
+)
+def test_the_database_itself_refuses_events_that_do_not_follow_the_last_one(
+    database: Database, head: int, sequences: tuple[int, ...]
+) -> None:
+    append(database, event(), event())
+    before = log(database)
+    with pytest.raises(DBAPIError) as caught:
+        insert(database, head, *sequences)
+    assert "append-only" in str(caught.value) or "unique constraint" in str(caught.value)
+    assert log(database) == before
+
+
+def test_the_database_takes_events_that_follow_the_last_one(database: Database) -> None:
+    append(database, event(), event())
+    insert(database, 4, 3, 4)
+    insert(database, 9, 5)
+    assert len(log(database)) == 5
 
 
 @pytest.mark.requirement("EVT-7")
