@@ -36,7 +36,12 @@ version = "1.0.0"
 capabilities = ["think"]
 model = "stand-in:stand-in"
 system_prompt = "You think."
+
+[model_settings]
+timeout = "5m"
 """
+"""Calls may take longer than a minute, the default: that is how long all of them are in flight together."""
+
 ECHO = agent("echo", rules=replies("{{ request }}"))
 
 TARGETS = {200: 70.0, 500: 90.0}
