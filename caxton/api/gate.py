@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from caxton.api.bodies import Bodies
 from caxton.api.errors import error_answer
 from caxton.api.head import BROWSER_LOGIN, basic, bearer, check_head, read_headers
+from caxton.api.in_progress import InProgress
 from caxton.api.lasting_answers import LastingAnswer, Watch, recheck_of
 from caxton.api.mcp_face.errors import is_mcp
 from caxton.api.services import Services
@@ -79,6 +80,7 @@ class Gate:
         self.rates = services.rates
         self.bodies = Bodies(services.limits)
         self.turnstile = Turnstile()
+        self.in_progress = InProgress(services.limits.requests)
         access = access or WebAccess()
         self.rules = WebRules(access)
         self._watch = Watch()
@@ -174,7 +176,8 @@ class Gate:
                 send = _telling(bucket, send)
             if method not in SAFE_METHODS:
                 self.lag.check_changes()
-            with self.bodies.reading(path, headers, caller.scope.customer, receive) as body:
+            customer = caller.scope.customer
+            with self.in_progress.one(customer), self.bodies.reading(path, headers, customer, receive) as body:
                 await self.app(scope, body, send)
         except CaxtonError as error:
             state["refusal"] = error

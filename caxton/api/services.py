@@ -50,13 +50,15 @@ REST = 0.02
 
 @dataclass(frozen=True)
 class ApiLimits:
-    """What a request may bring, in bytes."""
+    """What a request may bring, in bytes, and how many there may be."""
 
     request_bytes: int = 4 << 20
     content_bytes: int = 16 << 20
     blob_bytes: int = 128 << 20
     bodies_bytes: int = 48 << 20
     """Bytes in memory at the same time, in all; half of them for one customer."""
+    requests: int = 4096
+    """Requests in progress, in all: as many as connections may be open."""
 
 
 class CardSigning(Protocol):

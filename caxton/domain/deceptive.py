@@ -4,8 +4,10 @@ import re
 import unicodedata
 from typing import Final
 
-_BLANK_LETTERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Letters and symbols without a glyph."""
+_UNSEEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
+"""Letters, marks and symbols without a glyph. Most of them count for nothing in the name of a host."""
 
 _ALPHABETS: Final = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU")
 """Those with letters that look alike."""
@@ -13,15 +15,17 @@ _ALPHABETS: Final = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPT
 _WORD = re.compile(r"[^\W\d_]+")
 
 
+def is_unseen(character: str) -> bool:
+    """Whether a character shows nothing, or changes how others are shown; line breaks are such characters."""
+    unseen = unicodedata.category(character) in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+    return unseen or _UNSEEN.match(character) is not None
+
+
 def is_deceptive(character: str) -> bool:
-    """Whether a character shows nothing, or changes how others are shown."""
+    """Whether a character deceives whoever reads a text, which may have lines."""
     if character in "\n\t" or " " <= character <= "~":
         return False
-    return (
-        unicodedata.category(character) in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
-        or character in _BLANK_LETTERS
-        or "\U000e0100" <= character <= "\U000e01ef"
-    )
+    return is_unseen(character)
 
 
 def revealed(text: str) -> str:

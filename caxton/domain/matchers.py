@@ -13,7 +13,8 @@ from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
 
-from caxton.domain.globs import glob_fits
+from caxton.domain.deceptive import is_unseen
+from caxton.domain.globs import address_fits, canonical_addresses, glob_fits
 
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 
@@ -138,7 +139,15 @@ def _is(value: object, wanted: Scalar) -> bool | None:
 
 
 def _same_spelling(one: object, other: object) -> bool:
-    return _plain(str(one)) == _plain(str(other))
+    """Whether two texts may mean the same, to somebody; also where it cannot be told what one means."""
+    first, second = _spellings(str(one)), _spellings(str(other))
+    return first is None or second is None or not first.isdisjoint(second)
+
+
+def _spellings(text: str) -> set[str] | None:
+    """What a text may mean: its letters, and where it leads as an address or a path; None where that cannot be told."""
+    there = canonical_addresses(unicodedata.normalize("NFKC", text).translate(_DOTS))
+    return {_plain(text), *map(_plain, there)} if there else None
 
 
 _DOTS = str.maketrans({"\u3002": ".", "\uff61": "."})
@@ -148,20 +157,21 @@ _DOTS = str.maketrans({"\u3002": ".", "\uff61": "."})
 def _plain(text: str) -> str:
     """What remains of a text for whoever does not mind case, width, spaces, letters that cannot be seen and dots at the end."""
     folded = unicodedata.normalize("NFKC", text).translate(_DOTS).casefold()
-    seen = (letter for letter in folded if not letter.isspace() and unicodedata.category(letter) not in _UNSEEN)
+    seen = (letter for letter in folded if not letter.isspace() and not is_unseen(letter))
     return unicodedata.normalize("NFKC", "".join(seen)).rstrip(".")
-
-
-_UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 
 
 def _like(value: object, pattern: str) -> bool | None:
     if not isinstance(value, str) or len(value) > LONGEST:
         return None
     if glob_fits(value, pattern):
-        return True
+        return (
+            True if address_fits(value, pattern) else None
+        )  # "/public/../secret" looks as if it were below "/public/"
     # A rule that demands something must not be got round by another spelling.
-    return None if glob_fits(_plain(value), _plain(pattern)) else False
+    known = _spellings(value)
+    wanted = _plain(pattern)
+    return None if known is None or any(glob_fits(each, wanted) for each in known) else False
 
 
 def _number(value: object) -> float | None:

@@ -1,5 +1,6 @@
 """Triggers: signed webhooks by which other systems ask an agent."""
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -22,6 +23,12 @@ LONGEST_DELIVERY = 200
 
 FOR_HOOKS = "HOOK_"
 """With what the names of environment variables begin that hold secrets of triggers."""
+
+BEHIND_CUSTOMER = "__"
+"""What stands behind the customer in the name of a variable, and nowhere else."""
+
+_FOLDER = "hooks"
+_SECRET_NAME = re.compile(r"[A-Za-z0-9_.@#:=-]{1,200}")
 
 
 class Scheme(StrEnum):
@@ -108,26 +115,48 @@ def delivered_execution(scope: Scope, agent: str, name: str, delivery_id: str) -
     return ExecutionId(derived_id("x", scope.customer, scope.workspace, "trigger", agent, name, delivery_id))
 
 
-def secret_problem(reference: str, customer: str | None = None) -> str | None:
+def secret_problem(reference: str, customer: str | None = None, *, is_home: bool = False) -> str | None:
     """Why a trigger may not use the secret at `reference`; None if it may.
 
     Whoever may deploy an agent must not reach other secrets of the server. So those for triggers are marked by their names, and
-    those of other customers than the server's own by the customer's name.
+    the name says whose one is: no secret is that of two customers.
 
     Args:
         reference: where the secret is.
-        customer: whose trigger it is, unless it is the server's own customer.
+        customer: whose trigger it is; None where that is not known, and only the server can tell.
+        is_home: whether that is the server's own customer, whose secrets have no customer's name in theirs.
     """
     scheme, _, place = reference.partition(":")
     if scheme == "env":
-        start = FOR_HOOKS if customer is None else f"{FOR_HOOKS}{customer.upper().replace('-', '_')}__"
-        return None if place.startswith(start) else f"the variable's name must begin with {start}"
-    folder = "hooks" if customer is None else f"hooks/{customer}"
-    if scheme == "file" and ".." in place.split("/"):
-        return "its path must have no .. in it"
-    if f"/{folder}/" not in f"/{place}":
-        return f"it must lie in {folder}/"
-    return None
+        return _variable_problem(place, customer, is_home=is_home)
+    parts = place.removeprefix("/").split("/")
+    folders, name = parts[:-1], parts[-1]
+    if any(part in ("", ".", "..") for part in parts) or not _SECRET_NAME.fullmatch(name):
+        return "its path must have no .. in it, and a plain name at the end"
+    if customer is None:
+        fits = _FOLDER in folders[-2:]
+        return None if fits else f"it must lie in {_FOLDER}/"
+    if is_home:
+        fits = folders[-1:] == [_FOLDER] and folders[-2:] != [
+            _FOLDER,
+            _FOLDER,
+        ]  # in which a customer of that name has them
+        return None if fits else f"it must lie in {_FOLDER}/ itself"
+    return None if folders[-2:] == [_FOLDER, customer] else f"it must lie in {_FOLDER}/{customer}/ itself"
+
+
+def _variable_problem(name: str, customer: str | None, *, is_home: bool) -> str | None:
+    """Why a trigger may not use an environment variable; None if it may."""
+    if customer is None or is_home:
+        if not name.startswith(FOR_HOOKS):
+            return f"the variable's name must begin with {FOR_HOOKS}"
+        if is_home and BEHIND_CUSTOMER in name:
+            return f"a variable with {BEHIND_CUSTOMER} in its name is another customer's"
+        return None
+    if "_" in customer or "--" in customer:  # "a_b" would be "A_B" as well as "a-b" is, and "a--b" begin as "a" does
+        return f"variables cannot say that they are {customer}'s: its secrets lie in {_FOLDER}/{customer}/"
+    start = f"{FOR_HOOKS}{customer.upper().replace('-', '_')}{BEHIND_CUSTOMER}"
+    return None if name.startswith(start) else f"the variable's name must begin with {start}"
 
 
 def unknown_trigger(agent: str, name: str, similar: str | None = None) -> NotFound:

@@ -10,12 +10,12 @@ def hook_secret_problem(home: str, customer: str, scheme: Scheme, reference: str
     """Why a trigger of `customer`, signed by `scheme`, cannot use the secret at `reference`; None if it can.
 
     Args:
-        home: the server's own customer, to whom all secrets for triggers belong.
+        home: the server's own customer.
         customer: whose trigger it is.
         scheme: how its deliveries are signed.
         reference: where the secret is.
     """
-    wrong = secret_problem(reference, None if customer == home else customer)
+    wrong = secret_problem(reference, customer, is_home=customer == home)
     if wrong is not None:
         return f"a trigger may not use this secret: {wrong}"
     try:

@@ -32,6 +32,7 @@ from caxton.recording.push import KIND as PUSH
 from caxton.runtime.a2a import card_signer, push_policy, push_sender
 from caxton.runtime.audit import build_lag
 from caxton.runtime.channels import channels_of
+from caxton.runtime.descriptors import make_room_for
 from caxton.runtime.encryption import build_codec
 from caxton.runtime.fast_path_ports import flow_rules
 from caxton.runtime.guard import base_limits, standing_grants
@@ -359,5 +360,11 @@ def build_services(
         blobs=parts.blobs,
         facts=facts,
         card_signer=card_signer(parts.settings.a2a),
-        limits=ApiLimits(limits.request_bytes, limits.content_bytes, limits.blob_bytes, limits.bodies_bytes),
+        limits=ApiLimits(
+            limits.request_bytes,
+            limits.content_bytes,
+            limits.blob_bytes,
+            limits.bodies_bytes,
+            make_room_for(parts.settings.server.connections),
+        ),
     )

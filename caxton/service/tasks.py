@@ -42,6 +42,8 @@ class Task:
     usage: Usage = field(default_factory=Usage)
     approval: Approval | None = None
     """What it waits for."""
+    approvals: int = 0
+    """How many it has asked for until now."""
     reply: Message | None = None
 
     @property
@@ -130,7 +132,8 @@ def _begun(transaction: Transaction, scope: Scope, executions: list[ExecutionRec
     if root.finished_at is not None and len(executions) == 1:
         executions = transaction.executions_of_turn(scope, root.id)
     ids = [each.execution.id for each in executions]
-    approval = first_pending(transaction.approvals_of(scope, ids)) if root.finished_at is None else None
+    approvals = transaction.approvals_of(scope, ids) if root.finished_at is None else []
+    approval = first_pending(approvals)
     request = transaction.message(scope, root.message_id)
     return Task(
         id=root.id,
@@ -145,6 +148,7 @@ def _begun(transaction: Transaction, scope: Scope, executions: list[ExecutionRec
         error=root.error,
         usage=reduce(Usage.plus, (each.execution.usage for each in executions)),
         approval=approval,
+        approvals=len(approvals),
         reply=transaction.message(scope, record.reply_id) if record.reply_id else None,
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from caxton.domain.agents import AgentVersion
 from caxton.domain.caller_context import CALLS
-from caxton.domain.deceptive import revealed_json
+from caxton.domain.deceptive import revealed, revealed_json
 from caxton.domain.errors import NotFound
 from caxton.domain.events import SYSTEM, Payload
 from caxton.domain.events.governance import (
@@ -98,13 +98,13 @@ class ApprovalStep:
 
     async def act(self) -> None:
         """Fetches what the person has to judge."""
+        # An approver may read it anywhere: what deceives the eye is shown.
         if self.draft is not None:
-            self.content = await unpack(self.ports.blobs, self.input.scope, self.draft.content)
+            self.content = revealed(await unpack(self.ports.blobs, self.input.scope, self.draft.content))
             if CALLS in self.draft.metadata:  # the caller gets them, as it gets a text
                 calls = json.dumps(self.draft.metadata[CALLS], ensure_ascii=False, indent=2)
                 self.content = "\n\n".join(filter(None, (self.content, revealed_json(calls))))
         else:
-            # An approver may read it anywhere: what deceives the eye is escaped, and means the same.
             self.content = revealed_json(json.dumps(self.call["arguments"], ensure_ascii=False, indent=2))
 
     def record(self, transaction: Transaction) -> StepResult:

@@ -1,6 +1,7 @@
-"""Calls of tools that a batch waits for: of functions that have not taken long lately."""
+"""Calls of tools that a batch waits for: of functions that have neither taken long lately nor failed."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ class Timed:
     """A call that is being made."""
 
     seconds: float | None = None
-    """What it took, when that is known better than by the clock."""
+    """What it took, when that is known better than by the clock; infinite for one that has failed."""
 
 
 class ShortCalls:
@@ -111,11 +112,14 @@ class ShortCalls:
         async with self._slots:
             if self._clock() > until or not self.expects(function):
                 return False
-            try:
-                with self.timing(function) as timed:
+            with self.timing(function) as timed:
+                try:
                     timed.seconds = await call()
-            except Exception:
-                return False  # who makes the call again will meet it, and tell it
+                except Exception:
+                    # Who makes the call again will meet it, and tell it. What that costs is spent twice, however soon it failed:
+                    # a fast machine burns all of the fuel within a short call's time.
+                    timed.seconds = math.inf
+                    return False
         return True
 
     @contextmanager

@@ -279,3 +279,17 @@ def test_replies_have_no_arguments(api: httpx.Client, deploy: Deploy) -> None:
         assert api.post(f"/v1/approvals/{approval['id']}/grant", json=body).status_code == 400
     api.post(f"/v1/approvals/{approval['id']}/grant").raise_for_status()
     finished(api, execution)
+
+
+@pytest.mark.requirement("GOV-1", "SEC-9")
+def test_an_address_is_judged_by_where_it_leads(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(clerk('when = { csv = { like = "https://bank.example/pay*" } }\n'))
+    ways = ("%70ay/1", "see/../pay/1", "see/%2e%2e//pay/1")
+    for way in ways:
+        send(api, "clerk", f"https://bank.example/{way}")
+    first = pending(api, len(ways))[0]
+    like = {"csv": {"like": "https://bank.example/see/*"}}
+    granted = api.post(f"/v1/approvals/{first['id']}/grant", json={"remember": {"for": "1h", "like": like}})
+    assert granted.status_code == 200, granted.text
+    send(api, "clerk", "https://bank.example/see/../pay/2")
+    assert len(pending(api, len(ways))) == len(ways), "it is not like what was remembered"

@@ -103,6 +103,17 @@ def test_a_tool_call_goes_out_when_it_is_granted(api: httpx.Client, deploy: Depl
     assert len(listed(api, type="approval_granted")) == 1
 
 
+@pytest.mark.requirement("GOV-1", "SEC-9")
+def test_what_deceives_the_eye_of_whoever_judges_a_reply_is_shown_everywhere(api: httpx.Client, deploy: Deploy) -> None:
+    deploy(reviewed())
+    asked = "pay 10\u202e001\u202c to B\u034fob"
+    execution = send(api, "write", asked)
+    (approval,) = pending(api)
+    assert approval["content"] == "Dear pay 10<U+202E>001<U+202C> to B<U+034F>ob"
+    assert api.post(f"/v1/approvals/{approval['id']}/grant").status_code == 200
+    assert finished(api, execution)["reply"]["content"]["text"] == f"Dear {asked}", "it is said as it was written"
+
+
 @pytest.mark.requirement("GOV-1")
 def test_a_refused_call_is_a_result_that_the_agent_understands(api: httpx.Client, deploy: Deploy) -> None:
     deploy(guarded())

@@ -11,8 +11,9 @@ from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 
 from tests.api.conftest import Deploy, new_key
+from tests.conftest import RunningServer
 from tests.support.agents import agent, hands_over, replies
-from tests.support.mcp_client import MODES, Raw, Use, messages_of, result_of, text_of
+from tests.support.mcp_client import MODES, Raw, Use, messages_of, result_of, text_of, with_sdk
 from tests.support.modules import answering
 from tests.support.waiting import until
 
@@ -126,6 +127,40 @@ def test_a_cancelled_request_ends_the_work(
         return bool(found) and found[0]["error_code"] == "execution_cancelled"
 
     until(ended, 20)
+
+
+@pytest.mark.requirement("FAC-1", "SEC-1")
+@pytest.mark.parametrize("mode", MODES)
+def test_who_may_end_nothing_cancels_nothing_by_going_away(
+    caxton_server: RunningServer, workspace: str, deploy: Deploy, api: httpx.Client, mode: str
+) -> None:
+    deploy(agent("slow", rules=replies("done", delay=2)))
+    role = f"asker-{workspace}"
+    allowed = ["agents:read", "messages:send", "messages:read"]
+    api.put(f"/v1/roles/{role}", json={"permissions": allowed}).raise_for_status()
+    key = api.post("/v1/keys", json={"name": role, "role": role}).raise_for_status().json()["key"]
+
+    async def work(client: Client) -> None:
+        begun = asyncio.Event()
+
+        async def hear(progress: float, total: float | None, message: str | None) -> None:
+            begun.set()
+
+        task = asyncio.create_task(client.call_tool("slow", {"request": "x"}, progress_callback=hear))
+        await asyncio.wait_for(begun.wait(), 20)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.sleep(0.2)
+
+    with_sdk(caxton_server, workspace, work, mode, key=key)
+
+    def ends() -> list[str]:
+        wanted = {"type": ["execution_completed", "execution_failed"]}
+        return [each["event_type"] for each in api.get("/v1/events", params=wanted).json()["events"]]
+
+    until(ends, 30)
+    assert ends() == ["execution_completed"]
+    assert api.get("/v1/events", params={"type": "cancellation_requested"}).json()["events"] == []
 
 
 @pytest.mark.requirement("FAC-1")

@@ -224,3 +224,29 @@ def test_the_user_of_an_mcp_client_is_shown_the_form(
     assert len(asked) == 1
     assert "Who are you?" in asked[0].message
     assert asked[0].model_dump(by_alias=True, mode="json")["requestedSchema"] == FORM
+
+
+@pytest.mark.requirement("FAC-9", "SEC-9")
+def test_what_deceives_the_eye_is_shown_to_the_user_of_an_mcp_client(
+    api: httpx.Client, server: RunningServer, folder: ServerFolder, tmp_path: Path, workspace: str
+) -> None:
+    form = {"type": "object", "properties": {"sure": {"type": "boolean", "title": "No\u202eseY"}}, "required": ["sure"]}
+    page = {"message": "Sign\u200b in", "url": "https://bank.example@b\u00e4nk.example/x"}
+    deploy(api, tmp_path, folder, page, {"message": "S\u034fure?", "requestedSchema": form})
+    asked: list[ElicitRequestFormParams] = []
+
+    async def answer(_context: Any, params: Any) -> ElicitResult:
+        asked.append(params)
+        first = "decision" in params.model_dump_json(by_alias=True)
+        return ElicitResult(action="accept", content={"decision": "approve"} if first else {"sure": True})
+
+    async def work(client: Client) -> str:
+        return text_of(await client.call_tool("asker", {"request": "x"}))
+
+    with_sdk(server, workspace, work, MODES[0], elicitation_callback=answer)
+    visit, sure = asked
+    assert "Sign<U+200B> in" in visit.message
+    assert "(which is on xn--bnk-qla.example)" in visit.message
+    assert "S<U+034F>ure?" in sure.message
+    told = sure.model_dump(by_alias=True, mode="json")["requestedSchema"]
+    assert told["properties"]["sure"] == {"type": "boolean", "title": "No<U+202E>seY"}

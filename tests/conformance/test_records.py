@@ -117,6 +117,20 @@ def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:
         migrate(database)
 
 
+@pytest.mark.requirement("SEC-2")
+def test_whoever_has_a_long_name_deploys(database: Database) -> None:
+    actor = f"operator:oidc/{'n' * 60}"
+    request = DeploymentRequest(bundles=[])
+
+    def add(transaction: Any) -> None:
+        transaction.add_deployment(HERE, DeploymentId("d_1"), request, actor=actor, rollback_of=None)
+
+    database.write_now(add)
+    found = database.read_now(lambda transaction: transaction.deployment(HERE, DeploymentId("d_1")))
+    assert found is not None
+    assert found.actor == actor
+
+
 @pytest.mark.requirement("DEP-5")
 def test_components_come_from_the_folder_that_deployed_them_also_after_a_rollback(database: Database) -> None:
     ours, theirs = DeploymentSource(id="ours", place="a:/x"), DeploymentSource(id="theirs")

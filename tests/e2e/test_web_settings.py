@@ -1,12 +1,16 @@
 """What an operator opens: further names, sites whose pages may call, limits of connections."""
 
+import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from tests.conftest import RunningServer, start_server, stop_server
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.requirement("SEC-9"), pytest.mark.xdist_group("web-settings")]
 
@@ -15,6 +19,7 @@ DASHBOARD = "https://dashboard.example.com"
 SETTINGS = {
     "CAXTON_SERVER__HOSTS": '["caxton.example.com", "*.inner.example.com"]',
     "CAXTON_SERVER__CORS_ORIGINS": f'["{DASHBOARD}"]',
+    "CAXTON_SERVER__CONNECTIONS": "64",
     "CAXTON_ENGINE__UI": "false",
 }
 
@@ -68,3 +73,28 @@ def test_pages_of_a_named_site_may_call_with_a_key(opened: RunningServer) -> Non
 def test_the_engines_ui_can_be_turned_off(opened: RunningServer) -> None:
     with opened.client() as client:
         assert client.get("/v1/server").json()["engine"]["ui_url"] is None
+
+
+@pytest.mark.requirement("SEC-3", "EVT-6")
+def test_streams_of_one_customer_leave_connections_to_others(opened: RunningServer) -> None:
+    with opened.client() as boss:
+        made = boss.post("/v1/keys", json={"name": "greedy", "role": "viewer", "customer": "greedy"})
+        key = made.raise_for_status().json()["key"]
+        address = urlsplit(opened.url)
+        head = f"GET /v1/events/tail HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+        with contextlib.ExitStack() as held:
+            told: list[bytes] = []
+            for _ in range(56):
+                connection = held.enter_context(socket.create_connection((address.hostname, address.port), timeout=30))
+                connection.sendall(head)
+                told.append(connection.recv(12))
+            assert told == [b"HTTP/1.1 200"] * 48 + [b"HTTP/1.1 429"] * 8
+            assert boss.get("/v1/agents").status_code == 200
+            with opened.client() as another:  # a connection of its own
+                assert another.get("/v1/agents").status_code == 200
+        until(lambda: _asks(opened, key) == 200)
+
+
+def _asks(server: RunningServer, key: str) -> int:
+    with server.client(key=key) as client:
+        return client.get("/v1/agents").status_code

@@ -26,7 +26,10 @@ CHECKS = (
     "response_schema_conformance",
 )
 KEYS_TRIED = "ignored_auth"
-"""Sends a wrong key to each operation that was answered: one address may send some 200 before it has to wait."""
+"""Asks each operation that was answered with no key and with a wrong one: one address may send some 200 before it has to wait."""
+
+LOOPBACK = '["127.0.0.1/32"]'
+"""The proxies of a server that believes each run of these to have an address of its own."""
 
 ENDLESS = ("/v1/events/tail",)
 """Streams that never end by themselves: other tests read them."""
@@ -84,11 +87,13 @@ def fuzz(
     seconds: int | None = None,
     mode: str = "all",
     tries_keys: bool = False,
+    address: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs Schemathesis on the server at `url`; its exit code is 0 when all is as the description says.
 
     With `seconds`, fuzzing takes all of the time that it is given and leaves none for what follows: give each its own. With
-    `tries_keys`, operations are asked with wrong keys as well.
+    `tries_keys`, operations are asked with wrong keys as well. With `address`, they come from there, as a proxy that the server
+    trusts says.
     """
     checks = (*CHECKS, KEYS_TRIED) if tries_keys else CHECKS
     command = [str(Path(sys.executable).with_name("st")), "--no-color", "run", str(description), "--url", url]
@@ -114,6 +119,7 @@ def fuzz(
     ]
     command += [part for path in ENDLESS for part in ("--exclude-path", path)]
     command += ["--header", f"Authorization: Bearer {key}"] if key else []
+    command += ["--header", f"X-Forwarded-For: {address}"] if address else []
     command += ["--max-time", str(seconds)] if seconds else []
     here = Path(__file__).resolve()
     environment = {

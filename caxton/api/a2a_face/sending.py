@@ -15,7 +15,7 @@ from caxton.domain.errors import NotFound, PayloadTooLarge, UnsupportedMediaType
 from caxton.domain.executions import Target, TurnView
 from caxton.domain.files import FileReference, check_count
 from caxton.domain.given import is_id
-from caxton.domain.governance import Verdict
+from caxton.domain.governance import Approval, Verdict
 from caxton.domain.ids import ConversationId, ExecutionId, digest_of
 from caxton.domain.permissions import Permission
 from caxton.domain.quantities import format_size
@@ -38,7 +38,8 @@ OWN_IDS: Final = "c_"
 """With which those begin that the server chooses."""
 
 _SAID = re.compile(
-    r"\s*(?:(?P<yes>approved?|grant(?:ed)?|yes|ok|okay)|(?P<no>reject(?:ed)?|refuse[d]?|den(?:y|ied)|no))\b[\s:,.;!–-]*(?P<why>.*)",
+    r"\s*(?:(?P<yes>approved?|grant(?:ed)?|yes|ok|okay)|(?P<no>reject(?:ed)?|refuse[d]?|den(?:y|ied)|no))\b"
+    r"(?:\s+(?P<id>ap_[0-9a-z]{22})\b)?[\s:,.;!–-]*(?P<why>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _VERDICTS: Final = {
@@ -163,7 +164,7 @@ def decision_of(message: Message) -> Decided:
     if found is None:
         raise _unclear()
     verdict = Verdict.GRANT if found["yes"] else Verdict.REJECT
-    return Decided(verdict, Wanted(_reason(found["why"].strip())), None)
+    return Decided(verdict, Wanted(_reason(found["why"].strip())), found["id"])
 
 
 def _decided(data: dict[str, Any]) -> Decided:
@@ -226,17 +227,24 @@ async def _follow_up(asking: Asking, message: Message) -> ExecutionId:
     if message.context_id and message.context_id != task.conversation_id:
         raise InvalidParams("the contextId is not that of the task", "leave it out: the task has one")
     if task.approval is None:
-        return await _decide_again(asking, message, task)
+        _check_again(message, task)
     asking.caller.require(Permission.APPROVALS_DECIDE)
     found = decision_of(message)
-    if found.approval_id not in (None, task.approval.id):
-        raise InvalidParams("the task waits for another approval now", details={"approvalId": task.approval.id})
-    await asking.services.approvals.decide(asking.caller, task.approval.id, found.verdict, found.wanted)
+    identity = found.approval_id or _only_approval(task).id
+    approval = await asking.services.approvals.show(asking.caller, identity)
+    if approval.root_id != task.id:
+        raise TaskNotFound.of(task.id)
+    await asking.services.approvals.decide(asking.caller, approval.id, found.verdict, found.wanted)
     return task.id
 
 
-async def _decide_again(asking: Asking, message: Message, task: Task) -> ExecutionId:
-    """A decision that was made before is made again, for its answer may have been lost; anything else is refused."""
+def _check_again(message: Message, task: Task) -> None:
+    """Refuses what is said to a task that waits for nobody, but for a decision that was made before and names its approval: its
+    answer may have been lost.
+
+    Raises:
+        UnsupportedOperation: it is none.
+    """
     try:
         found = decision_of(message)
     except InvalidParams:
@@ -248,12 +256,22 @@ async def _decide_again(asking: Asking, message: Message, task: Task) -> Executi
             "send a message without taskId: with its contextId it goes on with the conversation",
             details={"taskId": task.id, "state": str(task.state)},
         )
-    asking.caller.require(Permission.APPROVALS_DECIDE)
-    approval = await asking.services.approvals.show(asking.caller, found.approval_id)
-    if approval.root_id != task.id:
-        raise TaskNotFound.of(task.id)
-    await asking.services.approvals.decide(asking.caller, approval.id, found.verdict, found.wanted)
-    return task.id
+
+
+def _only_approval(task: Task) -> Approval:
+    """The approval that a decision is about which names none.
+
+    Raises:
+        InvalidParams: the task has asked for several: whoever decides may have seen another one, or has decided on it before.
+    """
+    assert task.approval is not None
+    if task.approvals > 1:
+        raise InvalidParams(
+            "the task has asked for several approvals, and the decision does not name one",
+            f'say which, as "approve {task.approval.id}", or as "approvalId" of the data',
+            details={"problems": [{"path": "message.parts", "message": "the approval's id"}]},
+        )
+    return task.approval
 
 
 async def _in_context(asking: Asking, context: str, wanted: str | None, said: Ask, wait: float | None) -> TurnView:

@@ -213,9 +213,11 @@ def _question(asking: Asking, task: Task) -> list[Json]:
     if Permission.APPROVALS_READ not in asking.caller.permissions:
         return [{"text": "A person has to decide before the work goes on."}]
     action = f"{approval.action_type} {approval.name}".strip()
+    named = f" {approval.id}" if task.approvals > 1 else ""  # whoever says yes says to what
+    data = json.dumps({"decision": "approve", **({"approvalId": approval.id} if named else {})})
     text = (
         f"{approval.agent} asks for approval: {action}. Whoever may decide answers with a message to this task: "
-        '"approve" or "reject", with a reason behind it if need be, or data {"decision": "approve"}.'
+        f'"approve{named}" or "reject{named}", with a reason behind it if need be, or data {data}.'
     )
     asked: Json = {
         "approvalId": approval.id,

@@ -57,6 +57,7 @@ from caxton.api.sse import STILL_HERE, EventStream, encode_event
 from caxton.domain.errors import CaxtonError, InvalidInput, NotAuthenticated, NotPermitted
 from caxton.domain.ids import ExecutionId, new_id
 from caxton.domain.json_text import json_line
+from caxton.domain.permissions import Permission
 from caxton.service.context import Caller
 from caxton.service.seals import SealBroken
 
@@ -263,7 +264,8 @@ async def _told(followed: Followed) -> Response:
 
 
 class _TurnStream(EventStream):
-    """The messages that end with the result of a turn. Since 2026-07-28, a client that goes away has cancelled its request."""
+    """The messages that end with the result of a turn. Since 2026-07-28, a client that goes away has cancelled its request, if it
+    may end what was begun."""
 
     def __init__(self, followed: Followed) -> None:
         """Follow a turn."""
@@ -280,7 +282,8 @@ class _TurnStream(EventStream):
     async def listen_for_disconnect(self, receive: Receive) -> None:
         """Waits until the client has gone."""
         await super().listen_for_disconnect(receive)
-        if self._followed.call.modern and not self._is_answered:
+        may = Permission.CONVERSATIONS_END in self._followed.caller.permissions
+        if may and self._followed.call.modern and not self._is_answered:
             task = asyncio.create_task(_cancelled(self._followed))
             _cancelling.add(task)
             task.add_done_callback(_cancelling.discard)

@@ -66,23 +66,72 @@ def test_a_good_trigger_is_read_with_its_defaults() -> None:
     )
 
 
-@pytest.mark.requirement("AGT-10")
+HOME = "local"
+"""The server's own customer."""
+
+
+@pytest.mark.requirement("AGT-10", "SEC-9")
 @pytest.mark.parametrize(
     ("reference", "customer", "may"),
     [
         ("env:HOOK_X", None, True),
+        ("env:HOOK_ACME__X", None, True),
         ("env:hook_x", None, False),
+        ("env:HOOK_X", HOME, True),
+        ("env:HOOK_MY_X", HOME, True),
+        ("env:HOOK_ACME__X", HOME, False),
+        ("env:GITHUB_TOKEN", HOME, False),
         ("env:HOOK_ACME__X", "acme", True),
         ("env:HOOK_X", "acme", False),
         ("env:HOOK_OTHER__X", "acme", False),
+        ("env:HOOK_A_B__X", "a-b", True),
+        ("env:HOOK_A__B__X", "a", True),
         ("file:/run/secrets/hooks/x", None, True),
+        ("file:/run/secrets/hooks/x", HOME, True),
+        ("file:/run/secrets/hooks/acme/x", HOME, False),
+        ("file:/run/secrets/hooks/x/", HOME, False),
+        ("file:/run/hooks/../secrets/x", None, False),
         ("file:/run/secrets/hooks/acme/x", "acme", True),
+        ("file:/run/secrets/hooks/acme/y/x", "acme", False),
         ("file:/run/secrets/hooks/x", "acme", False),
         ("file:/run/secrets/hooks/acme/../x", "acme", False),
+        ("vault:hooks/acme/../other/x", "acme", False),
+        ("vault:hooks/acme/..%2fother%2fx", "acme", False),
         ("keyring:hooks/x", None, True),
+        ("keyring:hooks/x", HOME, True),
         ("keyring:hooks/acme/x", "acme", True),
         ("keyring:other/x", None, False),
     ],
 )
 def test_a_trigger_reaches_no_other_secret_of_the_server(reference: str, customer: str | None, may: bool) -> None:
-    assert (secret_problem(reference, customer) is None) is may
+    assert (secret_problem(reference, customer, is_home=customer == HOME) is None) is may
+
+
+@pytest.mark.requirement("SEC-9", "EVT-6")
+def test_no_secret_is_that_of_two_customers() -> None:
+    customers = [
+        HOME,
+        "a",
+        "b",
+        "ab",
+        "a-b",
+        "a_b",
+        "a--b",
+        "a__b",
+        "a-_b",
+        "a-b-c",
+        "a-b_c",
+        "hooks",
+        "hooks-a",
+        "a-hooks",
+    ]
+    words = ["", "a", "b", "a_b", "a__b", "a___b", "a_b_c", "a-b", "a_b__c", "hooks", "hooks_a", "local", *customers]
+    places = {f"env:HOOK_{one}{between}{two}".upper() for one in words for between in ("_", "__") for two in words}
+    places = {each.replace("ENV:", "env:") for each in places}
+    places |= {f"file:/run{'/hooks' * deep}/{one}/{two}" for deep in (1, 2) for one in words for two in words}
+    places |= {f"file:/run/hooks/{one}/hooks/{two}/x" for one in words for two in words}
+    for place in places:
+        whose = [each for each in customers if secret_problem(place, each, is_home=each == HOME) is None]
+        assert len(whose) <= 1, (place, whose)
+    of_files = {each: f"file:/run/hooks/{each}/x" for each in customers if each != HOME}
+    assert all(secret_problem(place, each) is None for each, place in of_files.items()), "each has a place"

@@ -14,6 +14,7 @@ from caxton.domain.deceptive import is_deceptive, mixed_words, revealed, reveale
     [
         ("pay 10\u202e00.1\u202c to", "pay 10<U+202E>00.1<U+202C> to"),
         ("a\u200bb\u2060\ufeff\u00ad\u3164", "a<U+200B>b<U+2060><U+FEFF><U+00AD><U+3164>"),
+        ("to\u034f \u115fBo\ufe01b\u180b", "to<U+034F> <U+115F>Bo<U+FE01>b<U+180B>"),
         ("\U000e0041hidden\x1b[2J", "<U+E0041>hidden<U+001B>[2J"),
         ("Zoë, 東京\n\tשלום 😀", "Zoë, 東京\n\tשלום 😀"),
     ],

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from caxton.domain.matchers import Comparison, Pattern, may_match, surely_like, surely_matches
 
 PATTERN: TypeAdapter[Any] = TypeAdapter(Pattern)
+PAY = "https://bank.example/pay*"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,30 @@ PATTERN: TypeAdapter[Any] = TypeAdapter(Pattern)
         ({"to": {"like": "*@example.com"}}, {"to": "a@example.com\u200b"}, True, False),
         ({"to": {"like": "*@example.com"}}, {"to": "a@example.com."}, True, False),
         ({"to": {"like": "*@example.com"}}, {"to": "a@example\u3002com"}, True, False),
+        ({"to": {"like": "*@example.com"}}, {"to": "a@exa\u034fmple.com"}, True, False),
+        ({"to": {"like": "*@example.com"}}, {"to": "a@example\ufe0f.com"}, True, False),
+        ({"to": "bob"}, {"to": "b\u115fo\u180eb"}, True, False),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example/pay/1"}, True, True),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example/%70ay/1"}, True, False),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example/%2570ay/1"}, True, False),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example/x/../pay/1"}, True, False),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example//./pay/1"}, True, False),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example\\pay\\1"}, True, False),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example:443/pay/1"}, True, False),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example./pay/1"}, True, False),
+        ({"url": {"like": PAY}}, {"url": "https://me:x@bank.example/pay/1"}, True, False),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example/%" + "25" * 9 + "70ay"}, True, False),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example:8443/pay/1"}, False, False),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example/see/1"}, False, False),
+        ({"url": {"like": PAY}}, {"url": "https://bank.example/pay/../see/1"}, True, False),
+        ({"url": {"like": "http://127.0.0.1/*"}}, {"url": "http://0x7f.1/x"}, True, False),
+        ({"url": "https://bank.example/pay"}, {"url": "HTTPS://bank.example/see/%2e%2e/pay"}, True, False),
+        ({"url": {"like": "https://bank.example/pay/*"}}, {"url": "https://bank.example/%70ay/"}, True, False),
+        ({"url": {"like": "*?to=bob*"}}, {"url": "https://bank.example/?to=%62ob"}, True, False),
+        ({"path": {"like": "/etc/*"}}, {"path": "/tmp/../etc/passwd"}, True, False),
+        ({"path": {"like": "/etc/*"}}, {"path": "//etc/passwd"}, True, False),
+        ({"path": {"like": "/tmp/*"}}, {"path": "/tmp/../etc/passwd"}, True, False),
+        ({"path": {"like": "/tmp/*"}}, {"path": "/tmp/a/../b"}, True, True),
         ({"to": {"like": "[a-z]"}}, {"to": "b"}, False, False),
         ({"to": {"like": "[a-z]*"}}, {"to": "[a-z]!"}, True, True),
         ({}, {"anything": 1}, True, True),

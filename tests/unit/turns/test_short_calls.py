@@ -2,6 +2,7 @@
 
 import asyncio
 
+from caxton.domain.errors import AgentFuelExhausted
 from caxton.turns.short_calls import ShortCalls
 
 
@@ -57,3 +58,20 @@ async def test_calls_beyond_those_at_once_wait_and_what_waits_is_not_noted_as_lo
     assert not await found.make(calls, found.deadline() - 5)
     assert made == 20
     assert all(found.expects(function) for function, _ in calls)
+
+
+async def test_a_function_that_fails_is_not_short_however_soon_it_fails() -> None:
+    moment, made = 0.0, 0
+
+    async def burns_its_fuel() -> None:
+        nonlocal made
+        made += 1
+        raise AgentFuelExhausted("the component has used up its fuel")
+
+    found, function = ShortCalls(patience=0.02, clock=lambda: moment), ("sha256:1", "handle")
+    assert not await found.have_answer(function, burns_its_fuel)
+    assert not found.expects(function)
+    assert not await found.have_answer(function, burns_its_fuel)
+    assert made == 1, "the workflow alone makes the next calls"
+    moment += 1.01
+    assert found.expects(function)
