@@ -179,7 +179,7 @@ class DeploymentActivities:
 
     def _lacking(self, tool: ToolVersion, grants: Mapping[str, Sequence[ToolGrant]]) -> Missing:
         """What a tool requests and nobody has granted."""
-        rights = for_any_call(grants.get(tool.name, ()), datetime.now(UTC))
+        rights = for_any_call(grants.get(tool.name, ()), datetime.now(UTC), tool.digest)
         return missing(tool.manifest, rights, self.base_limits)
 
     @activity.defn(name=FAIL_DEPLOYMENT)

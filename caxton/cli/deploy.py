@@ -201,14 +201,15 @@ def _add_ungranted(caxton: "Caxton", workspace: "Workspace", changes: "Iterable[
     from caxton.domain.grants import for_any_call, missing
 
     changed = {(change.kind, change.name): change for change in changes if change.action != "unchanged"}
-    own = [("tool", tool.version.manifest) for tool in workspace.tools]
-    own += [("agent", agent.version.module.manifest) for agent in workspace.agents if agent.version.module]
-    found = [(changed[kind, manifest.name], manifest) for kind, manifest in own if (kind, manifest.name) in changed]
+    own = [("tool", tool.version) for tool in workspace.tools]
+    own += [("agent", agent.version.module) for agent in workspace.agents if agent.version.module]
+    found = [(changed[kind, version.name], version) for kind, version in own if (kind, version.name) in changed]
     if not found:
         return
     known, now = caxton.tool_grants(), datetime.now(UTC)
-    for change, manifest in found:
-        rights = for_any_call([grant for grant in known.grants if grant.tool == manifest.name], now)
+    for change, version in found:
+        manifest = version.manifest
+        rights = for_any_call([grant for grant in known.grants if grant.tool == manifest.name], now, version.digest)
         change.unsandboxed = manifest.unsandboxed
         change.lacks(missing(manifest, rights, known.limits))
 

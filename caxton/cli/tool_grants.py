@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from caxton.client import Caxton
     from caxton.domain.errors import UsageError
     from caxton.domain.grants import ToolGrant
+    from caxton.domain.ids import Digest
     from caxton.views.agents import ComponentView
 
 Tool = Annotated[str, typer.Argument(metavar="NAME", help="The tool.", autocompletion=complete_tool)]
@@ -51,6 +52,9 @@ def grant(
     agent: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only for calls of this agent; else of all, and by hand.")
     ] = None,
+    this_version: Annotated[
+        bool, typer.Option("--this-version", help="Only for what is deployed now: no other code gets it by the name.")
+    ] = False,
     function: Annotated[str | None, typer.Option(metavar="NAME", help="Only for this function.")] = None,
     argument: Annotated[
         list[str] | None,
@@ -84,6 +88,8 @@ def grant(
     with connect() as caxton:
         if requested:
             _add_requested(caxton, name, values)
+        if this_version:
+            values["digest"] = _digest(caxton, name)
         try:
             request = GrantRequest.model_validate({key: value for key, value in values.items() if value is not None})
         except ValidationError as error:
@@ -179,7 +185,8 @@ def _add_requested(caxton: "Caxton", name: str, values: dict[str, Any]) -> None:
 
     granted = caxton.tool_grants(name)
     manifest = ToolManifest.model_validate(_described(caxton, name))
-    lacking = missing(manifest, for_any_call(granted.grants, datetime.now(UTC)), granted.limits)
+    rights = for_any_call(granted.grants, datetime.now(UTC), _digest(caxton, name))
+    lacking = missing(manifest, rights, granted.limits)
     if not lacking:
         raise UsageError(f"{name} has all that it requests", f"see what it has: caxton tool grants {name}")
     values["network"] += lacking.network
@@ -210,6 +217,24 @@ def _described(caxton: "Caxton", name: str) -> dict[str, Any]:
         {"module": "tool.wasm", "form": tool.form} if tool.sandboxed else {"mcp_server": _server(tool.server or "")}
     )
     return {**described, "limits": tool.limits, "permissions": tool.permissions}
+
+
+def _digest(caxton: "Caxton", name: str) -> "Digest":
+    """The deployed version of the tool of that name, or of the agent.
+
+    Raises:
+        NotFound: there is no such tool.
+    """
+    from caxton.domain.errors import NotFound
+    from caxton.domain.ids import Digest
+
+    try:
+        return Digest(caxton.tool(name).digest)
+    except NotFound as error:
+        try:
+            return Digest(caxton.agent(name).digest)
+        except NotFound:
+            raise error from None
 
 
 def _component_of(caxton: "Caxton", name: str) -> "ComponentView | None":
@@ -294,6 +319,7 @@ def _when(grant: "ToolGrant") -> str:
     """For what and until when it holds."""
     parts = [f"agent {grant.agent}"] if grant.agent else []
     parts += [f"function {grant.function}"] if grant.function else []
+    parts += [f"version {grant.digest[:12]}"] if grant.digest else []
     parts += [f"{name} like {pattern}" for name, pattern in grant.arguments.items()]
     parts += [f"until {grant.expires_at:%Y-%m-%d %H:%M} UTC"] if grant.expires_at else []
     parts += [f"{grant.used} of {grant.count} calls used"] if grant.count is not None else []

@@ -158,7 +158,7 @@ def _rights(source: ToolSource, grants: Sequence[ToolGrant]) -> Rights:
     """What a tool has while it tells what it offers: what all calls have. A server outside of the sandbox, without which there
     is nothing to tell, what any call has."""
     of = for_all_calls if source.version.manifest.is_sandboxed else for_any_call
-    return of(grants, datetime.now(UTC))
+    return of(grants, datetime.now(UTC), source.version.digest)
 
 
 async def _describe(
@@ -230,7 +230,7 @@ def _check_remote(agent: AgentSource, grants: Sequence[ToolGrant]) -> list[Probl
     remote = agent.version.remote
     if remote is None:
         return []
-    lacking = lacking_of_server(remote.manifest, for_any_call(grants, datetime.now(UTC)))
+    lacking = lacking_of_server(remote.manifest, for_any_call(grants, datetime.now(UTC), agent.version.digest))
     if not lacking:
         return []
     name = agent.version.name

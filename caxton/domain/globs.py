@@ -107,10 +107,11 @@ def _without_dots(parts: list[str]) -> list[str]:
 
 
 def _host(scheme: str, given: str) -> str:
-    host, colon, port = given.rpartition("@")[2].lower().partition(":") if "[" not in given else (given.lower(), "", "")
+    given = given.rpartition("@")[2].lower()
+    host, colon, port = given.partition(":") if "[" not in given else (given, "", "")
     host = host.rstrip(".")
     if _NUMBER.fullmatch(host.rpartition(".")[2]):
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             host = socket.inet_ntoa(socket.inet_aton(host))
     usual = not port or f"{scheme.lower()}{port}" in _USUAL_PORTS
     return host if usual else f"{host}{colon}{port}"

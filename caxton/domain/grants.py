@@ -15,8 +15,9 @@ from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from caxton.domain.given import GivenDigest
 from caxton.domain.globs import address_fits
-from caxton.domain.ids import Name, Scope
+from caxton.domain.ids import Digest, Name, Scope
 from caxton.domain.mcp_servers import Command
 from caxton.domain.origins import normal_origin
 from caxton.domain.quantities import ByteSize, Seconds, format_size
@@ -99,6 +100,10 @@ class Condition(BaseModel):
         max_length=20,
         description='Only for calls whose arguments fit: patterns with * and ? by name, such as {"url": "https://a/*"}.',
     )
+    digest: GivenDigest | None = Field(
+        default=None,
+        description="Only for the version of the tool with this digest; without it for every one that is deployed by the name.",
+    )
     network: list[Origin] = Field(default=[], max_length=100, description='Origins, such as "https://api.example.com".')
     environment: list[VariableName] = Field(default=[], max_length=100, description="Environment variables.")
     files: list[GrantedFolder] = Field(default=[], max_length=50, description="Folders of the server.")
@@ -115,8 +120,14 @@ class Condition(BaseModel):
             raise ValueError("a grant names at least one of network, environment, files, commands and limits")
         return self
 
-    def fits(self, agent: str | None, function: str, arguments: Mapping[str, Any]) -> bool:
-        """Whether the grant is for this call."""
+    def is_for_version(self, digest: Digest) -> bool:
+        """Whether the grant is for calls of this version of the tool."""
+        return self.digest in (None, digest)
+
+    def fits(self, digest: Digest, agent: str | None, function: str, arguments: Mapping[str, Any]) -> bool:
+        """Whether the grant is for this call, of the version of the tool that has this digest."""
+        if not self.is_for_version(digest):
+            return False
         if self.agent is not None and self.agent != agent:
             return False
         if self.function is not None and self.function != function:
@@ -395,6 +406,8 @@ class Asked:
     """A call that asks for rights."""
 
     tool: ToolManifest
+    digest: Digest
+    """Of the version that is called."""
     function: str
     arguments: Mapping[str, Any]
     chain: Sequence[str | None]
@@ -417,7 +430,7 @@ def rights_of(
         return NOTHING
     rights: Rights | None = None
     for agent in dict.fromkeys(asked.chain):
-        own = Rights.of(each for each in holding if each.fits(agent, asked.function, asked.arguments))
+        own = Rights.of(each for each in holding if each.fits(asked.digest, agent, asked.function, asked.arguments))
         rights = own if rights is None else rights & own
     return rights or NOTHING
 
@@ -429,7 +442,7 @@ def needed_counts(asked: Asked, grants: Sequence[ToolGrant], moment: datetime, b
         for each in grants
         if each.count is not None
         and each.holds(moment)
-        and any(each.fits(agent, asked.function, asked.arguments) for agent in asked.chain)
+        and any(each.fits(asked.digest, agent, asked.function, asked.arguments) for agent in asked.chain)
     ]
     if not counted:
         return []
@@ -445,14 +458,15 @@ def needed_counts(asked: Asked, grants: Sequence[ToolGrant], moment: datetime, b
     return chosen
 
 
-def for_all_calls(grants: Iterable[ToolGrant], moment: datetime) -> Rights:
-    """What is granted to every call of a tool: what it has while it describes itself."""
-    return Rights.of(each for each in grants if each.is_for_all and each.count is None and each.holds(moment))
+def for_all_calls(grants: Iterable[ToolGrant], moment: datetime, digest: Digest) -> Rights:
+    """What is granted to every call of a version of a tool: what it has while it describes itself."""
+    own = (each for each in grants if each.is_for_version(digest))
+    return Rights.of(each for each in own if each.is_for_all and each.count is None and each.holds(moment))
 
 
-def for_any_call(grants: Iterable[ToolGrant], moment: datetime) -> Rights:
-    """What is granted to some call of a tool, be it of one agent only."""
-    return Rights.of(each for each in grants if each.holds(moment))
+def for_any_call(grants: Iterable[ToolGrant], moment: datetime, digest: Digest) -> Rights:
+    """What is granted to some call of a version of a tool, be it of one agent only."""
+    return Rights.of(each for each in grants if each.is_for_version(digest) and each.holds(moment))
 
 
 class GrantPolicy(Protocol):

@@ -138,7 +138,7 @@ class Deployments:
             manifest = bundle.files[MANIFEST]
             tool = await self._manifest(caller, manifest) if manifest in own else None
             if tool is not None:
-                rights = for_any_call(grants.get(bundle.name, ()), datetime.now(UTC))
+                rights = for_any_call(grants.get(bundle.name, ()), datetime.now(UTC), bundle.digest)
                 changes[bundle.name].lacks(missing(tool, rights, self.base_limits))
         return DeploymentPlan(changes=release.changes, missing=lacking)
 

@@ -66,6 +66,7 @@ class ToolGrants:
                 expires_at=grant.expires_at.isoformat() if grant.expires_at else None,
                 count=grant.count,
                 reason=grant.reason,
+                digest=grant.digest,
             )
             self._tell(transaction, caller, told, grant.id, grant.agent)
 

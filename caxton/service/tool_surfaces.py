@@ -84,7 +84,7 @@ class ToolSurfaces:
         def read(transaction: Transaction) -> tuple[ToolVersion, Rights]:
             _, version = find_tool(transaction, caller.scope, name)
             grants = self.directory.registry(transaction, caller.scope).grants.get(name, ())
-            return version, for_any_call(grants, datetime.now(UTC))
+            return version, for_any_call(grants, datetime.now(UTC), version.digest)
 
         version, rights = await self.records.read(read)
         if version.manifest.is_sandboxed:

@@ -108,7 +108,7 @@ class Tools:
         return await self.records.read(read)
 
     def _lacking(self, version: ToolVersion, grants: Mapping[str, Sequence[ToolGrant]]) -> Missing:
-        rights = for_any_call(grants.get(version.name, ()), datetime.now(UTC))
+        rights = for_any_call(grants.get(version.name, ()), datetime.now(UTC), version.digest)
         return missing(version.manifest, rights, self.base_limits)
 
     async def call(self, caller: Caller, name: str, function: str, arguments: dict[str, Any]) -> ToolCallResult:
@@ -136,7 +136,7 @@ class Tools:
             )
         await request_change(self.records, caller, "tool.call", f"{name}.{function}")
         call_id = new_id("call")
-        asked = Asked(version.manifest, function, arguments, (None,))
+        asked = Asked(version.manifest, version.digest, function, arguments, (None,))
         granted = grants.get(name, ())
         rights = await take_rights(
             self.records, caller.scope, asked, granted, self.base_limits, call_id, actor=caller.actor

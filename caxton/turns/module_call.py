@@ -131,7 +131,7 @@ class ModuleCall:
         transaction.add_agent_state(self.input.scope, self.agent.name, self._holder, self.handled.state)
 
     def _rights(self) -> Rights:
-        asked = Asked(self.module.manifest, FUNCTION, {}, self.chain)
+        asked = Asked(self.module.manifest, self.agent.digest, FUNCTION, {}, self.chain)
         # In a rehearsal nothing is granted, so that it has no effects.
         return rights_of(asked, () if self.plan.rehearses is not None else self.grants, journal.now())
 

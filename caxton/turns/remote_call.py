@@ -56,7 +56,7 @@ class RemoteCall:
         self.ports = ports
         self.plan: Plan = step.plan
         self.agent = agent
-        asked = Asked(agent.remote.manifest, FUNCTION, {}, chain)
+        asked = Asked(agent.remote.manifest, agent.digest, FUNCTION, {}, chain)
         rights = rights_of(asked, grants, journal.now())
         self.remote = Remote(step.scope.customer, agent.spec.a2a, agent.remote, rights)
         self.state = AgentState()

@@ -247,7 +247,7 @@ class ToolStep:
             self.own_time = self.time_left >= tool.manifest.limits.wall_time
             tool = tool.within(max(0.001, self.time_left))
         brief = tool.manifest.limits.wall_time <= BRIEF
-        asked = Asked(tool.manifest, self.function, self.arguments, self.chain)
+        asked = Asked(tool.manifest, tool.digest, self.function, self.arguments, self.chain)
         rights = await take_rights(
             self.ports.records,
             self.input.scope,

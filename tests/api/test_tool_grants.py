@@ -110,6 +110,25 @@ def test_an_update_that_requests_more_runs_with_the_old_rights(api: httpx.Client
     assert events(api, "mcp_tool_deployed")[1]["payload"]["ungranted"] == ["http://127.0.0.1:9", "HOME"]
 
 
+@pytest.mark.requirement("TOL-12", "SEC-9")
+def test_other_code_under_the_name_has_no_grant_that_is_for_one_version(
+    api: httpx.Client, deploy: Deploy, origin: str
+) -> None:
+    wanted = {"network": [origin], "environment": ["HOME"]}
+    deploy(hostile_tool(permissions=wanted))
+    grant(api, network=[origin])
+    made = grant(api, environment=["HOME"], digest=api.get("/v1/tools/hostile").json()["digest"])
+    assert text_of(call_tool(api, "environment", name="HOME")) == os.environ["HOME"]
+    updated = deploy(hostile_tool(version="1.1.0", permissions=wanted))
+    assert next(each for each in updated["changes"] if each["kind"] == "tool")["ungranted"] == ["HOME"]
+    assert call_tool(api, "environment", name="HOME").json()["code"] == "tool_not_granted"
+    assert "hello" in text_of(call_tool(api, "fetch", url=f"{origin}/")), "this one is for the name"
+    assert api.get("/v1/tools/hostile").json()["ungranted"] == ["HOME"]
+    assert events(api, "tool_grant_created")[-1]["payload"]["digest"] == made["digest"]
+    deploy(hostile_tool(permissions=wanted))
+    assert text_of(call_tool(api, "environment", name="HOME")) == os.environ["HOME"], "it is the version again"
+
+
 @pytest.mark.requirement("TOL-5")
 @pytest.mark.parametrize(
     "odd", ["http://\u2460\u2461\u2466.0.0.1", "http://b\u00fccher.example", "http://\uff10x7f000001"]

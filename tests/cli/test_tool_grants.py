@@ -55,6 +55,9 @@ def test_all_that_is_requested_can_be_granted_at_once(run_cli: RunCli, folder: P
         3,
     )
     assert run_cli("tool", "grant", "hostile", "--requested").code != 0  # nothing is left
+    digest = run_cli("tool", "show", "hostile", "--json").data["digest"]
+    pinned = run_cli("tool", "grant", "hostile", "--environment", "LANG", "--this-version")
+    assert f"(version {digest[:12]})" in pinned.out
 
 
 @pytest.mark.parametrize(

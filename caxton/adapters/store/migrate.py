@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from caxton.adapters.store.database import Database, sqlite_url, translate
 from caxton.domain.errors import CaxtonError, ErrorReport, StoreUnavailable
 
-HEAD = "0031"
+HEAD = "0032"
 """The newest revision in `migrations/versions`; a test holds it to that."""
 
 MIGRATION_LOCK = 0xCA701

@@ -10,7 +10,7 @@ from caxton.adapters.store.session import Session, from_json, in_scope, scoped, 
 from caxton.domain.grants import ToolGrant
 from caxton.domain.ids import Scope
 
-_RIGHTS = {"function", "arguments", "network", "environment", "files", "limits", "commands"}
+_RIGHTS = {"function", "arguments", "network", "environment", "files", "limits", "commands", "digest"}
 
 
 class ToolGrantQueries(Session):

@@ -173,6 +173,8 @@ class ToolGrantCreated(ToolGrantEvent):
     expires_at: str | None = None
     count: int | None = None
     reason: str = ""
+    digest: str | None = None
+    """The one version that it is for."""
 
 
 class ToolGrantRevoked(ToolGrantEvent):
