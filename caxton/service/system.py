@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from caxton.domain.errors import CaxtonError
 from caxton.observability.metrics import METRICS
+from caxton.service.shared_look import SharedLook
 from caxton.views.system import ComponentHealth, Readiness
 
 log = logging.getLogger(__name__)
@@ -18,6 +19,9 @@ CHECK_EVERY = 30.0
 
 CHECK_TIMEOUT = 5.0
 """Seconds after which a component that does not answer counts as failed."""
+
+BETWEEN_CHECKS = 0.25
+"""Seconds between two checks at the least: whoever asks needs no key, and all who ask meanwhile are told by the same one."""
 
 Check = Callable[[], Awaitable[str]]
 """Returns a detail such as "temporal 1.32"; raises when the component does not work."""
@@ -31,6 +35,7 @@ class HealthChecks:
         self._checks: dict[str, Check] = {}
         self._optional: set[str] = set()
         self.latest: Readiness | None = None
+        self._looks = SharedLook(self._look, BETWEEN_CHECKS)
 
     def add(self, name: str, check: Check, *, optional: bool = False) -> None:
         """Checks `name` from now on; what is `optional` does not keep the system from being ready."""
@@ -39,6 +44,12 @@ class HealthChecks:
             self._optional.add(name)
 
     async def check(self) -> Readiness:
+        """How all components do; none of them was looked at before this was asked."""
+        await self._looks.seen(self._looks.changed())
+        assert self.latest is not None, "a look leaves what it has found"
+        return self.latest
+
+    async def _look(self) -> None:
         """Checks all components now, side by side."""
         names = list(self._checks)
         results = await asyncio.gather(*(_run(self._checks[name]) for name in names))
@@ -54,7 +65,6 @@ class HealthChecks:
             status="degraded" if failed else "ready", components=components, checked_at=datetime.now(UTC)
         )
         _log_changes(before.components if before else {}, components)
-        return self.latest
 
     async def watch(self) -> None:
         """Checks every 30 seconds, forever."""

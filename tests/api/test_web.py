@@ -1,12 +1,15 @@
 """What pages in a browser, by whatever name and from whatever site, cannot do with the server."""
 
 import base64
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from caxton.service.system import BETWEEN_CHECKS
 from tests.conftest import RunningServer
 
 pytestmark = pytest.mark.requirement("SEC-9")
@@ -67,6 +70,19 @@ def test_pages_take_a_browsers_login(bare: httpx.Client, login: str, path: str) 
     assert asked.status_code == 401
     assert asked.headers["www-authenticate"].startswith("Basic")
     assert bare.get(path, headers={"Authorization": login}).status_code == 200
+
+
+@pytest.mark.requirement("SEC-9")
+def test_many_who_have_no_key_are_told_of_the_server_by_one_look(caxton_server: RunningServer) -> None:
+    def asked(_: int) -> str:
+        with httpx.Client(base_url=caxton_server.url, timeout=60, trust_env=False) as client:
+            return client.get("/ready").json()["checked_at"]
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(40) as pool:
+        looks = set(pool.map(asked, range(120)))
+    most = (time.monotonic() - began) / BETWEEN_CHECKS + 2
+    assert len(looks) <= most, "each look asks the database, the engine and the disk"
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/", "/.well-known/agent-card.json"])
