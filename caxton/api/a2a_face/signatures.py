@@ -5,9 +5,13 @@ import math
 from typing import Any, Final, cast
 
 from caxton.domain.errors import InvalidSettings
+from caxton.domain.ids import Digest, digest_of
 
 _ALGORITHMS: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _LEAST_RSA: Final = 2048
+
+MOST_SIGNED: Final = 1_000
+"""Signatures that are remembered."""
 
 _LARGEST_WHOLE: Final = 2**53
 """Numbers are those of ECMAScript: beyond this, not every whole one is."""
@@ -38,13 +42,25 @@ class CardSigner:
             ) from None
         self.key_id = key_id
         self._algorithm = _algorithm_of(self._key)
+        self._signed: dict[Digest, dict[str, str]] = {}
 
     def sign(self, card: dict[str, Any], keys_url: str) -> dict[str, str]:
         """The signature of a card, as the card has it; `keys_url` says where the public key is."""
+        content = canonical(card).encode()
+        # Everybody may ask for cards, without a key, and to sign with a long one takes milliseconds.
+        place = digest_of(keys_url.encode() + b"\0" + content)
+        known = self._signed.get(place)
+        if known is None:
+            if len(self._signed) >= MOST_SIGNED:
+                self._signed.clear()
+            known = self._signed[place] = self._sign(content, keys_url)
+        return dict(known)
+
+    def _sign(self, content: bytes, keys_url: str) -> dict[str, str]:
         from jwt.api_jws import PyJWS
 
         headers = {"kid": self.key_id, "jku": keys_url, "typ": "JOSE"}
-        signed = PyJWS().encode(canonical(card).encode(), self._key, algorithm=self._algorithm, headers=headers)
+        signed = PyJWS().encode(content, self._key, algorithm=self._algorithm, headers=headers)
         protected, _, signature = signed.split(".")
         return {"protected": protected, "signature": signature}
 

@@ -37,6 +37,14 @@ CARD: dict[str, Any] = {
 
 
 @pytest.mark.requirement("FAC-2")
+def test_a_card_is_signed_once_however_often_it_is_asked_for() -> None:
+    signer = CardSigner(pem(ec.generate_private_key(ec.SECP256R1())), "mine")  # whose signatures differ each time
+    first = signer.sign(CARD, "http://127.0.0.1/keys")
+    assert signer.sign(dict(CARD), "http://127.0.0.1/keys") == first
+    assert signer.sign({**CARD, "name": "other"}, "http://127.0.0.1/keys") != first
+    assert signer.sign(CARD, "http://localhost/keys") != first
+
+
 @pytest.mark.parametrize(
     ("key", "algorithm"),
     [
