@@ -21,6 +21,9 @@ Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 LONGEST = 1_000
 """Characters of a text that a glob is held against."""
 
+LONGEST_ADDRESS = 10_000
+"""Characters of a text of which it is looked where it leads as an address; of a longer one it cannot be told."""
+
 
 class Comparison(BaseModel):
     """What an argument must be, other than equal to a value; all that is given must hold."""
@@ -146,6 +149,8 @@ def _same_spelling(one: object, other: object) -> bool:
 
 def _spellings(text: str) -> set[str] | None:
     """What a text may mean: its letters, and where it leads as an address or a path; None where that cannot be told."""
+    if len(text) > LONGEST_ADDRESS:
+        return None if "/" in text or "%" in text or "\\" in text else {_plain(text)}
     there = canonical_addresses(unicodedata.normalize("NFKC", text).translate(_DOTS))
     return {_plain(text), *map(_plain, there)} if there else None
 

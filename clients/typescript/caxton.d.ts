@@ -614,6 +614,8 @@ export interface Schemas {
     function?: string | null;
     /** Only for calls whose arguments fit: patterns with * and ? by name, such as {"url": "https://a/*"}. */
     arguments?: Record<string, unknown>;
+    /** Only for the version of the tool with this digest; without it for every one that is deployed by the name. */
+    digest?: string | null;
     /** Origins, such as "https://api.example.com". */
     network?: string[];
     /** Environment variables. */
@@ -1415,6 +1417,8 @@ export interface Schemas {
     function?: string | null;
     /** Only for calls whose arguments fit: patterns with * and ? by name, such as {"url": "https://a/*"}. */
     arguments?: Record<string, unknown>;
+    /** Only for the version of the tool with this digest; without it for every one that is deployed by the name. */
+    digest?: string | null;
     /** Origins, such as "https://api.example.com". */
     network?: string[];
     /** Environment variables. */

@@ -80,6 +80,8 @@ PAY = "https://bank.example/pay*"
         ({"url": "https://bank.example/pay"}, {"url": "HTTPS://bank.example/see/%2e%2e/pay"}, True, False),
         ({"url": {"like": "https://bank.example/pay/*"}}, {"url": "https://bank.example/%70ay/"}, True, False),
         ({"url": {"like": "*?to=bob*"}}, {"url": "https://bank.example/?to=%62ob"}, True, False),
+        ({"path": "/etc/passwd"}, {"path": "/" + "./" * 9_000 + "etc/passwd"}, True, False),
+        ({"to": "bob"}, {"to": "b" * 20_000}, False, False),
         ({"path": {"like": "/etc/*"}}, {"path": "/tmp/../etc/passwd"}, True, False),
         ({"path": {"like": "/etc/*"}}, {"path": "//etc/passwd"}, True, False),
         ({"path": {"like": "/tmp/*"}}, {"path": "/tmp/../etc/passwd"}, True, False),
