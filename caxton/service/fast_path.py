@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from caxton.domain.errors import CaxtonError, Hint, Overloaded, StoreUnavailable
 from caxton.domain.executions import Accepted, TurnRequest
 from caxton.domain.fair_queue import QueueOfCustomers
-from caxton.domain.ids import ConversationId, ExecutionId, Scope
+from caxton.domain.ids import ConversationId, Scope
 from caxton.domain.json_text import compact_encoder
 
 log = logging.getLogger(__name__)
@@ -77,13 +77,14 @@ class FastPath:
         self._accept = accept
         self._most = most_waiting
         self._queue = QueueOfCustomers[_Waiting]()
-        self._in_hand: dict[ExecutionId, str] = {}
-        """Fingerprints of requests that are here."""
+        self._here = 0
+        """Requests that are here."""
         self._of_customer: dict[str, int] = {}
         self.queued: Mapping[str, int] = {}
         """Calls of accepted requests that wait until it is their turn, by customer: they count as well."""
         self._conversations: set[tuple[Scope, ConversationId]] = set()
-        """Conversations of which a message is in progress: the next one waits for it, and so does the same request sent twice."""
+        """Conversations of which a message is in progress: the next one waits for it, and so does another request with its key,
+        of which the store then tells whether it is the same."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._aside: set[asyncio.Task[None]] = set()
         self._busy = Counter[str]()
@@ -95,7 +96,7 @@ class FastPath:
     @property
     def waiting(self) -> int:
         """How many requests wait to be accepted."""
-        return len(self._in_hand)
+        return self._here
 
     def check(self, customer: str) -> None:
         """Refuses a request when too many wait. A customer that has less than its share of the places gets one all the same.
@@ -103,7 +104,7 @@ class FastPath:
         Raises:
             Overloaded: so it is.
         """
-        here = len(self._in_hand) + sum(self.queued.values())
+        here = self._here + sum(self.queued.values())
         if here < self._most:
             return
         share = self._most / len({*self._of_customer, *self.queued, customer})
@@ -116,21 +117,20 @@ class FastPath:
         """Has `request` accepted. It is durable when this returns.
 
         Raises:
-            IdempotencyConflict: another request with the same key is here.
+            IdempotencyConflict: another request with the same key was accepted.
             StoreUnavailable: the store stayed away; to send it again with the same idempotency key is safe.
             DiskFull: there is no room to write.
             CaxtonError: it is refused; nothing is recorded.
         """
-        if self._in_hand.setdefault(request.execution_id, request.fingerprint) != request.fingerprint:
-            raise request.key_conflict()
         customer = request.scope.customer
+        self._here += 1
         self._of_customer[customer] = self._of_customer.get(customer, 0) + 1
         self._came.pop(customer, None)
         self._came[customer] = asyncio.get_running_loop().time()
         try:
             accepted = await self._accepted(request)
         finally:
-            self._in_hand.pop(request.execution_id, None)
+            self._here -= 1
             self._of_customer[customer] -= 1
             if not self._of_customer[customer]:
                 del self._of_customer[customer]

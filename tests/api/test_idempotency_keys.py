@@ -46,6 +46,24 @@ def test_a_conversations_key_is_for_one_body(api: httpx.Client, deploy: Deploy, 
 
 
 @pytest.mark.requirement("MSG-8")
+def test_of_requests_that_race_with_one_key_one_wins_and_is_answered_each_time(
+    api: httpx.Client, deploy: Deploy
+) -> None:
+    deploy(ECHO)
+
+    def ask(number: int) -> httpx.Response:
+        body = {"capability": "echo", "content": f"content {number % 2}"}
+        return api.post("/v1/messages", json=body, headers={"Idempotency-Key": "race"})
+
+    with ThreadPoolExecutor(20) as pool:
+        found = list(pool.map(ask, range(40)))
+    answers = [answer.json()["reply"]["content"]["text"] for answer in found if answer.status_code == 200]
+    assert len(set(answers)) == 1
+    assert len(answers) == 20, "whoever sent the other one keeps nobody from the answer"
+    assert {answer.json()["code"] for answer in found if answer.status_code != 200} == {"idempotency_conflict"}
+
+
+@pytest.mark.requirement("MSG-8")
 def test_of_starts_that_race_with_one_key_one_wins(api: httpx.Client, deploy: Deploy) -> None:
     deploy(ECHO)
     with ThreadPoolExecutor(12) as pool:
