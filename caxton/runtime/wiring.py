@@ -326,7 +326,7 @@ def build_services(
         approvals=Approvals(parts.database, engine, parts.tools),
         budgets=Budgets(parts.database),
         breakers=Breakers(parts.database),
-        memory=MemoryAdministration(parts.memories, parts.database, parts.blobs, tallies),
+        memory=MemoryAdministration(parts.memories, parts.database, parts.blobs, parts.disk, tallies),
         event_log=EventLog(parts.database),
         projections=projections,
         onboarding=Onboarding(parts.database),

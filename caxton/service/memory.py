@@ -33,6 +33,7 @@ from caxton.memory.memories import Memories, Noticed
 from caxton.recording import journal
 from caxton.service.at_once import AtOnce
 from caxton.service.context import Caller
+from caxton.service.disk_guard import DiskGuard
 from caxton.service.memory_requests import BulkChanges, Edit, NewMemory, Selection
 from caxton.service.tallies import Tallies
 from caxton.views.memory import BulkPreview, Imported, MemoryCounts, PageResult, PurgePreview, RetentionView, UndoView
@@ -48,9 +49,15 @@ class MemoryAdministration:
     """Use cases on memory."""
 
     def __init__(
-        self, memories: Memories | None, records: Records, blobs: BlobStore, tallies: Tallies | None = None
+        self,
+        memories: Memories | None,
+        records: Records,
+        blobs: BlobStore,
+        disk: DiskGuard,
+        tallies: Tallies | None = None,
     ) -> None:
-        """Work on `memories`; None where the server has none. `tallies` counts searches."""
+        """Work on `memories`; None where the server has none. `disk` has room for more; `tallies` counts searches."""
+        self._disk = disk
         self._tallies = tallies
         self._exports = AtOnce(MOST_EXPORTS, "exports of memories")
         self._memories = memories
@@ -78,7 +85,12 @@ class MemoryAdministration:
         return BulkMemory(self.memories, self._records, self._blobs)
 
     async def add(self, caller: Caller, memory: NewMemory) -> Entity:
-        """Adds a memory; equal content in the same scope is kept once."""
+        """Adds a memory; equal content in the same scope is kept once.
+
+        Raises:
+            DiskFull: there is no room.
+        """
+        self._disk.require(caller.scope.customer)
         if memory.scope.kind is ScopeKind.GLOBAL:
             caller.require(Permission.MEMORY_SHARE)
         noticed = Noticed(
@@ -175,7 +187,12 @@ class MemoryAdministration:
     async def relate(
         self, caller: Caller, source: str, relation_type: str, target: str, properties: Mapping[str, Any]
     ) -> Relation:
-        """Relates two memories of the same place."""
+        """Relates two memories of the same place.
+
+        Raises:
+            DiskFull: there is no room.
+        """
+        self._disk.require(caller.scope.customer)
         place, _ = await self._find_to_change(caller, source)
         shared = place.workspace != caller.scope.workspace
         return await self.memories.relate(
@@ -407,7 +424,9 @@ class MemoryAdministration:
 
         Raises:
             InvalidInput: a line is not what an export writes, or the end is missing: nothing was taken then.
+            DiskFull: there is no room; nothing was taken.
         """
+        self._disk.require(caller.scope.customer)
         found = export_lines.parse(text.split("\n"))  # and at nothing else that Python takes for the end of a line
         if not found.ended:
             raise InvalidInput("the file was cut off: its last line is missing", "nothing was taken; export it again")
