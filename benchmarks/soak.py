@@ -1,12 +1,16 @@
-"""Does anything grow? `python -m benchmarks.soak --seconds 600`: memory of each process.
+"""Does anything grow? `python -m benchmarks.soak --seconds 600 --rate 100`: memory of each process, files, rows, the disk.
 
-The target is for the second half of the run: caches fill in the first.
+Growth is that of the second half of the run: caches fill in the first. Nothing has a period here, so rows and the disk grow with
+the messages; `python -m benchmarks.retention` shows how large they stay with one.
 """
 
 import argparse
 import asyncio
+import os
 import statistics
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import uvloop
 
@@ -24,11 +28,26 @@ GROWTH = 10.0
 """MB a minute that count as flat: less than what measuring the same moment twice differs by."""
 
 
+OPEN, FILES, DISK = "open files of all processes", "files in the data folder", "MB of the data folder"
+
+
+def _count_files(folder: Path) -> dict[str, float]:
+    """Files that are in `folder`, and what they have."""
+    sizes = list[int]()
+    for path in (Path(where, name) for where, _, names in os.walk(folder) for name in names):
+        with suppress(FileNotFoundError):  # it has gone meanwhile
+            sizes.append(path.lstat().st_size)
+    return {FILES: len(sizes), DISK: sum(sizes) / 1e6}
+
+
 async def observe(running: Server, every: float, samples: list[dict[str, float]]) -> None:
     """Takes a sample every so many seconds, for ever."""
     while True:
-        sample = {name: process.memory_info().rss / 1e6 for name, process in running.processes().items()}
+        processes = running.processes()
+        sample = {name: process.memory_info().rss / 1e6 for name, process in processes.items()}
         sample["in all"] = sum(sample.values())
+        sample[OPEN] = sum(process.num_fds() for process in processes.values())
+        sample |= await asyncio.to_thread(_count_files, running.folder / "data")
         sample["at"] = time.perf_counter()
         samples.append(sample)
         await asyncio.sleep(every)
@@ -54,6 +73,7 @@ def figures(rate: float = 500.0, seconds: float = 180.0, samples: int = 36) -> l
             return result
 
         result = uvloop.run(run())
+        rows: dict[str, int] = client.get("/v1/storage").raise_for_status().json()["own"]["rows"]
     half = taken[len(taken) // 2 :]
     minutes = [(sample["at"] - half[0]["at"]) / 60 for sample in half]
     name = f"{rate:g} a second for {seconds:g} s"
@@ -64,17 +84,28 @@ def figures(rate: float = 500.0, seconds: float = 180.0, samples: int = 36) -> l
         ),
         Figure(f"{name}: p99", percentile(result.latencies[200], 0.99), "ms"),
     ]
-    for process in (key for key in half[-1] if key != "at"):
-        slope = statistics.linear_regression(minutes, [sample[process] for sample in half]).slope
+
+    def growth(name: str) -> float:
+        """A minute, in the second half."""
+        known = [(at, sample[name]) for at, sample in zip(minutes, half, strict=True) if name in sample]
+        return statistics.linear_regression(*zip(*known, strict=True)).slope
+
+    for process in (key for key in half[-1] if key not in ("at", OPEN, FILES, DISK)):
         target = GROWTH if process == "in all" else None
         found.append(Figure(f"{name}: memory of {process} at the end", half[-1][process], "MB"))
-        found.append(Figure(f"{name}: memory of {process}, growth a minute in the second half", slope, "MB", target))
+        found.append(
+            Figure(f"{name}: memory of {process}, growth a minute in the second half", growth(process), "MB", target)
+        )
+    for what in (OPEN, FILES, DISK):
+        found.append(Figure(f"{name}: {what} at the end", half[-1][what], ""))
+        found.append(Figure(f"{name}: {what}, growth an hour", 60 * growth(what), ""))
+    found += [Figure(f"{name}: rows of {table} at the end", count, "") for table, count in rows.items()]
     return found
 
 
 def main() -> None:
     """Runs it from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rate", type=float, default=500.0)
     parser.add_argument("--seconds", type=float, default=180.0)
     given = parser.parse_args()
