@@ -222,6 +222,11 @@ class EmbeddedEngine:
             await asyncio.sleep(wait)
             self.start()
 
+    def restart(self) -> None:
+        """Ends the process, for :meth:`supervise` to start it again. What it has acknowledged is in its database."""
+        if self.process is not None and not self.stopping:
+            self.process.kill()
+
     async def stop(self) -> None:
         """Ends the process at once, after all that talks with it has stopped.
 

@@ -219,6 +219,7 @@ class _Server:
             build_workers,
         )
         from caxton.service.upgrade import deliver
+        from caxton.service.wall_clock import WallClock
 
         telemetry = self.settings.telemetry
         shutdown_tracing = setup_tracing(
@@ -231,6 +232,8 @@ class _Server:
         self.running.on_stop("parts", parts.close)
         await parts.open()
         self.log = server_log = build_server_log(parts)
+        wall_clock = WallClock(parts.database, server_log, self.engine.restart if self.engine else lambda: None)
+        self.running.background(wall_clock.run())
         ready_at: float | None = None
 
         async def tell_stop() -> None:
@@ -262,6 +265,7 @@ class _Server:
             workers = None if self.with_worker else build_workers(parts, client, queue)
             services = build_services(parts, client, queue, self._facts(version), accept, delivery, workers)
             services.health.add("worker", workers.check if workers else self._check_worker)
+            services.health.add("clock", wall_clock.check, optional=True)
             await self._start_api(parts, client, services, version)
         metrics_url = await self._start_metrics()
         took = time.perf_counter() - self.began

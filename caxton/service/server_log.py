@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from caxton.domain.errors import CaxtonError
@@ -9,6 +10,7 @@ from caxton.domain.events import Event
 from caxton.domain.events.system import (
     CaxtonInstalled,
     CaxtonReady,
+    ClockSetBack,
     ConfigurationChanged,
     FirstTimeUserDetected,
     OnboardingMilestoneReached,
@@ -90,6 +92,11 @@ class ServerLog:
         """The server was asked to stop."""
         told = ServerStopped(server_id=self.server_id, uptime_s=round(uptime, 1))
         await self._add(note(self.scope, told, self.server_id, "stopped"))
+
+    async def clock_set_back(self, seconds: float, until: datetime) -> None:
+        """The wall clock is so many seconds behind `until`, the latest time that was seen."""
+        told = ClockSetBack(server_id=self.server_id, behind_s=round(seconds, 1), until=until)
+        await self._add(note(self.scope, told, self.server_id, "clock", until.isoformat()))
 
     async def start_failed(self, error: CaxtonError) -> None:
         """The server could not start, although its store could be opened."""

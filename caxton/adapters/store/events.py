@@ -264,6 +264,10 @@ class EventQueries(Session):
         """The last sequence of every customer's log: for work that the server does for each customer in turn."""
         return {row.customer: row.sequence for row in self.connection.execute(select(heads))}
 
+    def latest_event_time(self) -> datetime | None:
+        """The time of the latest event of all customers."""
+        return clock.optional_datetime(self.connection.execute(select(func.max(heads.c.timestamp))).scalar())
+
     def events_kept(self) -> dict[str, int]:
         """How many events of each customer are in the database."""
         left = select(segments.c.customer, func.max(segments.c.last_sequence)).group_by(segments.c.customer)

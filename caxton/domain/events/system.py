@@ -115,6 +115,16 @@ class ServerStartFailed(SystemEvent):
     help_reference: str = ""
 
 
+class ClockSetBack(SystemEvent):
+    """The wall clock of a server's machine went back: what is due waits until it has caught up."""
+
+    sentence: ClassVar[str] = "the clock went back by {behind_s} s"
+    server_id: str
+    behind_s: float
+    until: datetime
+    """The latest time that was seen."""
+
+
 class CommandAcknowledged(SystemEvent):
     """A long-running command was accepted."""
 
