@@ -184,7 +184,10 @@ MOST_AHEAD = 50
 
 
 def ahead(gates: Sequence[Gate]) -> int:
-    """How many calls wait where they can begin at once: enough that places which are free at the same moment are taken."""
-    limits = [gate.max_in_flight for gate in gates if gate.max_in_flight is not None]
+    """How many calls wait where they can begin at once.
+
+    Enough that places which are free at the same moment are taken: also those of a worker that died, with what waited there.
+    """
+    limits = [2 * gate.max_in_flight for gate in gates if gate.max_in_flight is not None]
     rates = [max(1, round(gate.rate)) for gate in gates if gate.rate is not None]
     return min([MOST_AHEAD, *limits, *rates])

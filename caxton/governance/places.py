@@ -22,6 +22,9 @@ LEASE = timedelta(seconds=10)
 TOLD_FOR = timedelta(seconds=15)
 """Within this a workflow that was told begins its call; else it is told again."""
 
+LOST_FOR = timedelta(seconds=15)
+"""For so long workflows take calls of a worker that died to be in progress, and hear nothing: others are told before them."""
+
 NEWCOMERS = 50
 """Calls beyond the usual that may come near in a line: of customers that have none there."""
 
@@ -136,15 +139,13 @@ class Allocation:
     def sweep(self) -> None:
         """Gives up what belongs to workers that have died, and has others come near."""
         for place in self.transaction.places_expired(self.now):
-            self._near.pop(place.call.key, None)
-            self._send_back(place)
+            self._lose(place)
         self.tells = True
 
     def take_from(self, worker: str) -> None:
         """Gives up what belongs to a worker that is known to have died."""
         for place in self.transaction.places_of_worker(worker):
-            self._near.pop(place.call.key, None)
-            self._send_back(place)
+            self._lose(place)
         self.tells = True
 
     def tell(self) -> None:
@@ -211,6 +212,12 @@ class Allocation:
                 state.in_flight = max(0, state.in_flight - 1)
                 self._changed.add(gate.name)
 
+    def _lose(self, place: Place) -> None:
+        """Has a call wait of which nothing is heard any more."""
+        self._near.pop(place.call.key, None)
+        place.not_before = self.now + LOST_FOR
+        self._send_back(place)
+
     def _send_back(self, place: Place) -> None:
         """Has a call wait in the store."""
         if place.state == "running":
@@ -259,13 +266,15 @@ class Allocation:
             self._load([gate.name for gate in call.gates])
             near = Counter(_who(place.call) for place in self._near.values() if place.line == line)
             room = int(self._room(call.gates)) - near.total()
+            if line in due:
+                most = self._near_at_most(call.gates) - near.total()
+                room -= self._tell_line(line, due[line], most, self.now, call.resource)
             if room > 0:
-                self._tell_line(line, found, room, FOR_EVER, call.resource)
-            elif line in due:
-                self._tell_line(line, due[line], self._near_at_most(call.gates) - near.total(), self.now, call.resource)
+                left = self.transaction.lines_waiting(FOR_EVER).get(line, [])
+                self._tell_line(line, left, room, FOR_EVER, call.resource)
 
-    def _tell_line(self, line: str, found: Sequence[Waiting], count: int, moment: datetime, resource: str) -> None:
-        """Has `count` calls of a line come near, of customers and agents that have the least for their share."""
+    def _tell_line(self, line: str, found: Sequence[Waiting], count: int, moment: datetime, resource: str) -> int:
+        """Has `count` calls of a line come near, of customers and agents that have the least for their share; how many came."""
         has = self._running + Counter(_who(place.call) for place in self._near.values())
         left = {(group.customer, group.agent): group.count for group in found}
         weights = {(group.customer, group.agent): (group.weight, group.agent_weight) for group in found}
@@ -275,7 +284,8 @@ class Allocation:
             weight, agent_weight = weights[group]
             return _of_customer(has, resource, group[0]) / weight, has[resource, *group] / agent_weight
 
-        for _ in range(min(count, sum(left.values()))):
+        count = max(0, min(count, sum(left.values())))
+        for _ in range(count):
             group = min(left, key=share)
             if group not in heads:
                 heads[group] = self.transaction.first_waiting(line, *group, moment, min(count, left[group]))
@@ -287,6 +297,7 @@ class Allocation:
             self._come_near(place, None, TOLD_FOR)
             self.transaction.set_place(place)
             self.found.told.append(place.call)
+        return count
 
     # --- gates --------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -14,8 +15,10 @@ from caxton.adapters.store.database import Database
 from caxton.adapters.streams import LocalStream
 from caxton.domain.flow import CallQueued, FlowCall, Gate, PlaceLost, weight_of
 from caxton.domain.ids import ConversationId, ExecutionId, Scope, new_id
+from caxton.domain.records import Transaction
 from caxton.governance import flow as flow_module
 from caxton.governance.flow import Flow
+from caxton.governance.places import Allocation
 
 PROVIDER = "provider:mock"
 
@@ -265,6 +268,38 @@ async def test_places_of_a_worker_whose_process_is_gone_are_free_at_once(
 
 
 @pytest.mark.requirement("RTE-8")
+@pytest.mark.requirement("RTE-8")
+async def test_places_of_a_worker_that_died_go_first_to_calls_that_hear_of_it(database: Database) -> None:
+    calls, now = [call(limit=2) for _ in range(14)], datetime.now(UTC)
+
+    async def by(worker: str, after: float, what: Callable[[Allocation], None]) -> list[FlowCall]:
+        moment = now + timedelta(seconds=after)
+
+        def ask(transaction: Transaction) -> list[FlowCall]:
+            places = Allocation(transaction, worker, moment)
+            what(places)
+            return places.allot().told
+
+        return await database.write(ask)
+
+    for number, each in enumerate(calls):
+        await by("w_1", number / 1000, lambda places, each=each: places.enter(each, may_queue=True))
+    found = await database.read(lambda transaction: transaction.places_of_worker("w_1"))
+    had = {place.call.key for place in found}
+    assert Counter(place.state for place in found) == {"running": 2, "near": 4}
+    first = await by("w_2", 1, lambda places: places.take_from("w_1"))
+    assert {each.key for each in first} == {each.key for each in calls[6:12]}, "the oldest but for those that it had"
+    for each in calls[6:]:
+        await by("w_2", 2, lambda places, each=each: places.enter(each, may_queue=True))
+        await by("w_2", 3, lambda places, each=each: places.leave(each))
+    others = await by("w_2", 4, Allocation.tell)
+    assert len(others) == 2, "with room for them they are told all the same, should they hear"
+    assert {each.key for each in others} <= had
+    again = await by("w_2", 30, Allocation.sweep)
+    late = await by("w_2", 60, Allocation.sweep)
+    assert {each.key for each in [*others, *again, *late]} == had
+
+
 async def test_a_worker_that_cannot_keep_its_places_gives_its_calls_up(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -59,6 +60,8 @@ class Seen:
     steady: list[int] = field(default_factory=list[int])
     after_kills: list[int] = field(default_factory=list[int])
     """Within :data:`NOTICED` of a kill."""
+    dips: list[tuple[float, float, int]] = field(default_factory=list[tuple[float, float, int]])
+    """Each time that there were too few: seconds since the last kill, for how many seconds, and how many at the least."""
 
     def told(self) -> dict[str, float]:
         """What is worth to know of it."""
@@ -128,6 +131,7 @@ async def run(apart: Apart, *, seconds: float, kill_every: float, shortest: floa
     assert states == {"completed"}
     assert most <= LIMIT
     found = Seen(most)
+    found.dips = _dips(seen, kills)
     for moment, now in seen:
         is_after = any(0 <= moment - kill < NOTICED for kill in kills)
         (found.after_kills if is_after else found.steady).append(now)
@@ -140,6 +144,17 @@ def _watch(provider: str, seen: list[tuple[float, int]], stop: Event) -> None:
             now = client.get(f"{provider}/stats").json()["now"]
             seen.append((time.monotonic(), now))
             time.sleep(EVERY)
+
+
+def _dips(seen: list[tuple[float, int]], kills: list[float]) -> list[tuple[float, float, int]]:
+    dips = list[tuple[float, float, int]]()
+    for is_dip, group in groupby(seen, lambda look: look[1] < FEW):
+        looks = list(group)
+        if is_dip:
+            begin = looks[0][0]
+            since = begin - max((kill for kill in kills if kill <= begin), default=begin)
+            dips.append((since, looks[-1][0] - begin, min(now for _, now in looks)))
+    return dips
 
 
 def _waiting(api: httpx.Client) -> int:
@@ -160,6 +175,8 @@ def main() -> None:
         found = asyncio.run(run(apart, seconds=given.seconds, kill_every=given.every, shortest=5, longest=15))
     for name, value in found.told().items():
         print(f"{name}: {value:g}")
+    for since, lasted, least in found.dips:
+        print(f"less than {FEW} from {since:.2f} s after a kill, for {lasted:.2f} s: {least} at the least")
 
 
 if __name__ == "__main__":
