@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from caxton.domain.agent_modules import AgentState, Handled
@@ -13,6 +14,7 @@ from caxton.domain.grants import NOTHING, Rights
 from caxton.domain.ids import Digest, ExecutionId, Scope
 from caxton.domain.questions import Answer
 from caxton.domain.refusals import Refusals
+from caxton.domain.tool_texts import seen_by_model
 from caxton.domain.tools import ToolFunction, ToolManifest, ToolResult, ToolVersion
 from caxton.domain.usage import Usage
 
@@ -61,7 +63,7 @@ class PromptFile:
     """Its bytes, once they are loaded."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for what is kept
 class FunctionResult:
     """The result of a call."""
 
@@ -72,6 +74,11 @@ class FunctionResult:
     is_error: bool = False
     files: Sequence[PromptFile] = ()
     """Images and other content that a tool returned for the model."""
+
+    @cached_property
+    def seen(self) -> str:
+        """What a model gets of it as text. Kept, for every later model call of the turn sends it again."""
+        return seen_by_model(self.text, self.structured, self.is_error)
 
 
 @dataclass(frozen=True, slots=True)

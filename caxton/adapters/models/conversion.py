@@ -40,7 +40,6 @@ from caxton.domain.ports import (
     PromptFile,
     PromptPart,
 )
-from caxton.domain.tool_texts import seen_by_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ def _returned(result: FunctionResult, calls: Mapping[str, ToolCallPart]) -> Tool
     call = calls.get(result.id)
     return ToolReturnPart(
         tool_name=call.tool_name if call else wire_name(result.name, "tool" if "." in result.name else "capability"),
-        content=seen_by_model(result.text, result.structured, result.is_error),
+        content=result.seen,
         tool_call_id=call.tool_call_id if call else result.id,
         outcome="failed" if result.is_error else "success",
     )
