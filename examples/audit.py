@@ -33,6 +33,9 @@ GREEDY: dict[str, Any] = {
     "permissions": {"network": ["http://127.0.0.1:7233", "http://169.254.169.254"], "environment": ["OPENAI_API_KEY"]},
     "limits": {"memory": "8MB", "fuel": 100_000_000, "wall_time": "2s"},
 }
+PATIENCE = float(os.environ.get("AUDIT_PATIENCE", "1"))
+"""How many times as long as on an idle machine somebody else may wait while hogs are at work."""
+
 RULES = "[[rules]]\n[[rules.steps]]\ntool = 'hostile.ok'\n[[rules.steps]]\nreply = 'it was allowed'\n"
 
 
@@ -157,7 +160,7 @@ def audit(admin: httpx.Client, url: str, folder: Path) -> int:
             hog.result()
     report.check(
         "eight hogs at once",
-        health.status_code == 200 and took < 1,
+        health.status_code == 200 and took < PATIENCE,
         f"/health answered after {1000 * took:.0f} ms meanwhile",
     )
     with client(url, other) as mallory, ThreadPoolExecutor(20) as pool:
@@ -169,7 +172,7 @@ def audit(admin: httpx.Client, url: str, folder: Path) -> int:
             hog.result()
     report.check(
         "another customer has its log verified twenty times at once",
-        mine.status_code == 200 and took < 2,
+        mine.status_code == 200 and took < 2 * PATIENCE,
         f"one's own was verified after {1000 * took:.0f} ms meanwhile",
     )
     large = admin.post("/v1/messages", content=b"x" * (20 << 20), headers={"Content-Type": "application/json"})
