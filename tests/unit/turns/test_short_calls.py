@@ -27,19 +27,23 @@ async def test_a_tool_that_took_long_is_avoided_for_longer_each_time_until_it_is
 
 
 async def test_of_a_burst_of_calls_of_an_unknown_function_one_is_tried() -> None:
-    found, function, made = ShortCalls(), ("sha256:1", "sum"), 0
+    moment, made, ended = 0.0, 0, asyncio.Event()
+    found, function = ShortCalls(patience=0.02, clock=lambda: moment), ("sha256:1", "sum")
 
     async def takes_long() -> None:
         nonlocal made
         made += 1
-        await asyncio.sleep(0.1)
+        await ended.wait()
 
     done = await asyncio.gather(*(found.make([(function, takes_long)], found.deadline()) for _ in range(60)))
     assert not any(done)
     assert (made, found.in_hand) == (1, 1)
-    await asyncio.sleep(0.2)
+    moment = 0.1
+    ended.set()
+    while found.in_hand:
+        await asyncio.sleep(0)
     assert not found.expects(function)
-    await asyncio.sleep(1)  # one burst counts once
+    moment += 1.01  # one burst counts once
     assert found.expects(function)
 
 
