@@ -280,6 +280,8 @@ async def test_an_approval_is_decided_by_a_message(
         assert "approvals:decide" in refused["message"]
         with pytest.raises(InvalidParamsError, match="does not say"):
             await send(judge, said("maybe", task_id=task_id))
+        with pytest.raises(InvalidParamsError, match="a reason has 2000 characters at most"):
+            await send(judge, said(f"approve{' ' * 3_000_000}so", task_id=task_id))
         with pytest.raises(InvalidParamsError, match="contextId"):
             await send(judge, said("approve", task_id=task_id, context_id="c_other"))
         stream = client.subscribe(SubscribeToTaskRequest(id=task_id))

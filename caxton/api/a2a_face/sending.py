@@ -31,6 +31,9 @@ SKILL: Final = ("skill", "skillId", "capability")
 
 LONGEST_REASON: Final = 2_000
 
+LONGEST_DECISION: Final = LONGEST_REASON + 100
+"""Characters of a text that decides: the reason, and what is decided."""
+
 LONGEST_CONTEXT_ID: Final = 40
 """Characters of a context's id that a client chooses."""
 
@@ -160,7 +163,10 @@ def decision_of(message: Message) -> Decided:
             return _decided(cast("dict[str, Any]", part.data))
         if part.text:
             texts.append(part.text)
-    found = _SAID.fullmatch(" ".join(texts))
+    said = " ".join(texts).strip()
+    if len(said) > LONGEST_DECISION:
+        raise _too_long()
+    found = _SAID.fullmatch(said)
     if found is None:
         raise _unclear()
     verdict = Verdict.GRANT if found["yes"] else Verdict.REJECT
@@ -179,8 +185,12 @@ def _decided(data: dict[str, Any]) -> Decided:
 
 def _reason(text: str) -> str:
     if len(text) > LONGEST_REASON or "\0" in text:
-        raise InvalidParams(f"a reason has {LONGEST_REASON} characters at most")
+        raise _too_long()
     return text
+
+
+def _too_long() -> InvalidParams:
+    return InvalidParams(f"a reason has {LONGEST_REASON} characters at most")
 
 
 def _unclear() -> InvalidParams:
