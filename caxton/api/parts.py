@@ -7,9 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from caxton.api.json_object import JsonObject
 from caxton.api.services import Services
+from caxton.domain.caller_context import CallerContext
 from caxton.domain.files import LONGEST_NAME, FileReference, check_count
 from caxton.domain.given import GivenDigest, GivenText
 from caxton.domain.json_text import json_line
+from caxton.domain.placed_files import joined, worth_keeping
 from caxton.domain.tools import Artifact
 from caxton.service.context import Caller
 from caxton.turns.typed_capabilities import as_content
@@ -74,6 +76,15 @@ def check_said(content: str | None, given: dict[str, Any] | None, parts: Sequenc
     said = sum(each is not None for each in (content, given, text_of(parts)))
     if said > 1 or (said == 0 and not parts):
         raise ValueError('give either "content" or "input", or text among the "parts"')
+
+
+def context_of(content: str | None, given: dict[str, Any] | None, parts: Sequence[Part]) -> CallerContext | None:
+    """Where the files of a message stand among its texts; None where they stand behind what it says."""
+    if content is not None or given is not None:
+        return None
+    text, places = joined([part.text if isinstance(part, TextPart) else None for part in parts], "\n\n")
+    kept = worth_keeping(places, text)
+    return CallerContext(places=kept) if kept else None
 
 
 async def files_in(services: Services, caller: Caller, parts: Sequence[Part]) -> Sequence[Artifact]:

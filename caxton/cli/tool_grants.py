@@ -250,6 +250,8 @@ def _component_of(caxton: "Caxton", name: str) -> "ComponentView | None":
 def _warnings(caxton: "Caxton", grant: "ToolGrant") -> list[str]:
     """Names in a grant that nothing has yet: it may come, or be misspelt."""
     from caxton.domain.errors import NotPermitted
+    from caxton.domain.memory_functions import INSTEAD
+    from caxton.domain.memory_functions import SERVER as MEMORY
 
     try:
         tools = {tool.name: tool for tool in caxton.tools()}
@@ -259,6 +261,8 @@ def _warnings(caxton: "Caxton", grant: "ToolGrant") -> list[str]:
     tool = tools.get(grant.tool)
     if tool is None and _component_of(caxton, grant.tool) is not None:
         found = []
+    elif grant.tool == MEMORY:
+        found = [f'"{MEMORY}" is a built-in tool, which needs no grant: is yours called "{INSTEAD}"?']
     elif tool is None:
         found = [_unknown(f'no tool "{grant.tool}" is deployed', grant.tool, tools)]
     elif grant.function and grant.function not in (names := [function.name for function in tool.functions]):

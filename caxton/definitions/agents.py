@@ -23,6 +23,7 @@ from caxton.definitions.toml_source import TomlSource, decode_toml, read_toml
 from caxton.definitions.triggers import check_triggers
 from caxton.definitions.values import unfit_values
 from caxton.domain.agents import AgentSpec, AgentVersion
+from caxton.domain.capabilities import RESERVED
 from caxton.domain.deployments import Bundle
 from caxton.domain.ids import digest_of, is_name
 from caxton.domain.problems import Problem
@@ -233,9 +234,12 @@ def _check_capabilities(source: TomlSource) -> Iterator[Problem]:
         name: Any = cast("dict[str, Any]", entry).get("name") if isinstance(entry, dict) else entry
         if not isinstance(name, str):
             continue
+        place: Path = ("capabilities", index, "name") if isinstance(entry, dict) else ("capabilities", index)
+        if name in RESERVED:
+            hint = "give it another name: MCP clients find and ask capabilities with a tool of that name"
+            yield source.problem(place, f'"{name}" is a name of Caxton\'s own', hint)
         if name in seen:
             line = source.line_of(("capabilities", seen[name]))
-            place: Path = ("capabilities", index, "name") if isinstance(entry, dict) else ("capabilities", index)
             hint = f"it is on line {line} already: remove one of them"
             yield source.problem(place, f'the capability "{name}" is given twice', hint)
         seen.setdefault(name, index)

@@ -10,6 +10,8 @@ from caxton.definitions.tools import MANIFEST
 from caxton.definitions.written_files import WrittenFiles
 from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound
 from caxton.domain.ids import is_name
+from caxton.domain.memory_functions import INSTEAD
+from caxton.domain.memory_functions import SERVER as MEMORY
 from caxton.domain.problems import Problem
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
@@ -66,6 +68,8 @@ def begin_tool(name: str, language: str, folder: Path) -> list[Path]:
     """
     if not is_name(name):
         raise InvalidInput(f'"{name}" is not a valid name for a tool', name_hint(name).capitalize())
+    if name == MEMORY:
+        raise InvalidInput(f'"{MEMORY}" is a built-in tool', f'give yours another name, such as "{INSTEAD}"')
     check_language(language, languages(), "caxton tool wit")
     source = _BUNDLED / "starters" / language
     writing = WrittenFiles(folder)

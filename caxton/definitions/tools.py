@@ -14,6 +14,7 @@ from caxton.definitions.toml_source import TomlSource, decode_toml, read_toml
 from caxton.domain.deployments import Bundle
 from caxton.domain.given import colliding_paths, wrong_path
 from caxton.domain.ids import Digest
+from caxton.domain.memory_functions import INSTEAD
 from caxton.domain.memory_functions import SERVER as MEMORY
 from caxton.domain.origins import checked_origin
 from caxton.domain.problems import Problem
@@ -109,7 +110,8 @@ def read_tool(
     wanted = wanted_files(manifest)
     model, problems = validate(ToolManifest, manifest)
     if manifest.data.get("name") == MEMORY:
-        problems.append(manifest.problem(("name",), f'"{MEMORY}" is a built-in tool', "give yours another name"))
+        hint = f'give yours another name, such as "{INSTEAD}", here and in the `tools` of agents'
+        problems.append(manifest.problem(("name",), f'"{MEMORY}" is a built-in tool', hint))
     problems = _check_rollout(manifest, _check_kind(manifest, problems))
     problems += secret_problems(manifest)
     problems += _check_network(manifest, problems)

@@ -14,6 +14,9 @@ KEY = "context"
 CONTINUED = "continued"
 """The field of that by which a request tells that it goes on with an earlier turn."""
 
+PLACES = "places"
+"""The field of that by which a request tells where its files stand in its text."""
+
 CALLS = "calls"
 """In the metadata of a reply: calls of the caller's functions that the agent asks for. The turn has ended; a next one brings
 the results."""
@@ -94,6 +97,8 @@ class CallerContext(BaseModel):
     parallel: bool = True
     """Whether the model may ask for several calls of the caller's functions at a time."""
     continued: Continued | None = None
+    places: list[int] = []
+    """Where each file of the request stands: how many characters of its text before it. Empty where all stand behind it."""
 
 
 def call_id(execution_id: ExecutionId, step: int, number: int) -> str:

@@ -12,6 +12,11 @@ from caxton.domain.governance import ApprovalPolicy, ServiceLevel
 from caxton.domain.ids import Name, is_name
 from caxton.domain.quantities import one_of
 
+FIND_CAPABILITY: Final = "find_capability"
+ASK_CAPABILITY: Final = "ask_capability"
+RESERVED: Final = frozenset({FIND_CAPABILITY, ASK_CAPABILITY})
+"""Names of tools that MCP clients get beside those which capabilities are: no capability may have one of them."""
+
 VERSION_LENGTH: Final = 200
 """Characters of a version or a range of versions. They are read by regular expressions, and kept in memory."""
 

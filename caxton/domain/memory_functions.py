@@ -7,6 +7,9 @@ from caxton.domain.tools import ToolFunction, ToolManifest, ToolVersion
 SERVER = "memory"
 """Name of the tool; no tool of a workspace may have it."""
 
+INSTEAD = f"{SERVER}-server"
+"""What to call one that is about memory, such as the MCP server of that name."""
+
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 60_000}
 _ID = {"type": "string", "minLength": 1, "maxLength": 64, "description": 'As "recall" gives it.'}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from caxton.domain.caller_context import CALLS, CONTINUED
+from caxton.domain.caller_context import CALLS, CONTINUED, PLACES
 from caxton.domain.caller_context import KEY as CONTEXT
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId
 from caxton.domain.tools import Artifact
@@ -107,6 +107,11 @@ class EarlierMessage:
         """
         is_call = CALLS in self.metadata and not self.text and self.digest is None
         return is_call or CONTINUED in self.metadata.get(CONTEXT, {})
+
+    @property
+    def places(self) -> list[int]:
+        """Where its files stand in its text; see :class:`caxton.domain.caller_context.CallerContext`."""
+        return self.metadata.get(CONTEXT, {}).get(PLACES, [])
 
     @property
     def error_code(self) -> str | None:

@@ -95,6 +95,8 @@ class PromptPart:
     """Parts of an answer that its model expects back with the calls, such as reasoning."""
     files: Sequence[PromptFile] = ()
     """What goes along with a text of the user."""
+    places: Sequence[int] = ()
+    """Where each file stands in the text, in characters; empty: all behind it."""
 
 
 @dataclass(frozen=True, slots=True)

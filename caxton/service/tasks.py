@@ -8,13 +8,14 @@ from functools import reduce
 from typing import Final
 
 from caxton.domain.errors import CursorInvalid, ErrorReport
-from caxton.domain.executions import Execution
+from caxton.domain.executions import Execution, TurnView
 from caxton.domain.given import is_id
 from caxton.domain.governance import Approval
 from caxton.domain.ids import ConversationId, ExecutionId, MessageId, Scope
 from caxton.domain.messages import Content, Message
 from caxton.domain.records import EndedTurns, ExecutionRecord, Records, Transaction, TurnInHand
 from caxton.domain.usage import Usage
+from caxton.recording.journal import request_id
 from caxton.views.a2a import CANCELED_CODES, REJECTED_CODES, TERMINAL, TaskState, first_pending, since, state_of
 
 MOST_IN_PROGRESS: Final = 2_000
@@ -75,7 +76,7 @@ def read_task(transaction: Transaction, scope: Scope, execution_id: ExecutionId)
     """The task that a turn is; None where there is no turn of that id."""
     executions = transaction.executions_of_turn(scope, execution_id)
     if executions:
-        return _begun(transaction, scope, executions)
+        return _task(transaction, scope, executions)
     waiting = transaction.turns_in_hand(scope, [execution_id]).get(execution_id)
     return None if waiting is None else _waiting(waiting)
 
@@ -100,7 +101,7 @@ def list_tasks(transaction: Transaction, scope: Scope, wanted: TasksWanted, curs
     if ended is not None:
         total += transaction.count_ended_turns(scope, ended)
         records = transaction.ended_turns(scope, ended, before, limit + 1)
-        found += [_begun(transaction, scope, [record]) for record in records]
+        found += [_task(transaction, scope, _with_children(transaction, scope, record)) for record in records]
     found.sort(key=_place, reverse=True)
     page = found[:limit]
     return TaskPage(page, cursor_behind(page[-1]) if len(found) > limit else "", total)
@@ -125,12 +126,36 @@ class Tasks:
         return await self.records.read(lambda transaction: list_tasks(transaction, scope, wanted, cursor, limit))
 
 
-def _begun(transaction: Transaction, scope: Scope, executions: list[ExecutionRecord]) -> Task:
-    """A task of which the root execution, and those below it if they count, are recorded."""
+def task_of(turn: TurnView, text: str, capability: str | None) -> Task | None:
+    """The task that a turn is which has just been answered, without a look into the store; None where that is needed.
+
+    Args:
+        turn: the turn, as whoever asked got it.
+        text: what was asked.
+        capability: which it was for; None where that is not known.
+    """
+    if turn.state != "completed" or turn.reply is None or capability is None:
+        return None
+    ended = turn.reply.created_at  # a turn ends with its reply
+    return Task(
+        id=turn.execution_id,
+        conversation_id=turn.conversation_id,
+        state=TaskState.COMPLETED,
+        since=ended,
+        asked_id=request_id(turn.execution_id),
+        asked=Content(text=text, size=len(text.encode(errors="replace"))),
+        asked_at=ended,
+        agent=turn.agent,
+        capability=capability,
+        usage=turn.usage,
+        reply=turn.reply,
+    )
+
+
+def _task(transaction: Transaction, scope: Scope, executions: list[ExecutionRecord]) -> Task:
+    """A task of which all executions are recorded, the root first."""
     record = executions[0]
     root: Execution = record.execution
-    if root.finished_at is not None and len(executions) == 1:
-        executions = transaction.executions_of_turn(scope, root.id)
     ids = [each.execution.id for each in executions]
     approvals = transaction.approvals_of(scope, ids) if root.finished_at is None else []
     approval = first_pending(approvals)
@@ -151,6 +176,10 @@ def _begun(transaction: Transaction, scope: Scope, executions: list[ExecutionRec
         approvals=len(approvals),
         reply=transaction.message(scope, record.reply_id) if record.reply_id else None,
     )
+
+
+def _with_children(transaction: Transaction, scope: Scope, root: ExecutionRecord) -> list[ExecutionRecord]:
+    return transaction.executions_of_turn(scope, root.execution.id) or [root]
 
 
 def _waiting(turn: TurnInHand) -> Task:

@@ -21,6 +21,7 @@ from caxton.domain.ids import ExecutionId, Scope, derived_id
 from caxton.domain.json_schemas import as_json
 from caxton.domain.memory import MemoryQuery
 from caxton.domain.messages import EarlierMessage, Message
+from caxton.domain.placed_files import shifted
 from caxton.domain.ports import (
     FunctionCall,
     FunctionResult,
@@ -131,7 +132,7 @@ class Prompt:
             "conversation": {"id": self.record.execution.conversation_id},
         }
         parts = [
-            PromptPart("user", said, files=self._files(ports, message.artifacts, required=False))
+            PromptPart("user", said, files=self._files(ports, message.artifacts, required=False), places=message.places)
             if message.sender == "user"
             else PromptPart("assistant", said)
             for message, said in history
@@ -141,7 +142,7 @@ class Prompt:
             with ports.templates.new_budget():
                 user_prompt = ports.templates.render(self.agent.spec.user_prompt_template, variables)
                 system_prompt = ports.templates.render(self.agent.spec.system_prompt, variables)
-        parts.append(PromptPart("user", user_prompt, files=files))
+        parts.append(PromptPart("user", user_prompt, files=files, places=shifted(brought.places, text, user_prompt)))
         parts += as_parts(brought.since)
         parts += await self._exchanges(ports)
         return ModelRequest(

@@ -323,6 +323,20 @@ async def test_a_yes_is_not_taken_for_an_approval_that_its_sender_has_not_seen(
         assert api.get(f"/v1/approvals/{second['id']}").json()["reason"] == "seen"
 
 
+@pytest.mark.requirement("FAC-2")
+@pytest.mark.parametrize("target", ["/echo", "/front", "/agent:echo", "/price"])
+def test_a_task_is_the_same_when_it_is_answered_and_when_it_is_got(
+    api: httpx.Client, deploy: Deploy, target: str
+) -> None:
+    front = agent("front", rules=hands_over("echo"), more='delegates = ["echo"]\n')
+    deploy({**typed(), **front, **agent("echo", rules=replies("you said: {{ request }}"))})
+    said = message('{"item": "pen"}' if target == "/price" else "hello")
+    done = rpc(api, "SendMessage", said, target)["result"]["task"]
+    assert done["status"]["state"] == "TASK_STATE_COMPLETED"
+    assert rpc(api, "GetTask", {"id": done["id"]})["result"] == done
+    assert rpc(api, "SendMessage", said, target)["result"]["task"] == done
+
+
 def rpc_error(server: RunningServer, workspace: str, key: str, params: dict[str, Any]) -> dict[str, Any]:
     with server.client(workspace, key=key) as client:
         return rpc(client, "SendMessage", params)["error"]

@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.conftest import Deploy
 from tests.api.test_approvals import finished, guarded, reviewed
+from tests.api.test_failures import hostile
 from tests.conftest import RunningServer
 from tests.support.agents import agent, hands_over, replies
 from tests.support.agui import check_order, frames, run, run_input, text_of, user
@@ -319,3 +320,35 @@ def test_an_approval_that_takes_two_stays_an_interrupt_until_the_second_agrees(
     body = {"name": f"second-{uuid.uuid4().hex[:8]}", "role": "operator"}
     with caxton_server.client(workspace, key=api.post("/v1/keys", json=body).json()["key"]) as second:
         assert outcome(run(second, "teller", run_input(thread, asked, resume=[answer])))["type"] == "success"
+
+
+@pytest.mark.requirement("FAC-7", "FAC-9")
+def test_a_resume_answers_all_interrupts_or_none(
+    api: httpx.Client, deploy: Deploy, stand_in: Remote, thread: str
+) -> None:
+    policy = """[tool_policies."hostile.ok"]\napproval_mode = "operator"\n"""
+    text = f'name = "payer"\nversion = "1.0.0"\ncapabilities = ["pay"]\nmodel = "{stand_in.model}"\n'
+    deploy({**hostile(), "agents/payer.toml": f'{text}tools = ["hostile"]\n{policy}'})
+    calls: list[dict[str, Any]] = [{"id": str(number), "name": "hostile__ok", "arguments": {}} for number in (1, 2, 3)]
+    stand_in.answer(Answer(calls=calls), Answer(text="Paid."))
+    asked = user("pay")
+    waiting = outcome(run(api, "pay", run_input(thread, asked)))["interrupts"]
+    assert len(waiting) == 3, "calls of one answer are asked for together"
+    answers = [{"interruptId": each["id"], "status": "resolved", "payload": True} for each in waiting]
+    for some in (answers[:2], answers[2:], [answers[0], answers[0], *answers[1:]]):
+        refused = run(api, "pay", run_input(thread, asked, resume=some))
+        assert [event["type"] for event in refused] == ["RUN_STARTED", "RUN_ERROR"]
+        assert refused[-1]["code"] == "invalid_input"
+    assert waiting[0]["id"] in run(api, "pay", run_input(thread, asked, resume=answers[1:]))[-1]["message"]
+    wrong = [*answers[:2], {**answers[2], "payload": "perhaps"}]
+    assert run(api, "pay", run_input(thread, asked, resume=wrong))[-1]["code"] == "invalid_input"
+    states = [api.get(f"/v1/approvals/{each['id']}").json()["state"] for each in waiting]
+    assert states == ["Pending"] * 3, "nothing of a resume that is refused counts"
+    mixed = [answers[0], {**answers[1], "payload": {"approved": False}}, {**answers[2], "status": "cancelled"}]
+    done = run(api, "pay", whole := run_input(thread, asked, resume=mixed))
+    assert text_of(done) == "Paid."
+    assert kinds(done).count("TOOL_CALL_RESULT") == 3
+    states = [api.get(f"/v1/approvals/{each['id']}").json()["state"] for each in waiting]
+    assert states == ["Granted", "Rejected", "Rejected"]
+    assert run(api, "pay", whole)[-1] == done[-1], "the same resume again decides nothing"
+    assert run(api, "pay", run_input(thread, asked, resume=mixed[:1]))[-1]["outcome"]["type"] == "success"

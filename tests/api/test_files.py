@@ -15,6 +15,7 @@ from tests.api.test_deletion import eventually
 from tests.api.test_openai_face import make_client
 from tests.conftest import RunningServer
 from tests.support.agents import agent, hands_over, replies
+from tests.support.agui import run_input
 from tests.support.files import CSV, PDF, PNG, data_uri, digest, wav
 from tests.support.modules import answering
 from tests.support.stand_in import Answer, Remote
@@ -244,6 +245,90 @@ def test_openais_client_sends_images_and_files(
         far: Any = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
         with pytest.raises(openai.BadRequestError, match="no address is fetched"):
             client.chat.completions.create(model="look", messages=[{"role": "user", "content": far}])
+
+
+@pytest.mark.requirement("MSG-12")
+@pytest.mark.requirement("FAC-2", "FAC-3", "FAC-7", "FAC-8")
+@pytest.mark.parametrize("way", ["rest", "conversation", "chat", "responses", "a2a", "agui"])
+def test_files_stay_where_they_stand_among_the_texts(
+    api: httpx.Client, deploy: Deploy, stand_in: Remote, way: str
+) -> None:
+    deploy(looker(f'"{stand_in.seeing}"', more='user_prompt_template = "Look! {{ request }} Now."\n'))
+    stand_in.answer(Answer(text="The second one."))
+    order: list[str | bytes] = ["Compare", PNG, "with", PDF, CSV, "and decide."]
+    repeats = way not in ("chat", "responses")  # whose clients send images again, so each counts once
+    if repeats:
+        order = [PNG, *order]
+    post_in_parts(api, way, order)
+    seen = stand_in.requests()[-1]["messages"][-1]["content"]
+    kinds = ["text", "image_url", "text", "file", "text"]
+    assert [each["type"] for each in seen] == (["image_url", *kinds] if repeats else kinds)
+    texts = [each["text"] for each in seen if each["type"] == "text"]
+    assert texts[:2] == ["Look! Compare", "with"]
+    assert texts[2].startswith("[file ")
+    assert texts[2].endswith("and decide. Now.")
+    assert CSV.decode().strip() in texts[2]
+
+
+def post_in_parts(api: httpx.Client, way: str, order: list[str | bytes]) -> None:
+    """Sends a message in parts, as each protocol has them."""
+    types = {PNG: "image/png", PDF: "application/pdf", CSV: "text/csv"}
+    for content in types:
+        upload(api, content)
+
+    def part_of(said: str | bytes) -> dict[str, Any]:
+        if isinstance(said, str):
+            return (
+                {"text": said}
+                if way == "a2a"
+                else {"type": "input_text" if way == "responses" else "text", "text": said}
+            )
+        data, encoded = data_uri(said, types[said]), base64.b64encode(said).decode()
+        kind = "image" if said == PNG else "file"
+        named = {"file_data": data, "filename": "f"}
+        match way:
+            case "chat":
+                return (
+                    {"type": "image_url", "image_url": {"url": data}}
+                    if kind == "image"
+                    else {"type": "file", "file": named}
+                )
+            case "responses":
+                return (
+                    {"type": "input_image", "image_url": data} if kind == "image" else {"type": "input_file", **named}
+                )
+            case "a2a":
+                return {"raw": encoded, "mediaType": types[said]}
+            case "agui":
+                source = {"type": "data", "value": encoded, "mimeType": types[said]}
+                return {"type": "image" if kind == "image" else "document", "source": source}
+            case _:
+                return part(said)
+
+    parts = [part_of(each) for each in order]
+    path, body = _post_of(api, way, parts)
+    answer = api.post(path, json=body, headers={"A2A-Version": "1.0"})
+    assert answer.status_code == 200, answer.text
+
+
+def _post_of(api: httpx.Client, way: str, parts: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    spoken = {"role": "user", "content": parts}
+    match way:
+        case "chat":
+            return "/openai/v1/chat/completions", {"model": "look", "messages": [spoken]}
+        case "responses":
+            return "/openai/v1/responses", {"model": "look", "input": [spoken]}
+        case "a2a":
+            message = {"messageId": uuid.uuid4().hex, "role": "ROLE_USER", "parts": parts}
+            call = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": message}}
+            return "/a2a/v1/look", call
+        case "agui":
+            return "/v1/agui/look", run_input(uuid.uuid4().hex, {"id": "m", **spoken})
+        case "conversation":
+            talk = api.post("/v1/conversations", json={"capability": "look"}).json()["id"]
+            return f"/v1/conversations/{talk}/messages", {"parts": parts}
+        case _:
+            return "/v1/messages", {"capability": "look", "parts": parts}
 
 
 @pytest.mark.requirement("MSG-12")

@@ -1,6 +1,7 @@
 """What the MCP server of a tool asks a person during a call is an approval: decided anywhere, once, and told to the server."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from mcp_types import ElicitRequestFormParams, ElicitResult
 
 from tests.api.conftest import new_key
 from tests.conftest import RunningServer, start_server, stop_server
+from tests.support import agui
 from tests.support.agents import agent
+from tests.support.agui import run, run_input, user
 from tests.support.deploying import deploy_folder, write_files
 from tests.support.mcp_client import MODES, text_of, with_sdk
 from tests.support.mcp_tools import ServerFolder
@@ -84,12 +87,20 @@ def folder(folders: dict[str, ServerFolder], request: pytest.FixtureRequest) -> 
     return folders[request.param]
 
 
-def deploy(api: httpx.Client, path: Path, folder: ServerFolder, *asks: dict[str, Any], more: str = "") -> None:
+def deploy(
+    api: httpx.Client,
+    path: Path,
+    folder: ServerFolder,
+    *asks: dict[str, Any],
+    visit: tuple[str, ...] = (),
+    more: str = "",
+) -> None:
     """Deploys an agent whose tool asks so, and says what came of it."""
     granted = api.post("/v1/tool-grants", json={"tool": "other", "commands": [folder.line]})
     assert granted.status_code == 201, granted.text
-    arguments = f"arguments = {{ asks = '''{json.dumps(asks)}''' }}" if asks else "arguments = {}"
-    rules = f"[[rules]]\n[[rules.steps]]\ntool = 'other.ask'\n{arguments}\n"
+    told = {"asks": asks, "visit": visit}
+    arguments = ", ".join(f"{name} = '''{json.dumps(value)}'''" for name, value in told.items() if value)
+    rules = f"[[rules]]\n[[rules.steps]]\ntool = 'other.ask'\narguments = {{ {arguments} }}\n"
     rules += "on_error = '''failed: {{ results[0].text }}'''\n[[rules.steps]]\nreply = '''{{ results[0].text }}'''\n"
     files = {**agent("asker", rules=rules, more='tools = ["other"]\n' + more), **folder.as_tool()}
     answer = deploy_folder(api, write_files(path / "workspace", files)).json()
@@ -109,13 +120,17 @@ def waiting(api: httpx.Client) -> dict[str, Any]:
 
 
 def reply(api: httpx.Client, execution: str) -> Any:
+    return json.loads(said(api, execution))
+
+
+def said(api: httpx.Client, execution: str) -> str:
     def ended() -> Any:
         found = api.get(f"/v1/executions/{execution}").json()
         return found if found["state"] != "running" else None
 
     found = until(ended, 60)
     assert found["state"] == "completed", found
-    return json.loads(found["reply"]["content"]["text"])
+    return found["reply"]["content"]["text"]
 
 
 def test_a_form_is_filled_in_by_whoever_decides(api: httpx.Client, folder: ServerFolder, tmp_path: Path) -> None:
@@ -180,6 +195,54 @@ def test_a_page_is_visited_and_one_question_follows_another(
     assert json.loads(second["content"])["message"] == "Where to?"
     assert api.post(f"/v1/approvals/{second['id']}/grant", json={"arguments": {"place": "Kyiv"}}).status_code == 200
     assert reply(api, execution) == [["accept", None], ["accept", {"place": "Kyiv"}]]
+
+
+def test_pages_that_a_server_wants_visited_first_are_asked_for(
+    api: httpx.Client, folder: ServerFolder, tmp_path: Path
+) -> None:
+    pages = tuple(f"https://login.example.com/{uuid.uuid4().hex}" for _ in range(2))
+    deploy(api, tmp_path, folder, {"message": "Where to?", "requestedSchema": PLACE}, visit=pages)
+    execution, seen = begin(api), list[str]()
+    for number, page in enumerate(pages, start=1):
+        approval = until(lambda: (found := waiting(api))["id"] not in seen and found, 60)
+        shown = json.loads(approval["content"])
+        assert (shown["mode"], shown["url"], shown["number"]) == ("url", page, number)
+        seen.append(approval["id"])
+        folder.say("visited", "\n".join(pages[:number]))
+        assert api.post(f"/v1/approvals/{approval['id']}/grant").status_code == 200
+    last = until(lambda: (found := waiting(api))["id"] not in seen and found, 60)
+    assert api.post(f"/v1/approvals/{last['id']}/grant", json={"arguments": {"place": "Kyiv"}}).status_code == 200
+    assert reply(api, execution) == [["accept", {"place": "Kyiv"}]]
+
+
+@pytest.mark.parametrize("decision", ["grant", "reject"])
+def test_a_page_that_nobody_has_visited_fails_the_call(
+    api: httpx.Client, folder: ServerFolder, tmp_path: Path, decision: str
+) -> None:
+    deploy(api, tmp_path, folder, visit=(f"https://login.example.com/{uuid.uuid4().hex}",))
+    execution = begin(api)
+    assert api.post(f"/v1/approvals/{waiting(api)['id']}/{decision}").status_code == 200
+    assert said(api, execution).startswith("failed: ")
+    assert api.get("/v1/approvals", params={"state": "Pending"}).json()["approvals"] == []
+
+
+@pytest.mark.requirement("FAC-7", "FAC-9")
+def test_a_front_end_gets_the_form_as_an_interrupt(api: httpx.Client, folder: ServerFolder, tmp_path: Path) -> None:
+    deploy(api, tmp_path, folder, {"message": "Where to?", "requestedSchema": PLACE})
+    thread = uuid.uuid4().hex
+    events = run(api, "asker", run_input(thread, user("go")))
+    [asked] = events[-1]["outcome"]["interrupts"]
+    assert (asked["reason"], asked["id"]) == ("input_required", waiting(api)["id"])
+    assert "Where to?" in asked["message"]
+    assert asked["responseSchema"]["properties"]["editedArgs"] == PLACE
+    answer = {"interruptId": asked["id"], "status": "resolved"}
+    lacks: dict[str, Any] = {**answer, "payload": {"approved": True, "editedArgs": {}}}
+    assert run(api, "asker", run_input(thread, user("go"), resume=[lacks]))[-1]["type"] == "RUN_ERROR"
+    full = {**answer, "payload": {"approved": True, "editedArgs": {"place": "Kyiv"}}}
+    done = run(api, "asker", run_input(thread, user("go"), resume=[full]))
+    assert json.loads(agui.text_of(done)) == [["accept", {"place": "Kyiv"}]]
+    assert [event["type"] for event in done].count("RUN_STARTED") == 1
+    assert "TOOL_CALL_START" not in [event["type"] for event in done], "the call was told by the run before"
 
 
 def test_only_those_may_answer_who_may_decide(

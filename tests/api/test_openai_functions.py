@@ -250,6 +250,35 @@ def test_a_further_message_may_follow_the_results(client: openai.OpenAI, deploy:
     ]
 
 
+@pytest.mark.requirement("FAC-3")
+@pytest.mark.parametrize("sent", ["new", "all"])
+def test_a_further_message_may_follow_the_results_in_a_conversation(
+    client: openai.OpenAI, deploy: Deploy, stand_in: Remote, sent: str
+) -> None:
+    deploy(thinker(stand_in))
+    stand_in.answer(asks(("get_weather", {"city": "Oslo"})), Answer(text="3."))
+    messages: list[Any] = [user("Weather?")]
+    raw = client.chat.completions.with_raw_response.create(
+        model="think", messages=messages, tools=[WEATHER], extra_headers={"X-Caxton-Conversation": "new"}
+    )
+    talk = {"X-Caxton-Conversation": raw.headers["X-Caxton-Conversation"]}
+    [choice] = raw.parse().choices
+    [call] = choice.message.tool_calls or []
+    messages.append(choice.message.model_dump(exclude_none=True))
+    new: list[Any] = [{"role": "tool", "tool_call_id": call.id, "content": "3"}, user("In Celsius.")]
+    said = new if sent == "new" else [*messages, *new]
+    client.chat.completions.create(model="think", messages=said, tools=[WEATHER], extra_headers=talk)
+    assert seen_by(stand_in)[1:] == [
+        ("user", "Weather?"),
+        ("assistant", ["get_weather"]),
+        ("tool", "3"),
+        ("user", "In Celsius."),
+    ]
+    new[0]["tool_call_id"] = "call_x"
+    with pytest.raises(openai.BadRequestError, match="call_x"):
+        client.chat.completions.create(model="think", messages=said, tools=[WEATHER], extra_headers=talk)
+
+
 @pytest.mark.requirement("FAC-8")
 def test_calls_of_a_response_are_streamed(client: openai.OpenAI, deploy: Deploy, stand_in: Remote) -> None:
     deploy(thinker(stand_in))

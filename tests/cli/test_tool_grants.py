@@ -90,6 +90,7 @@ def test_wrong_grants_are_refused_in_words(run_cli: RunCli, arguments: tuple[str
         (["hostile", "--function", "enviroment"], 'hostile has no function "enviroment"'),
         (["hostile", "--function", "enviroment"], 'did you mean "environment"?'),
         (["hostile", "--function", "environment", "--argument", "nam=H*"], 'has an argument "nam"'),
+        (["memory"], '"memory" is a built-in tool, which needs no grant: is yours called "memory-server"?'),
         (["hostile", "--agent", "clark"], 'no agent "clark" is deployed'),
     ],
 )

@@ -52,6 +52,9 @@ def test_a_wrong_name_is_told_with_the_right_one(offline_cli: RunCli, folder: Pa
     assert 'did you mean "csv-tools"?' in told.err
     assert "caxton tool init csv-tool --language" in told.err
     assert offline_cli("tool", "init", "My Tool", "--language", "go").code == 3
+    reserved = offline_cli("tool", "init", "memory", "--language", "go")
+    assert reserved.code == 3
+    assert 'such as "memory-server"' in reserved.err
     wrong = offline_cli("tool", "init", "mine", "--language", "javascrpt")
     assert 'did you mean "javascript"?' in wrong.err
     assert not (folder / "tools").exists()

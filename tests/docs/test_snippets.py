@@ -210,6 +210,11 @@ def test_no_page_with_commands_to_type_is_left_out() -> None:
     assert {f"docs/{page}.md" for page in PRINTED} == {page for page in PAGES if commands_of(page)}
 
 
+def test_every_recipe_for_curl_is_one_that_is_run() -> None:
+    notes = {snippet.note.partition(":")[0] for snippet in snippets("docs/how-to/use-curl.md")}
+    assert notes == {"run", "file"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PRINTED)
 def test_the_page_works_line_by_line_in_an_empty_folder(

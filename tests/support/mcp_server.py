@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 import mcp_types as types
 from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import UrlElicitationRequiredError
 from mcp.shared.message import SessionMessage
 
 folder = Path(sys.argv[1])
@@ -66,7 +67,11 @@ def tools() -> list[types.Tool]:
         _tool("fail", "Fails."),
         _tool("wait", "Waits.", {"seconds": {"type": "number"}, "progress": {"type": "boolean"}}),
         _tool("secret", "Says what it was given."),
-        _tool("ask", "Wants to ask a person.", {"asks": {"type": "string"}, "slow": {"type": "boolean"}}),
+        _tool(
+            "ask",
+            "Wants to ask a person.",
+            {"asks": {"type": "string"}, "visit": {"type": "string"}, "slow": {"type": "boolean"}},
+        ),
         _tool("big", "Says much.", {"bytes": {"type": "integer"}}),
         _tool("die", "Ends in the middle of a call.", annotations=types.ToolAnnotations(idempotent_hint=False)),
         _tool("die_once", "Likewise, once.", annotations=types.ToolAnnotations(idempotent_hint=True)),
@@ -137,7 +142,13 @@ async def call_tool(
 async def _ask(
     context: Any, params: types.CallToolRequestParams, arguments: dict[str, Any]
 ) -> types.CallToolResult | types.InputRequiredResult:
-    """Asks one after another what the arguments say, and tells what was answered."""
+    """Asks one after another what the arguments say, and tells what was answered. Pages that `visit` names have to be
+    visited before: those that the file `visited` does not have."""
+    pages = [page for page in json.loads(arguments.get("visit") or "[]") if page not in said("visited").split()]
+    if pages:
+        raise UrlElicitationRequiredError(
+            [types.ElicitRequestURLParams(message="Sign in", url=page, elicitation_id=page) for page in pages]
+        )
     sure = {"type": "object", "properties": {"sure": {"type": "boolean"}}}
     default = json.dumps([{"message": "Are you sure?", "requestedSchema": sure}])
     asks, answers = json.loads(arguments.get("asks") or default), list[Any]()

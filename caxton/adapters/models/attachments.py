@@ -8,6 +8,7 @@ from typing import Final
 from caxton.adapters.models.endpoints import Endpoint
 from caxton.domain.errors import Hint, ModelInputUnsupported
 from caxton.domain.files import FileKind, kind_of
+from caxton.domain.placed_files import cut, joined
 from caxton.domain.ports import FunctionResult, ModelRequest, PromptFile, PromptPart
 from caxton.domain.quantities import format_size
 
@@ -75,35 +76,49 @@ class _Attachments:
 
     async def part(self, part: PromptPart) -> PromptPart:
         if part.files:
-            texts, files = await self._of(part.files)
-            return replace(part, text="\n\n".join(each for each in (part.text, *texts) if each), files=files)
+            return await self._in_place(part) if len(part.places) == len(part.files) else await self._behind(part)
         if any(result.files for result in part.results):
             return replace(part, results=[await self._result(result) for result in part.results])
         return part
 
+    async def _behind(self, part: PromptPart) -> PromptPart:
+        found = await self._of(part.files)
+        texts = [part.text, *(each for each in found if isinstance(each, str))]
+        files = [each for each in found if isinstance(each, PromptFile)]
+        return replace(part, text="\n\n".join(filter(None, texts)), files=files, places=())
+
+    async def _in_place(self, part: PromptPart) -> PromptPart:
+        first, *others = cut(part.text, part.places)
+        found = await self._of(part.files)
+        pieces: list[str | PromptFile] = [first]
+        for file, text in zip(found, others, strict=True):
+            pieces += [file, text]
+        text, places = joined([each if isinstance(each, str) else None for each in pieces], "\n\n")
+        return replace(part, text=text, files=[each for each in pieces if isinstance(each, PromptFile)], places=places)
+
     async def _result(self, result: FunctionResult) -> FunctionResult:
         if not result.files:
             return result
-        _, files = await self._of(result.files)  # what is not taken, the result's text tells of
-        return replace(result, files=files)
+        found = await self._of(result.files)  # what is not taken, the result's text tells of
+        return replace(result, files=[each for each in found if isinstance(each, PromptFile)])
 
-    async def _of(self, files: Sequence[PromptFile]) -> tuple[list[str], list[PromptFile]]:
-        texts: list[str] = []
-        loaded: list[PromptFile] = []
+    async def _of(self, files: Sequence[PromptFile]) -> list[str | PromptFile]:
+        """Each file with its bytes, or as a text."""
+        found: list[str | PromptFile] = []
         for file in files:
             kind = kind_of(file.media_type)
             size = min(file.size, LONGEST_TEXT) if kind is FileKind.TEXT else file.size
             if kind is FileKind.TEXT and size <= self._left:
                 self._left -= size
-                texts.append(await self._text(file))
+                found.append(await self._text(file))
             elif kind is not None and kind in self._takes and size <= self._left:
                 self._left -= size
-                loaded.append(replace(file, data=await file.load(file.size)))
+                found.append(replace(file, data=await file.load(file.size)))
             elif file.required:
                 raise self._refusal(file, kind)
             else:
-                texts.append(f"[file {_told(file)}, which is not shown to you]")
-        return texts, loaded
+                found.append(f"[file {_told(file)}, which is not shown to you]")
+        return found
 
     async def _text(self, file: PromptFile) -> str:
         content = await file.load(LONGEST_TEXT)

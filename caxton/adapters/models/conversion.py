@@ -31,6 +31,7 @@ from caxton.adapters.models.giving_back import earlier_answer, fields_to_give_ba
 from caxton.adapters.models.structures import Structure
 from caxton.domain.agents import ModelSettings
 from caxton.domain.errors import ModelAnswerCut, ModelAnswerInvalid, ModelRefusedRequest
+from caxton.domain.placed_files import cut, worth_keeping
 from caxton.domain.ports import (
     FunctionCall,
     FunctionResult,
@@ -107,7 +108,7 @@ def to_messages(request: ModelRequest, model: str) -> tuple[list[ModelMessage], 
             texts = [TextPart(part.text)] if part.text or not part.calls else []
             messages.append(ModelResponse(parts=[*texts, *known.values()]))
         elif part.role == "user":
-            messages.append(ProviderRequest(parts=[*first, UserPromptPart(_said(part.text, part.files))]))
+            messages.append(ProviderRequest(parts=[*first, UserPromptPart(_said(part.text, part.files, part.places))]))
             first = []
         else:
             returned: list[ModelRequestPart] = [_returned(result, known) for result in part.results]
@@ -118,14 +119,18 @@ def to_messages(request: ModelRequest, model: str) -> tuple[list[ModelMessage], 
     return messages, given if any(given.values()) else {}
 
 
-def _said(text: str, files: Sequence[PromptFile]) -> str | list[UserContent]:
-    """What the user says, with the files that go along."""
+def _said(text: str, files: Sequence[PromptFile], places: Sequence[int] = ()) -> str | list[UserContent]:
+    """What the user says, with the files that go along, each in its place or behind the text."""
     if not files:
         return text
     seen: list[UserContent] = [
         BinaryContent(file.data, media_type=file.media_type, identifier=file.name) for file in files
     ]
-    return [text, *seen] if text else seen
+    if not places:
+        return [text, *seen] if text else seen
+    first, *others = cut(text, places)
+    mixed = [first, *(each for pair in zip(seen, others, strict=True) for each in pair)]
+    return [each for each in mixed if each]
 
 
 def _brought(result: FunctionResult) -> str:
@@ -144,13 +149,19 @@ def _in_turns(parts: Sequence[PromptPart]) -> Iterator[PromptPart]:
     for part in parts:
         if before is not None and part.role == before.role != "results" and not before.calls:
             text = "\n\n".join(text for text in (before.text, part.text) if text)
-            before = replace(part, text=text, files=[*before.files, *part.files])
+            moved = len(text) - len(part.text)
+            places = [*_places(before), *(moved + place for place in _places(part))]
+            before = replace(part, text=text, files=[*before.files, *part.files], places=worth_keeping(places, text))
             continue
         if before is not None:
             yield before
         before = part
     if before is not None:
         yield before
+
+
+def _places(part: PromptPart) -> Sequence[int]:
+    return part.places or [len(part.text)] * len(part.files)
 
 
 def _called(call: FunctionCall, number: int) -> ToolCallPart:

@@ -11,7 +11,7 @@ from caxton.adapters.store import clock
 from caxton.adapters.store.schema import conversations, executions, messages
 from caxton.adapters.store.session import Session, from_json, given, in_scope, scope_given, scoped, to_json
 from caxton.adapters.store.several import chunks, each
-from caxton.domain.caller_context import CALLS, CONTINUED
+from caxton.domain.caller_context import CALLS, CONTINUED, PLACES
 from caxton.domain.conversations import STATE_AFTER, Conversation, ConversationState, EndReason
 from caxton.domain.forks import REHEARSAL
 from caxton.domain.ids import ConversationId, Digest, ExecutionId, MessageId, Scope
@@ -30,7 +30,7 @@ _BY_ID = select(conversations).where(
 )
 
 
-_SPECIAL = [f'"{name}"' for name in (APPROVAL, ERROR_CODE, CALLS, CONTINUED)]
+_SPECIAL = [f'"{name}"' for name in (APPROVAL, ERROR_CODE, CALLS, CONTINUED, PLACES)]
 """In the metadata of a message, as JSON, whose metadata count for what a model is shown."""
 
 _SHOWN = [messages.c[name] for name in ("execution_id", "type", "sender", "text", "digest", "artifacts", "metadata")]

@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 from caxton.api.a2a_face.errors import ContentTypeNotSupported, InvalidParams
 from caxton.domain.given import GivenTime
 from caxton.domain.ids import Digest
+from caxton.domain.placed_files import joined, worth_keeping
 from caxton.domain.validation_words import in_plain_words
 from caxton.views.a2a import TaskState
 
@@ -181,8 +182,8 @@ class GivenFile:
     digest: Digest | None = None
 
 
-def content_of(message: Message) -> tuple[str, list[GivenFile]]:
-    """What a message says: its text, and its files.
+def content_of(message: Message) -> tuple[str, list[GivenFile], list[int]]:
+    """What a message says: its text, its files, and where these stand in the text, if not behind it.
 
     A single part with an object is what a capability with a schema takes.
 
@@ -190,7 +191,7 @@ def content_of(message: Message) -> tuple[str, list[GivenFile]]:
         ContentTypeNotSupported: a part is an address elsewhere.
         InvalidParams: a part has nothing, or more than one thing.
     """
-    texts: list[str] = []
+    texts: list[str | None] = []
     files: list[GivenFile] = []
     for number, part in enumerate(message.parts):
         kind = _one_of(part, number)
@@ -200,7 +201,9 @@ def content_of(message: Message) -> tuple[str, list[GivenFile]]:
             texts.append(json.dumps(part.data, ensure_ascii=False, separators=(",", ":")))
         else:
             files.append(_file(part, number))
-    return "\n\n".join(text for text in texts if text), files
+            texts.append(None)
+    text, places = joined(texts, "\n\n")
+    return text, files, worth_keeping(places, text)
 
 
 def _file(part: Part, number: int) -> GivenFile:

@@ -112,7 +112,7 @@ async def open_stream(method: str, asking: Asking, target: str | None, params: A
     if method == "SubscribeToTask":
         return await subscribe(asking, read_body(TaskQuery, params).id, last)
     request = await _message(asking, target, params)
-    turn = await begin(asking, target or request.tenant, request, wait=None)
+    turn = (await begin(asking, target or request.tenant, request, wait=None)).turn
     asking = asking.with_modes(request.settings.accepted_output_modes)
     task = await task_found(asking, turn.execution_id)
     if task.has_ended:  # so quickly, or long ago: it is told like any other, from its beginning

@@ -11,6 +11,7 @@ from caxton.api.a2a_face.push import check_push, put_push
 from caxton.api.a2a_face.tasks import Asking, Json, task_found, task_json
 from caxton.api.openai_face.asking import wait_for
 from caxton.api.targets import target_named
+from caxton.domain.caller_context import CallerContext
 from caxton.domain.errors import NotFound, PayloadTooLarge, UnsupportedMediaType
 from caxton.domain.executions import Target, TurnView
 from caxton.domain.files import FileReference, check_count
@@ -22,7 +23,7 @@ from caxton.domain.quantities import format_size
 from caxton.domain.tools import Artifact
 from caxton.service.approvals import Wanted
 from caxton.service.conversations import Start
-from caxton.service.tasks import Task
+from caxton.service.tasks import Task, task_of
 from caxton.service.turns import Ask
 from caxton.views.a2a import EXTENSION
 
@@ -54,6 +55,17 @@ _VERDICTS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """What has become of a message: the turn that the task is."""
+
+    turn: TurnView
+    text: str = ""
+    """What was asked."""
+    capability: str | None = None
+    """Which it was for; None where somebody decided on a task, or an agent was named."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decided:
     """What a person says of an approval."""
 
@@ -75,16 +87,17 @@ async def send_message(asking: Asking, target: str | None, request: SendMessage)
         CaxtonError: it cannot be sent.
     """
     at_once = request.settings.return_immediately
-    turn = await begin(asking, target, request, wait=None if at_once else 0.0)
+    begun = await begin(asking, target, request, wait=None if at_once else 0.0)
+    turn = begun.turn
     if not at_once and turn.state == "running":
-        await wait_for(asking.services, asking.caller.scope, turn)
+        turn = (await wait_for(asking.services, asking.caller.scope, turn)).turn
     asking = asking.with_modes(request.settings.accepted_output_modes)
-    task = await task_found(asking, turn.execution_id)
+    task = task_of(turn, begun.text, begun.capability) or await task_found(asking, turn.execution_id)
     return {"task": await task_json(asking, task, request.settings.history_length)}
 
 
-async def begin(asking: Asking, target: str | None, request: SendMessage, *, wait: float | None) -> TurnView:
-    """Has a message accepted, or a decision made. Returns the turn that the task is.
+async def begin(asking: Asking, target: str | None, request: SendMessage, *, wait: float | None) -> Begun:
+    """Has a message accepted, or a decision made.
 
     Raises:
         CaxtonError: it is refused.
@@ -94,19 +107,19 @@ async def begin(asking: Asking, target: str | None, request: SendMessage, *, wai
         check_push(asking, push)
     if request.message.task_id:
         task_id = await _follow_up(asking, request.message)
-        turn = await asking.services.turns.show(asking.caller.scope, task_id)
+        begun = Begun(await asking.services.turns.show(asking.caller.scope, task_id))
     else:
-        turn = await _new_task(asking, target, request, None if push is not None else wait)
+        begun = await _new_task(asking, target, request, None if push is not None else wait)
     if push is not None:
-        await put_push(asking, turn.execution_id, push)
-    return turn
+        await put_push(asking, begun.turn.execution_id, push)
+    return begun
 
 
-async def _new_task(asking: Asking, target: str | None, request: SendMessage, wait: float | None) -> TurnView:
+async def _new_task(asking: Asking, target: str | None, request: SendMessage, wait: float | None) -> Begun:
     message = request.message
     caller, services = asking.caller, asking.services
     caller.require(Permission.MESSAGES_SEND)
-    text, given = content_of(message)
+    text, given, places = content_of(message)
     if not text and not given:
         raise InvalidParams("the message is empty", "send a part with a text or data")
     _check_size(text, services.limits.content_bytes)
@@ -114,12 +127,14 @@ async def _new_task(asking: Asking, target: str | None, request: SendMessage, wa
     # Another client may use the same id, and one that says something else under it has not sent the same message again.
     content = digest_of("\x1f".join([wanted or "", text, *(file.digest for file in files)]).encode(errors="replace"))
     key = f"a2a\x1f{caller.principal}\x1f{message.message_id}\x1f{content}"
-    said = Ask(Target(), text, idempotency_key=key, files=files)
+    context = CallerContext(places=places) if places else None
+    said = Ask(Target(), text, idempotency_key=key, context=context, files=files)
     if message.context_id:
         return await _in_context(asking, message.context_id, wanted, said, wait)
     aim = target_of(wanted) if wanted else await _only_target(asking)
     started = await services.conversations.start(caller, Start(aim, idempotency_key=key))
-    return await services.conversations.send(caller, started.id, said, wait=wait)
+    turn = await services.conversations.send(caller, started.id, said, wait=wait)
+    return Begun(turn, text, aim.capability)
 
 
 def target_of(name: str) -> Target:
@@ -284,7 +299,7 @@ def _only_approval(task: Task) -> Approval:
     return task.approval
 
 
-async def _in_context(asking: Asking, context: str, wanted: str | None, said: Ask, wait: float | None) -> TurnView:
+async def _in_context(asking: Asking, context: str, wanted: str | None, said: Ask, wait: float | None) -> Begun:
     """A message into a conversation that there is."""
     caller, services = asking.caller, asking.services
     if not is_id(context) or len(context) > LONGEST_CONTEXT_ID:
@@ -302,7 +317,8 @@ async def _in_context(asking: Asking, context: str, wanted: str | None, said: As
         aim = target_of(wanted)
         if (aim.capability, aim.agent) != (known.capability, known.agent):
             raise InvalidParams("the conversation is with another skill", "begin a new one: leave contextId out")
-    return await services.conversations.send(caller, identity, said, wait=wait)
+    turn = await services.conversations.send(caller, identity, said, wait=wait)
+    return Begun(turn, said.content, known.capability)
 
 
 def _no_context(context: str) -> InvalidParams:

@@ -1,6 +1,7 @@
 """What an AG-UI client sends: a run of a thread."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +13,7 @@ from caxton.domain.errors import InvalidInput
 from caxton.domain.files import FileReference
 from caxton.domain.given import GivenText
 from caxton.domain.ids import Digest, is_digest
+from caxton.domain.placed_files import joined, worth_keeping
 from caxton.domain.validation_words import first_problem
 
 MOST_MESSAGES = 2_000
@@ -134,8 +136,19 @@ def read_answer(given: Resume) -> Answer:
         ) from None
 
 
-def said_in(body: RunInput) -> tuple[str, list[GivenFile], list[Said]]:
-    """What the user says at last, its files, and what was said before.
+@dataclass(frozen=True, slots=True)
+class SaidLast:
+    """What the user says at last, and what was said before."""
+
+    content: str
+    files: Sequence[GivenFile]
+    places: Sequence[int]
+    """Where the files stand in it."""
+    before: Sequence[Said]
+
+
+def said_in(body: RunInput) -> SaidLast:
+    """What the user says at last, and what was said before.
 
     Raises:
         InvalidInput: the last message is none of the user.
@@ -144,43 +157,45 @@ def said_in(body: RunInput) -> tuple[str, list[GivenFile], list[Said]]:
     start = len(talk)
     while start and talk[start - 1].role == "user":
         start -= 1
-    texts: list[str] = []
-    files: list[GivenFile] = []
+    content, files, places = "", list[GivenFile](), list[int]()
     for message in talk[start:]:
-        text, found = _content(message)
-        texts.append(text)
-        files += found
-    content = "\n\n".join(text for text in texts if text)
+        text, found, within = _content(message)
+        whole = "\n\n".join(filter(None, (content, text)))
+        places += [len(whole) - len(text) + place for place in within]
+        content, files = whole, [*files, *found]
     if start == len(talk) or not (content.strip() or files):
         raise _wrong("the last message is not one of the user, or it is empty, and nothing is resumed", "messages")
     before = [
         Said(role="user" if each.role == "user" else "assistant", text=_content(each)[0]) for each in talk[:start]
     ]
-    return content, files, [said for said in before if said.text]
+    return SaidLast(content, files, worth_keeping(places, content), [said for said in before if said.text])
 
 
-def context_of(body: RunInput, before: Sequence[Said]) -> CallerContext:
+def context_of(body: RunInput, before: Sequence[Said], places: Sequence[int]) -> CallerContext:
     """What the front end brings along."""
     told = [f"{each.description}: {each.value}" for each in body.context or ()]
     systems = [_content(each)[0] for each in body.messages if each.role in ("system", "developer")]
     instructions = "\n\n".join(text for text in (*systems, *told) if text)
-    return CallerContext(history=list(before), instructions=instructions)
+    return CallerContext(history=list(before), instructions=instructions, places=list(places))
 
 
-def _content(message: Message) -> tuple[str, list[GivenFile]]:
+def _content(message: Message) -> tuple[str, list[GivenFile], list[int]]:
+    """What a message says, its files, and where these stand in it."""
     content = message.content
     if isinstance(content, str):
-        return content, []
-    texts: list[str] = []
+        return content, [], []
+    texts: list[str | None] = []
     files: list[GivenFile] = []
     for part in content if isinstance(content, list) else ():
         if part.type == "text":
             texts.append(part.text)
         elif part.type in _MEDIA:
             files.append(_file(part))
+            texts.append(None)
         else:
             raise _wrong(f'a part of the type "{part.type[:50]}" is not supported', "messages")
-    return "\n".join(texts), files
+    text, places = joined(texts, "\n")
+    return text, files, places
 
 
 def _file(part: Part) -> GivenFile:

@@ -95,9 +95,14 @@ class Run:
             case "tool":
                 return await self._result(ExecutionId(execution), event.id)
             case "approval" if data.get("state") == ApprovalState.PENDING:
-                return await self.interrupted()
+                return await self._asked(ExecutionId(execution), event.id)
             case _:
                 return []
+
+    async def _asked(self, execution: ExecutionId, entry: str) -> list[Event]:
+        """Ends the run with all that the calls of one answer ask for: none of them comes when the run is over."""
+        step = int(entry.split(".")[2])
+        return await self.interrupted() if await self.told.all_asked(execution, step) else []
 
     async def _calls(self, execution: ExecutionId, entry: str) -> list[Event]:
         step, _ = _place(entry)

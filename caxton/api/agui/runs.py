@@ -1,13 +1,14 @@
 """Runs: a thread is a conversation, a run a turn of it, and an interrupt an approval."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
 
 from caxton.api.agui.bodies import (
+    Answer,
     GivenFile,
     Inline,
-    Resume,
     RunInput,
     context_of,
     read_answer,
@@ -16,15 +17,16 @@ from caxton.api.agui.bodies import (
 )
 from caxton.api.agui.events import Run
 from caxton.api.agui.frames import Behind, Place, Telling, refusal
-from caxton.api.agui.threads import Thread
+from caxton.api.agui.threads import Thread, message_of, pending_of
 from caxton.api.agui.told import Told
 from caxton.api.services import Services
 from caxton.api.sse import EventStream
 from caxton.domain.errors import ConversationBusy, InvalidInput, InvalidState, NotFound, ToolInputInvalid
 from caxton.domain.executions import Target, TurnView
 from caxton.domain.files import FileReference, check_count
-from caxton.domain.governance import Approval, Verdict
+from caxton.domain.governance import Approval, ApprovalState, Verdict
 from caxton.domain.permissions import Permission
+from caxton.domain.records import Transaction
 from caxton.domain.tools import Artifact
 from caxton.service.approvals import Wanted
 from caxton.service.context import Caller
@@ -82,22 +84,22 @@ async def run(
 
 async def _asked(caller: Caller, services: Services, thread: Thread, body: RunInput) -> TurnView:
     """The turn that the run is. The same run again is the same turn."""
-    text, given, before = said_in(body)
+    said = said_in(body)
     key = f"agui\x1f{body.run_id}"
     found = await thread.find(key)
     conversation = found.conversation
     if found.turn is not None:
-        await thread.check_same(found.turn, text, given)
+        await thread.check_same(found.turn, said.content, said.files)
         return await services.turns.show(caller.scope, found.turn)
     found.check_free()
-    files = await _brought(caller, services, given)
+    files = await _brought(caller, services, said.files)
     variables: dict[str, Any] | None = {"state": body.state} if isinstance(body.state, dict) and body.state else None
-    context = context_of(body, before if not conversation.message_count else ())
-    asked = Ask(Target(), text, variables=variables, idempotency_key=key, context=context, files=files)
+    context = context_of(body, said.before if not conversation.message_count else (), said.places)
+    asked = Ask(Target(), said.content, variables=variables, idempotency_key=key, context=context, files=files)
     return await services.conversations.send(caller, conversation.id, asked, wait=None)
 
 
-async def _brought(caller: Caller, services: Services, given: list[GivenFile]) -> list[Artifact]:
+async def _brought(caller: Caller, services: Services, given: Sequence[GivenFile]) -> list[Artifact]:
     check_count(len(given))
     return [
         await services.files.keep(caller, file.content, "")
@@ -117,21 +119,55 @@ async def _resumed(caller: Caller, services: Services, thread: Thread, body: Run
         NotPermitted: the caller may not decide.
     """
     caller.require(Permission.APPROVALS_DECIDE)
+    given = {each.interrupt_id: read_answer(each) for each in body.resume or ()}
+    if len(given) < len(body.resume or ()):
+        raise InvalidInput("an interrupt is answered twice", details={"param": "resume"})
     conversations = {each async for each in thread.conversations()}
-    latest: Approval | None = None
-    for given in body.resume or ():
-        approval = await services.approvals.show(caller, given.interrupt_id)
-        if approval.conversation_id not in conversations or (latest and latest.root_id != approval.root_id):
-            raise NotFound(f'the thread has no interrupt "{given.interrupt_id[:64]}"', details={"param": "resume"})
-        await _decide(caller, services, given)
-        latest = approval if latest is None else max(latest, approval, key=lambda each: each.requested_at)
-    assert latest is not None
-    step = f"{latest.execution_id}.approval.{latest.step}.{latest.call}"
+    found = [await services.approvals.show(caller, identity) for identity in given]
+    for approval in found:
+        if approval.conversation_id not in conversations or approval.root_id != found[0].root_id:
+            raise NotFound(f'the thread has no interrupt "{approval.id[:64]}"', details={"param": "resume"})
+    await _check_all_answered(caller, services, found)
+    for approval in found:
+        await _decide(caller, services, approval.id, given[approval.id])
+    latest = max(found, key=lambda each: each.requested_at)
+    step = f"{latest.execution_id}.approval.{latest.action_id}"
     return await services.turns.show(caller.scope, latest.root_id), Behind(step, latest.requested_at)
 
 
-async def _decide(caller: Caller, services: Services, given: Resume) -> None:
-    answer = read_answer(given)
+async def _check_all_answered(caller: Caller, services: Services, given: Sequence[Approval]) -> None:
+    """Makes sure that a resume answers all that the run before it ended with, as the protocol wants. What was asked for
+    since then is an interrupt of the next run, and a resume that comes again answers what is decided already.
+
+    Raises:
+        InvalidInput: an answer is missing; none of those that are given counts.
+    """
+    if all(each.state is not ApprovalState.PENDING for each in given):
+        return
+    root, ids = given[0].root_id, {each.id for each in given}
+    last = max(each.requested_at for each in given)
+    together = {(each.execution_id, each.step) for each in given}
+
+    def read(transaction: Transaction) -> list[Approval]:
+        executions = transaction.executions_of_turn(caller.scope, root)
+        return pending_of(transaction, caller.scope, [each.execution.id for each in executions])
+
+    missing = [
+        each
+        for each in await services.turns.records.read(read)
+        if each.id not in ids
+        and (each.requested_at <= last or (each.question is None and (each.execution_id, each.step) in together))
+    ]
+    if missing:
+        about = "; ".join(f"{each.id} ({message_of(each)})" for each in missing)
+        raise InvalidInput(
+            f"the thread has more interrupts, and nothing was decided: {about}",
+            "answer all of them in one `resume`",
+            details={"param": "resume", "interrupts": [each.id for each in missing]},
+        )
+
+
+async def _decide(caller: Caller, services: Services, approval_id: str, answer: Answer) -> None:
     verdict = Verdict.GRANT if answer.approved else Verdict.REJECT
     wanted = Wanted(answer.reason, answer.edited_args if answer.approved else None)
-    await services.approvals.decide(caller, given.interrupt_id, verdict, wanted)
+    await services.approvals.decide(caller, approval_id, verdict, wanted)

@@ -155,6 +155,8 @@ def pending_of(transaction: Transaction, scope: Scope, executions: Sequence[Exec
 
 def message_of(approval: Approval) -> str:
     """What an approval is about, in a sentence."""
+    if approval.question is not None:  # its text is not for everybody
+        return f"{approval.name} asks a question"
     wanted = f"call {approval.name}" if approval.call else "reply"
     return f"{approval.agent} wants to {wanted}"
 

@@ -85,6 +85,18 @@ class Told:
 
         return await self._services.turns.records.read(read)
 
+    async def all_asked(self, execution_id: ExecutionId, step: int) -> bool:
+        """Whether each call of a model's answer that needs an approval has asked for it: they do so one after another."""
+
+        def read(transaction: Transaction) -> bool:
+            record = transaction.step(self._scope, execution_id, step, 0)
+            calls: list[dict[str, Any]] = record.payload.get("calls", []) if record is not None else []
+            asked = {each.call for each in transaction.approvals_of(self._scope, [execution_id]) if each.step == step}
+            waiting = [each["call"] for each in calls if each.get("needs_approval") and each["call"] not in asked]
+            return all(transaction.step(self._scope, execution_id, step, call) is not None for call in waiting)
+
+        return await self._services.turns.records.read(read)
+
     def _shown(self, approval: Approval) -> Approval:
         """An approval without what it is about, for who may not read that: a reply is not theirs before it is let go out."""
         return approval if self._approvals else approval.model_copy(update={"content": ""})
@@ -104,16 +116,18 @@ def call_id(execution_id: str, step: int, call: int) -> str:
 
 def interrupt(approval: Approval) -> dict[str, Any]:
     """An approval as an interrupt."""
-    schema = {
-        "type": "object",
-        "required": ["approved"],
-        "properties": {**_APPROVED, **_EDITED} if approval.call else _APPROVED,
-        "additionalProperties": False,
-    }
+    question, message = approval.question, message_of(approval)
+    reason, properties = "confirmation", _APPROVED
+    if question is not None:
+        reason, message = "input_required", f"{message}: {question.message}"
+        properties = _APPROVED if question.form is None else {**_APPROVED, "editedArgs": question.form}
+    elif approval.call:
+        reason, properties = "tool_call", {**_APPROVED, **_EDITED}
+    schema = {"type": "object", "required": ["approved"], "properties": properties, "additionalProperties": False}
     told: dict[str, Any] = {
         "id": approval.id,
-        "reason": "tool_call" if approval.call else "confirmation",
-        "message": message_of(approval),
+        "reason": reason,
+        "message": f"{message} {question.url}" if question is not None and question.url else message,
         "responseSchema": schema,
         "expiresAt": approval.expires_at.isoformat(),
         "metadata": {

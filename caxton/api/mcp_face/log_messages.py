@@ -14,7 +14,8 @@ LEVEL_KEY: Final = "io.modelcontextprotocol/logLevel"
 MOST_SESSIONS: Final = 10_000
 
 _levels = OrderedDict[tuple[str, str], str]()
-"""What sessions have set, by principal. Another replica does not know of it, and sends none."""
+"""What sessions of older revisions have set, by principal. Another replica does not know of it, and sends none: it is the one
+thing that a session keeps in a process, for the revision 2026-07-28 names the level in each request."""
 
 
 async def set_level(caller: Caller, services: Services, call: Call) -> dict[str, Any]:  # noqa: ARG001 - as the others

@@ -8,7 +8,7 @@ from caxton.api.mcp_face.errors import INVALID_PARAMS, RpcError, told
 from caxton.api.mcp_face.mirrored import KEY, check_mirrors, mirrors_of
 from caxton.api.mcp_face.wire import OWN_CONVERSATION, Call
 from caxton.api.services import Services
-from caxton.domain.capabilities import Capability
+from caxton.domain.capabilities import ASK_CAPABILITY, FIND_CAPABILITY, Capability
 from caxton.domain.errors import InvalidInput, NotFound
 from caxton.domain.permissions import Permission
 from caxton.service.context import Caller
@@ -24,8 +24,8 @@ PAGE: Final = 50
 
 MOST_FOUND: Final = 20
 
-FIND: Final = "find_capability"
-ASK: Final = "ask_capability"
+FIND: Final = FIND_CAPABILITY
+ASK: Final = ASK_CAPABILITY
 CONVERSATION: Final = "conversation"
 NEW: Final = "new"
 """As `conversation`, begins one."""

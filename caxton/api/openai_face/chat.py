@@ -9,10 +9,10 @@ from starlette.responses import JSONResponse, Response
 
 from caxton.api.openai_face.asking import Answer, answer_of, failure, not_yet, response_id, spoken, wait_for
 from caxton.api.openai_face.bodies import ChatBody, check_stream, read_body, target_of
+from caxton.api.openai_face.bringing import bring
 from caxton.api.openai_face.continuing import calls_of, go_on
 from caxton.api.openai_face.errors import error_body
 from caxton.api.openai_face.exchange import chat_request
-from caxton.api.openai_face.files import bring
 from caxton.api.openai_face.functions import told_arguments
 from caxton.api.openai_face.stops import Stops, cut
 from caxton.api.services import Services
@@ -61,8 +61,8 @@ async def complete(
     target = target_of(body.model)
     wanted = chat_request(body, keeps_history=conversation not in (None, NEW))
     ready = await go_on(services, caller.scope, wanted, None, "messages")
-    files = await bring(services, caller, wanted.files) if wanted.files else ready.files
-    asked = Ask(target, ready.content, idempotency_key=key, context=ready.context, files=files)
+    ready = await bring(services, caller, wanted, ready)
+    asked = Ask(target, ready.content, idempotency_key=key, context=ready.context, files=ready.files)
     at_once = 0.0 if not body.stream else None
     if conversation is None:
         turn = await services.turns.ask(caller, asked, wait=at_once)

@@ -69,19 +69,21 @@ async def go_on(services: Services, scope: Scope, asked: Asked, before: TurnView
         InvalidInput: a result is missing, or of no call.
     """
     context = asked.context
-    if asked.content is not None and before is not None and context.history and context.history[0].role == "results":
+    if asked.content is not None and context.history and context.history[0].role == "results":
         # A further message behind the results: all of it is what was said before that message.
-        source = await _source(services, scope, before.execution_id)
+        results = context.history[0].results
+        asking = _asking(results)
+        behind = before.execution_id if before is not None else asking[0] if asking is not None else None
+        source = await _source(services, scope, behind) if behind is not None else None
         if source is None:
-            raise _no_call(context.history[0].results, param)
-        check_answered(source.calls, context.history[0].results)
+            raise _no_call(results, param)
+        check_answered(source.calls, results)
         calls = [SaidCall.model_validate(call) for call in source.calls]
         history = [Said(role="assistant", calls=calls), *context.history]
         return Ready(asked.content, context.model_copy(update={"history": history}))
     if not asked.results:
         return Ready(asked.content or "", context)
-    wanted = {step_asking(result.id) for result in asked.results}
-    found = wanted.pop() if len(wanted) == 1 else None
+    found = _asking(asked.results)
     source = await _source(services, scope, found[0]) if found is not None else None
     if source is None or found is None:
         if asked.content is None:
@@ -93,7 +95,14 @@ async def go_on(services: Services, scope: Scope, asked: Asked, before: TurnView
     context = context.model_copy(update={"continued": continued, "since": source.context.since})
     if asked.content is not None:
         return Ready(asked.content, context)
+    context = context.model_copy(update={"places": source.context.places})
     return Ready(await unpack(services.blobs, scope, source.request.content), context, source.request.artifacts)
+
+
+def _asking(results: Sequence[SaidResult]) -> tuple[ExecutionId, int] | None:
+    """The execution and step that asked for the calls of `results`; None if there is not one for all."""
+    found = {step_asking(result.id) for result in results}
+    return found.pop() if len(found) == 1 else None
 
 
 async def context_of(services: Services, scope: Scope, execution_id: ExecutionId) -> CallerContext:

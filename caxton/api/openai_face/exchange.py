@@ -18,6 +18,7 @@ from caxton.api.openai_face.bodies import (
 from caxton.api.openai_face.files import KINDS, GivenFile, read_file
 from caxton.api.openai_face.functions import Offered, read_tools, said_call, said_calls
 from caxton.domain.caller_context import CallerContext, Said, SaidResult
+from caxton.domain.placed_files import joined
 from caxton.domain.validation_words import first_problem
 
 _TEXTS: Final = frozenset({"text", "input_text", "output_text", "refusal"})
@@ -34,6 +35,8 @@ class Asked:
     """What the user says at last; None if there are results alone, for a turn that the server has."""
     context: CallerContext
     files: Sequence[GivenFile] = ()
+    places: Sequence[int] = ()
+    """Where each file stands in what the user says; at its beginning, if an earlier message brought it."""
     results: Sequence[SaidResult] = ()
     """Of the calls that the answer before asked for, if nothing else is said behind them."""
 
@@ -84,13 +87,13 @@ class _Exchange:
 
     def __init__(self, instructions: list[str] | None = None) -> None:
         self.said: list[Said] = []
-        self.files: list[tuple[int, GivenFile]] = []
-        """Files, each with the position of its message."""
+        self.files: list[tuple[int, int, GivenFile]] = []
+        """Files, each with the position of its message, and its place in the text of that."""
         self.instructions = instructions or []
 
     def take(self, message: ChatMessage, place: str) -> None:
         """Takes a message: what it says, and its files."""
-        text, found = _content(message.content, f"{place}.content")
+        text, found, places = _content(message.content, f"{place}.content")
         if found and message.role != "user":
             raise wrong("files are sent by users", f"{place}.content")
         if message.role == "function":
@@ -102,7 +105,7 @@ class _Exchange:
                 raise wrong("the result of a call names it", f"{place}.tool_call_id")
             self._take_result(SaidResult(id=message.tool_call_id, text=text))
         else:
-            self.files += [(len(self.said), file) for file in found]
+            self.files += [(len(self.said), at, file) for at, file in zip(places, found, strict=True)]
             role = "user" if message.role == "user" else "assistant"
             calls = said_calls(message, place) if role == "assistant" else []
             self.said.append(Said(role=role, text=text, calls=calls))
@@ -168,20 +171,34 @@ class _Exchange:
             start -= 1
         before, since = self.said[:start], self.said[end:]
         has_results = bool(since) and since[-1].role == "results"
-        content = "\n\n".join(each.text for each in self.said[start:end])
+        content, begins = "\n\n".join(each.text for each in self.said[start:end]), dict[int, int]()
+        for position in range(start, end):
+            begins[position] = sum(len(each.text) + 2 for each in self.said[start:position])
         alone = start == end and has_results and (keeps_history or goes_on)
         if (since and not has_results) or not (content.strip() or self.files or alone):
             raise wrong("the last message is not one of the user, or it is empty", param)
         if not (keeps_history or goes_on):
             _check_pairs(self.said, param)
-        files = [file for position, file in self.files if position >= (start if keeps_history else 0)]
-        history = [] if keeps_history else before
+        given = [each for each in self.files if each[0] >= (start if keeps_history else 0)]
+        places = [begins[position] + at if position in begins else 0 for position, at, _ in given]
+        history = _unanswered(before, param) if keeps_history else before
         return Asked(
             None if alone else content,
             context.model_copy(update={"history": history, "since": since}),
-            files,
+            [file for _, _, file in given],
+            places,
             since[-1].results if has_results else (),
         )
+
+
+def _unanswered(before: Sequence[Said], param: str) -> Sequence[Said]:
+    """Results directly before the last message, with their calls if those are told: the server has not got them yet."""
+    if not before or before[-1].role != "results":
+        return []
+    if len(before) == 1 or not before[-2].calls:
+        return before[-1:]
+    _check_pairs(before[-2:], param)
+    return before[-2:]
 
 
 def read_item(item: dict[str, Any], place: str) -> ChatMessage:
@@ -204,20 +221,22 @@ def _check_pairs(said: Sequence[Said], param: str) -> None:
                 raise wrong(f'"{result.id[:100]}" is a result without a call before it', param)
 
 
-def _content(content: Text, place: str) -> tuple[str, list[GivenFile]]:
-    """What a message says, and its files."""
+def _content(content: Text, place: str) -> tuple[str, list[GivenFile], list[int]]:
+    """What a message says, its files, and where these stand in it."""
     if content is None or isinstance(content, str):
-        return content or "", []
+        return content or "", [], []
     files: list[GivenFile] = []
-    texts: list[str] = []
+    texts: list[str | None] = []
     for part in content:
         if part.type in KINDS:
             files.append(read_file(part.type, part.model_extra or {}, place))
+            texts.append(None)
         elif part.type in _TEXTS:
             texts.append(part.text)
         else:
             raise wrong(f'a part of the type "{part.type[:50]}" is not supported', place)
-    return "\n".join(texts), files
+    text, places = joined(texts, "\n")
+    return text, files, places
 
 
 def _output(output: Any, place: str) -> str:

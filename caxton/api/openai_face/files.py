@@ -1,16 +1,12 @@
 """Files in messages of OpenAI's clients: as data in the request, or uploaded before. Addresses of others are not fetched."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from caxton.api.services import Services
 from caxton.domain.base64_text import decode_base64
-from caxton.domain.errors import InvalidInput, UnsupportedMediaType
-from caxton.domain.files import FileReference, check_count
+from caxton.domain.errors import InvalidInput
+from caxton.domain.files import FileReference
 from caxton.domain.ids import Digest, is_digest
-from caxton.domain.tools import Artifact
-from caxton.service.context import Caller
 
 FILE: Final = "file-"
 """Before the digest of an uploaded file, as the id of a file."""
@@ -62,30 +58,6 @@ def read_file(kind: str, fields: dict[str, Any], place: str) -> GivenFile:
     if not content:
         raise _wrong("the file is empty", place)
     return Inline(content, name, place)
-
-
-async def bring(services: Services, caller: Caller, given: Sequence[GivenFile]) -> list[Artifact]:
-    """The files, those that came with the request stored.
-
-    Raises:
-        InvalidInput: one is not there, or of no type that is taken.
-    """
-    check_count(len(given))
-    found: list[Artifact] = []
-    for file in given:
-        if isinstance(file, FileReference):
-            found.append(await services.files.find(caller, file))
-            continue
-        try:
-            found.append(await services.files.keep(caller, file.content, file.name))
-        except UnsupportedMediaType as error:  # of a part, not of the body
-            raise InvalidInput(error.message, *error.hints, details={"param": file.place}) from None
-    return _once(found)
-
-
-def _once(files: Sequence[Artifact]) -> list[Artifact]:
-    """Each file once: clients send an image again with each request of a chat."""
-    return list({file.digest: file for file in files}.values())
 
 
 def _wrong(message: str, place: str) -> InvalidInput:

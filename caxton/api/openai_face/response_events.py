@@ -7,6 +7,7 @@ from caxton.api.openai_face.asking import Answer
 from caxton.api.openai_face.bodies import ResponsesBody
 from caxton.api.openai_face.chat import said
 from caxton.api.openai_face.continuing import calls_of
+from caxton.api.openai_face.errors import error_body
 from caxton.api.openai_face.functions import told_arguments
 from caxton.api.openai_face.response_forms import as_response, call_item, message_id, message_item, text_part
 from caxton.api.services import Services
@@ -84,7 +85,10 @@ class _Events:
 
     def failed(self, error: CaxtonError) -> Iterator[str]:
         """Why there is no response."""
-        yield self._event("error", code=error.code, message=error.message, param=None)
+        told = error_body(error, None)
+        flat = {name: told[name] for name in ("code", "message", "param")}
+        # OpenAI's clients look for the fields in the event, those of Open Responses in its `error`.
+        yield self._event("error", **flat, error={"type": told["type"], **flat})
         if error.code != "reply_pending":
             failed = self._turn.model_copy(update={"state": "failed", "error": error.report()})
             yield self._event("response.failed", response=as_response(self._body, Answer(failed)))

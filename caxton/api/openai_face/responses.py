@@ -5,9 +5,9 @@ from starlette.responses import JSONResponse, Response
 from caxton.api.openai_face.approving import answers_in, decide, may_see
 from caxton.api.openai_face.asking import Answer, answer_of, execution_of, failure, response_id, wait_for
 from caxton.api.openai_face.bodies import ResponsesBody, check_stream, read_body, target_of
+from caxton.api.openai_face.bringing import bring
 from caxton.api.openai_face.continuing import context_of, go_on
 from caxton.api.openai_face.exchange import responses_request
-from caxton.api.openai_face.files import bring
 from caxton.api.openai_face.response_events import streamed
 from caxton.api.openai_face.response_forms import as_response, tools_of
 from caxton.api.services import Services
@@ -47,8 +47,8 @@ async def create(
         return await _answer(caller, services, body, await services.turns.show(caller.scope, before.execution_id))
     wanted = responses_request(body)
     ready = await go_on(services, caller.scope, wanted, before, "input")
-    files = await bring(services, caller, wanted.files) if wanted.files else ready.files
-    asked = Ask(target, ready.content, idempotency_key=key, context=ready.context, files=files)
+    ready = await bring(services, caller, wanted, ready)
+    asked = Ask(target, ready.content, idempotency_key=key, context=ready.context, files=ready.files)
     waits = 0.0 if not body.stream else None
     if before is not None:
         turn = await services.conversations.send(caller, before.conversation_id, asked, wait=waits)

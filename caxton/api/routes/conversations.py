@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from caxton.api.guard import GuardedRoute, needs
 from caxton.api.in_turn import in_turn
 from caxton.api.json_object import JsonObject
-from caxton.api.parts import Parts, as_text, check_said, files_in
+from caxton.api.parts import Parts, as_text, check_said, context_of, files_in
 from caxton.api.routes.messages import (
     LONGEST_WAIT,
     IdempotencyKey,
@@ -20,6 +20,7 @@ from caxton.api.routes.messages import (
     check_size,
 )
 from caxton.api.services import CurrentCaller, UseCases
+from caxton.domain.caller_context import CallerContext
 from caxton.domain.conversations import IDLE_TIMEOUT, Conversation, EndReason, WhenBusy
 from caxton.domain.executions import Target, TurnView
 from caxton.domain.given import GivenConversationId, GivenText, GivenTime
@@ -72,6 +73,11 @@ class MessageBody(BaseModel):
     def text(self) -> str:
         """What is said, as the text of a message."""
         return as_text(self.content, self.input, self.parts)
+
+    @property
+    def context(self) -> CallerContext | None:
+        """Where its files stand among its texts."""
+        return context_of(self.content, self.input, self.parts)
 
 
 class EndBody(BaseModel):
@@ -182,6 +188,7 @@ async def send(
         variables=body.variables,
         idempotency_key=idempotency_key,
         when_busy=body.when_busy,
+        context=body.context,
         files=files,
     )
     view = await services.conversations.send(caller, conversation_id, asked, wait=LONGEST_WAIT if wait else None)

@@ -13,9 +13,10 @@ from caxton.api.in_turn import in_turn
 from caxton.api.json_object import JsonObject
 from caxton.api.lasting_answers import Recheck
 from caxton.api.ndjson import NDJSON, Line, Lines, answer_lines
-from caxton.api.parts import Parts, as_text, check_said, files_in
+from caxton.api.parts import Parts, as_text, check_said, context_of, files_in
 from caxton.api.services import CurrentCaller, Services, UseCases
 from caxton.api.sse import STILL_HERE, EventStream, encode_event
+from caxton.domain.caller_context import CallerContext
 from caxton.domain.capabilities import VersionRange
 from caxton.domain.errors import CaxtonError, InvalidInput, PayloadTooLarge
 from caxton.domain.events import Event
@@ -107,6 +108,11 @@ class AskBody(TargetBody):
         """What is asked, as the text of a message."""
         return as_text(self.content, self.input, self.parts)
 
+    @property
+    def context(self) -> CallerContext | None:
+        """Where its files stand among its texts."""
+        return context_of(self.content, self.input, self.parts)
+
 
 class BatchLine(AskBody, Line):
     """A request of a batch."""
@@ -179,7 +185,7 @@ async def ask(
     text = body.text
     check_size(text, services.limits.content_bytes)
     files = await files_in(services, caller, body.parts) if body.parts else ()
-    asked = Ask(body.target, text, body.strategy, body.variables, idempotency_key, files=files)
+    asked = Ask(body.target, text, body.strategy, body.variables, idempotency_key, context=body.context, files=files)
     view = await services.turns.ask(caller, asked, wait=LONGEST_WAIT if wait else None)
     return answer(view, response, wait=wait)
 
@@ -219,7 +225,9 @@ async def _ask_line(body: BatchLine, caller: Caller, services: Services, recheck
     text = body.text
     check_size(text, services.limits.content_bytes)
     files = await files_in(services, caller, body.parts) if body.parts else ()
-    asked = Ask(body.target, text, body.strategy, body.variables, body.idempotency_key, files=files)
+    asked = Ask(
+        body.target, text, body.strategy, body.variables, body.idempotency_key, context=body.context, files=files
+    )
     return answer(await services.turns.ask(caller, asked, wait=LONGEST_WAIT), Response(), wait=True)
 
 

@@ -7,7 +7,9 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from caxton.definitions.imports.fields import table, texts
-from caxton.definitions.imports.found import VERSION, Found, free_name
+from caxton.definitions.imports.found import VERSION, Found, free_name, name_of
+from caxton.domain.memory_functions import INSTEAD
+from caxton.domain.memory_functions import SERVER as MEMORY
 from caxton.domain.never_granted import FOR_TOOLS, variable_problem
 
 _VARIABLE = re.compile(r"\$\{(?:env\.|env:)?([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)")
@@ -30,7 +32,8 @@ def add_server(found: Found, where: str, given: Mapping[str, Any], named: str | 
         )
         return None
     args = texts(given.get("args"))
-    name = free_name(named or _guess(str(url or command), args), "mcp-server", found.tools)
+    meant = name_of(named or _guess(str(url or command), args), "mcp-server")
+    name = free_name(INSTEAD if meant == MEMORY else meant, "mcp-server", found.tools)
     kept = dict[str, str]()
     server: dict[str, Any] = {"url": str(url)} if url else {"command": str(command), "args": args or None}
     data: dict[str, Any] = {"name": name, "version": VERSION}

@@ -68,6 +68,18 @@ def test_a_team_of_docker_agent() -> None:
     assert {"agents.root.add_date", "models.claude.thinking_budget"} <= set(told)
 
 
+def test_an_mcp_server_for_memory_gets_a_name_that_is_free(tmp_path: Path) -> None:
+    text = "version: '2'\nagents:\n  root:\n    model: openai/gpt-5-mini\n    instruction: You note.\n    toolsets:\n"
+    server = '      - {type: mcp, command: npx, args: ["-y", "@modelcontextprotocol/server-memory"]}\n'
+    (tmp_path / "team.yaml").write_text(text + "      - type: memory\n" + server)
+    _, found = read_files([tmp_path / "team.yaml"])
+    files = written(found)
+    assert files["agents/root.toml"]["tools"] == ["memory-server", "memory"]
+    assert files["tools/memory-server/tool.toml"]["name"] == "memory-server"
+    write_into(tmp_path / "into", found, force=False, dry_run=False)
+    assert not load_workspace(tmp_path / "into").errors
+
+
 def test_a_crew_with_its_tasks() -> None:
     program, found = read_files([FILES / "agents.yaml"])
     assert program == "CrewAI"

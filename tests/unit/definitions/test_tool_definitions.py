@@ -63,11 +63,9 @@ def test_folders_on_the_server_are_not_looked_for() -> None:
 
 
 def test_a_tool_cannot_take_the_name_of_the_built_in_one() -> None:
-    from caxton.definitions.tools import read_manifest, read_tool
-
-    manifest = read_manifest("tools/memory/tool.toml", b'name = "memory"\nversion = "1.0.0"\nmodule = "m.wasm"\n')
-    reading = read_tool(manifest, {})  # type: ignore[arg-type]
-    assert any('"memory" is a built-in tool' in problem.message for problem in reading.problems)
+    [problem] = read('name = "memory"\nversion = "1.0.0"\n[mcp_server]\nurl = "https://a.example/mcp"\n', {}).problems
+    assert problem.message == '"memory" is a built-in tool'
+    assert 'such as "memory-server"' in str(problem.hint)
 
 
 @pytest.mark.parametrize(
