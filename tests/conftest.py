@@ -14,11 +14,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import stand_in as provider
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.stores import new_sqlite_store
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("caxton", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("caxton")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A run in the background of a shell ignores Ctrl-C, and so would all commands that the tests start and interrupt.
