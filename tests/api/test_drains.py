@@ -1,15 +1,26 @@
 """Draining: what a version has in progress when it is replaced is finished by it, and that is seen."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
+from caxton.adapters.store import clock
+from caxton.adapters.store.database import Database, sqlite_url
+from caxton.adapters.store.schema import deadlines
+from caxton.deploying.drains import KIND
+from caxton.domain.drains import Drain
+from caxton.domain.ids import Scope
+from caxton.domain.records import Deadline, Transaction
+from caxton.recording import journal
 from tests.api.conftest import Deploy
 from tests.api.test_failures import calls, hostile
 from tests.api.test_rollouts import begin, latest, say, tell
 from tests.api.test_schedules import events
+from tests.conftest import RunningServer
 from tests.support.agents import agent, replies
 from tests.support.deploying import deploy_folder, write_files
 from tests.support.waiting import until
@@ -159,6 +170,70 @@ def test_a_promotion_drains_the_old_version_and_an_undo_brings_it_back(api: http
     tell(api, "undo").raise_for_status()
     assert (state(api, first), state(api, second)) == ("Running", "RolledBack")
     assert drains(api) == []
+
+
+def let_pass(server: RunningServer, workspace: str, *, days: float) -> None:
+    """Has the version that drains in a workspace done so for so much longer, and waits until somebody has looked."""
+    scope, database = Scope(workspace=workspace), Database(sqlite_url(server.data_dir / "caxton.db"))
+
+    def age(transaction: Transaction) -> Drain:
+        [drain] = transaction.drains(scope)
+        transaction.put_drain(drain.model_copy(update={"began_at": drain.began_at - timedelta(days=days)}))
+        now = journal.now()
+        assert transaction.postpone_deadline(Deadline(scope, drain.id, KIND, 0, now, {}), now, 0), "its look is noted"
+        return drain
+
+    try:
+        aged = database.write_now(age)
+        due = select(deadlines.c.due_at).where(deadlines.c.execution_id == aged.id)
+        later = clock.from_datetime(journal.now() + timedelta(minutes=5))
+        until(lambda: database.read_now(lambda tx: tx.connection.execute(due).scalar_one()) > later, seconds=60)
+    finally:
+        database.close()
+
+
+@pytest.mark.requirement("DEP-7", "DEP-5")
+def test_conversations_that_outlast_the_time_of_their_version_go_on_with_the_live_one(
+    api: httpx.Client, deploy: Deploy, caxton_server: RunningServer, workspace: str
+) -> None:
+    first = deploy(clerk(1))["id"]
+    talk, other = (api.post("/v1/conversations", json={"capability": "clerk"}).json()["id"] for _ in range(2))
+    assert [say(api, each, "a") for each in (talk, other)] == ["v1", "v1"]
+    second = deploy(clerk(2))["id"]
+    let_pass(caxton_server, workspace, days=6)
+    [drain] = drains(api)
+    assert (drain["conversations"], drain["moves"]) == (2, False)
+    assert [say(api, talk, "b"), state(api, first)] == ["v1", "Draining"], "its week has not passed"
+    let_pass(caxton_server, workspace, days=2)
+    [drain] = drains(api)
+    assert (drain["version"], drain["conversations"], drain["moves"]) == ("1.0.0", 2, True)
+    assert state(api, first) == "Superseded", "a deployment waits for its versions, but not for ever"
+    assert [say(api, each, "c") for each in (talk, other)] == ["v2", "v2"]
+    [drained] = events(api, "version_drained")
+    assert (drained["payload"]["reason"], drained["payload"]["conversations"]) == ("time_passed", 2)
+    api.post(f"/v1/deployments/{second}/rollback").raise_for_status()
+    assert drains(api) == [], "neither what is live again nor what no conversation began with"
+    assert say(api, talk, "d") == "v1"
+    assert len(events(api, "version_drained")) == 1, "its end was told already"
+
+
+@pytest.mark.requirement("DEP-7")
+def test_a_turn_that_outlasts_the_time_of_its_version_is_finished_by_it(
+    api: httpx.Client, deploy: Deploy, caxton_server: RunningServer, workspace: str
+) -> None:
+    asks = '[{ name = "clerk", approval_mode = "operator", risk_level = "medium", approval_timeout = "1h" }]'
+    first = deploy(agent("clerk", capabilities=asks, rules=replies("v1: {{ request }}")))["id"]
+    turn = begin_turn(api)
+    [waiting] = until(lambda: api.get("/v1/approvals", params={"state": "Pending"}).json()["approvals"])
+    deploy(clerk(2))
+    let_pass(caxton_server, workspace, days=8)
+    [drain] = drains(api)
+    assert (drain["turns"], drain["moves"], state(api, first)) == (1, True, "Superseded")
+    api.post(f"/v1/approvals/{waiting['id']}/grant", json={}).raise_for_status()
+    assert answer(api, turn) == "v1: x"
+    assert drains(api) == []
+    [drained] = events(api, "version_drained")
+    assert (drained["payload"]["reason"], drained["payload"]["turns"]) == ("time_passed", 1)
 
 
 @pytest.mark.requirement("TOL-9", "DEP-7")

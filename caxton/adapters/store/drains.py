@@ -61,7 +61,7 @@ class DrainQueries(Session):
         of_agent = in_scope(first, scope), first.c.conversation_id == conversations.c.id, first.c.agent == name
         another = exists().where(
             in_scope(earlier, scope),
-            earlier.c.conversation_id == conversations.c.id,
+            earlier.c.conversation_id == first.c.conversation_id,
             earlier.c.agent == name,
             earlier.c.started_at < first.c.started_at,
         )
