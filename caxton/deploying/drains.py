@@ -4,10 +4,11 @@ Executions in progress keep the version that they began with, and so do conversa
 on with the live version. A row with a due time (service/drains.py) has somebody look until it is over.
 """
 
+from caxton.deploying.changes import Changes
 from caxton.domain.agents import AgentVersion
 from caxton.domain.deployments import DeploymentState
 from caxton.domain.drains import CALL_ENDS_WITHIN, Drain, InHand
-from caxton.domain.events import SYSTEM, Payload
+from caxton.domain.events import Payload
 from caxton.domain.events.deployments import (
     DeploymentDraining,
     DeploymentRolledBack,
@@ -15,12 +16,10 @@ from caxton.domain.events.deployments import (
     VersionDrained,
     VersionDraining,
 )
-from caxton.domain.ids import DeploymentId, Digest, Scope, new_id
-from caxton.domain.origin import Origin
+from caxton.domain.ids import DeploymentId, Digest
 from caxton.domain.records import ComponentKind, Deadline, Transaction
 from caxton.domain.rollouts import MOST_ROLLOUTS
 from caxton.domain.tools import ToolVersion
-from caxton.recording import journal
 
 KIND = "drain"
 """Of the deadline by which somebody looks."""
@@ -32,18 +31,8 @@ MOST_REPLACED = 50
 """Deployments that end with one activation; the next one ends others."""
 
 
-class Drains:
+class Drains(Changes):
     """Versions that are replaced within one transaction, with the events of that."""
-
-    def __init__(
-        self, transaction: Transaction, scope: Scope, actor: str = SYSTEM, origin: Origin | None = None
-    ) -> None:
-        """Change what is in `transaction`, on behalf of `actor`."""
-        self.transaction = transaction
-        self.scope = scope
-        self.actor = actor
-        self.origin = origin
-        self.now = journal.now()
 
     def begin(
         self,
@@ -139,10 +128,15 @@ class Drains:
         self.transaction.set_deployment(self.scope, deployment_id, DeploymentState.DRAINING, becomes=becomes)
         self._tell(DeploymentDraining(becomes=becomes), deployment_id)
 
-    def revive(self, deployment_id: DeploymentId) -> None:
-        """Something of a deployment that was over, or about to be, is live again."""
+    def revive(self, deployment_id: DeploymentId, *, undone: bool = False) -> None:
+        """Something of a deployment that was over, or about to be, is live again; `undone`: also of one that was rolled back."""
         known = self.transaction.deployment(self.scope, deployment_id)
-        if known is not None and known.state in (DeploymentState.DRAINING, DeploymentState.SUPERSEDED):
+        over = [
+            DeploymentState.DRAINING,
+            DeploymentState.SUPERSEDED,
+            *([DeploymentState.ROLLED_BACK] if undone else []),
+        ]
+        if known is not None and known.state in over:
             self.transaction.set_deployment(self.scope, deployment_id, DeploymentState.RUNNING)
 
     def _settle(self, deployment_id: DeploymentId | None) -> None:
@@ -160,18 +154,11 @@ class Drains:
         return any(not each.is_over for each in self.transaction.drains(self.scope, deployment_id=deployment_id))
 
     def _tell(self, payload: Payload, about: Drain | DeploymentId) -> None:
-        is_drain = isinstance(about, Drain)
-        event = journal.note(
-            self.scope,
-            payload,
-            about.id if is_drain else about,
-            new_id("e"),
-            actor=self.actor,
-            origin=self.origin,
-            agent=about.name if is_drain and about.kind == "agent" else None,
-            deployment_id=about.deployment_id if is_drain else about,
-        )
-        self.transaction.add_events(self.scope, [event])
+        if isinstance(about, Drain):
+            agent = about.name if about.kind == "agent" else None
+            self.note(payload, about.id, agent=agent, deployment_id=about.deployment_id)
+        else:
+            self.note(payload, about, agent=None, deployment_id=about)
 
 
 def in_hand(transaction: Transaction, drain: Drain, *, keeps_conversations: bool = True) -> InHand:

@@ -3,8 +3,10 @@
 All of it happens in transactions of the store. Routers read the registry, whose generation counts every change.
 """
 
+from functools import cached_property
 from typing import Any
 
+from caxton.deploying.changes import Changes
 from caxton.deploying.comparing import choose_judged, examine
 from caxton.deploying.drains import Drains
 from caxton.deploying.events import DeploymentNotes
@@ -29,9 +31,7 @@ from caxton.domain.events.rollouts import (
 )
 from caxton.domain.gates import DEFAULT_GATE
 from caxton.domain.governance import ApprovalState
-from caxton.domain.ids import DeploymentId, Digest, ExecutionId, Scope, derived_id, new_id
-from caxton.domain.origin import Origin
-from caxton.domain.records import Transaction
+from caxton.domain.ids import DeploymentId, Digest, ExecutionId, derived_id, new_id
 from caxton.domain.rollout_metrics import Metric
 from caxton.domain.rollout_plans import AfterAbort
 from caxton.domain.rollouts import (
@@ -45,7 +45,6 @@ from caxton.domain.rollouts import (
     count,
     decide,
 )
-from caxton.recording import journal
 
 
 def plan_of(version: AgentVersion, wanted: Strategy | None, *, gate: bool = False) -> RolloutPlan | None:
@@ -63,19 +62,13 @@ def plan_of(version: AgentVersion, wanted: Strategy | None, *, gate: bool = Fals
     return None if plan.strategy is Strategy.DIRECT and not is_gated else plan
 
 
-class Rollouts:
+class Rollouts(Changes):
     """Changes of rollouts within one transaction, with their events."""
 
-    def __init__(
-        self, transaction: Transaction, scope: Scope, actor: str = SYSTEM, origin: Origin | None = None
-    ) -> None:
-        """Change what is in `transaction`, on behalf of `actor`."""
-        self.transaction = transaction
-        self.scope = scope
-        self.actor = actor
-        self.origin = origin
-        self.now = journal.now()
-        self.drains = Drains(transaction, scope, actor, origin)
+    @cached_property
+    def drains(self) -> Drains:
+        """Versions that are replaced drain within the same transaction."""
+        return Drains(self.transaction, self.scope, self.actor, self.origin)
 
     def begin(
         self, agent: str, before: AgentVersion, after: AgentVersion, plan: RolloutPlan, deployment: DeploymentId
@@ -227,6 +220,7 @@ class Rollouts:
         found = rollout.retried(self.now)
         self._put(found)
         self.drains.live_again("agent", rollout.agent, rollout.candidate)
+        self.drains.revive(rollout.deployment_id, undone=True)
         self._tell(found, _started(found))
         return found
 
@@ -336,17 +330,7 @@ class Rollouts:
                 self._tell(rollout, told)
 
     def _tell(self, rollout: Rollout, payload: Payload) -> None:
-        event = journal.note(
-            self.scope,
-            payload,
-            rollout.id,
-            new_id("e"),
-            actor=self.actor,
-            origin=self.origin,
-            agent=rollout.agent,
-            deployment_id=rollout.deployment_id,
-        )
-        self.transaction.add_events(self.scope, [event])
+        self.note(payload, rollout.id, agent=rollout.agent, deployment_id=rollout.deployment_id)
 
 
 def fact(model: type[Payload], rollout: Rollout, **facts: object) -> Payload:

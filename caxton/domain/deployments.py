@@ -46,6 +46,7 @@ DEPLOYMENT_LIFECYCLE = StateMachine(
             DeploymentState.ROLLED_BACK,
         },
         DeploymentState.SUPERSEDED: {DeploymentState.RUNNING, DeploymentState.ROLLED_BACK},
+        DeploymentState.ROLLED_BACK: {DeploymentState.RUNNING},  # its rollout is retried
     },
 )
 

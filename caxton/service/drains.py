@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from caxton.deploying.drains import Drains as Changes
+from caxton.deploying.drains import Drains as DrainChanges
 from caxton.deploying.drains import in_hand
 from caxton.domain.drains import DRAIN_TIME, Drain, InHand
 from caxton.domain.ids import DeploymentId
@@ -39,7 +39,7 @@ class Drains:
             if found is None:
                 return False
             if not still or not found.is_over:
-                Changes(transaction, found.scope).end(found, still)
+                DrainChanges(transaction, found.scope).end(found, still)
             return bool(still)
 
         return self._next(drain, now) if await self.records.write(end) else None

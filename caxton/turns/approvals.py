@@ -16,7 +16,7 @@ from caxton.domain.events.governance import (
     ApprovalTimeout,
     ApprovalWithdrawn,
 )
-from caxton.domain.executions import ApprovalStatus, Decision, Execution, ExecutionState, StepInput, StepResult
+from caxton.domain.executions import ApprovalStatus, Decision, Execution, ExecutionState, Plan, StepInput, StepResult
 from caxton.domain.governance import (
     STATE_AFTER,
     Approval,
@@ -109,31 +109,20 @@ class ApprovalStep:
 
     def record(self, transaction: Transaction) -> StepResult:
         """Records that the action waits."""
-        now = journal.now()
         action = _action(self.input, self.call)
-        approval = Approval(
+        approval = waiting(
+            self.input,
+            self.plan,
+            self.policy,
             id=self.id,
-            execution_id=self.input.execution_id,
-            root_id=self.input.root_id,
-            conversation_id=self.plan.conversation_id,
-            step=self.input.step,
-            call=self.input.call,
-            agent=self.plan.agent,
             capability=self.capability,
             action_type=action["action_type"],
             name=action["name"],
             content=shortened(self.content),
-            risk_level=self.policy.risk_level,
-            approval_mode=self.policy.approval_mode,
-            requested_by=self.plan.requester,
-            four_eyes=self.policy.four_eyes,
-            approvals_needed=self.policy.approvals_needed,
-            requested_at=now,
-            expires_at=now + timedelta(seconds=self.policy.approval_timeout),
         )
         grant = self.remembered
         if grant is not None:
-            decided = {"state": ApprovalState.GRANTED, "decided_at": now, "remembered": grant.id}
+            decided = {"state": ApprovalState.GRANTED, "decided_at": approval.requested_at, "remembered": grant.id}
             approval = approval.model_copy(
                 update={**decided, "decided_by": grant.granted_by, "reason": grant.reason or REMEMBERED}
             )
@@ -146,11 +135,7 @@ class ApprovalStep:
             content_hash=hash_of(self.content),
             unsandboxed=self.unsandboxed,
         )
-        # The event carries the action's own policy, which for a tool is not that of the capability.
-        plan = self.plan.model_copy(
-            update={"risk_level": self.policy.risk_level, "approval_mode": self.policy.approval_mode}
-        )
-        notes = journal.Journal(self.input, self.plan.conversation_id, plan)
+        notes = notes_on(approval, self.input, self.plan)
         notes.add(requested)
         if grant is not None:
             granted = ApprovalGranted(
@@ -213,10 +198,7 @@ class DecisionStep:
             found = transaction.approval(scope, decision.approval_id)
             assert found is not None
             return StepResult(approval=status_of(found))
-        plan = self.plan.model_copy(
-            update={"risk_level": self.known.risk_level, "approval_mode": self.known.approval_mode}
-        )
-        notes = journal.Journal(self.input, self.plan.conversation_id, plan)
+        notes = notes_on(self.known, self.input, self.plan)
         waited = (journal.now() - self.known.requested_at).total_seconds() * 1000
         notes.add(
             _decided(self.known, decision, self.asked, self.arguments),
@@ -307,6 +289,33 @@ class ReplyStep:
     @property
     def _refused(self) -> str:
         return "rejected" if self.approval.state is ApprovalState.REJECTED else "timeout"
+
+
+def waiting(step: StepInput, plan: Plan, policy: ApprovalPolicy, **facts: Any) -> Approval:
+    """An approval of a step's call or reply that waits from now on, as `policy` has it; `facts` say what for."""
+    now = journal.now()
+    return Approval(
+        execution_id=step.execution_id,
+        root_id=step.root_id,
+        conversation_id=plan.conversation_id,
+        step=step.step,
+        call=step.call,
+        agent=plan.agent,
+        requested_by=plan.requester,
+        risk_level=policy.risk_level,
+        approval_mode=policy.approval_mode,
+        four_eyes=policy.four_eyes,
+        approvals_needed=policy.approvals_needed,
+        requested_at=now,
+        expires_at=now + timedelta(seconds=policy.approval_timeout),
+        **facts,
+    )
+
+
+def notes_on(approval: Approval, step: StepInput, plan: Plan) -> journal.Journal:
+    """For events of an approval: they carry its action's own policy, which for a tool is not that of the capability."""
+    own = {"risk_level": approval.risk_level, "approval_mode": approval.approval_mode}
+    return journal.Journal(step, plan.conversation_id, plan.model_copy(update=own))
 
 
 def withdraw(transaction: Transaction, scope: Scope, execution: Execution, notes: journal.Journal) -> None:

@@ -1,7 +1,6 @@
 """Questions that a tool's MCP server asks during a call: each is an approval, and the call is made again with the answers."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, Final
 
 from caxton.domain.agents import AgentVersion
@@ -11,9 +10,8 @@ from caxton.domain.governance import Approval, ApprovalMode, ApprovalState
 from caxton.domain.questions import MOST_QUESTIONS, QUESTION, Answer, Question, question_id
 from caxton.domain.records import Transaction
 from caxton.domain.tools import ToolResult, ToolVersion
-from caxton.recording import journal
 from caxton.recording.contents import hash_of
-from caxton.turns.approvals import status_of
+from caxton.turns.approvals import notes_on, status_of, waiting
 
 _SAID: Final = {
     ApprovalState.GRANTED: "accept",
@@ -59,28 +57,19 @@ class Questions:
             agent: whose policy says who may answer.
         """
         assert result.question is not None
-        now, number = journal.now(), len(self.answers) + 1
+        number = len(self.answers) + 1
         question = Question(**result.question.model_dump(), number=number)
         policy = agent.spec.policy_for(*name.partition(".")[::2])
         mode = policy.approval_mode if policy.needs_approval else ApprovalMode.OPERATOR
-        approval = Approval(
+        approval = waiting(
+            self.input,
+            self.plan,
+            policy.model_copy(update={"approval_mode": mode, "approvals_needed": 1}),
             id=question_id(self.input.execution_id, self.input.step, self.input.call, number),
-            execution_id=self.input.execution_id,
-            root_id=self.input.root_id,
-            conversation_id=self.plan.conversation_id,
-            step=self.input.step,
-            call=self.input.call,
-            agent=self.plan.agent,
             capability=self.plan.capability,
             action_type=QUESTION,
             name=name,
             content=question.text().replace("\\u0000", "\ufffd"),
-            risk_level=policy.risk_level,
-            approval_mode=mode,
-            requested_by=self.plan.requester,
-            four_eyes=policy.four_eyes,
-            requested_at=now,
-            expires_at=now + timedelta(seconds=policy.approval_timeout),
         )
         transaction.add_approval(self.input.scope, approval)
         transaction.wake_push(self.input.scope, self.input.root_id)
@@ -92,8 +81,7 @@ class Questions:
             expires_at=approval.expires_at.isoformat(timespec="seconds"),
             content_hash=hash_of(approval.content),
         )
-        plan = self.plan.model_copy(update={"risk_level": policy.risk_level, "approval_mode": mode})
-        notes = journal.Journal(self.input, self.plan.conversation_id, plan)
+        notes = notes_on(approval, self.input, self.plan)
         notes.add(requested, part=approval.action_id)
         transaction.append_events(self.input.scope, notes.events)
         return StepResult(approval=status_of(approval))

@@ -224,6 +224,19 @@ def test_a_candidate_offers_what_the_live_version_offers(api: httpx.Client, depl
     assert "more" in problem["message"]
 
 
+@pytest.mark.requirement("DEP-5", "DEP-6")
+def test_the_deployment_of_a_rollout_that_is_retried_is_in_force_again(api: httpx.Client, deploy: Deploy) -> None:
+    begin(deploy, "stages = [{ percent = 50, sample = 1000 }]")
+    path = f"/v1/deployments/{latest(api)['deployment_id']}"
+    tell(api, "abort").raise_for_status()
+    assert api.get(path).json()["state"] == "RolledBack"
+    tell(api, "retry").raise_for_status()
+    assert api.get(path).json()["state"] == "Running"
+    api.post(f"{path}/rollback").raise_for_status()
+    assert latest(api)["state"] == "Superseded", "the way back is of what is tried, not of what was before"
+    assert live_version(api) == "1.0.0"
+
+
 @pytest.mark.requirement("SEC-2")
 def test_rollouts_are_of_their_workspace(api: httpx.Client, deploy: Deploy, caxton_server: RunningServer) -> None:
     begin(deploy, "stages = [{ percent = 50, sample = 1000 }]")
