@@ -92,8 +92,10 @@ class Agents:
         Raises:
             NotFound: there is none of that name.
         """
-        scope = caller.scope
-        statistics = await self.statistics.of_agents(scope)
+        return await self._show(caller.scope, name, follow=True)
+
+    async def _show(self, scope: Scope, name: str, *, follow: bool) -> AgentView:
+        statistics = await self.statistics.of_agents(scope, [name], follow=follow)
 
         def read(transaction: Transaction) -> AgentView:
             component = self._component(transaction, scope, name)
@@ -224,7 +226,7 @@ class Agents:
 
         await request_change(self.records, caller, f"agent.{command}", name, before=component.state)
         await self._change(scope, component, command, request)
-        return await self.show(caller, name)
+        return await self._show(scope, name, follow=False)  # whoever starts an agent does not wait for statistics
 
     async def _change(self, scope: Scope, component: Component, command: str, request: StartRequest) -> None:
         from temporalio.client import WithStartWorkflowOperation

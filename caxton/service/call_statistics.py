@@ -1,6 +1,6 @@
 """Statistics of agents, capabilities and tools, from the views of the log; reading them counts nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,24 +22,33 @@ class CallStatistics:
         self.records = records
         self.projections = projections
 
-    async def of_agents(self, scope: Scope) -> dict[str, Statistics]:
-        """By agent; an agent that has not been called has none."""
-        return {name: _of_agent(found) for name, found in (await self._documents(scope, AGENTS)).items()}
+    async def of_agents(
+        self, scope: Scope, names: Sequence[str] | None = None, *, follow: bool = True
+    ) -> dict[str, Statistics]:
+        """By agent, of all or of those of some names; an agent that has not been called has none.
+
+        Without `follow` as far as the view has got, which under load is some seconds behind the log.
+        """
+        found = await self._documents(scope, AGENTS, names, follow=follow)
+        return {name: _of_agent(document) for name, document in found.items()}
 
     async def of_capabilities(self, scope: Scope) -> dict[str, Statistics]:
         """By capability."""
         return {name: _of_capability(found) for name, found in (await self._documents(scope, CAPABILITIES)).items()}
 
-    async def of_tools(self, scope: Scope) -> dict[str, Statistics]:
-        """By tool, calls by hand among them."""
-        return {name: _of_tool(found) for name, found in (await self._documents(scope, TOOLS)).items()}
+    async def of_tools(self, scope: Scope, names: Sequence[str] | None = None) -> dict[str, Statistics]:
+        """By tool, of all or of those of some names, calls by hand among them."""
+        return {name: _of_tool(found) for name, found in (await self._documents(scope, TOOLS, names)).items()}
 
-    async def _documents(self, scope: Scope, projection: Projection) -> dict[str, Any]:
-        with suppress(EventsDetached):  # then the view is as old as it is: a list does not fail for that
-            await self.projections.follow(scope.customer, projection)
+    async def _documents(
+        self, scope: Scope, projection: Projection, names: Sequence[str] | None = None, *, follow: bool = True
+    ) -> dict[str, Any]:
+        if follow:
+            with suppress(EventsDetached):  # then the view is as old as it is: a list does not fail for that
+                await self.projections.follow(scope.customer, projection)
 
         def read(transaction: Transaction) -> dict[str, Any]:
-            found = transaction.documents(scope, projection.name)
+            found = transaction.documents(scope, projection.name, names)
             return {name: document for name, document in found.items() if _last_used(document)}
 
         return await self.records.read(read)

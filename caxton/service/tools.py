@@ -97,7 +97,7 @@ class Tools:
             NotFound: there is none of that name.
         """
         scope = caller.scope
-        statistics = await self.statistics.of_tools(scope)
+        statistics = await self.statistics.of_tools(scope, [name])
 
         def read(transaction: Transaction) -> ToolView:
             component, version = find_tool(transaction, scope, name)
