@@ -19,6 +19,11 @@ NOBODY: Mapping[str, float] = {}
 MOMENT = 0.1
 """Seconds after which to come back at the earliest."""
 
+STARTS_WITHIN = 1.0
+"""Seconds after which to ask again for an agent that is being started, such as one whose health made a restart necessary."""
+
+_COMES = Hint(text=f"it is being started: try again in {format_duration(STARTS_WITHIN)}")
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -102,10 +107,12 @@ def _route_to_agent(
         hints.append(Hint(text="see which agents there are", command="caxton agent list"))
         raise NotFound(f'there is no agent "{name}"', *hints, details={"agent": name, "similar": similar})
     if agent.state is not AgentState.RUNNING:
+        starts = agent.state is AgentState.LOADED
         raise AllAgentsUnavailable(
             f'agent "{name}" is {agent.state} and takes no work',
-            Hint(text="start it", command=f"caxton agent start {name}"),
+            _COMES if starts else Hint(text="start it", command=f"caxton agent start {name}"),
             details={"agent": name, "state": agent.state, "reason": "AllAgentsUnavailable"},
+            retry_after=STARTS_WITHIN if starts else None,
         )
     if agent.suspended is not None:
         raise AllAgentsUnavailable(
@@ -185,15 +192,18 @@ def _unavailable(
     details = {"capability": name, "agents": states}
     listed = ", ".join(f"{agent} is {state}" for agent, state in sorted(states.items()))
     first, state = sorted(states.items())[0]
-    hint = (
-        Hint(text="an operator can let it work again", command=f"caxton agent resume {first}")
-        if state == "Suspended"
-        else Hint(text="start one", command=f"caxton agent start {first}")
-    )
+    starts = str(AgentState.LOADED) in states.values()
+    if starts:
+        hint = _COMES
+    elif state == "Suspended":
+        hint = Hint(text="an operator can let it work again", command=f"caxton agent resume {first}")
+    else:
+        hint = Hint(text="start one", command=f"caxton agent start {first}")
     return AllAgentsUnavailable(
         f'no agent that offers "{name}" takes work now: {listed}',
         hint,
         details={**details, "reason": "AllAgentsUnavailable"},
+        retry_after=STARTS_WITHIN if starts else None,
     )
 
 

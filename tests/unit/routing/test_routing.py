@@ -158,6 +158,16 @@ def test_an_agent_that_takes_no_work_is_told_with_how_to_start_it() -> None:
         with pytest.raises(AllAgentsUnavailable, match="Unloaded") as caught:
             route(index, target, RoutingStrategy.DETERMINISTIC, key="k")
         assert [hint.command for hint in caught.value.hints] == ["caxton agent start artist"]
+        assert caught.value.retry_after is None
+
+
+def test_who_asks_for_an_agent_that_is_being_started_is_told_to_come_back() -> None:
+    index = build_index(1, [deployed("artist", {"draw": "1.0.0"}, AgentState.LOADED)])
+    for target in (Target(capability="draw"), Target(agent="artist")):
+        with pytest.raises(AllAgentsUnavailable, match="Loaded") as caught:
+            route(index, target, RoutingStrategy.DETERMINISTIC, key="k")
+        assert caught.value.retry_after == 1.0
+        assert caught.value.hints[0].text == "it is being started: try again in 1 s"
 
 
 @pytest.mark.requirement("RTE-4")
