@@ -366,7 +366,9 @@ def _show_result(
         [
             f"{style('✓', 'green')} {change.name if change.kind == 'agent' else f'{change.name} (tool)'}",
             "removed" if change.action == "deleted" else versions(change),
-            f"{change.strategy}: not live yet" if change.rollout else ", ".join(change.capabilities),
+            f"{str(change.strategy).replace('_', '-')}: not live yet"
+            if change.rollout
+            else ", ".join(change.capabilities),
         ]
         for change in sorted(changes, key=lambda change: change.kind)
         if change.action != "unchanged"
@@ -379,7 +381,8 @@ def _show_result(
     _warn_of_ungranted(changes)
     rolling = [change.name for change in changes if change.rollout]
     if rolling:
-        remark(f"Next: {style(f'caxton rollout status {rolling[0]} --watch', 'bold')}")
+        whose = f" {rolling[0]}" if len(rolling) == 1 else ""
+        remark(f"Next: {style(f'caxton rollout status{whose} --watch', 'bold')}")
         return
     example = _example(changes, workspace)
     if example:

@@ -1,6 +1,7 @@
 """`caxton rollout status|pause|resume|promote|abort|retry|undo`"""
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +29,9 @@ Reason = Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why
 POLL_INTERVAL = 2.0
 """Seconds between looks with --watch."""
 
+COMES_BACK_WITHIN = 60.0
+"""Seconds for which --watch waits for a server that it has seen."""
+
 _BAR = 20
 
 _DIFFERENCES = 10
@@ -44,16 +48,28 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until no rollout is in progress.")] = False,
 ) -> None:
     """Show rollouts: those in progress, and of an agent its latest."""
-    from caxton.domain.errors import UsageError
+    from caxton.domain.errors import ServerUnreachable, UsageError
 
     if watch and current().json:
         raise UsageError("--watch is for people; it has no --json", "run `caxton rollout status --json` now and then")
+    watched, lost_at = set[str](), None
     with connect() as caxton:
         while True:
-            found = _wanted(caxton, agent)
-            _show_all(found)
-            if not watch or not any(each.is_live for each in found):
-                return
+            try:
+                found = _wanted(caxton, agent)
+                live = {each.agent for each in found if each.is_live}
+                if agent is None:  # how those ended that were in progress a moment ago
+                    found += [latest for name in sorted(watched - live) for latest in caxton.rollouts(name, limit=1)]
+            except ServerUnreachable:
+                lost_at = lost_at or time.monotonic()
+                if not watched or time.monotonic() - lost_at > COMES_BACK_WITHIN:
+                    raise
+                remark("The server does not answer. Rollouts go on when it is back …")
+            else:
+                _show_all(found)
+                if not watch or not live:
+                    return
+                watched, lost_at = live, None
             time.sleep(POLL_INTERVAL)
             say()
 
@@ -151,9 +167,12 @@ def show_rollout(rollout: "RolloutView") -> None:
         number, stage = rollout.stage + 1, rollout.stages[min(rollout.stage, len(rollout.stages) - 1)]
         if rollout.asks:
             prose(f"  waits for a webhook: {rollout.asks}")
-        say(f"  {_bar(rollout.percent)} {rollout.percent:g} % of new conversations")
         least = f", at least {format_duration(stage.duration)}" if stage.duration else ""
-        say(f"  stage {number} of {len(rollout.stages)}, began {ago(rollout.stage_began_at)}{least}")
+        if str(rollout.strategy) == "shadow":
+            say(f"  began {ago(rollout.stage_began_at)}{least}")
+        else:
+            say(f"  {_bar(rollout.percent)} {rollout.percent:g} % of new conversations")
+            say(f"  stage {number} of {len(rollout.stages)}, began {ago(rollout.stage_began_at)}{least}")
     elif rollout.ended_at:
         say(f"  ended {ago(rollout.ended_at)}")
     if any(each.stable_messages or each.candidate_messages for each in rollout.metrics):
@@ -185,15 +204,18 @@ def rollout_words(rollout: "RolloutView") -> str:
 
 
 def _show_gate(gate: "GateResult", *, is_over: bool) -> None:
-    """How a gate stands, with the turns that differ. One that still waits when its rollout is over was skipped."""
-    state = "skipped" if is_over and str(gate.state) == "waiting" else str(gate.state)
-    mark = {"passed": style("✓", "green"), "failed": style("✗", "red")}.get(str(gate.state), style("·", "dim"))
+    """How a gate or a shadow stands, with the turns that differ."""
     counted = f", {plural(gate.compared, 'turn')} of {gate.turns} compared" if gate.turns else ""
-    why = (
-        f": {gate.reason}" if gate.reason and state != "skipped" else f": {gate.differ} differ" if gate.compared else ""
-    )
-    what = "shadow" if gate.name == "shadow" else f"gate {gate.name} ({gate.at or gate.kind})"
-    prose(f"  {mark} {what}, {state}{counted}{why}")
+    if gate.name == "shadow":
+        differ = f": {_differ(gate.differ)}" if gate.compared else ""
+        prose(f"  {style('·', 'dim')} shadow{counted or ', no turn compared yet'}{differ}")
+    else:
+        # One that still waits when its rollout is over was skipped.
+        state = "skipped" if is_over and str(gate.state) == "waiting" else str(gate.state)
+        mark = {"passed": style("✓", "green"), "failed": style("✗", "red")}.get(str(gate.state), style("·", "dim"))
+        found = gate.reason if state != "skipped" else ""
+        why = found or (_differ(gate.differ) if gate.compared else "")
+        prose(f"  {mark} gate {gate.name} ({gate.at or gate.kind}), {state}{counted}{f': {why}' if why else ''}")
     for each in gate.differences[:_DIFFERENCES]:
         prose(f"      {each.source} → {each.execution or '?'}  {each.rule}: {plain(each.text)}")
     if len(gate.differences) > _DIFFERENCES:
@@ -203,8 +225,12 @@ def _show_gate(gate: "GateResult", *, is_over: bool) -> None:
         cost = f", ${before.cost_usd:.4f} → ${after.cost_usd:.4f}" if before.cost_usd or after.cost_usd else ""
         models = f"{milliseconds(before.latency_ms)} → {milliseconds(after.latency_ms)} of models"
         say(style(f"      {models}, {before.tokens:,} → {after.tokens:,} tokens{cost}", "dim"))
-    if gate.approval_id and state == "waiting":
+    if gate.approval_id and str(gate.state) == "waiting" and not is_over:
         remark(f"Decide: caxton approvals grant {gate.approval_id}")
+
+
+def _differ(count: int) -> str:
+    return f"{count} differs" if count == 1 else f"{count} differ"
 
 
 def _kind(rollout: "RolloutView") -> str:
@@ -220,14 +246,21 @@ def _bar(percent: float) -> str:
 
 def _next(rollout: "RolloutView") -> list[str]:
     name = rollout.agent
+    further = "Make it live" if rollout.stage + 1 >= len(rollout.stages) else "To the next stage"
     return {
         "Gating": [f"Follow: caxton rollout status {name} --watch", f"Stop it: caxton rollout abort {name}"],
         "Progressing": [f"Follow: caxton rollout status {name} --watch", f"Stop it: caxton rollout abort {name}"],
         "Paused": [
             f"Go on: caxton rollout resume {name}",
-            f"To the next stage: caxton rollout promote {name}",
+            f"{further}: caxton rollout promote {name}",
             f"Stop it: caxton rollout abort {name}",
         ],
-        "Promoted": [f"Take it back: caxton rollout undo {name}"],
+        "Promoted": [f"Take it back: caxton rollout undo {name}"] if _can_be_undone(rollout) else [],
         "RolledBack": [f"Begin it again: caxton rollout retry {name}"],
     }.get(str(rollout.state), [])
+
+
+def _can_be_undone(rollout: "RolloutView") -> bool:
+    from caxton.domain.rollouts import UNDO_WITHIN
+
+    return rollout.ended_at is not None and datetime.now(UTC) - rollout.ended_at <= UNDO_WITHIN

@@ -148,6 +148,8 @@ PRINTED = {
         "5 % of new conversations",
         "50 % of new",
         "2.0.0 was rolled back",
+        r"(?s)canary, rolled back\n  (\d+) of \1 messages failed, and 0 of \d+ of the stable\s+version",
+        r"shadow, 3 turns of 3 compared: 1 differs\n +x_\w+ → x_\w+  exact: the reply is\s+another one",
     ],
     "how-to/run-from-a-webhook": [
         r"Reviewed\. ada pushed 2 commits to\s+ada/engine",
