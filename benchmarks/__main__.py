@@ -31,6 +31,7 @@ from benchmarks import (
     model_backed,
     model_call,
     postgres,
+    releases,
     routing,
     sandbox,
     scenario,
@@ -73,6 +74,10 @@ SUITES: dict[str, tuple[str, Callable[[], Sequence[Figure]]]] = {
     "authorization": ("Authentication and authorization a message", authorization.figures),
     "sandbox": ("Sandbox: fresh instances", sandbox.figures),
     "deploy": ("Deployment", deploy.figures),
+    "releases": (
+        "Releases under 500 messages a second, one of 10,000 agents",
+        lambda: releases.figures(agents=10_000),
+    ),
     "model_call": ("The call of a model alone", model_call.figures),
     "model_backed": ("Turns of an agent with a model over the network", model_backed.figures),
     "faces": ("OpenAI, MCP, A2A and AG-UI beside REST: a request, and open streams", faces.figures),

@@ -39,6 +39,7 @@ def deploy(client: httpx.Client, folder: Path) -> float:
     """Seconds for what `caxton deploy` does: read, check, plan, upload, deploy."""
     started = time.perf_counter()
     workspace = load_workspace(folder)
+    assert not workspace.errors, workspace.errors
     body = {"bundles": [bundle.model_dump() for bundle in workspace.bundles]}
     for digest in client.post("/v1/deployments/plan", json=body).json()["missing"]:
         client.put(

@@ -33,6 +33,8 @@ PROMISED = (
     r"^deploy 50 agents",
     r"^CPU of a model call",
     r"agents: (memory of the server, each|start of one)",
+    r"^releases at .*: (messages lost|answered|conversations|undo|abort|verdict|breaker|start)",
+    r"^ask for an agent, all is well",
     r"^turns lost to the log",
     r"^(list|filter) 100",
     r"^search by vector|^embed |^one hop|^import with|^recall|^the process with",

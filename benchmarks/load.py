@@ -61,6 +61,10 @@ class Result:
     """Resident bytes of each process after the first second and at the end."""
     sample: bytes = b""
     """Body of the last answer that was not 200."""
+    bodies: dict[float, bytes] | None = None
+    """Bodies of answers, by when their requests were due, where they are wanted."""
+    dues: list[float] = field(default_factory=list[float])
+    """When each request was due."""
 
     def answered(self, status: int, due: float) -> None:
         """Counts an answer."""
@@ -99,6 +103,8 @@ class _Connection(asyncio.Protocol):
         status = int(self.received[9:12])
         if status != 200:
             self.pool.result.sample = self.received[head_end + 4 :]
+        if self.pool.result.bodies is not None:
+            self.pool.result.bodies[self.due] = self.received[head_end + 4 :]
         self.received, self.busy = b"", False
         self.pool.result.answered(status, self.due)
         self.pool.free(self)
@@ -135,6 +141,12 @@ class _Pool:
         else:
             self.idle.append(connection)
 
+    def close(self) -> None:
+        """Ends the connections that nothing is expected of any more."""
+        for connection in list(self.idle):
+            if connection.transport is not None:
+                connection.transport.close()
+
     def lost(self, connection: _Connection) -> None:
         self.open -= 1
         if connection in self.idle:
@@ -157,13 +169,15 @@ async def offer(
     processes: dict[str, psutil.Process],
     over: Callable[[], bool] = lambda: False,
     connections: int = MOST_CONNECTIONS,
+    result: Result | None = None,
 ) -> Result:
     """Sends `rate` requests a second for so long, or until it is `over`, and waits for their answers.
 
     Over so many connections at the most.
     """
     parts = urlsplit(url)
-    result = Result(seconds=seconds)
+    result = result or Result()
+    result.seconds = seconds
     pool = _Pool(parts.hostname or "", parts.port or 80, result, connections)
     before = {name: process.cpu_times() for name, process in processes.items() if process.is_running()}
     first: dict[str, int] = {}
@@ -174,7 +188,10 @@ async def offer(
         if not first and elapsed > 1:
             first = {name: process.memory_info().rss for name, process in processes.items() if process.is_running()}
         while result.due < total and result.due / rate <= elapsed:
-            pool.send(request(result.due), start + result.due / rate)
+            due = start + result.due / rate
+            pool.send(request(result.due), due)
+            if result.bodies is not None:
+                result.dues.append(due)
             result.due += 1
         await asyncio.sleep(0.001)
     took = time.perf_counter() - start
@@ -188,6 +205,7 @@ async def offer(
     deadline = time.perf_counter() + PATIENCE
     while sum(result.statuses.values()) < result.due and time.perf_counter() < deadline:
         await asyncio.sleep(0.01)
+    pool.close()
     return result
 
 
@@ -201,13 +219,17 @@ def messages(url: str, key: str, agents: int, *, idempotency_keys: bool = False)
         idempotency_keys: whether each request has one of its own.
     """
     asked = [{"capability": f"agent-{number}", "content": CONTENT} for number in range(agents)]
-    plain = _in_turn([_post(url, key, "/v1/messages", body) for body in asked])
+    plain = _in_turn([post(url, key, "/v1/messages", body) for body in asked])
     if not idempotency_keys:
         return plain
-    run = uuid4().hex
+    return with_keys(plain, uuid4().hex)
+
+
+def with_keys(request: Callable[[int], bytes], run: str) -> Callable[[int], bytes]:
+    """The same requests, each with an idempotency key of its own."""
 
     def with_key(number: int) -> bytes:
-        line, rest = plain(number).split(b"\r\n", 1)
+        line, rest = request(number).split(b"\r\n", 1)
         return line + f"\r\nIdempotency-Key: {run}-{number}\r\n".encode() + rest
 
     return with_key
@@ -215,9 +237,7 @@ def messages(url: str, key: str, agents: int, *, idempotency_keys: bool = False)
 
 def messages_to(url: str, key: str, capabilities: Sequence[str], content: str) -> Callable[[int], bytes]:
     """Requests with that content to those capabilities, one after another."""
-    return _in_turn(
-        [_post(url, key, "/v1/messages", {"capability": each, "content": content}) for each in capabilities]
-    )
+    return _in_turn([post(url, key, "/v1/messages", {"capability": each, "content": content}) for each in capabilities])
 
 
 def messages_of_conversations(running: Server, client: httpx.Client, agents: int, count: int) -> Callable[[int], bytes]:
@@ -226,13 +246,15 @@ def messages_of_conversations(running: Server, client: httpx.Client, agents: int
     for number in range(count):
         begun = client.post("/v1/conversations", json={"capability": f"agent-{number % agents}"}).raise_for_status()
         paths.append(f"/v1/conversations/{begun.json()['id']}/messages")
-    return _in_turn([_post(running.url, running.key, path, {"content": CONTENT}) for path in paths])
+    return _in_turn([post(running.url, running.key, path, {"content": CONTENT}) for path in paths])
 
 
-def _post(url: str, key: str, path: str, body: dict[str, str]) -> bytes:
+def post(url: str, key: str, path: str, body: dict[str, str], workspace: str = "default") -> bytes:
+    """A request as it goes over the wire."""
     content = json.dumps(body).encode()
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nAuthorization: Bearer {key}\r\n"
+        f"X-Caxton-Workspace: {workspace}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content

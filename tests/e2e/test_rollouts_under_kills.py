@@ -4,7 +4,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +18,7 @@ from caxton.domain.rollouts import LEGAL
 from tests.api.test_rollouts import FAILS, HALF, ask, latest, live_version, shares, tell, version
 from tests.api.test_schedules import events
 from tests.conftest import start_server, stop_server
+from tests.e2e.test_durability import ALWAYS, kill_engine, kill_fast_path_worker, kill_writer
 from tests.support.agents import agent, replies
 from tests.support.deploying import deploy_files
 from tests.support.ports import free_port
@@ -138,13 +141,19 @@ def test_the_way_takes_every_command_that_is_legal() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.requirement("DEP-6", "DEP-7")
 def test_every_command_in_every_state_survives_a_kill_in_the_middle_of_it(tmp_path: Path) -> None:
     flags = ("--port", str(free_port()))
-    process, server = start_server(tmp_path / "data", *flags)
+    process, server = start_server(tmp_path / "data", *flags, env=ALWAYS)
     person = '[[rollout.gates]]\nname = "owner"\nkind = "person"\n'
     dice = Random(23)
+
+    def kill_server() -> None:
+        nonlocal process, server
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process, server = start_server(tmp_path / "data", *flags, env=ALWAYS)
 
     def send(command: str, *, full: bool) -> None:
         with suppress(httpx.HTTPError, ValueError, KeyError), server.client() as api:
@@ -155,20 +164,15 @@ def test_every_command_in_every_state_survives_a_kill_in_the_middle_of_it(tmp_pa
             found = latest(api)
             return found["state"], found["stage"], live_version(api)
 
-    try:
-        with server.client() as api:
-            deploy_files(api, tmp_path / "w", version(1))
-            deploy_files(api, tmp_path / "w", version(2, rollout=f"{STAGES}\n{person}"))
-        for before, command, full, after in TABLE:
+    def go_all_the_way(*kills: Callable[[], object]) -> None:
+        for (before, command, full, after), kill in zip(TABLE, cycle(kills), strict=False):
             was = state()
             assert was[0] == before, (before, command)
             sending = threading.Thread(target=send, args=(command,), kwargs={"full": full})
             sending.start()
             time.sleep(dice.uniform(0, 0.15))
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+            kill()
             sending.join()
-            process, server = start_server(tmp_path / "data", *flags)
             if state() == was:  # it was killed before the command was taken: whoever sent it sends it again
                 send(command, full=full)
             found, _, live = state()
@@ -177,5 +181,14 @@ def test_every_command_in_every_state_survives_a_kill_in_the_middle_of_it(tmp_pa
             with server.client() as api:
                 sides = set(shares(api, 12))
             assert sides <= {"Promoted": {"v2"}, "Progressing": {"v1", "v2"}, "Paused": {"v1", "v2"}}.get(after, {"v1"})
+
+    try:
+        with server.client() as api:
+            deploy_files(api, tmp_path / "w", version(1))
+            deploy_files(api, tmp_path / "w", version(2, rollout=f"{STAGES}\n{person}"))
+        go_all_the_way(kill_server)
+        send("retry", full=False)
+        helpers = (kill_engine, kill_fast_path_worker, kill_writer)
+        go_all_the_way(*(lambda kill=kill: kill(process, server.data_dir) for kill in helpers))
     finally:
         stop_server(process)
