@@ -105,9 +105,11 @@ class Gate:
         state["request_id"] = request_id
         started = time.perf_counter()
         status: int | None = None
+        is_whole = False
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_whole
+            is_whole = message["type"] == "http.response.body" and not message.get("more_body")
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = with_security(
@@ -136,6 +138,9 @@ class Gate:
                     if status is not None:
                         raise
                     await error_answer(scope["path"], _stopping(), request_id)(scope, receive, answer)
+                except Exception:
+                    if not is_whole:  # else it is told and logged, and the connection is good for the next request
+                        raise
                 span.answered(status or 500, _route(scope))
         finally:
             if isinstance(lasting := state.pop("answer", None), LastingAnswer):  # which holds what holds it

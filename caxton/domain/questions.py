@@ -30,7 +30,7 @@ MOST_FIELDS: Final = 50
 LONGEST_ANSWER: Final = 10_000
 """Characters of one text of an answer."""
 
-_TYPES: Final = frozenset({"string", "number", "integer", "boolean", "array"})
+_TYPES: Final = ("string", "number", "integer", "boolean", "array")  # no set: what is compared with them may be a list
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
 
 
@@ -153,7 +153,7 @@ def _is_form(form: Mapping[str, Any]) -> bool:
     if form.get("type", "object") != "object" or not isinstance(properties, dict) or not isinstance(required, list):
         return False
     fields = cast("dict[str, Any]", properties)
-    if len(fields) > MOST_FIELDS or not all(name in fields for name in cast("list[Any]", required)):
+    if len(fields) > MOST_FIELDS or not all(name in [*fields] for name in cast("list[Any]", required)):
         return False
     return all(isinstance(each, dict) and _is_field(cast("dict[str, Any]", each)) for each in fields.values())
 

@@ -1,7 +1,5 @@
 """What clients of the A2A protocol send. Names are taken as JSON has them (`messageId`) and as the protocol's source does."""
 
-import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.alias_generators import to_camel
 
 from caxton.api.a2a_face.errors import ContentTypeNotSupported, InvalidParams
+from caxton.domain.base64_text import decode_base64
 from caxton.domain.given import GivenTime
 from caxton.domain.ids import Digest
 from caxton.domain.placed_files import joined, worth_keeping
@@ -210,8 +209,8 @@ def _file(part: Part, number: int) -> GivenFile:
     name = part.filename or ""
     if part.raw is not None:
         try:
-            return GivenFile(name, base64.b64decode(part.raw, validate=True))
-        except binascii.Error:
+            return GivenFile(name, decode_base64(part.raw))
+        except ValueError:
             raise InvalidParams(f"message.parts.{number}.raw is no Base64") from None
     found = _OWN_FILE.search(part.url or "")
     if found is not None:

@@ -87,10 +87,20 @@ def _push(given: Any) -> Json:
     found: Json = {name: push[name] for name in ("id", "url", "token") if push.get(name) is not None}
     known = push.get("authentication")
     if isinstance(known, dict):
-        read = cast("Json", known)
-        schemes: list[Any] = read.get("schemes") or ["Bearer"]
-        found["authentication"] = {"scheme": schemes[0], "credentials": read.get("credentials") or ""}
+        found["authentication"] = authentication_of(cast("Json", known))
     return found
+
+
+def authentication_of(known: Json) -> Json:
+    """How a receiver knows who sends: of the schemes that there may be several of, the first one.
+
+    Raises:
+        InvalidParams: they are no list.
+    """
+    schemes: Any = known.get("schemes") or ["Bearer"]
+    if not isinstance(schemes, list):
+        raise InvalidParams("authentication.schemes of the push configuration is no list")
+    return {"scheme": schemes[0], "credentials": known.get("credentials") or ""}
 
 
 def downgraded(method: str, result: Json) -> Any:

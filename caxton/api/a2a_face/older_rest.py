@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from caxton.api.a2a_face.cards import for_version
 from caxton.api.a2a_face.errors import MethodNotFound
+from caxton.api.a2a_face.older import authentication_of
 from caxton.api.a2a_face.operations import CALLS, FIND_OUT, STREAMS, open_stream
 from caxton.api.a2a_face.rest import params_of
 from caxton.api.a2a_face.rpc import LAST, STREAM_HEADERS, event_text, extension_header
@@ -130,8 +131,7 @@ def _push(given: Json) -> Json:
     found: Json = {name: given[name] for name in ("id", "url", "token") if given.get(name)}
     known = _camel(_object(given.get("authentication")))
     if known:
-        schemes: list[Any] = known.get("schemes") or ["Bearer"]
-        found["authentication"] = {"scheme": schemes[0], "credentials": known.get("credentials") or ""}
+        found["authentication"] = authentication_of(known)
     return found
 
 

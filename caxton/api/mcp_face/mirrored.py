@@ -10,7 +10,7 @@ from caxton.api.mcp_face.wire import Call, decoded
 KEY: Final = "x-mcp-header"
 PREFIX: Final = "Mcp-Param-"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-_TYPES: Final = frozenset({"string", "integer", "boolean"})
+_TYPES: Final = ("string", "integer", "boolean")  # no set: what is compared with them may be a list
 
 
 def mirrors_of(schema: Mapping[str, Any]) -> dict[tuple[str, ...], str]:

@@ -23,7 +23,7 @@ from caxton.domain.validation_words import first_problem
 
 _TEXTS: Final = frozenset({"text", "input_text", "output_text", "refusal"})
 
-_PASSED_OVER: Final = frozenset({"reasoning", "item_reference"})
+_PASSED_OVER: Final = ("reasoning", "item_reference")
 """Items of responses that clients send back and that no other model has a use for."""
 
 
