@@ -7,20 +7,32 @@ from typing import TextIO
 HELP = ("--help", "-h", "help")
 VERSION = ("--version", "-V")
 BROKEN_PIPE = 141
+UNAVAILABLE = 5
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Runs the command of `sys.argv` and ends the process with its exit code."""
+    code = 0
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
+        _drop_output()
         code = BROKEN_PIPE
+    except OSError as error:
+        _drop_output()
+        if not code:  # else the command has said so
+            sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
+            code = UNAVAILABLE
     sys.exit(code)
+
+
+def _drop_output() -> None:
+    """What is left in the buffer of stdout goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _nowhere() -> TextIO:

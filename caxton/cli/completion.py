@@ -42,9 +42,11 @@ def completion(
 
 
 def _shell(named: str | None) -> str:
-    from caxton.domain.errors import UsageError
+    from caxton.domain.errors import Hint, UsageError
 
     found = named or Path(os.environ.get("SHELL", "")).name
+    if not found:
+        raise UsageError("which shell? SHELL is not set", Hint(text="name it", command="caxton completion bash"))
     if found not in SHELLS:
         raise UsageError(f'"{found}" is not a shell that can be completed in', f"known are {', '.join(SHELLS)}")
     return found

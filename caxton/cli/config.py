@@ -1,6 +1,6 @@
 """`caxton config show|path|schema`"""
 
-from typing import Any
+from typing import Any, get_args
 
 from caxton.cli.app import new_app
 from caxton.cli.invocation import current
@@ -51,15 +51,39 @@ def schema() -> None:
 def _shown(name: str, value: Any) -> str:
     import json
 
-    from caxton.domain.quantities import format_duration, format_size
+    from caxton.domain.quantities import format_duration, format_size, parse_duration, parse_size
 
     if value in (None, [], {}):
         return "–"
-    if name.endswith("_bytes"):
-        return format_size(value)
-    if name.endswith("_timeout"):
-        return format_duration(value)
+    if isinstance(value, (int, float)):
+        readers = _readers(name.split("."))
+        if parse_size in readers:
+            return format_size(int(value))
+        if parse_duration in readers:
+            return format_duration(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _readers(path: list[str]) -> set[Any]:
+    """The functions that read the text of the setting at `path`: they say whether it is a size or a time."""
+    from pydantic import BaseModel, BeforeValidator
+
+    from caxton.runtime.settings import Settings
+
+    model: Any = Settings
+    annotations: list[Any] = []
+    for part in path:
+        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        if field is None:
+            return set()
+        model, annotations = field.annotation, [*field.metadata, field.annotation]
+    found: set[Any] = set()
+    while annotations:
+        each = annotations.pop()
+        if isinstance(each, BeforeValidator):
+            found.add(each.func)
+        annotations += [*get_args(each), *getattr(each, "__metadata__", ())]
+    return found
 
 
 def _origin(origin: str) -> str:

@@ -162,7 +162,10 @@ def verify(
 ) -> None:
     """Verify the log: the hash chain, and the invariants of executions. Exit code 3 if not."""
     from caxton.domain.errors import UsageError
+    from caxton.domain.events.chain import read_place
 
+    if expect is not None:
+        read_place(expect)  # what it lacks is said here as it is for files
     if bool(segments) != archive:
         raise UsageError("--archive goes with the files of segments", "caxton events verify --archive events-*.jsonl")
     if segments:

@@ -61,6 +61,8 @@ def init(
         emit({"templates": found}) if current().json else _list(found, filter_text)
         return
     asks = is_terminal() and not yes and not current().json
+    if asks and name is not None:
+        templates.check_name(name)
     chosen = _chosen_template(template, filter_text, asks=asks, needed=not yes)
     if preview:
         shown = templates.preview(chosen.id, name)

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import unicodedata
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -19,8 +20,8 @@ _OWN_COLOURS = r"\x1b\[(?:0|[1-4]|9|3[1-6])(?:;(?:[1-4]|9|3[1-6]))*m"
 """What :func:`style` makes: nothing that hides text, as black, inverse and concealed letters do."""
 _CONTROLS = re.compile(_OWN_COLOURS + r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
 """Colours, and all other control characters but tab and the ends of lines; also those that reorder what is shown."""
-_COMMAND = re.compile(r"(?:\x1b\[[0-9;]*m)*(?<![\w/.-])caxton [a-z].*$")
-"""A command at the end of a line, with the colours that it begins in."""
+_COMMAND = re.compile(r"(?:\x1b\[[0-9;]*m)*(?<![\w/.`-])caxton [a-z].*$")
+"""A command at the end of a line, with the colours that it begins in; not one in a sentence, between back ticks."""
 _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 
 
@@ -118,7 +119,8 @@ def remark(text: str) -> None:
 def complain(text: str) -> None:
     """Writes to stderr."""
     acknowledgement.settle()
-    sys.stdout.flush()
+    with suppress(OSError):
+        sys.stdout.flush()  # what cannot be written there is no reason to be silent here
     sys.stderr.write((harmless(_fitted(text, sys.stderr)) if is_terminal(sys.stderr) else text) + "\n")
     sys.stderr.flush()
 

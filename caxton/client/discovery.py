@@ -13,7 +13,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from caxton.domain import surroundings
-from caxton.domain.errors import InvalidSettings, NotAuthenticated
+from caxton.domain.errors import InvalidInput, InvalidSettings, NotAuthenticated
 from caxton.domain.ids import DEFAULT_WORKSPACE
 from caxton.domain.pasted import clean_key, odd_character
 
@@ -99,6 +99,7 @@ def discover(
 
     Raises:
         InvalidSettings: `caxton.toml` is not valid TOML, or what it says on the connection is of the wrong type.
+        InvalidInput: what is given as an address cannot be one.
         NotAuthenticated: what is given as a key cannot be one.
     """
     file = _read_config(config)
@@ -116,6 +117,12 @@ def discover(
         else:
             server, server_from = configured or (DEFAULT_URL, DEFAULT)
     server = server.rstrip("/")
+    try:
+        _ = urlsplit(server).port
+    except ValueError:
+        raise InvalidInput(
+            f'"{server}" is not the address of a server', "write it as a browser has it: http://127.0.0.1:8080"
+        ) from None
     key = clean_key(key) if key is not None else None
     if key is not None and not _KEY.fullmatch(key):
         odd = odd_character(key)

@@ -110,8 +110,15 @@ def unreachable(connection: Connection, error: Exception | None) -> ServerUnreac
     """The error for a server that does not answer."""
     local = is_loopback(connection.url)
     hints = [_how_to_start()] if local else []
-    if connection.url_from != DEFAULT:
-        hints.append(Hint(text=f"the address came from {connection.url_from}"))
+    origin = [] if connection.url_from == DEFAULT else [Hint(text=f"the address came from {connection.url_from}")]
+    if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL)):
+        return ServerUnreachable(
+            f'"{connection.url}" is not the address of a server',
+            "write it as a browser has it: http://127.0.0.1:8080",
+            *origin,
+            details={"url": connection.url},
+        )
+    hints += origin
     happened = "took too long to answer" if isinstance(error, httpx.ReadTimeout) else "does not answer"
     return ServerUnreachable(
         f"the Caxton server at {connection.url} {happened}",

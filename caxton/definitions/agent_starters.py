@@ -40,7 +40,7 @@ def begin_agent(name: str, language: str, folder: Path) -> list[Path]:
         InvalidState: the workspace has an agent of that name, or a file cannot be written.
     """
     if not is_name(name):
-        raise InvalidInput(f'"{name}" is not a valid name for an agent', name_hint(name).capitalize())
+        raise InvalidInput(f'"{name}" is not a valid name for an agent', name_hint(name))
     check_language(language, agent_languages(), "caxton agent wit")
     writing = WrittenFiles(folder)
     for path in (f"agents/{name}.toml", f"agents/{name}"):

@@ -67,7 +67,7 @@ def begin_tool(name: str, language: str, folder: Path) -> list[Path]:
         InvalidState: the workspace has a tool of that name, or a file cannot be written.
     """
     if not is_name(name):
-        raise InvalidInput(f'"{name}" is not a valid name for a tool', name_hint(name).capitalize())
+        raise InvalidInput(f'"{name}" is not a valid name for a tool', name_hint(name))
     if name == MEMORY:
         raise InvalidInput(f'"{MEMORY}" is a built-in tool', f'give yours another name, such as "{INSTEAD}"')
     check_language(language, languages(), "caxton tool wit")

@@ -111,6 +111,16 @@ def preview(template_id: str, name: str | None = None) -> Preview:
     return Preview(template, files, [f"tools/{tool}" for tool in template.tools])
 
 
+def check_name(name: str) -> None:
+    """Checks that an agent may have this name.
+
+    Raises:
+        InvalidInput: it may not.
+    """
+    if not is_name(name):
+        raise InvalidInput(f'"{name}" is not a valid name for an agent', name_hint(name))
+
+
 def instantiate(
     template_id: str,
     name: str,
@@ -137,8 +147,7 @@ def instantiate(
         InvalidState: the agent exists, or a file cannot be written.
     """
     template = get_template(template_id)
-    if not is_name(name):
-        raise InvalidInput(f'"{name}" is not a valid name for an agent', name_hint(name).capitalize())
+    check_name(name)
     values = dict(_chosen(template, customisations or {}))
     files = _agent_files(template, name, values)
     existing = [path for path in files if (folder / path).exists()]

@@ -10,7 +10,7 @@ from caxton.domain.audit import AuditSink
 from caxton.domain.channels import Channel
 from caxton.domain.errors import InvalidSettings
 from caxton.domain.records import Records
-from caxton.runtime.settings_sections import AuditSettings, AuditSinkSettings
+from caxton.runtime.settings_audit import AuditSettings, AuditSinkSettings
 from caxton.service.audit_sinks import AuditCarrier, AuditLag, SinkRule
 
 

@@ -16,10 +16,10 @@ from caxton.domain.breakers import ProviderBreakerSettings
 from caxton.domain.ids import DEFAULT_CUSTOMER, DEFAULT_WORKSPACE, Name
 from caxton.domain.secrets import SecretReference
 from caxton.runtime.settings_a2a import A2ASettings
+from caxton.runtime.settings_audit import AuditSettings
 from caxton.runtime.settings_healing import AlertsSettings, DeploymentsSettings, HealthSettings
 from caxton.runtime.settings_retention import RetentionSettings
 from caxton.runtime.settings_sections import (
-    AuditSettings,
     AuthSettings,
     ChannelSettings,
     EngineSettings,

@@ -1,9 +1,9 @@
 """The sections of `caxton.toml`. Descriptions of fields appear in the reference and in the JSON Schema for editors."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from caxton.adapters.oidc_settings import OidcSettings
 from caxton.domain.flow import CustomerFlow, FlowLimit
@@ -41,7 +41,12 @@ def _web_address(url: str | None) -> str | None:
     return url.rstrip("/")
 
 
-def _engine_address(address: str) -> str:
+def engine_address(address: str) -> str:
+    """`address`, a host with a port.
+
+    Raises:
+        ValueError: it is none.
+    """
     host, _, port = address.rpartition(":")
     if not host or "/" in address or not port.isdecimal() or len(port) > 5 or not 0 < int(port) < 65_536:
         raise ValueError(f'"{address}" is not an address; write host:port, for example "127.0.0.1:7233"')
@@ -61,7 +66,7 @@ Integer = Annotated[int, BeforeValidator(_no_boolean)]
 Port = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=65_535)]
 PortOrZero = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=65_535)]
 FilePath = Annotated[Path, BeforeValidator(_path)]
-EngineAddress = Annotated[str, AfterValidator(_engine_address)]
+EngineAddress = Annotated[str, AfterValidator(engine_address)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 WebAddress = Annotated[str | None, AfterValidator(_web_address)]
 
@@ -444,50 +449,6 @@ class ChannelSettings(Section):
     )
     secret_env: EnvironmentName | None = Field(
         default=None, description="Name of the environment variable that holds the secret to sign with."
-    )
-
-
-class AuditSinkSettings(Section):
-    """`[audit.sinks.NAME]`: a second place for the event log."""
-
-    kind: Literal["file", "syslog", "webhook"] = Field(description="What it is.")
-    folder: FilePath | None = Field(
-        default=None,
-        description="file: where it writes JSON lines, one file per customer; by default audit in the data folder.",
-    )
-    rotate_bytes: ByteSize = Field(
-        default=100 << 20, ge=1 << 16, description='file: size after which a file is closed, such as "100MB".'
-    )
-    keep: Integer = Field(default=50, ge=1, le=100_000, description="file: closed files that are kept per customer.")
-    address: str | None = Field(default=None, max_length=300, description="syslog: host:port of the server.")
-    transport: Literal["udp", "tcp", "tls"] = Field(default="tls", description="syslog: how it gets there.")
-    tls_ca: FilePath | None = Field(default=None, description="syslog: certificates of the authority to trust.")
-    facility: Integer = Field(default=13, ge=0, le=23, description="syslog: the facility; 13 is log audit.")
-    url: WebAddress = Field(
-        default=None, description="webhook: takes a POST, signed as standardwebhooks.com describes."
-    )
-    secret: SecretReference | None = Field(default=None, description="webhook: reference to the secret to sign with.")
-    required: bool = Field(
-        default=False, description="Refuse changes (503) while the sink lags by more than the limits."
-    )
-    max_lag_events: Integer = Field(default=10_000, ge=1, description="Events by which it can lag.")
-    max_lag: Duration = Field(default=300.0, gt=0, description='Time by which it can lag, such as "5m".')
-
-    @model_validator(mode="after")
-    def _has_a_place(self) -> Self:
-        needed = {"file": None, "syslog": "address", "webhook": "url"}[self.kind]
-        if needed is not None and getattr(self, needed) is None:
-            raise ValueError(f'a sink of kind "{self.kind}" needs {needed}')
-        if self.address is not None:
-            _engine_address(self.address)
-        return self
-
-
-class AuditSettings(Section):
-    """`[audit]`"""
-
-    sinks: dict[Name, AuditSinkSettings] = Field(
-        default={}, max_length=10, description="Where the event log is copied to, by name."
     )
 
 

@@ -399,12 +399,12 @@ class ModelStep:
         usage = self.usage
         notes.add(ActionPrepared(action_id=journal.action_id(self.input), action_type="reply"), part="reply")
         record = self.recorded()
+        draft = ReplyDraft(
+            content=self.content,
+            artifacts=self.prompt.artifacts,
+            metadata=reply_metadata(self.reply, usage, self.prompt, self._recorded_asked),
+        )
         if self.waits_for_approval:
-            draft = ReplyDraft(
-                content=self.content,
-                artifacts=self.prompt.artifacts,
-                metadata=reply_metadata(self.reply, usage, self.prompt, self._recorded_asked),
-            )
             record = replace(record, payload={**record.payload, "draft": draft.model_dump(mode="json")})
             transaction.add_step(self.input.scope, record)
             transaction.set_usage(self.input.scope, self.input.execution_id, usage)
@@ -416,11 +416,7 @@ class ModelStep:
             self.input,
             execution,
             self.prompt.asked_by,
-            ReplyDraft(
-                content=self.content,
-                artifacts=self.prompt.artifacts,
-                metadata=reply_metadata(self.reply, usage, self.prompt, self._recorded_asked),
-            ),
+            draft,
             notes,
             level=service_level(self.prompt.agent, self.plan.capability) if self.plan.rehearses is None else None,
             auto_store=self.prompt.agent.spec.memory.auto_store and self.plan.rehearses is None and not self.asked,

@@ -27,7 +27,6 @@ from caxton.domain.forks import EARLIER, REHEARSAL
 from caxton.domain.ids import DeploymentId, Digest, MessageId
 from caxton.domain.messages import Message, MessageType
 from caxton.domain.records import ExecutionRecord, RaceLost, Transaction, TurnsSoFar
-from caxton.domain.tools import Artifact
 from caxton.governance.budgets import Spending
 from caxton.governance.service_levels import first_deadlines, service_level
 from caxton.observability.metrics import METRICS
@@ -249,16 +248,11 @@ class Opening:
             sender=self.sender,
             receiver=self.decision.agent,
             content=self.request.content,
-            artifacts=self._files,
+            artifacts=list(self.request.files),  # also with work that is handed over
             metadata=self._metadata(),
             created_at=started,
         )
         self.plan = self._plan(self.deployment_id, capability, self.decision.capability_version)
-
-    @property
-    def _files(self) -> list[Artifact]:
-        """The files that go with the request, also with work that is handed over."""
-        return list(self.request.files)
 
     def _metadata(self) -> dict[str, Any]:
         """What is kept with the request: what its caller brought along. Work that is handed over gets nothing of it."""

@@ -7,9 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from a2a.client import Client, ClientCallContext, ClientConfig, ClientFactory
+from a2a.client import ClientCallContext
 from a2a.types.a2a_pb2 import (
-    AgentCard,
     CancelTaskRequest,
     GetExtendedAgentCardRequest,
     GetTaskRequest,
@@ -24,7 +23,6 @@ from a2a.utils.errors import (
     TaskNotFoundError,
     UnsupportedOperationError,
 )
-from google.protobuf.json_format import ParseDict
 
 from tests.api.conftest import Deploy
 from tests.api.test_approvals import guarded, pending
@@ -381,19 +379,6 @@ def test_a_client_that_ends_addresses_with_a_slash_is_answered(api: httpx.Client
         assert rpc(api, "GetTask", {"id": "x_nothing"}, target)["error"]["code"] == -32001
 
 
-@pytest.mark.requirement("FAC-2")
-def test_a_card_has_the_fields_of_the_version_that_is_asked_for_and_no_others(
-    api: httpx.Client, deploy: Deploy
-) -> None:
-    deploy(agent("echo", rules=replies("x")))
-    address = "/a2a/v1/echo/.well-known/agent-card.json"
-    card = api.get(address).json()
-    ParseDict(card, AgentCard())  # refuses what version 1.0 does not know
-    assert card == api.get(address, headers={"A2A-Version": "1.0"}).json()
-    older = api.get(address, params={"A2A-Version": "0.3"}).json()
-    assert (older["protocolVersion"], "supportedInterfaces" in older) == ("0.3.0", False)
-
-
 @pytest.mark.requirement("FAC-2", "MSG-12")
 def test_an_agent_may_have_nothing_to_say_beside_its_files(api: httpx.Client, deploy: Deploy) -> None:
     files = agents()
@@ -403,27 +388,6 @@ def test_an_agent_may_have_nothing_to_say_beside_its_files(api: httpx.Client, de
     assert made["parts"][0]["filename"] == "output.txt"
     assert made["parts"][0]["mediaType"] == "text/plain"
     assert {name.isalpha() for name in done["metadata"][EXTENSION]["usage"]} == {True}, "names are in camel case"
-
-
-def test_cards_are_cached_by_their_tag(api: httpx.Client, caxton_server: RunningServer, deploy: Deploy) -> None:
-    deploy(agent("echo", rules=replies("x")))
-    with httpx.Client(base_url=caxton_server.url, trust_env=False) as nobody:
-        public = nobody.get("/.well-known/agent-card.json")
-        assert "echo" not in public.text
-        assert public.headers["Cache-Control"].startswith("public, max-age=")
-        card = public.json()
-        assert card["supportedInterfaces"][0]["url"] == f"{caxton_server.url}/a2a/v1"
-        tag = public.headers["ETag"]
-        same = nobody.get("/.well-known/agent-card.json", headers={"If-None-Match": tag})
-        assert (same.status_code, same.content) == (304, b"")
-        assert nobody.get("/a2a/v1/.well-known/agent-card.json").status_code == 401
-    own = api.get("/.well-known/agent-card.json")
-    assert own.headers["Cache-Control"].startswith("private")
-    assert [skill["id"] for skill in own.json()["skills"]] == ["echo"]
-    assert own.headers["ETag"] != tag
-    assert api.get("/a2a/v1/nothing/.well-known/agent-card.json").status_code == 404
-    named = api.get("/a2a/v1/agent:echo/.well-known/agent-card.json").json()
-    assert named["supportedInterfaces"][0]["url"].endswith("/a2a/v1/agent:echo")
 
 
 def test_errors_have_the_form_of_each_binding(api: httpx.Client, caxton_server: RunningServer) -> None:
@@ -500,82 +464,6 @@ def test_a_client_may_choose_the_id_of_its_context(api: httpx.Client, deploy: De
         assert task["contextId"] == chosen
         assert task["artifacts"][0]["parts"][0]["text"] == f"turn {number}"
     assert rpc(api, "SendMessage", message("x", contextId="no id"))["error"]["code"] == -32602
-
-
-@pytest.mark.requirement("FAC-2")
-async def test_a_client_of_version_0_3_is_answered_in_it(
-    caxton_server: RunningServer, workspace: str, api: httpx.Client, deploy: Deploy
-) -> None:
-    deploy(agent("echo", rules=replies("you said: {{ request }}")))
-    old = {"messageId": "m1", "role": "user", "kind": "message", "parts": [{"kind": "text", "text": "hi"}]}
-    task = rpc(api, "message/send", {"message": old}, target="/echo")["result"]
-    assert (task["kind"], task["status"]["state"]) == ("task", "completed")
-    assert task["artifacts"][0]["parts"] == [{"kind": "text", "text": "you said: hi"}]
-    assert (task["history"][0]["role"], task["history"][0]["kind"]) == ("user", "message")
-    assert rpc(api, "tasks/get", {"id": task["id"]})["result"]["id"] == task["id"]
-    assert rpc(api, "message/send", {"message": old}, **{"A2A-Version": "1.0"})["error"]["code"] == -32601
-    card = api.get("/a2a/v1/echo/.well-known/agent-card.json", headers={"A2A-Version": "0.3"}).json()
-    assert (card["protocolVersion"], card["preferredTransport"]) == ("0.3.0", "JSONRPC")
-    places = {each["transport"]: each["url"] for each in card["additionalInterfaces"]}
-    assert {name: url.removeprefix(caxton_server.url) for name, url in places.items()} == {
-        "JSONRPC": "/a2a/v1/echo",
-        "HTTP+JSON": "/a2a/v0.3/echo",
-    }
-
-    # The official client falls back to 0.3 where a card says no more.
-    headers = {"Authorization": f"Bearer {caxton_server.api_key}", "X-Caxton-Workspace": workspace}
-    async with httpx.AsyncClient(headers=headers, timeout=60, trust_env=False) as http:
-        from a2a.client.card_resolver import parse_agent_card
-
-        client = ClientFactory(ClientConfig(httpx_client=http)).create(parse_agent_card(card))
-        found = await events(client, said("old"))
-        assert streamed_text(found) == "you said: old"
-        assert found[-1].status_update.status.state == TaskState.TASK_STATE_COMPLETED
-
-
-@pytest.mark.requirement("FAC-2")
-@pytest.mark.parametrize("binding", [JSONRPC, REST])
-async def test_the_official_client_of_version_0_3_is_answered_in_it(
-    caxton_server: RunningServer, workspace: str, deploy: Deploy, stand_in: Remote, binding: str
-) -> None:
-    deploy({**typed(), **thinker(stand_in), **agent("slow", rules=replies("done", delay=20))})
-    headers = {"Authorization": f"Bearer {caxton_server.api_key}", "X-Caxton-Workspace": workspace}
-    async with httpx.AsyncClient(headers=headers, timeout=60, trust_env=False) as http:
-
-        async def client_of(target: str, *, streaming: bool) -> Client:
-            """One that knows the older interface alone."""
-            address = f"{caxton_server.url}/a2a/v1/{target}/.well-known/agent-card.json"
-            card = ParseDict((await http.get(address)).json(), AgentCard())
-            kept = [each for each in card.supported_interfaces if each.protocol_version == "0.3"]
-            del card.supported_interfaces[:]
-            card.supported_interfaces.extend(kept)
-            config = ClientConfig(httpx_client=http, supported_protocol_bindings=[binding], streaming=streaming)
-            return ClientFactory(config).create(card)
-
-        pricer = await client_of("price", streaming=False)
-        task = await send(pricer, with_data({"item": "a pen"}))
-        assert task.status.state == TaskState.TASK_STATE_COMPLETED
-        [made] = task.artifacts
-        assert plain(made.parts[0])["data"] == {"total": 12}
-        assert (await pricer.get_task(GetTaskRequest(id=task.id))).id == task.id
-        with pytest.raises(TaskNotFoundError if binding == JSONRPC else Exception):
-            await pricer.get_task(GetTaskRequest(id="x_nothing"))
-
-        stand_in.answer(Answer(text="one two three four", chunks=4, took=0.5))
-        told = await events(await client_of("think", streaming=True), said("count"))
-        assert streamed_text(told) == "one two three four"
-        assert told[-1].status_update.status.state == TaskState.TASK_STATE_COMPLETED
-
-        slow = await client_of("slow", streaming=False)
-        begun = await send(slow, said("x"), configuration=SendMessageConfiguration(return_immediately=True))
-        assert begun.status.state in (TaskState.TASK_STATE_SUBMITTED, TaskState.TASK_STATE_WORKING)
-        following = (await client_of("slow", streaming=True)).subscribe(SubscribeToTaskRequest(id=begun.id))
-        assert (await anext(following)).task.id == begun.id
-        ended = await slow.cancel_task(CancelTaskRequest(id=begun.id))
-        assert ended.status.state == TaskState.TASK_STATE_CANCELED
-        assert [each async for each in following][-1].status_update.status.state == TaskState.TASK_STATE_CANCELED
-        odd = await http.post(f"{caxton_server.url}/a2a/v0.3/v1/nothing", json={})
-        assert (odd.status_code, odd.json()["error"]["details"][0]["reason"]) == (404, "METHOD_NOT_FOUND")
 
 
 def test_a_failure_is_a_state_of_the_task(api: httpx.Client, deploy: Deploy, stand_in: Remote) -> None:

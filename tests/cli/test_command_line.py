@@ -218,6 +218,31 @@ def test_a_closed_output_is_no_traceback(run_cli: RunCli) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [["config", "show"], ["--help"]])
+def test_an_output_that_takes_nothing_more_is_told_once(offline_cli: RunCli, command: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "caxton", *command], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 5
+    assert done.stderr.count("the output cannot be written") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_head_of_the_log_has_a_form(run_cli: RunCli) -> None:
+    for wrong in ("abc", "12:abc", "!"):
+        refused = run_cli("events", "verify", "--expect", wrong)
+        assert refused.code == 3
+        assert f'"{wrong}" is not SEQUENCE:HASH' in refused.err
+
+
+def test_completion_without_a_shell_asks_for_one(offline_cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHELL", raising=False)
+    refused = offline_cli("completion")
+    assert refused.code == 2
+    assert "caxton completion bash" in refused.err
+
+
 def test_a_long_reason_of_a_deployment_is_refused_before_it_travels(echo: RunCli) -> None:
     refused = echo("deploy", "-m", "x" * 501)
     assert refused.code == 2

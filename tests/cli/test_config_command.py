@@ -24,6 +24,21 @@ def test_show_tells_where_each_value_comes_from(
     assert len(table.splitlines()) == len(settings)
 
 
+def test_sizes_and_times_have_units(offline_cli: RunCli) -> None:
+    shown = {line.split()[0]: line.rsplit("  ", 1)[0] for line in offline_cli("config", "show").out.splitlines()}
+    for name, value in {
+        "tools.limits.memory": "128 MB",
+        "tools.limits.wall_time": "5 s",
+        "tools.limits.fuel": "5000000000",
+        "limits.free_disk": "32 MB",
+        "models.rate_limit_wait": "20 s",
+        "deployments.drain": "7 d",
+        "breaker.failures": "10",
+        "tools.mcp_idle": "5 min",
+    }.items():
+        assert shown[name].removeprefix(name).strip() == value
+
+
 @pytest.mark.requirement("SRV-4")
 def test_secrets_are_masked(offline_cli: RunCli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAXTON_API_KEY", "cx_very_secret")

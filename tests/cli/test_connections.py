@@ -110,11 +110,15 @@ def test_another_web_server_is_recognised(offline_cli: RunCli, stranger: str) ->
     assert "--url" in outcome.err
 
 
-def test_an_address_that_is_none_is_told(offline_cli: RunCli) -> None:
-    for url in ("localhost:8080", "ftp://127.0.0.1"):
-        outcome = offline_cli("agent", "list", "--url", url)
-        assert outcome.code in (3, 5)
-        assert url in outcome.err
+@pytest.mark.parametrize(
+    "url", ["foo", "localhost:8080", "ftp://127.0.0.1", "http://[bad", "http://127.0.0.1:notaport"]
+)
+def test_an_address_that_is_none_is_told_with_how_one_looks(offline_cli: RunCli, url: str) -> None:
+    outcome = offline_cli("agent", "list", "--url", url)
+    assert outcome.code in (3, 5)
+    assert f'"{url}" is not the address of a server' in outcome.err
+    assert "http://127.0.0.1:8080" in outcome.err
+    assert "Protocol" not in outcome.err, "no words of the library"
 
 
 def test_what_a_server_that_is_gone_left_behind_is_not_believed(

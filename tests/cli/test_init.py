@@ -154,6 +154,14 @@ def test_a_new_workspace_is_known_to_the_deployment_that_makes_it(
     assert f"to local/{name}" in terminal.text
 
 
+def test_a_name_that_no_agent_can_have_is_refused_before_anything_is_asked(folder: Path) -> None:
+    terminal = Terminal("init", "Data_Fetcher!", cwd=folder, env=dict(os.environ))
+    assert terminal.finish() == 3
+    assert '"Data_Fetcher!" is not a valid name for an agent' in terminal.text
+    assert "names have lower-case letters" in terminal.text
+    assert "type to filter" not in terminal.text
+
+
 @pytest.mark.requirement("ONB-3")
 def test_on_a_terminal_the_gallery_filters_previews_and_makes(folder: Path) -> None:
     terminal = Terminal("init", cwd=folder, env=dict(os.environ))

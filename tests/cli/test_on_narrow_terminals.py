@@ -178,3 +178,13 @@ def test_an_empty_workspace_is_named(run_cli: RunCli) -> None:
     refused = run_cli("--workspace", "nothere", "ask", "echo", "hello")
     assert refused.code == 4
     assert 'nothing is deployed in the workspace "nothere"' in refused.err
+
+
+def test_a_command_between_back_ticks_stays_in_its_sentence(echo: RunCli, folder: Path) -> None:
+    definition = folder / "agents" / "echo.toml"
+    text = definition.read_text()
+    for tool in ("csv-tols", "of-many-other-places"):  # hints of different lengths
+        definition.write_text(f'tools = ["{tool}"]\n{text}')
+        [shown] = on_a_terminal(["validate"], cwd=folder, env=dict(os.environ), columns=80)
+        assert f'unknown tool "{tool}"' in "\n".join(shown.lines)
+        assert [line for line in shown.lines if line.endswith("`") and line.count("`") % 2] == []

@@ -203,7 +203,7 @@ PRINTED = {
         r"1\. \[ \] milk",
         r"✓ agents/shopping.toml, agents/shopping/ \(3 files\)",
     ],
-    "how-to/write-an-agent": ["Send me a table, and say that you want its sum."],
+    "how-to/write-an-agent": ["Send me a table, and say that you want its sum.", r'(?s)"total": ?10.*"total": ?10'],
 }
 """What the commands of each page print, as patterns."""
 

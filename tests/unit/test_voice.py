@@ -93,8 +93,9 @@ PAGES = [
     *(ROOT.parent / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
     *sorted((ROOT.parent / "docs").rglob("*.md")),
     *(path for path in sorted(ROOT.rglob("*.py")) if "versions" not in path.parts),
+    *sorted(path for suffix in ("toml", "md", "html") for path in ROOT.rglob(f"*.{suffix}")),
 ]
-"""What people read: pages, and the code with its texts. Migrations stay as they were applied."""
+"""What people read: pages, the code with its texts, and what it copies into their folders. Migrations stay as they were."""
 
 
 def test_texts_use_the_terms_of_the_field() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import RowMapping, and_, or_, select
 
 from caxton.adapters.store import clock
-from caxton.adapters.store.schema import tool_grant_uses, tool_grants
+from caxton.adapters.store.schema_tool_grants import tool_grant_uses, tool_grants
 from caxton.adapters.store.session import Session, from_json, in_scope, scoped, to_json
 from caxton.domain.grants import ToolGrant
 from caxton.domain.ids import Scope
