@@ -98,10 +98,11 @@ def test_on_a_terminal_the_log_does_not_drown_the_screen(
     terminal.wait_for("Caxton ")
     acknowledged = time.perf_counter() - started
     terminal.wait_for("Next: ")
+    ready = time.perf_counter() - started
     terminal.type("\x03")
     terminal.process.send_signal(signal.SIGINT)
     terminal.finish()
-    assert acknowledged < 1  # benchmarks/cli.py measures it; here other tests run beside it
+    assert acknowledged < ready / 2  # benchmarks/cli.py measures it; here other tests run beside it
     assert "caxton init" in terminal.text
     assert len(terminal.text.splitlines()) <= 14, terminal.text
 
