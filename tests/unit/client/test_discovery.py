@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from caxton.client.discovery import DEFAULT_URL, discover, is_loopback, running_server
-from caxton.domain.errors import InvalidSettings
+from caxton.domain.errors import InvalidInput, InvalidSettings
 
 
 @pytest.fixture(autouse=True)
@@ -72,12 +72,14 @@ def test_the_admin_key_goes_to_no_address_that_only_a_folder_names(
     for text in (
         '[workspace]\nserver = "http://127.0.0.1:4321"\n',
         '[workspace]\nserver = "http://localhost:4321"\n',
-        '[workspace]\nserver = "http://127.0.0.1:99999"\n',
     ):
         file.write_text(text)
         assert discover().api_key is None, text
         assert discover().is_of_folder
         assert discover(config=file).api_key == "cx_local", "who names the file agrees with it"
+    file.write_text('[workspace]\nserver = "http://127.0.0.1:99999"\n')
+    with pytest.raises(InvalidInput, match="is not the address of a server"):
+        discover()
     named = discover(url="http://127.0.0.1:4321")
     assert (named.api_key, named.is_of_folder) == ("cx_local", False)
     file.write_text('[workspace]\nserver = "http://localhost:1234/"\n')
