@@ -141,8 +141,7 @@ class Load:
     def again(self) -> Result:
         """All messages once more."""
         found = Result(bodies={})
-        rate = self.rate * 2
-        self._send(found, rate, lambda: found.due >= self.result.due, self.result.due / rate + 1)
+        self._send(found, self.rate, lambda: found.due >= self.result.due, self.result.due / self.rate + 1)
         return found
 
     def _send(self, result: Result, rate: float, over: Callable[[], bool], seconds: float) -> None:
@@ -186,7 +185,7 @@ def run(target: Target, rate: float, between: int, starts: int = 20) -> Found:
     of_bad = [load.result.dues[number] for number, text in answered.items() if text == BAD]
     found.seconds[ROLLED_BACK] = max(0.0, max(of_bad, default=judged) - judged)
     same = answers(load.again())
-    found.answered_twice = sum(same.get(number) != text for number, text in answered.items())
+    found.answered_twice = sum(same.get(number) not in (text, None) for number, text in answered.items())
     said: defaultdict[str, set[str]] = defaultdict(set)
     for number, talk in load.chosen.items():
         said[talk].update({answered[number]} if number in answered else ())
