@@ -88,6 +88,8 @@ class Found:
     """How many more executions there were than messages that were answered."""
     answered_twice: int = 0
     """Messages that were answered otherwise when they came again."""
+    not_again: int = 0
+    """Messages that had no answer in time when they came again."""
     moved: int = 0
     """Conversations that changed their version."""
     late: int = 0
@@ -185,7 +187,8 @@ def run(target: Target, rate: float, between: int, starts: int = 20) -> Found:
     of_bad = [load.result.dues[number] for number, text in answered.items() if text == BAD]
     found.seconds[ROLLED_BACK] = max(0.0, max(of_bad, default=judged) - judged)
     same = answers(load.again())
-    found.answered_twice = sum(same.get(number) not in (text, None) for number, text in answered.items())
+    found.answered_twice = sum(bool(same[number]) and same[number] != text for number, text in answered.items())
+    found.not_again = sum(not same[number] for number in answered)
     said: defaultdict[str, set[str]] = defaultdict(set)
     for number, talk in load.chosen.items():
         said[talk].update({answered[number]} if number in answered else ())
@@ -330,6 +333,7 @@ def figures(rate: float = 500.0, between: int = 1_500, agents: int = 0) -> list[
         "messages refused": found.refused,
         "executions that nobody asked for": found.executions,
         "answered by two versions": found.answered_twice,
+        "no answer in time to a message that came again": found.not_again,
         "conversations that changed their version": found.moved,
         "answers of a candidate after it was taken back": found.late,
     }
