@@ -247,6 +247,19 @@ def test_a_refused_upload_that_goes_on_can_read_why(port: int) -> None:
         assert [answer.status for answer in connection.answers(2)] == [401, 200]
 
 
+@pytest.mark.requirement("FAC-1")
+@pytest.mark.parametrize("path", ["/mcp", "/openai/v1/chat/completions", "/a2a/v1", "/v1/agui/echo"])
+async def test_a_client_that_reads_behind_what_it_sends_learns_that_it_was_too_much(
+    caxton_server: RunningServer, path: str
+) -> None:
+    # Libraries without threads, as the SDKs of MCP and A2A use them: a line that is cut off is all that they would see.
+    headers = {"Authorization": f"Bearer {caxton_server.api_key}", "Content-Type": "application/json"}
+    async with httpx.AsyncClient(base_url=caxton_server.url, headers=headers, timeout=60) as client:
+        answers = [await client.post(path, content=b"a" * (16 << 20)) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [413] * 3
+    assert all("the request is larger than 4 MB" in answer.text for answer in answers)
+
+
 def test_lengths_over_the_limit_are_refused_before_the_body(port: int, key: bytes) -> None:
     octets = b"Content-Type: application/octet-stream\r\nContent-Length: 1000000000\r\n\r\n"
     with RawConnection(port) as connection:

@@ -27,7 +27,7 @@ class TransportLimits:
     """Seconds that a client may go without taking anything of an answer that waits for it."""
     pipelined: int = 16
     """Requests that may come before earlier ones on the connection are answered."""
-    linger_bytes: int = 1 << 20
+    linger_bytes: int = 32 << 20
     linger_seconds: float = 2.0
     """Of a body that comes after its answer: it is thrown away, so that the client gets to read the answer."""
 
