@@ -15,7 +15,7 @@ from starlette.routing import Match
 from caxton.api.a2a_face import errors as a2a
 from caxton.api.mcp_face.errors import error_response as mcp_response
 from caxton.api.mcp_face.errors import is_mcp
-from caxton.api.openai_face.errors import error_response, is_openai
+from caxton.api.openai_face.errors import BASE, error_response, is_astray, is_openai
 from caxton.api.told_errors import AnyJson, for_programs, headers_of
 from caxton.definitions.suggestions import did_you_mean
 from caxton.domain.errors import CaxtonError, InvalidInput, MethodNotAllowed, NotFound, NotPermitted
@@ -144,7 +144,13 @@ def _choice(given: str, choices: list[str], message: str) -> str:
 async def _http_error(request: Request, error: HTTPException) -> Response:
     known: CaxtonError
     if error.status_code == 404:
-        known = NotFound(f"there is no {request.url.path[:MOST_QUOTED]}", "see /docs for what there is")
+        path = request.url.path
+        hint = (
+            f"give OpenAI's clients a base URL that ends with {BASE}"
+            if is_astray(path)
+            else "see /docs for what there is"
+        )
+        known = NotFound(f"there is no {path[:MOST_QUOTED]}", hint)
     elif error.status_code == 405:
         allowed = _methods_of(request)
         known = MethodNotAllowed(

@@ -2292,6 +2292,12 @@ export interface Operations {
   /** A response as it stands: in progress, completed or failed. */
   "GET /openai/v1/responses/{response_id}": {
     path: { response_id: string };
+    query: { stream?: boolean; starting_after?: number | null };
+    answer: Record<string, unknown> | string;
+  };
+  /** Ends the work on a response; what it goes on with stays. A response that has ended stays as it is. */
+  "POST /openai/v1/responses/{response_id}/cancel": {
+    path: { response_id: string };
     answer: Record<string, unknown>;
   };
   /** Vectors of texts, by the model that memories are found with. */

@@ -210,6 +210,26 @@ def test_errors_are_those_of_openai(
         list(client.chat.completions.create(model="fails", messages=[user("x")], stream=True))
 
 
+@pytest.mark.parametrize("base", ["", "/v1", "/openai", "/openai/v1/v1"])
+@pytest.mark.requirement("FAC-3")
+def test_a_client_with_a_wrong_base_url_is_told_the_right_one(
+    caxton_server: RunningServer, workspace: str, base: str
+) -> None:
+    with make_client(caxton_server, workspace) as client:
+        client.base_url = f"{caxton_server.url}{base}"
+        for ask in (
+            client.models.list,
+            lambda: client.responses.create(model="echo", input="x"),
+            lambda: client.embeddings.create(model="echo", input="x"),
+            lambda: client.chat.completions.create(model="echo", messages=[user("x")]),
+        ):
+            with pytest.raises(openai.NotFoundError, match=r"a base URL that ends with /openai/v1$"):
+                ask()
+        client.api_key = "sk-wrong"
+        with pytest.raises(openai.AuthenticationError, match="the API key is not valid"):
+            client.models.list()
+
+
 @pytest.mark.requirement("FAC-8")
 def test_responses_go_on_with_one_another(client: openai.OpenAI, deploy: Deploy, stand_in: Remote) -> None:
     deploy(thinker(stand_in))
@@ -255,6 +275,47 @@ def test_a_response_in_the_background_is_fetched_later(client: openai.OpenAI, de
     assert begun.status == "in_progress"
     done = until(lambda: (found := client.responses.retrieve(begun.id)).status == "completed" and found)
     assert done.output_text == "Done."
+
+
+@pytest.mark.requirement("FAC-8")
+def test_a_response_is_followed_again_by_who_has_lost_the_line(
+    client: openai.OpenAI, deploy: Deploy, stand_in: Remote
+) -> None:
+    deploy(thinker(stand_in))
+    stand_in.answer(Answer(text="one two three four", delay=0.5, took=0.2, chunks=4))
+    with client.responses.create(model="think", input="count", stream=True) as lost:
+        begun = next(iter(lost))
+    assert begun.type == "response.created"
+    for _ in ("while it is made", "when it is over"):
+        events = list(client.responses.retrieve(begun.response.id, stream=True))
+        assert [event.sequence_number for event in events] == list(range(len(events)))
+        assert events[-1].type == "response.completed"
+        assert events[-1].response.output_text == "one two three four"
+        deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
+        assert "".join(deltas) == "one two three four"
+    with pytest.raises(openai.BadRequestError, match="starting_after"):
+        client.responses.retrieve(begun.response.id, stream=True, starting_after=3)
+    with pytest.raises(openai.NotFoundError, match="there is no response"):
+        client.responses.retrieve("resp_nothing", stream=True)
+
+
+@pytest.mark.requirement("FAC-8")
+def test_a_response_is_cancelled_and_its_conversation_goes_on(
+    client: openai.OpenAI, deploy: Deploy, stand_in: Remote
+) -> None:
+    deploy(thinker(stand_in))
+    stand_in.answer(Answer(text="Noted."), Answer(text="never", delay=60))
+    first = client.responses.create(model="think", input="I like blue.")
+    slow = client.responses.create(model="think", input="go", background=True, previous_response_id=first.id)
+    until(lambda: len(stand_in.requests()) == 2)
+    assert client.responses.cancel(slow.id).status == "cancelled"
+    assert client.responses.retrieve(slow.id).status == "cancelled"
+    assert client.responses.cancel(slow.id).status == "cancelled"
+    stand_in.answer(Answer(text="Blue."))
+    assert client.responses.create(model="think", input="And?", previous_response_id=slow.id).output_text == "Blue."
+    assert client.responses.cancel(first.id).status == "completed"
+    with pytest.raises(openai.NotFoundError, match="there is no response"):
+        client.responses.cancel("resp_nothing")
 
 
 @pytest.mark.requirement("FAC-9")

@@ -173,6 +173,12 @@ def _ask_as_openai(path: str, asked: dict[str, Any]) -> Change:
     return lambda walk: walk.post(f"/openai/v1/{path}", {"model": "quick", **asked})
 
 
+def _cancel_response(walk: Walk) -> httpx.Response:
+    asked = {"model": "slow", "input": "x", "background": True}
+    begun = walk.post("/openai/v1/responses", asked).raise_for_status().json()
+    return walk.post(f"/openai/v1/responses/{begun['id']}/cancel")
+
+
 def _call_as_mcp(walk: Walk) -> httpx.Response:
     params = {"name": "quick", "arguments": {"request": "x"}}
     return walk.post("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
@@ -423,6 +429,7 @@ TABLE: dict[tuple[str, str], tuple[Change, tuple[str, ...]]] = {
         ("execution_triggered",),
     ),
     ("POST", "/openai/v1/responses"): (_ask_as_openai("responses", {"input": "x"}), ("execution_triggered",)),
+    ("POST", "/openai/v1/responses/{response_id}/cancel"): (_cancel_response, ("cancellation_requested",)),
     ("POST", "/mcp"): (_call_as_mcp, ("execution_triggered",)),
     **_over_a2a("", ""),
     **_over_a2a("/{target}", "/quick"),

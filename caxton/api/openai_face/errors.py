@@ -10,6 +10,15 @@ from caxton.domain.errors import CaxtonError
 PREFIX: Final = "/openai/"
 """Where the face is; what is below answers in its form, errors included."""
 
+BASE: Final = "/openai/v1"
+
+_ASTRAY: Final = frozenset(
+    f"{base}/{tail}"
+    for base in ("", "/v1", "/openai", "/openai/v1/v1")
+    for tail in ("chat/completions", "responses", "embeddings", "models")
+)
+"""What a client asks for whose base URL is almost right. Nothing else is there."""
+
 _TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
@@ -26,8 +35,13 @@ _CODES: Final = {
 
 
 def is_openai(path: str) -> bool:
-    """Whether `path` belongs to the face."""
-    return path.startswith(PREFIX)
+    """Whether `path` belongs to the face, or is what clients of it ask for."""
+    return path.startswith(PREFIX) or is_astray(path)
+
+
+def is_astray(path: str) -> bool:
+    """Whether `path` is what a client asks for that looks for the face in the wrong place."""
+    return path in _ASTRAY
 
 
 def error_body(error: CaxtonError, request_id: str | None) -> dict[str, Any]:

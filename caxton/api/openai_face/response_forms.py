@@ -11,6 +11,7 @@ from caxton.api.openai_face.chat import facts, finish_reason
 from caxton.api.openai_face.continuing import calls_of
 from caxton.api.openai_face.functions import told_arguments
 from caxton.domain.caller_context import CallerFunction
+from caxton.domain.errors import ExecutionCancelled
 from caxton.domain.executions import TurnView
 
 
@@ -27,6 +28,8 @@ def as_response(
     """
     turn = found.turn
     status = "in_progress" if streaming else {"running": "in_progress"}.get(turn.state, turn.state)
+    if status == "failed" and turn.error is not None and turn.error.code == ExecutionCancelled.code:
+        status = "cancelled"
     done = status == "completed"
     cut = finish_reason(turn) if done else "stop"
     if cut not in ("stop", "tool_calls"):

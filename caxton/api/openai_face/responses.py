@@ -4,7 +4,7 @@ from starlette.responses import JSONResponse, Response
 
 from caxton.api.openai_face.approving import answers_in, decide, may_see
 from caxton.api.openai_face.asking import Answer, answer_of, execution_of, failure, response_id, wait_for
-from caxton.api.openai_face.bodies import ResponsesBody, check_stream, read_body, target_of
+from caxton.api.openai_face.bodies import ResponsesBody, check_stream, read_body, target_of, wrong
 from caxton.api.openai_face.bringing import bring
 from caxton.api.openai_face.continuing import context_of, go_on
 from caxton.api.openai_face.exchange import responses_request
@@ -80,18 +80,59 @@ async def retrieve(caller: Caller, services: Services, identity: str) -> Respons
     Raises:
         NotFound: there is no such response.
     """
+    return await _shown(caller, services, await _turn(caller, services, identity))
+
+
+async def follow(
+    caller: Caller, services: Services, identity: str, starting_after: int | None, *, streams: bool = True
+) -> Response:
+    """Answers `GET /responses/{id}?stream=true`: with all events, for whoever has lost the line.
+
+    Raises:
+        NotFound: there is no such response.
+        InvalidInput: the events are to begin behind one; how the text came in pieces is not kept.
+    """
+    check_stream(True, streams=streams)
+    turn = await _turn(caller, services, identity)
+    if starting_after is not None:
+        raise wrong("a response is told from its beginning: leave starting_after out", "starting_after")
+    return EventStream(
+        streamed(caller, services, await _body(caller, services, turn), turn),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def cancel(caller: Caller, services: Services, identity: str) -> Response:
+    """Answers `POST /responses/{id}/cancel`.
+
+    Raises:
+        NotFound: there is no such response.
+    """
+    turn = await _turn(caller, services, identity)
+    return await _shown(caller, services, await services.conversations.cancel_turn(caller, turn.execution_id))
+
+
+async def _shown(caller: Caller, services: Services, turn: TurnView) -> Response:
+    body = await _body(caller, services, turn)
+    found = await answer_of(services, caller.scope, turn)
+    return JSONResponse(as_response(body, found, shows_approval=may_see(caller)))
+
+
+async def _turn(caller: Caller, services: Services, identity: str) -> TurnView:
     try:
-        turn = await services.turns.show(caller.scope, execution_of(identity))
+        return await services.turns.show(caller.scope, execution_of(identity))
     except NotFound:
         raise NotFound(f'there is no response "{identity[:100]}"', details={"param": "response_id"}) from None
+
+
+async def _body(caller: Caller, services: Services, turn: TurnView) -> ResponsesBody:
+    """What was asked, as far as a response tells it."""
     talk = await services.conversations.show(caller.scope, turn.conversation_id)
     model = talk.capability or (f"agent:{talk.agent}" if talk.agent else f"agent:{turn.agent}")
     context = await context_of(services, caller.scope, turn.execution_id)
-    body = ResponsesBody(
+    return ResponsesBody(
         model=model, input="", instructions=context.instructions or None, tools=tools_of(context.functions)
     )
-    found = await answer_of(services, caller.scope, turn)
-    return JSONResponse(as_response(body, found, shows_approval=may_see(caller)))
 
 
 async def _turn_before(caller: Caller, services: Services, previous: str, key: str | None) -> TurnView:

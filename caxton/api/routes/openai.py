@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from caxton.api.guard import GuardedRoute, needs
 from caxton.api.routes.messages import IdempotencyKey
@@ -99,13 +99,37 @@ async def responses(
     return await create(caller, services, await request.body(), key=idempotency_key, streams=_streams(request))
 
 
-@router.get("/responses/{response_id}", response_class=Response, responses=_answers("OpenAI's response."))
+@router.get(
+    "/responses/{response_id}",
+    response_class=Response,
+    responses=_answers("OpenAI's response, or its events.", streams=True),
+)
 @needs(Permission.MESSAGES_READ)
-async def response(response_id: ResponseName, caller: CurrentCaller, services: UseCases) -> Response:
+async def response(
+    request: Request,
+    response_id: ResponseName,
+    caller: CurrentCaller,
+    services: UseCases,
+    stream: Annotated[bool, Query(description="Its events from the beginning, and those that follow.")] = False,
+    starting_after: Annotated[int | None, Query(description="Refused: how a text comes in pieces is not kept.")] = None,
+) -> Response:
     """A response as it stands: in progress, completed or failed."""
-    from caxton.api.openai_face.responses import retrieve
+    from caxton.api.openai_face.responses import follow, retrieve
 
-    return await retrieve(caller, services, response_id)
+    if not stream:
+        return await retrieve(caller, services, response_id)
+    return await follow(caller, services, response_id, starting_after, streams=_streams(request))
+
+
+@router.post(
+    "/responses/{response_id}/cancel", response_class=Response, responses=_answers("OpenAI's response, cancelled.")
+)
+@needs(Permission.CONVERSATIONS_END)
+async def cancel_response(response_id: ResponseName, caller: CurrentCaller, services: UseCases) -> Response:
+    """Ends the work on a response; what it goes on with stays. A response that has ended stays as it is."""
+    from caxton.api.openai_face.responses import cancel
+
+    return await cancel(caller, services, response_id)
 
 
 @router.post(
