@@ -41,7 +41,7 @@ def shell(text: str, folder: Path, server: RunningServer, workspace: str | None)
         env=environment,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=380,
     )
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
