@@ -10,7 +10,16 @@ import pytest
 
 from caxton.adapters.store.database import sqlite_url
 from caxton.domain.errors import CaxtonError
-from caxton.domain.executions import Accepted, TurnRequest
+from caxton.domain.executions import (
+    Accepted,
+    ExecutionState,
+    Queue,
+    StepDone,
+    StepKind,
+    TurnRequest,
+    opening_of,
+    step_of,
+)
 from caxton.domain.messages import Content
 from caxton.domain.records import Transaction
 from caxton.runtime.data_folder import DataFolder
@@ -18,7 +27,9 @@ from caxton.runtime.parts import build_parts, step_ports
 from caxton.runtime.settings import Settings
 from caxton.service.fast_path import FastPath
 from caxton.turns.accept import accept
+from caxton.turns.model_step import ModelStep
 from caxton.turns.opening import Opening
+from caxton.turns.perform import next_turn, perform
 from caxton.turns.step import StepPorts
 from tests.conftest import start_server, stop_server
 from tests.support.agents import agent, replies
@@ -110,3 +121,44 @@ async def test_a_request_whose_recording_fails_is_refused_alone(
         else:
             assert isinstance(each, Accepted), each
             assert each.state == ("running" if number % 2 else "ended")
+
+
+@pytest.mark.requirement("MSG-9")
+async def test_a_step_whose_recording_fails_ends_its_turn_and_no_other(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = ModelStep.record
+    requests = [turn_request("slow", f"request {number}") for number in range(5)]
+    bad = requests[2].execution_id
+
+    def fails(self: ModelStep, transaction: Transaction) -> Any:
+        if self.input.execution_id == bad:
+            raise ZeroDivisionError
+        return record(self, transaction)
+
+    monkeypatch.setattr(ModelStep, "record", fails)
+    accepted = await accept(deployed.ports, requests)
+    assert {each.state for each in accepted} == {"running"}
+    began = time.monotonic()
+    done = await asyncio.gather(*(first_step(deployed.ports, request) for request in requests))
+    assert time.monotonic() - began < 30
+    assert all(each.ended for each in done)
+    found = await deployed.ports.records.read(
+        lambda transaction: transaction.executions(requests[0].scope, [each.execution_id for each in requests])
+    )
+    for request in requests:
+        execution = found[request.execution_id].execution
+        if request.execution_id == bad:
+            assert execution.state is ExecutionState.FAILED
+            assert execution.error is not None
+            assert execution.error.code == "internal"
+        else:
+            assert execution.state is ExecutionState.COMPLETED
+
+
+async def first_step(ports: StepPorts, request: TurnRequest) -> StepDone:
+    """Does what a workflow has done of a turn until its model has answered."""
+    begun = await next_turn(ports, Queue(scope=request.scope, conversation_id=request.conversation_id))
+    assert begun is not None
+    assert begun.opened.plan is not None
+    return await perform(ports, step_of(StepKind.MODEL, opening_of(request), begun.opened.plan, 1))

@@ -336,6 +336,32 @@ def test_counts_and_participants_survive_writers_at_the_same_time(database: Data
     assert database.read_now(lambda transaction: transaction.generation(HERE)) == 41
 
 
+@pytest.mark.requirement("EVT-2")
+def test_all_that_a_read_sees_is_of_one_moment(database: Database) -> None:
+    """Also what it reads after another one has committed."""
+
+    def count(transaction: Any) -> tuple[int, int]:
+        steps = transaction.steps(HERE, [ExecutionId("x_1")])
+        return len(transaction.messages(HERE, limit=10)), len(steps.get(ExecutionId("x_1"), []))
+
+    def write(number: int) -> None:
+        def work(transaction: Any) -> None:
+            transaction.add_message(HERE, message(number))
+            transaction.add_step(HERE, step(1, call=number))
+
+        database.write_now(work)
+
+    def look(transaction: Any) -> list[tuple[int, int]]:
+        before = count(transaction)
+        with ThreadPoolExecutor(1) as other:
+            other.submit(write, 2).result(30)
+        return [before, count(transaction)]
+
+    write(1)
+    assert database.read_now(look) == [(1, 1), (1, 1)]
+    assert database.read_now(count) == (2, 2)
+
+
 def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
     def work(transaction: Any) -> None:
         transaction.add_conversation(HERE, conversation(1), one_shot=False)

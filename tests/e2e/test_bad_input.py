@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -137,6 +138,26 @@ def test_a_content_of_any_characters_is_answered(api: httpx.Client, way: Way, ca
         return
     assert answer.status_code == 200, answer.text[:500]
     assert text_of(api, answer) == content
+
+
+@pytest.mark.requirement("MSG-9")
+@pytest.mark.parametrize("sign", ["\x01", '"', "\\"], ids=["control", "quotes", "backslashes"])
+def test_texts_that_are_long_as_json_hold_up_nobody_beside_them(api: httpx.Client, sign: str) -> None:
+    """Many at a time, so that they travel together: just below the size from which on a text lies among the blobs."""
+    long = sign * 60_000
+
+    def ask(number: int) -> tuple[str, str, float]:
+        content = long if number % 2 else f"well {number}"
+        began = time.monotonic()
+        answer = api.post("/v1/messages", json={"capability": ("echo", "slow")[number // 2 % 2], "content": content})
+        took = time.monotonic() - began
+        assert answer.status_code == 200, answer.text[:500]
+        return content, text_of(api, answer), took
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(ask, range(48)))
+    assert all(content == text for content, text, _ in found)
+    assert max(took for *_, took in found) < SOON
 
 
 @pytest.mark.requirement("ERR-1")

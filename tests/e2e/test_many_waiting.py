@@ -1,5 +1,6 @@
 """Much that waits for long: for people, or for a slow model. It starves nobody, and is not given up."""
 
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -82,11 +83,15 @@ def test_hundreds_of_slow_calls_hold_up_no_script_and_nobody_is_refused(tmp_path
         released.wait(120)
         return Said("at last")
 
-    with running_provider(says) as provider:
-        process, server = start_server(tmp_path / "data", env=provider.env)
+    with running_provider(says) as provider, running_provider(lambda _: Said("at once")) as another:
+        providers = {
+            name: {"kind": "ollama", "base_url": each.url} for name, each in (("mock", provider), ("another", another))
+        }
+        process, server = start_server(tmp_path / "data", env={"CAXTON_MODELS__PROVIDERS": json.dumps(providers)})
         try:
             with server.client() as api:
-                deploy_files(api, tmp_path / "w", {**QUICK, **model_agent("asks")})
+                other = {path: str(text).replace("mock:", "another:") for path, text in model_agent("other").items()}
+                deploy_files(api, tmp_path / "w", {**QUICK, **model_agent("asks"), **other})
                 with ThreadPoolExecutor(8) as pool:
                     sent = list(pool.map(partial(send, api, "asks"), (f"x{n}" for n in range(CALLS))))
                 deadline = time.monotonic() + 60
@@ -104,6 +109,10 @@ def test_hundreds_of_slow_calls_hold_up_no_script_and_nobody_is_refused(tmp_path
                 assert (
                     api.post("/v1/messages", json={"capability": "slow", "content": "x"}, timeout=10).status_code == 200
                 )
+                # Nor does a call to another provider wait for them.
+                told = api.post("/v1/messages", json={"capability": "other", "content": "x"}, timeout=10)
+                assert told.json()["reply"]["content"]["text"] == "at once"
+                assert provider.in_flight
                 released.set()
                 with ThreadPoolExecutor(8) as pool:
                     texts = list(pool.map(partial(finished_after, api, seconds=60), sent))
