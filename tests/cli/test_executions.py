@@ -9,6 +9,7 @@ import pytest
 from tests.cli.conftest import RunCli
 from tests.cli.terminal import Terminal
 from tests.support.deploying import write_files
+from tests.support.stand_in import Answer, Remote
 
 SLOW = {
     "agents/slow.toml": """
@@ -103,6 +104,19 @@ def test_trace_shows_what_was_said(echo: RunCli) -> None:
     followed = echo("trace", execution, "--follow", "--json")
     events = [json.loads(line) for line in followed.out.splitlines()]
     assert [event["event_type"] for event in events][-1] == "execution_completed"
+
+
+@pytest.mark.requirement("FAC-4")
+def test_trace_shows_each_attempt_of_a_model(run_cli: RunCli, folder: Path, stand_in: Remote) -> None:
+    definition = f'name = "thinker"\nversion = "1.0.0"\ncapabilities = ["think"]\nmodel = "{stand_in.model}"\n'
+    write_files(folder, {"agents/thinker.toml": definition})
+    assert run_cli("deploy").code == 0
+    stand_in.answer(Answer(status=500), Answer(status=500), Answer(text="at last"))
+    assert run_cli("ask", "think", "go on").code == 0
+    traced = run_cli("trace", "--last").out
+    for attempt in (1, 2):
+        assert f"model {stand_in.model} failed, attempt {attempt}" in traced
+    assert "2 failed attempts of a model" in traced
 
 
 def test_an_unknown_execution_is_told_with_the_command_that_shows_the_latest(run_cli: RunCli) -> None:
