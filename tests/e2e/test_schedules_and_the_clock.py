@@ -68,6 +68,7 @@ def run(folder: Path, steps: Sequence[Step]) -> tuple[int, int]:
             elif step.server == "is killed":
                 process.kill()
                 process.wait()
+            left = clock.now()
             clock.jump(step.seconds)
             passed = (clock.now() - latest).total_seconds()
             if step.server != "runs":
@@ -77,7 +78,8 @@ def run(folder: Path, steps: Sequence[Step]) -> tuple[int, int]:
                     asked.append(answer_of_a_workflow(api))
                     if clock.now() < latest - REMARKED:
                         wait_until_it_is_told(api, latest)
-                        assert due_times(api) == before
+                        # What became due just before may have been run since.
+                        assert [due for due in due_times(api) if due not in before and due > left] == []
                     continue
                 wait_until_caught_up(api, clock)
             too_old.append(max(0.0, passed - CATCH_UP) // INTERVAL)
