@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from caxton.domain.deceptive import revealed_json
+from caxton.domain.deceptive import revealed, revealed_json
 from caxton.domain.ids import ExecutionId, derived_id, digest_of
 
 QUESTION: Final = "question"
@@ -30,6 +30,7 @@ MOST_FIELDS: Final = 50
 LONGEST_ANSWER: Final = 10_000
 """Characters of one text of an answer."""
 
+_WORDS: Final = frozenset({"title", "description"})
 _TYPES: Final = ("string", "number", "integer", "boolean", "array")  # no set: what is compared with them may be a list
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
 
@@ -61,6 +62,16 @@ class Question(Elicitation):
     def text(self) -> str:
         """What an approver reads; what deceives the eye is escaped, and means the same."""
         return revealed_json(json.dumps(self.model_dump(exclude_none=True), ensure_ascii=False, indent=2))
+
+    def shown(self) -> "Question":
+        """The question with what deceives the eye shown, in its words and in the address of its page."""
+        return self.model_copy(
+            update={
+                "message": revealed(self.message),
+                "form": None if self.form is None else _revealed(self.form),
+                "url": None if self.url is None else _page(self.url),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +164,8 @@ def _is_form(form: Mapping[str, Any]) -> bool:
     if form.get("type", "object") != "object" or not isinstance(properties, dict) or not isinstance(required, list):
         return False
     fields = cast("dict[str, Any]", properties)
-    if len(fields) > MOST_FIELDS or not all(name in [*fields] for name in cast("list[Any]", required)):
+    names = list(fields)  # no table: what is looked for may be a list
+    if len(fields) > MOST_FIELDS or not all(name in names for name in cast("list[Any]", required)):
         return False
     return all(isinstance(each, dict) and _is_field(cast("dict[str, Any]", each)) for each in fields.values())
 
@@ -251,3 +263,31 @@ def _example(field: Mapping[str, Any]) -> object:
 
 def _named(names: Sequence[str]) -> str:
     return ", ".join(name[:60] for name in names[:20])
+
+
+def _page(url: str) -> str:
+    """An address, and where it leads if its looks may deceive."""
+    try:
+        host = urlsplit(url).hostname or ""
+        there = host.encode("idna").decode()
+    except ValueError:
+        return revealed(url)
+    plain = url.isascii() and "@" not in url
+    return revealed(url) if plain else f"{revealed(url)} (which is on {revealed(there)})"
+
+
+def _revealed(value: Any) -> Any:
+    """A form whose words are shown. What is chosen and filled in stays as it is."""
+    if isinstance(value, list):
+        return [_revealed(each) for each in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    form = cast("dict[str, Any]", value)
+    return {
+        name: revealed(each)
+        if name in _WORDS and isinstance(each, str)
+        else [revealed(text) if isinstance(text, str) else text for text in cast("list[Any]", each)]
+        if name == "enumNames" and isinstance(each, list)
+        else _revealed(each)
+        for name, each in form.items()
+    }

@@ -116,7 +116,7 @@ def call_id(execution_id: str, step: int, call: int) -> str:
 
 def interrupt(approval: Approval) -> dict[str, Any]:
     """An approval as an interrupt."""
-    question, message = approval.question, message_of(approval)
+    question, message = approval.question and approval.question.shown(), message_of(approval)
     reason, properties = "confirmation", _APPROVED
     if question is not None:
         reason, message = "input_required", f"{message}: {question.message}"

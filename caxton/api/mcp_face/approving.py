@@ -4,10 +4,8 @@ only of somebody who may."""
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
 from caxton.api.services import Services
-from caxton.domain.deceptive import revealed
 from caxton.domain.errors import InvalidInput, InvalidState
 from caxton.domain.governance import Approval, ApprovalMode, ApprovalState, Verdict
 from caxton.domain.permissions import Permission
@@ -20,7 +18,6 @@ LONGEST_SHOWN: Final = 8_000
 
 LONGEST_REASON: Final = 2_000
 MOST_DISMISSED: Final = 10_000
-_WORDS: Final = frozenset({"title", "description"})
 APPROVE: Final = "approve"
 REJECT: Final = "reject"
 
@@ -75,38 +72,10 @@ def asking(approval: Approval) -> dict[str, Any]:
 def _passed_on(approval: Approval, asked: Question, *, mode: bool) -> dict[str, Any]:
     """The question of a tool's own server, with what deceives the eye shown. A page to visit is shown with a decision."""
     who = f"The server of {approval.name}, which agent {approval.agent} has called, asks:"
-    where = f"\n\nVisit {_page(asked.url)}, and approve when you have done what it asks for." if asked.url else ""
-    message = f"{who}\n\n{revealed(asked.message)}{where}"
-    schema = _revealed(asked.form) if asked.form else _DECISION
-    return {**({"mode": "form"} if mode else {}), "message": message, "requestedSchema": schema}
-
-
-def _page(url: str) -> str:
-    """An address, and where it leads if its looks may deceive."""
-    try:
-        host = urlsplit(url).hostname or ""
-        there = host.encode("idna").decode()
-    except ValueError:
-        return revealed(url)
-    plain = url.isascii() and "@" not in url
-    return revealed(url) if plain else f"{revealed(url)} (which is on {revealed(there)})"
-
-
-def _revealed(value: Any) -> Any:
-    """A form whose words are shown. What is chosen and filled in stays as it is."""
-    if isinstance(value, list):
-        return [_revealed(each) for each in cast("list[Any]", value)]
-    if not isinstance(value, dict):
-        return value
-    form = cast("dict[str, Any]", value)
-    return {
-        name: revealed(each)
-        if name in _WORDS and isinstance(each, str)
-        else [revealed(text) if isinstance(text, str) else text for text in cast("list[Any]", each)]
-        if name == "enumNames" and isinstance(each, list)
-        else _revealed(each)
-        for name, each in form.items()
-    }
+    asked = asked.shown()
+    where = f"\n\nVisit {asked.url}, and approve when you have done what it asks for." if asked.url else ""
+    message = f"{who}\n\n{asked.message}{where}"
+    return {**({"mode": "form"} if mode else {}), "message": message, "requestedSchema": asked.form or _DECISION}
 
 
 async def decide(caller: Caller, services: Services, approval_id: str, answer: object) -> bool:
