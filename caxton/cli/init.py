@@ -51,6 +51,7 @@ def init(
     """
     from caxton.cli.outbox import keep
     from caxton.definitions import templates
+    from caxton.definitions.suggestions import check_name
     from caxton.domain.errors import CaxtonError
 
     if empty:
@@ -62,7 +63,7 @@ def init(
         return
     asks = is_terminal() and not yes and not current().json
     if asks and name is not None:
-        templates.check_name(name)
+        check_name(name, "an agent")
     chosen = _chosen_template(template, filter_text, asks=asks, needed=not yes)
     if preview:
         shown = templates.preview(chosen.id, name)

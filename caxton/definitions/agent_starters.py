@@ -5,12 +5,11 @@ from pathlib import Path
 from caxton.definitions.agent_modules import MODULE_SUFFIX
 from caxton.definitions.new_workspace import add_workspace_files
 from caxton.definitions.starters import check_language
-from caxton.definitions.suggestions import name_hint
+from caxton.definitions.suggestions import check_name
 from caxton.definitions.toml_edit import replace_values
 from caxton.definitions.toml_source import read_toml
 from caxton.definitions.written_files import WrittenFiles
-from caxton.domain.errors import InvalidInput, InvalidState
-from caxton.domain.ids import is_name
+from caxton.domain.errors import InvalidState
 from caxton.domain.problems import Problem
 
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
@@ -39,8 +38,7 @@ def begin_agent(name: str, language: str, folder: Path) -> list[Path]:
         InvalidInput: the name is not valid, or there is nothing in that language.
         InvalidState: the workspace has an agent of that name, or a file cannot be written.
     """
-    if not is_name(name):
-        raise InvalidInput(f'"{name}" is not a valid name for an agent', name_hint(name))
+    check_name(name, "an agent")
     check_language(language, agent_languages(), "caxton agent wit")
     writing = WrittenFiles(folder)
     for path in (f"agents/{name}.toml", f"agents/{name}"):

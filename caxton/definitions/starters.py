@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from caxton.definitions.suggestions import closest, listed, name_hint
+from caxton.definitions.suggestions import check_name, closest, listed
 from caxton.definitions.toml_edit import replace_values
 from caxton.definitions.toml_source import read_toml
 from caxton.definitions.tools import MANIFEST
@@ -66,8 +66,7 @@ def begin_tool(name: str, language: str, folder: Path) -> list[Path]:
         InvalidInput: the name is not valid, or there is nothing in that language.
         InvalidState: the workspace has a tool of that name, or a file cannot be written.
     """
-    if not is_name(name):
-        raise InvalidInput(f'"{name}" is not a valid name for a tool', name_hint(name))
+    check_name(name, "a tool")
     if name == MEMORY:
         raise InvalidInput(f'"{MEMORY}" is a built-in tool', f'give yours another name, such as "{INSTEAD}"')
     check_language(language, languages(), "caxton tool wit")

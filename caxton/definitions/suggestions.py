@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from caxton.domain.errors import InvalidInput
 from caxton.domain.ids import is_name
 
 _CUTOFF = 70.0
@@ -76,6 +77,16 @@ def name_hint(text: str) -> str:
     fixed = fixed_name(text)
     rule = 'names have lower-case letters, digits, "-" and "_"'
     return f'{rule}; write "{fixed}"' if fixed else rule
+
+
+def check_name(name: str, what: str) -> None:
+    """Checks that `what`, such as "an agent", may have this name.
+
+    Raises:
+        InvalidInput: it may not.
+    """
+    if not is_name(name):
+        raise InvalidInput(f'"{name}" is not a valid name for {what}', name_hint(name))
 
 
 def listed(words: Iterable[str], joint: str = "and") -> str:

@@ -16,13 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from caxton.definitions.agents import SCRIPT_SUFFIX
 from caxton.definitions.customisations import Customisation, convert
 from caxton.definitions.new_workspace import add_workspace_files
-from caxton.definitions.suggestions import closest, listed, name_hint
+from caxton.definitions.suggestions import check_name, closest, listed
 from caxton.definitions.toml_edit import Values, replace_values
 from caxton.definitions.toml_positions import Path as TomlPath
 from caxton.definitions.toml_source import TomlSource, read_toml
 from caxton.definitions.written_files import WrittenFiles
 from caxton.domain.errors import Hint, InvalidInput, InvalidState, NotFound
-from caxton.domain.ids import is_name
 from caxton.domain.problems import Problem
 
 DEFAULT_TEMPLATE = "task-automator"
@@ -111,16 +110,6 @@ def preview(template_id: str, name: str | None = None) -> Preview:
     return Preview(template, files, [f"tools/{tool}" for tool in template.tools])
 
 
-def check_name(name: str) -> None:
-    """Checks that an agent may have this name.
-
-    Raises:
-        InvalidInput: it may not.
-    """
-    if not is_name(name):
-        raise InvalidInput(f'"{name}" is not a valid name for an agent', name_hint(name))
-
-
 def instantiate(
     template_id: str,
     name: str,
@@ -147,7 +136,7 @@ def instantiate(
         InvalidState: the agent exists, or a file cannot be written.
     """
     template = get_template(template_id)
-    check_name(name)
+    check_name(name, "an agent")
     values = dict(_chosen(template, customisations or {}))
     files = _agent_files(template, name, values)
     existing = [path for path in files if (folder / path).exists()]
