@@ -35,6 +35,7 @@ PROMISED = (
     r"agents: (memory of the server, each|start of one)",
     r"^releases at .*: (messages lost|answered|conversations|undo|abort|verdict|breaker|start)",
     r"^ask for an agent, all is well",
+    r"CPU beyond that of REST|open streams: (memory|that did not)",
     r"^turns lost to the log",
     r"^(list|filter) 100",
     r"^search by vector|^embed |^one hop|^import with|^recall|^the process with",
